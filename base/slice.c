@@ -86,9 +86,11 @@ char *slice_to_str(struct slice s)
     return str;
 }
 
-/* Length of the well-formed sequence at the start of `s`, 0 when there is none (Unicode 15, table 3-7). */
-static size_t utf8_sequence(struct slice s)
+/* Unicode 15, table 3-7: the second byte's range depends on the first. */
+size_t slice_utf8_length(struct slice s)
 {
+    if (s.size == 0)
+        return 0;
     uint8_t lead = s.data[0];
     uint8_t low = 0x80, high = 0xbf;
     size_t length;
@@ -116,7 +118,7 @@ static size_t utf8_sequence(struct slice s)
 bool slice_is_utf8(struct slice s)
 {
     while (s.size > 0) {
-        size_t length = utf8_sequence(s);
+        size_t length = slice_utf8_length(s);
         if (length == 0)
             return false;
         s = slice_of(s.data + length, s.size - length);

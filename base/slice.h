@@ -76,4 +76,7 @@ char *slice_to_str(struct slice s);
 /* True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, nothing above U+10FFFF). */
 bool slice_is_utf8(struct slice s);
 
+/* Length (1 to 4) of the well-formed UTF-8 sequence at the start of `s`; 0 when there is none or `s` is empty. */
+size_t slice_utf8_length(struct slice s);
+
 #endif
