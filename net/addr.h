@@ -1,0 +1,47 @@
+/* net/addr.h: socket addresses as values and as text. */
+#ifndef GRID_NET_ADDR_H
+#define GRID_NET_ADDR_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#include "base/slice.h"
+
+enum { ADDR_TEXT_MAX = 128 };
+
+/* An IPv4, IPv6 or Unix socket address. */
+struct addr {
+    socklen_t size;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un path;
+    } u;
+};
+
+/* Parses "127.0.0.1:80", "[::1]:80" (numeric only). 0, or GRID_EINVAL. */
+int addr_parse(struct slice text, struct addr *out);
+
+/* Splits "host:port", "[v6]:port"; host borrows from text. 0, or GRID_EINVAL. */
+int addr_split(struct slice text, struct slice *host, uint16_t *port);
+
+/* A Unix socket address. 0, or GRID_ELIMIT when the path is too long. */
+int addr_unix(const char *path, struct addr *out);
+void addr_loopback_v4(uint16_t port, struct addr *out);
+
+uint16_t addr_port(const struct addr *a);
+void addr_set_port(struct addr *a, uint16_t port);
+bool addr_equal(const struct addr *a, const struct addr *b);
+/* 127.0.0.0/8, ::1, ::ffff:127.0.0.0/104, or a Unix socket. */
+bool addr_is_loopback(const struct addr *a);
+/* 0.0.0.0 or ::. */
+bool addr_is_any(const struct addr *a);
+
+/* "127.0.0.1:80", "[::1]:80", a path. addr_format_host leaves the port out ("::1", IPv4-mapped as IPv4). */
+void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX]);
+void addr_format_host(const struct addr *a, char out[ADDR_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,100 @@
+/* net/conn.h: a byte stream over TCP or a Unix socket, in the clear or under TLS, and listeners. One loop's thread owns each.
+ *
+ *   connecting -> (handshake) -> open -> closing -> on_close, memory gone
+ *
+ * Writes are copied into one outbound buffer that is written once at the end of the loop's iteration (loop_defer), so that many
+ * small frames become one system call and one TLS record. */
+#ifndef GRID_NET_CONN_H
+#define GRID_NET_CONN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "net/addr.h"
+#include "net/loop.h"
+#include "net/tls.h"
+
+struct conn;
+
+struct conn_events {
+    /* Connected, and the handshake done where there is one. Not for accepted connections in the clear, which are open at once. */
+    void (*on_open)(void *ctx, struct conn *c);
+    /* Bytes arrived; borrowed for the call. conn_close may be called inside. */
+    void (*on_read)(void *ctx, struct conn *c, struct slice bytes);
+    /* The other side ended its half in order. NULL: treated as a close. */
+    void (*on_end)(void *ctx, struct conn *c);
+    /* What was queued fell below the low mark (64 KiB) after having been above it. May be NULL. */
+    void (*on_drained)(void *ctx, struct conn *c);
+    /* Exactly once, last. err: 0 closed by us or in order, GRID_EREFUSED, GRID_ETIMEOUT, GRID_EPERM (TLS verification), GRID_EPROTO
+     * (TLS), GRID_ECLOSED (reset). */
+    void (*on_close)(void *ctx, struct conn *c, int err);
+};
+
+struct conn_options {
+    struct tls_context *tls;      /* NULL: in the clear. Referenced for the connection's life. */
+    uint32_t handshake_timeout_ms; /* connect and TLS; 0 means 5,000 */
+    bool thin;                    /* control link: thin-stream retransmission and TCP_USER_TIMEOUT */
+};
+
+/* Dials. on_open or on_close comes later, never inside the call. TCP_NODELAY always. 0, GRID_ENOMEM or GRID_EIO. */
+int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct conn_events *events, void *ctx,
+              struct conn **out);
+
+/* Takes an accepted descriptor (also on failure, where it is closed). */
+int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const struct conn_events *events, void *ctx, struct conn **out);
+
+/* Changes who hears of it, as when the first bytes decide the protocol. */
+void conn_set_events(struct conn *c, const struct conn_events *events, void *ctx);
+
+/* Queues bytes (copied). 0, GRID_ECLOSED, GRID_ENOMEM. */
+int conn_write(struct conn *c, struct slice bytes);
+
+/* The outbound buffer itself, for serializers that append in place; call conn_flush_later after. Never keep the pointer. */
+struct buf *conn_out(struct conn *c);
+void conn_flush_later(struct conn *c);
+
+/* Bytes queued and not yet taken by the kernel. */
+size_t conn_queued(const struct conn *c);
+
+/* Stops and restarts reading (back-pressure). */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+
+/* Writes what is queued (for at most 5 s), then closes in order. */
+void conn_finish(struct conn *c);
+/* Drops what is queued and closes. on_close still comes, later. Calling it again does nothing. */
+void conn_close(struct conn *c);
+
+const struct addr *conn_peer_addr(const struct conn *c);
+const struct addr *conn_local_addr(const struct conn *c);
+/* The peer's certificate as judged; NULL in the clear. Lives as long as the connection. */
+const struct tls_peer *conn_tls_peer(const struct conn *c);
+/* The protocol agreed by ALPN, "" in the clear. */
+const char *conn_alpn(const struct conn *c);
+/* Uid of the process at the other end of a Unix socket or of a loopback TCP connection (from the socket table, looked up on first
+ * use and remembered). 0, or GRID_ENOENT when it cannot be told. */
+int conn_peer_uid(struct conn *c, uid_t *uid, gid_t *gid);
+struct loop *conn_loop(const struct conn *c);
+
+struct listener;
+
+/* Called for each accepted descriptor, which now is the callee's. */
+typedef void (*listener_fn)(void *ctx, int fd, const struct addr *from);
+
+struct listener_options {
+    bool reuse_port;       /* several workers on one port */
+    bool dual_stack;       /* [::] also takes IPv4 */
+    mode_t socket_mode;    /* Unix: permissions, such as 0660 */
+    const char *socket_group; /* Unix: group's name, NULL to leave */
+};
+
+/* Binds and listens; `bound` (may be NULL) gets the real address, with the port that 0 became. 0, GRID_EBUSY (in use), GRID_EPERM,
+ * GRID_EIO. A stale Unix socket that nobody answers on is replaced; one that somebody answers on is GRID_EBUSY. Accepts in batches;
+ * out of descriptors (EMFILE) it pauses for 100 ms instead of spinning. */
+int listener_create(struct loop *l, const struct addr *at, const struct listener_options *options, listener_fn on_accept, void *ctx,
+                    struct addr *bound, struct listener **out);
+/* No more accepts; frees it. */
+void listener_close(struct listener *l);
+
+#endif

@@ -1,0 +1,39 @@
+/* net/tls.h: TLS 1.3 contexts for links between nodes. Certificates are mutual and are judged by a callback that gets the peer's
+ * chain; what a certificate means is server/trust's business. A context may be shared by threads; it is reference-counted. */
+#ifndef GRID_NET_TLS_H
+#define GRID_NET_TLS_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+struct tls_context;
+
+/* Who is at the other end, as judged at the handshake. */
+enum tls_role { TLS_ROLE_NONE = 0, TLS_ROLE_NODE = 1, TLS_ROLE_ADMIN = 2, TLS_ROLE_INVOKE = 4 };
+struct tls_peer {
+    char id[65];    /* hex SHA-256 of the peer's SubjectPublicKeyInfo; "" without a certificate */
+    unsigned roles; /* of enum tls_role */
+    char name[64];  /* common name, for logs only */
+};
+
+/* Judges the peer's certificate chain (DER, leaf first). Fills `peer`. 0 to go on; an error ends the handshake, and `why` (at most
+ * 160 bytes) is logged. May run on any loop's thread that uses the context: it must not change anything. */
+typedef int (*tls_verify_fn)(void *arg, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160]);
+
+struct tls_config {
+    struct slice certificate_der; /* own leaf */
+    struct slice issuer_der;      /* sent after it; may be empty */
+    struct slice key_der;         /* PKCS#8 */
+    tls_verify_fn verify;
+    void *verify_arg;
+    const char *alpn; /* offered, and required of the other side, comma separated in order: "h2" */
+};
+
+/* TLS 1.3 only, no tickets, no early data, client certificate required. Copies what it needs. 0, GRID_EINVAL (a bad key or
+ * certificate) or GRID_ENOMEM. */
+int tls_context_create(const struct tls_config *config, struct tls_context **out);
+struct tls_context *tls_context_ref(struct tls_context *c);
+void tls_context_unref(struct tls_context *c);
+
+#endif
