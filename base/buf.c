@@ -24,6 +24,12 @@ void buf_clear(struct buf *b)
     b->size = 0;
 }
 
+void buf_truncate(struct buf *b, size_t size)
+{
+    if (size < b->size)
+        b->size = size;
+}
+
 /* Room for `extra` bytes of content and `spare` that do not count against the cap. */
 static int buf_grow(struct buf *b, size_t extra, size_t spare)
 {

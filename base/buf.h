@@ -21,6 +21,9 @@ void buf_dispose(struct buf *b);
 /* Forgets the content and keeps the memory. */
 void buf_clear(struct buf *b);
 
+/* Drops all but the first `size` bytes; nothing when there are fewer. */
+void buf_truncate(struct buf *b, size_t size);
+
 /* Makes room for `extra` more bytes. 0, GRID_ELIMIT or GRID_ENOMEM; on an error nothing has changed. */
 int buf_reserve(struct buf *b, size_t extra);
 
