@@ -3,6 +3,7 @@
 #define GRID_NET_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <uv.h>
@@ -22,6 +23,13 @@ void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
 uv_loop_t *loop_uv(struct loop *l);
+
+/* One block per loop (128 KiB) that a callback may use until it returns or calls anybody who might use it too: reads go here. */
+struct loop_scratch {
+    uint8_t *data;
+    size_t size;
+};
+struct loop_scratch loop_scratch(struct loop *l);
 
 /* Monotonic milliseconds: cached per iteration, and read anew. Its thread; loop_clock_ms and loop_wall_ms any thread. */
 uint64_t loop_now_ms(const struct loop *l);
