@@ -37,7 +37,7 @@ enum http_protocol { HTTP_1_0, HTTP_1_1, HTTP_2 };
 struct http_exchange_events {
     /* Request body, borrowed for the call. */
     void (*on_data)(void *ctx, struct http_exchange *x, struct slice bytes);
-    /* The request is complete; `trailers` are for the call only (HTTP/2 and chunked). */
+    /* The request is complete. (Its trailers, if any, were checked and dropped: nothing above needs them.) */
     void (*on_end)(void *ctx, struct http_exchange *x);
     /* The queue of this answer fell below the low mark. May be NULL. */
     void (*on_writable)(void *ctx, struct http_exchange *x);
