@@ -1,0 +1,1 @@
+"""The server that run.py puts around a file of functions."""
