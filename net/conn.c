@@ -1,0 +1,619 @@
+/* Byte streams over uv_poll: non-blocking reads into the loop's scratch block, and one write of all that an iteration queued. */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "net/conn_uid.h"
+#include "net/tls_session.h"
+
+enum {
+    CONN_HANDSHAKE_TIMEOUT_MS = 5000,
+    CONN_FINISH_TIMEOUT_MS = 5000,
+    CONN_LINGER_TIMEOUT_MS = 1000, /* for the other side's end, so that close does not reset what it has yet to read */
+    CONN_LOW_MARK = 64 * 1024,
+    CONN_READS_PER_TURN = 4,
+    CONN_KEEP_CAPACITY = 64 * 1024, /* a drained buffer larger than this is given back */
+    CONN_USER_TIMEOUT_MS = 10000,
+};
+
+enum conn_state {
+    CONN_CONNECTING,
+    CONN_HANDSHAKING,
+    CONN_OPEN,
+    CONN_FINISHING, /* writing the rest */
+    CONN_LINGERING, /* our half is ended; reading until the other's is */
+    CONN_CLOSED,    /* on_close is due */
+};
+
+/* A queue to the kernel: what was sent stays in front until there is a reason to move the rest. */
+struct conn_queue {
+    struct buf bytes;
+    size_t sent;
+};
+
+struct conn {
+    uv_poll_t poll;
+    struct loop *loop;
+    const struct conn_events *events;
+    void *ctx;
+    struct conn_queue out; /* in the clear */
+    struct conn_queue wire; /* under TLS: ciphertext of what was in `out` */
+    struct loop_deferred flush;
+    struct loop_timer timer;
+    struct tls_session *tls;
+    int fd;
+    int watched; /* uv_poll's events */
+    int close_err;
+    enum conn_state state;
+    bool accepted;
+    bool paused;
+    bool peer_ended;
+    bool above_mark;
+    bool uid_known;
+    int uid_err;
+    uid_t uid;
+    gid_t gid;
+    struct addr peer, local;
+};
+
+/* ---- closing ---- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct conn *c = handle->data;
+    c->events->on_close(c->ctx, c, c->close_err);
+    tls_session_destroy(c->tls);
+    buf_dispose(&c->out.bytes);
+    buf_dispose(&c->wire.bytes);
+    free(c);
+}
+
+static void conn_fail(struct conn *c, int err)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    c->state = CONN_CLOSED;
+    c->close_err = err;
+    loop_defer_cancel(&c->flush);
+    loop_timer_stop(&c->timer);
+    uv_close((uv_handle_t *) &c->poll, on_handle_closed);
+    close(c->fd);
+    c->fd = -1;
+}
+
+void conn_close(struct conn *c)
+{
+    conn_fail(c, 0);
+}
+
+static void on_timeout(void *arg)
+{
+    struct conn *c = arg;
+    conn_fail(c, c->state == CONN_LINGERING ? 0 : GRID_ETIMEOUT);
+}
+
+/* ---- watching ---- */
+
+static size_t queue_size(const struct conn_queue *q)
+{
+    return q->bytes.size - q->sent;
+}
+
+static bool conn_wants_read(const struct conn *c)
+{
+    if (c->state == CONN_CONNECTING || c->peer_ended)
+        return false;
+    return !c->paused || c->state != CONN_OPEN;
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events);
+
+static void conn_watch(struct conn *c)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    int wanted = conn_wants_read(c) ? UV_READABLE : 0;
+    if (c->state == CONN_CONNECTING || queue_size(&c->wire) > 0 || (!c->tls && queue_size(&c->out) > 0))
+        wanted |= UV_WRITABLE;
+    if (wanted == c->watched)
+        return;
+    c->watched = wanted;
+    if (wanted == 0)
+        uv_poll_stop(&c->poll);
+    else
+        uv_poll_start(&c->poll, wanted, on_poll);
+}
+
+/* ---- writing ---- */
+
+static void queue_trim(struct conn_queue *q)
+{
+    if (q->sent == q->bytes.size) {
+        q->sent = 0;
+        if (q->bytes.capacity > CONN_KEEP_CAPACITY)
+            buf_dispose(&q->bytes);
+        else
+            buf_clear(&q->bytes);
+    } else if (q->sent > q->bytes.size / 2) {
+        buf_consume(&q->bytes, q->sent);
+        q->sent = 0;
+    }
+}
+
+/* Hands the kernel what it takes. 0 (perhaps with a rest), or GRID_ECLOSED. */
+static int queue_send(struct conn_queue *q, int fd)
+{
+    while (q->sent < q->bytes.size) {
+        ssize_t count = send(fd, q->bytes.data + q->sent, q->bytes.size - q->sent, MSG_NOSIGNAL);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (count < 0)
+            return GRID_ECLOSED;
+        q->sent += (size_t) count;
+    }
+    queue_trim(q);
+    return 0;
+}
+
+/* Encrypts what is queued, unless the kernel has yet to take earlier ciphertext. */
+static int conn_encrypt(struct conn *c)
+{
+    if (c->state >= CONN_OPEN && queue_size(&c->out) > 0 && queue_size(&c->wire) < CONN_LOW_MARK) {
+        int err = tls_session_write(c->tls, slice_from(buf_slice(&c->out.bytes), c->out.sent));
+        if (err != 0)
+            return err;
+        c->out.sent = c->out.bytes.size;
+        queue_trim(&c->out);
+    }
+    return tls_session_drain(c->tls, &c->wire.bytes);
+}
+
+static int conn_send(struct conn *c)
+{
+    if (!c->tls)
+        return queue_send(&c->out, c->fd);
+    for (;;) {
+        int err = conn_encrypt(c);
+        if (err == 0)
+            err = queue_send(&c->wire, c->fd);
+        if (err != 0 || c->state < CONN_OPEN || queue_size(&c->wire) > 0 || queue_size(&c->out) == 0)
+            return err;
+    }
+}
+
+static void conn_drop_queued(struct conn *c)
+{
+    buf_dispose(&c->out.bytes);
+    buf_dispose(&c->wire.bytes);
+    c->out.sent = c->wire.sent = 0;
+}
+
+static void conn_read_turn(struct conn *c);
+
+/* The other side is gone for writing; what it said before that is still heard. */
+static void conn_write_failed(struct conn *c)
+{
+    conn_drop_queued(c);
+    if (c->state == CONN_OPEN && !c->paused && !c->peer_ended)
+        conn_read_turn(c);
+    conn_fail(c, GRID_ECLOSED);
+}
+
+static void conn_linger(struct conn *c)
+{
+    c->state = CONN_LINGERING;
+    if (c->peer_ended) {
+        conn_fail(c, 0);
+        return;
+    }
+    shutdown(c->fd, SHUT_WR);
+    loop_timer_start(c->loop, &c->timer, CONN_LINGER_TIMEOUT_MS, on_timeout, c);
+}
+
+/* All that was queued is with the kernel: the TLS farewell, then our half's end. */
+static void conn_finish_step(struct conn *c)
+{
+    if (c->tls) {
+        tls_session_end(c->tls);
+        tls_session_drain(c->tls, &c->wire.bytes);
+        queue_send(&c->wire, c->fd);
+    }
+    conn_linger(c);
+}
+
+static void conn_tell_drained(struct conn *c)
+{
+    if (!c->above_mark || conn_queued(c) >= CONN_LOW_MARK)
+        return;
+    c->above_mark = false;
+    if (c->state == CONN_OPEN && c->events->on_drained)
+        c->events->on_drained(c->ctx, c);
+}
+
+static void conn_flush(void *arg)
+{
+    struct conn *c = arg;
+    if (c->state == CONN_CONNECTING || c->state >= CONN_LINGERING)
+        return;
+    if (conn_send(c) != 0) {
+        conn_write_failed(c);
+        return;
+    }
+    if (c->state == CONN_FINISHING && conn_queued(c) == 0)
+        conn_finish_step(c);
+    conn_tell_drained(c);
+    conn_watch(c);
+}
+
+void conn_flush_later(struct conn *c)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    if (conn_queued(c) > CONN_LOW_MARK)
+        c->above_mark = true;
+    loop_defer(c->loop, &c->flush, conn_flush, c);
+}
+
+int conn_write(struct conn *c, struct slice bytes)
+{
+    if (c->state >= CONN_FINISHING)
+        return GRID_ECLOSED;
+    int err = buf_append(&c->out.bytes, bytes);
+    conn_flush_later(c);
+    return err;
+}
+
+struct buf *conn_out(struct conn *c)
+{
+    return &c->out.bytes;
+}
+
+size_t conn_queued(const struct conn *c)
+{
+    return queue_size(&c->out) + queue_size(&c->wire);
+}
+
+void conn_finish(struct conn *c)
+{
+    if (c->state >= CONN_FINISHING)
+        return;
+    if (c->state < CONN_OPEN) {
+        conn_close(c);
+        return;
+    }
+    c->state = CONN_FINISHING;
+    loop_timer_start(c->loop, &c->timer, CONN_FINISH_TIMEOUT_MS, on_timeout, c);
+    conn_flush_later(c);
+    conn_watch(c);
+}
+
+/* ---- reading ---- */
+
+static void conn_deliver(struct conn *c, const uint8_t *data, size_t size)
+{
+    if (c->state == CONN_OPEN)
+        c->events->on_read(c->ctx, c, slice_of(data, size));
+}
+
+static void conn_ended(struct conn *c)
+{
+    c->peer_ended = true;
+    if (c->state == CONN_OPEN && c->events->on_end)
+        c->events->on_end(c->ctx, c);
+    else if (c->state == CONN_OPEN || c->state == CONN_LINGERING)
+        conn_fail(c, 0);
+    else if (c->state == CONN_HANDSHAKING)
+        conn_fail(c, GRID_ECLOSED);
+}
+
+static void conn_opened(struct conn *c)
+{
+    c->state = CONN_OPEN;
+    loop_timer_stop(&c->timer);
+    if (queue_size(&c->out) > 0)
+        conn_flush_later(c);
+    if (c->events->on_open)
+        c->events->on_open(c->ctx, c);
+}
+
+/* Says once why, with the address; the alert still goes out. */
+static void conn_tls_failed(struct conn *c, int err)
+{
+    char peer[ADDR_TEXT_MAX];
+    addr_format(&c->peer, peer);
+    log_line(LOG_WARN, "a TLS connection was refused or broken", LOGF_STR("peer", peer), LOGF_STR("why", tls_session_why(c->tls)));
+    if (tls_session_drain(c->tls, &c->wire.bytes) == 0)
+        queue_send(&c->wire, c->fd);
+    conn_fail(c, err);
+}
+
+static void conn_handshake(struct conn *c)
+{
+    int err = tls_session_handshake(c->tls);
+    if (err == 0) {
+        conn_opened(c);
+    } else if (err != GRID_EAGAIN) {
+        conn_tls_failed(c, err);
+    }
+    conn_flush_later(c);
+}
+
+/* Decrypts everything that has arrived, as long as somebody wants it. */
+static void conn_decrypt(struct conn *c)
+{
+    struct loop_scratch scratch = loop_scratch(c->loop);
+    while (c->state != CONN_CLOSED && conn_wants_read(c)) {
+        ptrdiff_t count = tls_session_read(c->tls, scratch.data, scratch.size);
+        if (count == 0)
+            break;
+        if (count == GRID_ECLOSED)
+            conn_ended(c);
+        else if (count < 0)
+            conn_tls_failed(c, (int) count);
+        else
+            conn_deliver(c, scratch.data, (size_t) count);
+    }
+    if (c->state != CONN_CLOSED)
+        conn_flush_later(c); /* TLS itself may have something to say */
+}
+
+static void conn_received(struct conn *c, const uint8_t *data, size_t size)
+{
+    if (!c->tls || c->state == CONN_LINGERING) {
+        conn_deliver(c, data, size);
+        return;
+    }
+    if (tls_session_receive(c->tls, slice_of(data, size)) != 0) {
+        conn_fail(c, GRID_ENOMEM);
+        return;
+    }
+    if (c->state == CONN_HANDSHAKING)
+        conn_handshake(c);
+    if (c->state == CONN_OPEN || c->state == CONN_FINISHING)
+        conn_decrypt(c);
+}
+
+/* A few reads, so that one fast sender does not keep the others waiting. */
+static void conn_read_turn(struct conn *c)
+{
+    struct loop_scratch scratch = loop_scratch(c->loop);
+    for (int i = 0; i < CONN_READS_PER_TURN && c->state != CONN_CLOSED && conn_wants_read(c); i++) {
+        ssize_t count = recv(c->fd, scratch.data, scratch.size, 0);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (count < 0)
+            conn_fail(c, c->state == CONN_LINGERING ? 0 : GRID_ECLOSED);
+        else if (count == 0)
+            conn_ended(c);
+        else
+            conn_received(c, scratch.data, (size_t) count);
+        if (count < (ssize_t) scratch.size)
+            return;
+    }
+}
+
+void conn_pause(struct conn *c)
+{
+    c->paused = true;
+    conn_watch(c);
+}
+
+static void conn_resumed(void *arg)
+{
+    struct conn *c = arg;
+    conn_flush(c);
+    if (c->state == CONN_OPEN && !c->paused && c->tls)
+        conn_decrypt(c);
+    conn_watch(c);
+}
+
+/* Under TLS, records that were taken in before the pause are still inside: they come at the end of the iteration. */
+void conn_resume(struct conn *c)
+{
+    if (!c->paused || c->state == CONN_CLOSED)
+        return;
+    c->paused = false;
+    if (c->tls) {
+        loop_defer_cancel(&c->flush);
+        loop_defer(c->loop, &c->flush, conn_resumed, c);
+    }
+    conn_watch(c);
+}
+
+/* ---- connecting ---- */
+
+static int error_of_connect(int errnum)
+{
+    switch (errnum) {
+    case ETIMEDOUT:
+        return GRID_ETIMEOUT;
+    default:
+        return GRID_EREFUSED; /* nothing was sent, whatever the reason */
+    }
+}
+
+static void conn_read_addrs(struct conn *c)
+{
+    c->local.size = sizeof c->local.u;
+    c->peer.size = sizeof c->peer.u;
+    if (getsockname(c->fd, &c->local.u.any, &c->local.size) != 0)
+        c->local.size = 0;
+    if (getpeername(c->fd, &c->peer.u.any, &c->peer.size) != 0)
+        c->peer.size = 0;
+}
+
+/* The stream below is up: TLS, or open. */
+static void conn_connected(struct conn *c)
+{
+    struct addr dialled = c->peer;
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
+        conn_fail(c, error_of_connect(error));
+        return;
+    }
+    conn_read_addrs(c);
+    c->peer = dialled;
+    if (!c->tls) {
+        conn_opened(c);
+        return;
+    }
+    c->state = CONN_HANDSHAKING;
+    conn_handshake(c);
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+    struct conn *c = handle->data;
+    if (c->state == CONN_CONNECTING) {
+        conn_connected(c);
+    } else if (status < 0) {
+        conn_read_turn(c); /* what came before the error, then the error */
+        conn_fail(c, GRID_ECLOSED);
+    } else {
+        if (events & UV_READABLE)
+            conn_read_turn(c);
+        if (events & UV_WRITABLE)
+            conn_flush(c);
+    }
+    conn_watch(c);
+}
+
+static void socket_set_options(int fd, int family, const struct conn_options *options)
+{
+    int one = 1, timeout = CONN_USER_TIMEOUT_MS;
+    if (family != AF_INET && family != AF_INET6)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (options && options->thin) {
+        setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    }
+}
+
+/* Takes fd, also on failure. */
+static int conn_new(struct loop *l, int fd, bool accepted, const struct conn_options *options, const struct conn_events *events, void *ctx,
+                    struct conn **out)
+{
+    struct conn *c = calloc(1, sizeof *c);
+    int err = c ? 0 : GRID_ENOMEM;
+    if (err == 0 && options && options->tls)
+        err = tls_session_create(options->tls, accepted, &c->tls);
+    if (err == 0 && uv_poll_init(loop_uv(l), &c->poll, fd) != 0)
+        err = GRID_EIO;
+    if (err != 0) {
+        if (c)
+            tls_session_destroy(c->tls);
+        free(c);
+        close(fd);
+        return err;
+    }
+    c->poll.data = c;
+    c->loop = l;
+    c->fd = fd;
+    c->accepted = accepted;
+    c->events = events;
+    c->ctx = ctx;
+    buf_init(&c->out.bytes, 0);
+    buf_init(&c->wire.bytes, 0);
+    *out = c;
+    return 0;
+}
+
+static void conn_start_clock(struct conn *c, const struct conn_options *options)
+{
+    uint32_t timeout = options && options->handshake_timeout_ms ? options->handshake_timeout_ms : CONN_HANDSHAKE_TIMEOUT_MS;
+    loop_timer_start(c->loop, &c->timer, timeout, on_timeout, c);
+}
+
+int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct conn_events *events, void *ctx,
+              struct conn **out)
+{
+    int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return GRID_EIO;
+    socket_set_options(fd, to->u.any.sa_family, options);
+    int err = conn_new(l, fd, false, options, events, ctx, out);
+    if (err != 0)
+        return err;
+    struct conn *c = *out;
+    c->peer = *to;
+    c->state = CONN_CONNECTING;
+    if (connect(fd, &to->u.any, to->size) != 0 && errno != EINPROGRESS && errno != EINTR) {
+        conn_fail(c, error_of_connect(errno));
+        return 0;
+    }
+    conn_start_clock(c, options);
+    conn_watch(c);
+    return 0;
+}
+
+int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const struct conn_events *events, void *ctx, struct conn **out)
+{
+    int err = conn_new(l, fd, true, options, events, ctx, out);
+    if (err != 0)
+        return err;
+    struct conn *c = *out;
+    conn_read_addrs(c);
+    socket_set_options(fd, c->local.u.any.sa_family, options);
+    c->state = c->tls ? CONN_HANDSHAKING : CONN_OPEN;
+    if (c->tls)
+        conn_start_clock(c, options);
+    conn_watch(c);
+    return 0;
+}
+
+/* ---- looking ---- */
+
+void conn_set_events(struct conn *c, const struct conn_events *events, void *ctx)
+{
+    c->events = events;
+    c->ctx = ctx;
+}
+
+const struct addr *conn_peer_addr(const struct conn *c)
+{
+    return &c->peer;
+}
+
+const struct addr *conn_local_addr(const struct conn *c)
+{
+    return &c->local;
+}
+
+const struct tls_peer *conn_tls_peer(const struct conn *c)
+{
+    return c->tls && c->state >= CONN_OPEN ? tls_session_peer(c->tls) : NULL;
+}
+
+const char *conn_alpn(const struct conn *c)
+{
+    return c->tls ? tls_session_alpn(c->tls) : "";
+}
+
+int conn_peer_uid(struct conn *c, uid_t *uid, gid_t *gid)
+{
+    if (!c->uid_known) {
+        c->uid_known = true;
+        c->uid_err = c->fd < 0 ? GRID_ENOENT : conn_uid_lookup(c->fd, &c->local, &c->peer, &c->uid, &c->gid);
+    }
+    if (c->uid_err == 0) {
+        *uid = c->uid;
+        *gid = c->gid;
+    }
+    return c->uid_err;
+}
+
+struct loop *conn_loop(const struct conn *c)
+{
+    return c->loop;
+}

@@ -1,0 +1,179 @@
+/* TLS contexts: what OpenSSL is told once, and the hand-over of the peer's chain to whoever judges it. */
+#include "net/tls.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/x509.h>
+
+#include "base/err.h"
+#include "net/tls_internal.h"
+
+enum { TLS_CHAIN_MAX = 8, TLS_CHAIN_BYTES = 16 * 1024, TLS_ALPN_BYTES = 128 };
+
+struct tls_context {
+    atomic_int references;
+    SSL_CTX *ssl;
+    tls_verify_fn verify;
+    void *verify_arg;
+    uint8_t alpn[TLS_ALPN_BYTES]; /* length-prefixed names (RFC 7301) */
+    unsigned alpn_size;
+};
+
+SSL_CTX *tls_context_ssl(struct tls_context *c)
+{
+    return c->ssl;
+}
+
+/* "h2,x" becomes \2h2\1x. */
+static int alpn_encode(const char *list, struct tls_context *c)
+{
+    struct slice rest = slice_of_str(list);
+    while (rest.size > 0) {
+        ptrdiff_t comma = slice_find_byte(rest, 0, ',');
+        struct slice name = comma < 0 ? rest : slice_first(rest, (size_t) comma);
+        if (name.size == 0 || name.size > 255 || c->alpn_size + 1 + name.size > sizeof c->alpn)
+            return GRID_EINVAL;
+        c->alpn[c->alpn_size++] = (uint8_t) name.size;
+        memcpy(c->alpn + c->alpn_size, name.data, name.size);
+        c->alpn_size += (unsigned) name.size;
+        rest = comma < 0 ? slice_of(NULL, 0) : slice_from(rest, (size_t) comma + 1);
+    }
+    return c->alpn_size > 0 ? 0 : GRID_EINVAL;
+}
+
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in, unsigned in_size, void *arg)
+{
+    struct tls_context *c = arg;
+    unsigned char *chosen;
+    (void) ssl;
+    if (SSL_select_next_proto(&chosen, out_size, c->alpn, c->alpn_size, in, in_size) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* The chain as sent, leaf first, in DER; the count, or 0 when it is too long or memory is short. The caller frees each. */
+static size_t chain_encode(STACK_OF(X509) *sent, uint8_t *der[TLS_CHAIN_MAX], struct slice chain[TLS_CHAIN_MAX])
+{
+    int count = sk_X509_num(sent);
+    if (count < 1 || count > TLS_CHAIN_MAX)
+        return 0;
+    for (int i = 0; i < count; i++) {
+        int size = i2d_X509(sk_X509_value(sent, i), &der[i]);
+        if (size <= 0)
+            return 0;
+        chain[i] = slice_of(der[i], (size_t) size);
+    }
+    return (size_t) count;
+}
+
+/* OpenSSL's own path building is not used: what a certificate means is said by the verify function alone. */
+static int on_verify(X509_STORE_CTX *store, void *arg)
+{
+    struct tls_context *c = arg;
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls_judgement *judgement = SSL_get_app_data(ssl);
+    uint8_t *der[TLS_CHAIN_MAX] = {NULL};
+    struct slice chain[TLS_CHAIN_MAX];
+    size_t count = chain_encode(X509_STORE_CTX_get0_untrusted(store), der, chain);
+    if (count == 0) {
+        judgement->err = GRID_EPERM;
+        snprintf(judgement->why, sizeof judgement->why, "the certificate chain is empty or too long");
+    } else {
+        judgement->err = c->verify(c->verify_arg, chain, count, &judgement->peer, judgement->why);
+    }
+    for (size_t i = 0; i < TLS_CHAIN_MAX; i++)
+        OPENSSL_free(der[i]);
+    X509_STORE_CTX_set_error(store, judgement->err == 0 ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
+    return judgement->err == 0;
+}
+
+static X509 *certificate_decode(struct slice der)
+{
+    const unsigned char *at = der.data;
+    X509 *x = d2i_X509(NULL, &at, (long) der.size);
+    if (x && at != der.data + der.size) {
+        X509_free(x);
+        return NULL;
+    }
+    return x;
+}
+
+static int context_set_certificates(SSL_CTX *ssl, const struct tls_config *config)
+{
+    const unsigned char *at = config->key_der.data;
+    X509 *leaf = certificate_decode(config->certificate_der), *issuer = NULL;
+    EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long) config->key_der.size);
+    int err = GRID_EINVAL;
+    if (!leaf || !key || SSL_CTX_use_certificate(ssl, leaf) != 1 || SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1)
+        goto done;
+    if (config->issuer_der.size > 0) {
+        issuer = certificate_decode(config->issuer_der);
+        if (!issuer || SSL_CTX_add1_chain_cert(ssl, issuer) != 1)
+            goto done;
+    }
+    err = 0;
+done:
+    X509_free(issuer);
+    X509_free(leaf);
+    EVP_PKEY_free(key);
+    return err;
+}
+
+static void context_set_policy(struct tls_context *c)
+{
+    SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION);
+    SSL_CTX_set_max_proto_version(c->ssl, TLS1_3_VERSION);
+    SSL_CTX_set_options(c->ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_num_tickets(c->ssl, 0);
+    SSL_CTX_set_max_early_data(c->ssl, 0);
+    SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_max_cert_list(c->ssl, TLS_CHAIN_BYTES);
+    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_cert_verify_callback(c->ssl, on_verify, c);
+    SSL_CTX_set_alpn_select_cb(c->ssl, on_alpn, c);
+}
+
+int tls_context_create(const struct tls_config *config, struct tls_context **out)
+{
+    struct tls_context *c = calloc(1, sizeof *c);
+    if (!c)
+        return GRID_ENOMEM;
+    atomic_init(&c->references, 1);
+    c->verify = config->verify;
+    c->verify_arg = config->verify_arg;
+    int err = alpn_encode(config->alpn, c);
+    if (err == 0 && !(c->ssl = SSL_CTX_new(TLS_method())))
+        err = GRID_ENOMEM;
+    if (err == 0)
+        err = context_set_certificates(c->ssl, config);
+    if (err == 0) {
+        context_set_policy(c);
+        err = SSL_CTX_set_alpn_protos(c->ssl, c->alpn, c->alpn_size) == 0 ? 0 : GRID_ENOMEM;
+    }
+    ERR_clear_error();
+    if (err != 0) {
+        tls_context_unref(c);
+        return err;
+    }
+    *out = c;
+    return 0;
+}
+
+struct tls_context *tls_context_ref(struct tls_context *c)
+{
+    atomic_fetch_add_explicit(&c->references, 1, memory_order_relaxed);
+    return c;
+}
+
+void tls_context_unref(struct tls_context *c)
+{
+    if (!c || atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) != 1)
+        return;
+    SSL_CTX_free(c->ssl);
+    free(c);
+}

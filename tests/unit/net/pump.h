@@ -1,0 +1,30 @@
+/* Runs a loop until a condition holds; a deadline instead of sleeps. */
+#ifndef GRID_TESTS_NET_PUMP_H
+#define GRID_TESTS_NET_PUMP_H
+
+#include "net/loop.h"
+
+enum { PUMP_DEADLINE_MS = 20000 };
+
+static void pump_nothing(void *arg)
+{
+    (void) arg;
+}
+
+/* True when `condition` became non-zero in time. */
+static inline bool pump_until_value(struct loop *l, const volatile int *condition, int value, uint64_t within_ms)
+{
+    uint64_t deadline = loop_clock_ms() + within_ms;
+    struct loop_timer tick = {0};
+    while (*condition < value && loop_clock_ms() < deadline) {
+        if (!loop_timer_running(&tick))
+            loop_timer_start(l, &tick, 50, pump_nothing, NULL);
+        uv_run(loop_uv(l), UV_RUN_ONCE);
+    }
+    loop_timer_stop(&tick);
+    return *condition >= value;
+}
+
+#define PUMP(l, condition, value) assert_true(pump_until_value(l, &(condition), value, PUMP_DEADLINE_MS))
+
+#endif

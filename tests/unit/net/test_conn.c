@@ -1,0 +1,320 @@
+/* Connections and listeners over real loopback sockets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "net/conn.h"
+#include "net/conn_uid.h"
+#include "tests/unit/net/pump.h"
+
+/* One end of a pair, and what happened to it. */
+struct end {
+    struct conn *conn;
+    struct buf got;
+    int opened, ended, drained, closed, close_err, bytes;
+    bool echo, close_on_read, finish_on_end;
+};
+
+struct pair {
+    struct loop *loop;
+    struct listener *listener;
+    struct addr at;
+    struct end client, server;
+    int accepted;
+};
+
+static void on_open(void *ctx, struct conn *c)
+{
+    (void) c;
+    ((struct end *) ctx)->opened++;
+}
+
+static void on_read(void *ctx, struct conn *c, struct slice bytes)
+{
+    struct end *e = ctx;
+    e->bytes += (int) bytes.size;
+    assert_int_equal(buf_append(&e->got, bytes), 0);
+    if (e->echo)
+        assert_int_equal(conn_write(c, bytes), 0);
+    if (e->close_on_read)
+        conn_close(c);
+}
+
+static void on_end(void *ctx, struct conn *c)
+{
+    struct end *e = ctx;
+    e->ended++;
+    if (e->finish_on_end)
+        conn_finish(c);
+}
+
+static void on_drained(void *ctx, struct conn *c)
+{
+    (void) c;
+    ((struct end *) ctx)->drained++;
+}
+
+static void on_close(void *ctx, struct conn *c, int err)
+{
+    struct end *e = ctx;
+    (void) c;
+    e->conn = NULL;
+    e->closed++;
+    e->close_err = err;
+}
+
+static const struct conn_events EVENTS = {on_open, on_read, on_end, on_drained, on_close};
+
+static void on_accept(void *ctx, int fd, const struct addr *from)
+{
+    struct pair *p = ctx;
+    (void) from;
+    p->accepted++;
+    assert_int_equal(conn_adopt(p->loop, fd, NULL, &EVENTS, &p->server, &p->server.conn), 0);
+}
+
+static void pair_listen(struct pair *p, const struct addr *at)
+{
+    *p = (struct pair){.accepted = 0};
+    buf_init(&p->client.got, 0);
+    buf_init(&p->server.got, 0);
+    assert_int_equal(loop_create(&p->loop), 0);
+    assert_int_equal(listener_create(p->loop, at, NULL, on_accept, p, &p->at, &p->listener), 0);
+}
+
+static void pair_connect(struct pair *p)
+{
+    assert_int_equal(conn_dial(p->loop, &p->at, NULL, &EVENTS, &p->client, &p->client.conn), 0);
+    assert_int_equal(p->client.opened, 0);
+    PUMP(p->loop, p->client.opened, 1);
+    PUMP(p->loop, p->accepted, 1);
+}
+
+static void pair_open(struct pair *p)
+{
+    struct addr at;
+    addr_loopback_v4(0, &at);
+    pair_listen(p, &at);
+    pair_connect(p);
+}
+
+static void pair_shut(struct pair *p)
+{
+    listener_close(p->listener);
+    if (p->client.conn)
+        conn_close(p->client.conn);
+    if (p->server.conn)
+        conn_close(p->server.conn);
+    loop_destroy(p->loop);
+    assert_true(p->client.closed <= 1 && p->server.closed <= 1);
+    buf_dispose(&p->client.got);
+    buf_dispose(&p->server.got);
+}
+
+static void test_conn__carries_bytes_both_ways_and_ends_in_order(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_open(&p);
+    p.server.echo = p.server.finish_on_end = true;
+    assert_int_equal(conn_write(p.client.conn, SLICE("hel")), 0);
+    assert_int_equal(conn_write(p.client.conn, SLICE("lo")), 0);
+    PUMP(p.loop, p.client.bytes, 5);
+    assert_string_equal(buf_cstr(&p.client.got), "hello");
+    conn_finish(p.client.conn);
+    PUMP(p.loop, p.client.closed, 1);
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.client.close_err, 0);
+    assert_int_equal(p.server.close_err, 0);
+    assert_int_equal(p.server.ended, 1);
+    pair_shut(&p);
+}
+
+static void test_conn__may_be_closed_inside_its_read_callback(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_open(&p);
+    p.server.close_on_read = true;
+    conn_write(p.client.conn, SLICE("x"));
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.server.close_err, 0);
+    PUMP(p.loop, p.client.ended, 1);
+    pair_shut(&p);
+}
+
+static void test_conn__stops_reading_when_paused_and_tells_when_drained(void **state)
+{
+    (void) state;
+    enum { SIZE = 16 << 20 };
+    struct pair p;
+    pair_open(&p);
+    uint8_t *block = calloc(1, SIZE);
+    conn_pause(p.server.conn);
+    assert_int_equal(conn_write(p.client.conn, slice_of(block, SIZE)), 0);
+    int never = 0;
+    assert_false(pump_until_value(p.loop, &never, 1, 100));
+    assert_int_equal(p.server.bytes, 0);
+    assert_int_equal(p.client.drained, 0);
+    assert_true(conn_queued(p.client.conn) > 0);
+    conn_resume(p.server.conn);
+    PUMP(p.loop, p.server.bytes, SIZE);
+    PUMP(p.loop, p.client.drained, 1);
+    assert_int_equal(conn_queued(p.client.conn), 0);
+    free(block);
+    pair_shut(&p);
+}
+
+static void test_conn__writes_everything_before_it_finishes(void **state)
+{
+    (void) state;
+    enum { SIZE = 8 << 20 };
+    struct pair p;
+    pair_open(&p);
+    uint8_t *block = calloc(1, SIZE);
+    p.client.finish_on_end = true;
+    conn_write(p.server.conn, slice_of(block, SIZE));
+    conn_finish(p.server.conn);
+    assert_int_equal(conn_write(p.server.conn, SLICE("late")), GRID_ECLOSED);
+    PUMP(p.loop, p.client.ended, 1);
+    assert_int_equal(p.client.bytes, SIZE);
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.server.close_err, 0);
+    free(block);
+    pair_shut(&p);
+}
+
+static void test_conn__says_refused_later_and_never_inside_the_dial(void **state)
+{
+    (void) state;
+    struct pair p;
+    struct addr at;
+    addr_loopback_v4(0, &at);
+    pair_listen(&p, &at);
+    listener_close(p.listener);
+    assert_int_equal(conn_dial(p.loop, &p.at, NULL, &EVENTS, &p.client, &p.client.conn), 0);
+    assert_int_equal(p.client.closed, 0);
+    PUMP(p.loop, p.client.closed, 1);
+    assert_int_equal(p.client.close_err, GRID_EREFUSED);
+    assert_int_equal(p.client.opened, 0);
+    loop_destroy(p.loop);
+}
+
+static void test_conn__hears_of_a_reset(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_open(&p);
+    conn_pause(p.server.conn);
+    conn_write(p.client.conn, SLICE("unread"));
+    int never = 0;
+    pump_until_value(p.loop, &never, 1, 20);
+    conn_close(p.server.conn); /* with unread bytes: the kernel resets */
+    PUMP(p.loop, p.client.closed, 1);
+    assert_int_equal(p.client.close_err, GRID_ECLOSED);
+    pair_shut(&p);
+}
+
+static void test_conn__knows_the_uid_behind_loopback_tcp(void **state)
+{
+    (void) state;
+    struct pair p;
+    uid_t uid = 12345;
+    gid_t gid;
+    pair_open(&p);
+    assert_int_equal(conn_peer_uid(p.server.conn, &uid, &gid), 0);
+    assert_int_equal(uid, getuid());
+    pair_shut(&p);
+}
+
+static void test_conn__takes_no_uid_from_rows_without_a_live_socket(void **state)
+{
+    (void) state;
+    static const struct {
+        const char *line;
+        bool match;
+    } cases[] = {
+        {"  1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 777 1 x", true},
+        {"  1: 0000000000000000FFFF00000100007F:1F90 0000000000000000FFFF00000100007F:C350 01 0:0 00:0 0  1000        0 777 1", true},
+        {"  1: 0100007F:1F90 0100007F:C350 06 00000000:00000000 03:00000000 00000000     0        0 0 3 x", false},
+        {"  1: 0100007F:C350 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 777 1 x", false},
+        {"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode", false},
+        {"", false},
+    };
+    struct addr from, to;
+    addr_loopback_v4(8080, &from);
+    addr_loopback_v4(50000, &to);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uid_t uid = 0;
+        assert_int_equal(conn_uid_match(cases[i].line, &from, &to, &uid), cases[i].match);
+        if (cases[i].match)
+            assert_int_equal(uid, 1000);
+    }
+}
+
+static void test_listener__serves_a_unix_socket_and_replaces_a_stale_one(void **state)
+{
+    (void) state;
+    char folder[] = "/tmp/test-conn-XXXXXX", path[64];
+    struct addr at;
+    struct pair p;
+    struct listener *second;
+    struct stat info;
+    uid_t uid;
+    gid_t gid;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/s", folder);
+    assert_int_equal(addr_unix(path, &at), 0);
+    int stale = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(stale, &at.u.any, at.size), 0);
+    close(stale);
+    pair_listen(&p, &at);
+    pair_connect(&p);
+    assert_int_equal(conn_peer_uid(p.server.conn, &uid, &gid), 0);
+    assert_int_equal(uid, getuid());
+    assert_int_equal(gid, getgid());
+    assert_int_equal(listener_create(p.loop, &at, NULL, on_accept, &p, NULL, &second), GRID_EBUSY);
+    pair_shut(&p);
+    assert_int_not_equal(stat(path, &info), 0);
+    rmdir(folder);
+}
+
+static void test_listener__says_busy_when_the_port_is_taken(void **state)
+{
+    (void) state;
+    struct addr at;
+    struct pair p;
+    struct listener *second;
+    addr_loopback_v4(0, &at);
+    pair_listen(&p, &at);
+    assert_int_not_equal(addr_port(&p.at), 0);
+    assert_int_equal(listener_create(p.loop, &p.at, NULL, on_accept, &p, NULL, &second), GRID_EBUSY);
+    pair_shut(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conn__carries_bytes_both_ways_and_ends_in_order),
+        cmocka_unit_test(test_conn__may_be_closed_inside_its_read_callback),
+        cmocka_unit_test(test_conn__stops_reading_when_paused_and_tells_when_drained),
+        cmocka_unit_test(test_conn__writes_everything_before_it_finishes),
+        cmocka_unit_test(test_conn__says_refused_later_and_never_inside_the_dial),
+        cmocka_unit_test(test_conn__hears_of_a_reset),
+        cmocka_unit_test(test_conn__knows_the_uid_behind_loopback_tcp),
+        cmocka_unit_test(test_conn__takes_no_uid_from_rows_without_a_live_socket),
+        cmocka_unit_test(test_listener__serves_a_unix_socket_and_replaces_a_stale_one),
+        cmocka_unit_test(test_listener__says_busy_when_the_port_is_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
