@@ -1,5 +1,5 @@
 /* net/tls.h: TLS 1.3 contexts for links between nodes. Certificates are mutual and are judged by a callback that gets the peer's
- * chain; what a certificate means is server/trust's business. A context may be shared by threads; it is reference-counted. */
+ * chain; what a certificate means is trust/'s business. A context may be shared by threads; it is reference-counted. */
 #ifndef GRID_NET_TLS_H
 #define GRID_NET_TLS_H
 

@@ -1,0 +1,33 @@
+/* trust/verify.h: judges certificates and signatures of others against the grid's authority. By key, never by certificate hash, so that
+ * an authority's certificate may be renewed. No sockets; time is given. A verifier does not change once made: any thread. */
+#ifndef GRID_TRUST_VERIFY_H
+#define GRID_TRUST_VERIFY_H
+
+#include "trust/certificate.h"
+
+struct verifier;
+
+/* Accepts leaves signed by any of these authorities (DER certificates; more than one while a grid changes its authority) and refuses the
+ * ids in `revoked` (hex). Copies what it needs. 0, GRID_EINVAL, GRID_ELIMIT (more than VERIFY_AUTHORITIES_MAX) or GRID_ENOMEM. */
+enum { VERIFY_AUTHORITIES_MAX = 4 };
+int verifier_create(const struct slice *authorities, size_t authority_count, const char *const *revoked, size_t revoked_count,
+                    struct verifier **out);
+void verifier_destroy(struct verifier *v);
+
+/* Who a certificate is about. `name` is for people and logs: identity is the id. */
+struct verify_holder {
+    char id[TRUST_ID_SIZE];
+    unsigned roles; /* of enum trust_role, never 0 */
+    char name[TRUST_NAME_MAX + 1];
+};
+
+/* Judges a chain as a peer sent it: DER, leaf first, perhaps its issuer behind it. Node certificates are taken with a day's tolerance on either
+ * end (a wrong clock must not take a grid down), others with five minutes. 0 with `holder` filled, or GRID_EPERM, and `why` is a clause
+ * such as "it expired 12 days ago". */
+int verify_chain(const struct verifier *v, const struct slice *chain, size_t count, int64_t now_s, struct verify_holder *holder,
+                 char why[TRUST_WHY_MAX]);
+
+/* Judges a signature of key_sign's form by the key in a DER certificate (judge that with verify_chain first). 0, or GRID_EPERM. */
+int verify_signature(struct slice certificate_der, struct slice bytes, struct slice signature);
+
+#endif
