@@ -113,7 +113,9 @@ def http_request(address, method, path, body=None, headers=None, timeout_s=60, c
     try:
         if isinstance(body, str):
             body = body.encode()
-        connection.request(method, path, body=body, headers=headers or {})
+        # A server may answer, and close, before it has taken a body that is too big: the answer counts.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, path, body=body, headers=headers or {})
         answer = connection.getresponse()
         return Response(answer.status, answer.getheaders(), answer.read())
     finally:
@@ -227,6 +229,7 @@ class Node:
         self.join, self.options, self.env = join, list(options), env or {}
         self.ports = PortBlock()
         self.process = self.info = None
+        self.user = None  # uid to run as, when it is not ours
         self.expect_exit = 0
         self.ids = set()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -246,9 +249,11 @@ class Node:
     def launch(self):
         """Starts the process without waiting for it."""
         (self.folder / "ready").unlink(missing_ok=True)
+        self.expect_exit = 0
+        other = {} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}
         with open(self.log, "ab") as log, open(self.folder / "stdout", "ab") as out:
             self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL, stdout=out, stderr=log, cwd=self.folder,
-                                            env=clean_environment(self.folder, self.env))
+                                            env=clean_environment(self.folder, self.env), **other)
         return self
 
     def wait_ready(self):

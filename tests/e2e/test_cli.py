@@ -1,0 +1,182 @@
+"""`grid`, as people and scripts use it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+
+import zoo
+from gridtest import (BIN, Grid, check, check_equal, check_in, clean_environment, free_port, grid_command, http_request, once, processes_with_env, shared, wait_for)
+
+VERBS = ["new", "sample", "dev", "deploy", "list", "tasks", "ps", "processing", "invoke", "broadcast", "logs", "releases", "version"]
+
+
+@shared
+def pair():
+    grid = Grid(2)
+    grid.deploy(zoo.everything(grid.project().folder))
+    return grid
+
+
+def test_version_and_help_need_no_node():
+    folder = pair().folder
+    check(re.search(r"\d+\.\d+\.\d+", grid_command("version", cwd=folder, check_code=0).out), "a version")
+    text = grid_command("--help", cwd=folder, check_code=0).out
+    for verb in VERBS:
+        check_in(verb, text, "--help")
+        own = grid_command(verb, "--help", cwd=folder, check_code=0).out
+        check_in(f"grid {verb}", own, f"grid {verb} --help")
+
+
+def test_usage_faults_exit_2():
+    for args in ([], ["nosuchverb"], ["list", "--nosuchoption"], ["invoke"], ["sample"], ["new"], ["list", "stray"]):
+        done = pair()[0].grid(*args)
+        check_equal(done.returncode, 2, f"grid {' '.join(args)} ({done.err})")
+        check_equal(done.stdout, b"", f"stdout of grid {' '.join(args)}")
+        check(done.err, "a word on stderr")
+
+
+@once
+def test_no_node_exits_3():
+    with Grid(1, start=False) as grid:
+        for args in (["list"], ["tasks"], ["ps"], ["invoke", "x"], ["releases"], ["processing"], ["logs"]):
+            done = grid_command(*args, cwd=grid.folder, env={"GRID_API": f"127.0.0.1:{free_port()}", "GRID_API_SOCKET": str(grid.folder / "none.sock")})
+            check_equal(done.returncode, 3, f"grid {args[0]} ({done.out}{done.err})")
+            check_equal(len(done.err.strip().splitlines()), 1, f"one sentence: {done.err!r}")
+
+
+def test_list_shows_the_nodes():
+    for verb in ("list", "ls"):
+        text = pair()[0].grid(verb, check_code=0).out
+        check(all(name in text for name in ("node1", "node2")), text)
+    nodes = json.loads(pair()[0].grid("list", "--json", check_code=0).out)
+    check_equal(sorted(n["name"] for n in nodes), ["node1", "node2"], "names in JSON")
+
+
+def test_reading_verbs_have_json():
+    for verb in ("list", "tasks", "ps", "processing", "releases", "version"):
+        json.loads(pair()[0].grid(verb, "--json", check_code=0).out)
+    text = pair()[0].grid("tasks", check_code=0).out
+    check(all(task in text for task in ("jsecho", "cecho", "pyweb")), text)
+    check_in("cecho", pair()[0].grid("ps", check_code=0).out, "ps")
+    check(not re.search(r"\x1b", text), "no colour where there is no terminal")
+
+
+def test_invoke_gives_the_tasks_answer():
+    node = pair()[0]
+    check_equal(json.loads(node.grid("invoke", "jsecho", "-d", '{"a":1}', check_code=0).out), {"a": 1}, "-d")
+    check_equal(node.grid("invoke", "cecho", "-d", '{"a":1e2}', check_code=0).out.strip(), '{"a":1e2}', "byte for byte")
+    (pair().folder / "in.json").write_text('{"file":true}')
+    check_equal(json.loads(node.grid("invoke", "jsecho", "-d", f"@{pair().folder}/in.json", check_code=0).out), {"file": True}, "@FILE")
+    check_equal(json.loads(node.grid("invoke", "jsecho", "-d", "-", input=b'[1]', check_code=0).out), [1], "stdin")
+    check_equal(json.loads(node.grid("invoke", "request.getIp", "-d", "5", check_code=0).out), {"ip": "203.0.113.7", "asked": 5}, "TASK.HANDLER")
+
+
+def test_invoke_that_fails_exits_1():
+    for task in ("nosuchtask", "faults.throws", "pyfaults.raises"):
+        done = pair()[0].grid("invoke", task, "-d", "{}")
+        check_equal(done.returncode, 1, f"{task} ({done.out}{done.err})")
+        check(done.err.strip(), "a word on stderr")
+    check_in("thrown on purpose", pair()[0].grid("invoke", "faults.throws", "-d", "{}").err, "what was thrown")
+    check_equal(pair()[0].grid("invoke", "jsecho", "-d", f"@{pair().folder}/absent").returncode in (1, 2), True, "an absent file")
+
+
+def test_broadcast_shows_every_node():
+    done = pair()[0].grid("broadcast", "jsecho", "-d", '"b"', check_code=0)
+    check(all(name in done.out for name in ("node1", "node2")), done.out)
+
+
+def test_processing_and_releases_show_what_is():
+    node = pair()[0]
+    caller = threading.Thread(target=lambda: node.invoke("faults.slow", b'{"ms":2500}', {"Grid-Node": "node1"}))
+    caller.start()
+    wait_for(lambda: "faults" in node.grid("processing", check_code=0).out, "the call is shown")
+    caller.join()
+    releases = json.loads(node.grid("releases", "--json", check_code=0).out)
+    check_equal(len([r for r in releases if r.get("current")]), 1, f"current releases: {releases}")
+
+
+def test_logs_show_what_a_task_wrote():
+    with Grid(1) as grid:
+        grid.deploy(grid.project().js("talks", "console.log('said at load');\nexports.handler = () => { console.error('said in a call'); return 1; };\n"))
+        grid[0].invoke("talks")
+        wait_for(lambda: all(t in grid[0].grid("logs", "talks", check_code=0).out for t in ("said at load", "said in a call")), "both lines are there")
+
+
+@once
+def test_sample_deploy_and_invoke():
+    with Grid(2) as grid:
+        grid_command("sample", "demo", cwd=grid.folder, check_code=0)
+        demo = grid.folder / "demo"
+        check((demo / "tasks").is_dir() and (demo / "README.md").is_file(), f"sample wrote {list(demo.rglob('*'))}")
+        again = grid_command("sample", "demo", cwd=grid.folder)
+        check_equal(again.returncode, 1, f"a folder that exists is left alone ({again.err})")
+        if (demo / "Makefile").exists():
+            subprocess.run(["make", "-C", demo], check=True, capture_output=True)
+        grid[0].grid("deploy", demo, check_code=0)
+        tasks = [t["name"] for t in json.loads(grid[0].grid("tasks", "--json", check_code=0).out)]
+        grid.wait_ready(tasks)
+        check(len(tasks) >= 3, f"tasks of the sample: {tasks}")
+        for task in tasks:
+            check_equal(grid[1].grid("invoke", task, "-d", '{"name":"you"}').returncode, 0, f"grid invoke {task}")
+
+
+def test_deploy_of_a_bad_folder_exits_1():
+    node = pair()[0]
+    for folder in ("/no/such/folder", pair().folder / "node1"):
+        done = node.grid("deploy", folder)
+        check_equal(done.returncode, 1, f"{folder} ({done.err})")
+        check_in(str(folder), done.err, "the folder is named")
+
+
+def test_deploy_defaults_to_this_folder():
+    with Grid(1) as grid:
+        project = grid.project().js("here", "exports.handler = () => 'here';\n")
+        grid[0].grid("deploy", cwd=project.folder, check_code=0)
+        wait_for(lambda: grid[0].invoke("here").json == "here", "it answers")
+
+
+@once
+def test_new_mints_a_gridfile_once():
+    with Grid(1, start=False) as grid:
+        folder = grid.folder / "fresh"
+        folder.mkdir()
+        grid_command("new", "mygrid", cwd=folder, check_code=0)
+        text = (folder / "Gridfile").read_text()
+        check_in("mygrid", text, "Gridfile")
+        check_equal((folder / "Gridfile").stat().st_mode & 0o077, 0, "others' rights on the Gridfile")
+        check_equal(grid_command("new", "mygrid", cwd=folder).returncode, 1, "a Gridfile that exists")
+        check_equal((folder / "Gridfile").read_text(), text, "the Gridfile is left alone")
+
+
+@once
+def test_dev_runs_a_local_grid_and_leaves_nothing_behind():
+    with Grid(1, start=False) as grid:
+        project = grid.project().js("live", "exports.handler = () => ({v: 1, node: process.env.GRID_NODE_ID, mark: process.env.HOME});\n")
+        env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder)})
+        output = grid.folder / "dev.out"
+        with open(output, "wb") as out:
+            dev = subprocess.Popen([BIN / "grid", "dev", "--nodes", "2"], cwd=project.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            def call():
+                check(dev.poll() is None, f"grid dev ended with {dev.returncode}: {output.read_text()[-800:]}")
+                port = re.search(r"127\.0\.0\.1:(\d+)", output.read_text())
+                check(port, "no address was printed")
+                return http_request(("127.0.0.1", int(port[1])), "POST", "/invoke/live", b"{}", {"Content-Type": "application/json"})
+
+            wait_for(lambda: call().status == 200, "the task answers")
+            wait_for(lambda: len({call().json["node"] for _ in range(4)}) == 2, "both nodes answer")
+            project.js("live", "exports.handler = () => ({v: 2});\n")
+            wait_for(lambda: call().json["v"] == 2, "what was saved is deployed")
+            dev.send_signal(signal.SIGINT)
+            check_in(dev.wait(30), (0, 130), f"exit code ({output.read_text()[-800:]})")
+        finally:
+            if dev.poll() is None:
+                dev.kill()
+                dev.wait()
+        left = processes_with_env(f"GRIDTEST_MARK={grid.folder}")
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        check_equal(left, [], "processes left behind")

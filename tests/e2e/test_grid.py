@@ -1,0 +1,225 @@
+"""Nodes find one another, carry the same release, and share the calls."""
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+
+import zoo
+from gridtest import (Failure, Grid, check, check_equal, check_in, http_request, node_rpc, shared, timeout, wait_for)
+
+THREE = ["node1", "node2", "node3"]
+
+
+@shared
+def three():
+    grid = Grid(3)
+    grid.deploy(zoo.well_behaved(grid.project()))
+    return grid
+
+
+def test_three_nodes_link_and_each_sees_all():
+    for node in three().nodes:
+        hosts = node.hosts()
+        check_equal(sorted(h["name"] for h in hosts), THREE, f"hosts as {node.name} sees them")
+        check_equal([h["name"] for h in hosts if h.get("local")], [node.name], "the host marked local")
+
+
+def test_deploy_on_one_node_makes_every_node_run_it():
+    for node in three().nodes:
+        listed = {t.name: t for t in node_rpc(node).control.ListTasks({}).tasks}
+        check_equal(sorted(listed), ["cecho", "headers", "jsecho", "pyecho", "pyweb", "request", "shell"], f"tasks of {node.name}")
+        check(all(t.ready == t.instances == 1 for t in listed.values()), f"an instance of {node.name} is not ready")
+        pids = {p.task: p.pid for p in node_rpc(node).control.ListProcesses({}).processes}
+        check_equal(len(set(pids.values())), 7, f"processes of {node.name}")
+
+
+def visits(connection, address, task, count):
+    got = [http_request(address, "POST", f"/invoke/{task}", b"{}", {"Content-Type": "application/json"}, connection=connection)
+           for _ in range(count)]
+    check_equal({r.status for r in got}, {200}, "statuses")
+    return [r.headers["grid-node"] for r in got]
+
+
+def check_rotation(names, what):
+    for first in range(len(names) - 2):
+        check_equal(sorted(names[first:first + 3]), THREE, f"{what}: three consecutive calls ({names})")
+
+
+def test_round_robin_visits_every_node_over_one_connection():
+    for task in ("jsecho", "pyecho", "cecho"):
+        for node in three().nodes:
+            connection = http.client.HTTPConnection(*node.api, timeout=30)
+            check_rotation(visits(connection, node.api, task, 12), f"{task} by {node.name}")
+            connection.close()
+
+
+def test_round_robin_visits_every_node_over_many_connections():
+    for node in three().nodes:
+        check_rotation(visits(None, node.api, "cecho", 12), node.name)
+
+
+def test_round_robin_visits_every_node_over_grpc():
+    for node in three().nodes:
+        invoke = node_rpc(node).invoke
+        check_rotation([invoke.Call({"task": "cecho", "payload": b"x"}).node.name for _ in range(12)], node.name)
+
+
+def test_round_robin_is_even_under_concurrency():
+    node, seen, lock = three()[0], Counter(), threading.Lock()
+
+    def caller():
+        connection = http.client.HTTPConnection(*node.api, timeout=30)
+        names = visits(connection, node.api, "cecho", 60)
+        connection.close()
+        with lock:
+            seen.update(names)
+
+    threads = [threading.Thread(target=caller) for _ in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    check_equal(sum(seen.values()), 480, f"answers ({seen})")
+    check(all(110 <= seen[name] <= 210 for name in THREE), f"480 calls were spread as {dict(seen)}")
+
+
+def test_javascript_example_of_the_original_runs():
+    answer = three()[1].trigger("request.getIp", {"a": 1})
+    check_equal(answer["err"], None, "err")
+    check_equal(answer["data"], {"ip": "203.0.113.7", "asked": {"a": 1}}, "data")
+
+
+def test_python_example_of_the_original_runs_though_it_only_answers_get():
+    for node in three().nodes:
+        for _ in range(4):
+            answer = node.invoke("pyweb", b"")
+            check_equal((answer.status, answer.body), (200, b"Hello from Python"), f"answer by {node.name}")
+
+
+def test_tasks_in_every_language_answer():
+    node = three()[0]
+    for task in ("jsecho", "pyecho", "cecho"):
+        for _ in range(3):
+            answer = node.invoke(task, b'{"n": [1, "zwei"]}')
+            check_equal((answer.status, answer.json), (200, {"n": [1, "zwei"]}), task)
+    check_equal(node.invoke("shell", b"x").body, b"shell:x", "a shell script that starts a server")
+
+
+def test_broadcast_asks_every_node():
+    answers = list(node_rpc(three()[0]).invoke.Broadcast({"task": "jsecho", "json": '{"a":1}'}))
+    check_equal(sorted(a.node.name for a in answers), THREE, "nodes that answered")
+    check_equal({a.json for a in answers}, {'{"a":1}'}, "answers")
+
+
+def test_statistics_count_calls_here_and_elsewhere():
+    node = three()[2]
+    before = node.get("/tasks/stats").json["cecho"]
+    for _ in range(9):
+        node.invoke("cecho", b"{}")
+    after = node.get("/tasks/stats").json["cecho"]
+    check_equal(sorted(after), ["errors", "invokations", "remote_invok", "success"], "fields")
+    check_equal(after["invokations"] - before["invokations"], 9, "invokations")
+    check_equal(after["success"] - before["success"], 9, "success")
+    check_equal(after["remote_invok"] - before["remote_invok"], 6, "remote_invok")
+
+
+def test_a_hop_carries_the_request_id():
+    node = three()[0]
+    for _ in range(3):
+        answer = node.invoke("headers", b"{}")
+        check_equal(answer.json["headers"]["grid-request-id"], answer.headers["grid-request-id"], "the id that the task saw")
+
+
+def test_a_node_that_joins_later_gets_the_release():
+    with Grid(2) as grid:
+        grid.deploy(grid.project().js("late", "exports.handler = () => 'here';\n"))
+        grid.add()
+        grid.wait_linked().wait_ready(["late"])
+        names = {grid[0].invoke("late").headers["grid-node"] for _ in range(3)}
+        check_equal(sorted(names), THREE, "nodes that answer")
+        check_equal(grid[2].invoke("late").json, "here", "the late node's answer")
+
+
+def test_a_node_that_left_is_forgotten_and_its_return_is_seen():
+    with Grid(3) as grid:
+        grid.deploy(grid.project().js("t", "exports.handler = () => 1;\n"))
+        check_equal(grid[2].stop(), [], "the end of node3")
+        wait_for(lambda: len(grid[0].hosts()) == 2 and len(grid[1].hosts()) == 2, "node3 is gone from the others' lists")
+        check_equal({grid[0].invoke("t").status for _ in range(6)}, {200}, "statuses without node3")
+        grid[2].start()
+        grid.wait_linked().wait_ready(["t"])
+        check_equal(sorted({grid[1].invoke("t").headers["grid-node"] for _ in range(3)}), THREE, "nodes after its return")
+
+
+class Callers:
+    """Calls at a steady rate through some nodes, each call's history kept."""
+
+    def __init__(self, nodes, rate, task, ms):
+        self.nodes, self.rate, self.task, self.ms = nodes, rate, task, ms
+        self.calls, self.lock, self.over = [], threading.Lock(), threading.Event()
+        self.numbers = iter(range(10**9))
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(16)]
+        self.begin = time.monotonic()
+        [t.start() for t in self.threads]
+
+    def run(self, index):
+        node = self.nodes[index % len(self.nodes)]
+        while not self.over.is_set():
+            with self.lock:
+                n = next(self.numbers)
+            # Each call has its moment; a thread that is late calls at once.
+            self.over.wait(max(0, self.begin + n / self.rate - time.monotonic()))
+            started = time.monotonic()
+            try:
+                answer = node.invoke(self.task, json.dumps({"n": n, "ms": self.ms}))
+                result = (answer.status, answer.body[:200])
+            except (OSError, http.client.HTTPException) as error:
+                result = (0, repr(error))
+            with self.lock:
+                self.calls.append((n, started, time.monotonic(), *result))
+
+    def stop(self):
+        self.over.set()
+        [t.join() for t in self.threads]
+        return self.calls
+
+
+def read_history(path):
+    started, ended = {}, set()
+    for line in path.read_text().splitlines():
+        what, n, node = line.split()
+        if what == "start":
+            if int(n) in started:
+                raise Failure(f"call {n} ran twice: on {started[int(n)][:8]} and on {node[:8]}")
+            started[int(n)] = node
+        else:
+            ended.add(int(n))
+    return started, ended
+
+
+@timeout(180)
+def test_killing_a_node_loses_only_the_calls_in_flight_on_it():
+    with Grid(3) as grid:
+        history = grid.folder / "history"
+        grid.deploy(grid.project().js("work", zoo.HISTORY_JS), env={"HISTORY": str(history)})
+        callers = Callers(grid.nodes[:2], 200, "work", 15)
+        victim = grid[2].info["id"]
+        try:
+            wait_for(lambda: len(callers.calls) > 300, "300 calls were made")
+            killed = time.monotonic()
+            grid[2].kill()
+            count = len(callers.calls)
+            wait_for(lambda: len(callers.calls) > count + 500 and len(grid[0].hosts()) == 2, "500 calls more, and the death is noticed")
+        finally:
+            calls = callers.stop()
+        started, ended = read_history(history)
+        check(victim in started.values(), "node3 ran none of the calls before it was killed")
+        for n, begun, over, status, text in calls:
+            if status == 200:
+                check_in(n, ended, "calls that were answered and ended")
+                continue
+            check(begun <= killed + 0.05 <= over + 0.05, f"call {n} ({status} {text}) failed though it was not in flight at the kill: "
+                  f"{begun - killed:+.3f} s to {over - killed:+.3f} s")
+            check(started.get(n) in (victim, None), f"call {n} ({status} {text}) failed though another node ran it")
+        lost = [c for c in calls if c[3] != 200]
+        check(len(lost) <= 40, f"{len(lost)} of {len(calls)} calls were lost")

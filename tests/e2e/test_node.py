@@ -1,0 +1,371 @@
+"""The node as a program: options, starts that must fail, ends that must not lose a call."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import zoo
+from gridtest import (BIN, Grid, Node, check, check_equal, check_in, clean_environment, http_request, node_rpc, once, shared, wait_for)
+
+
+@shared
+def one():
+    grid = Grid(1)
+    grid.deploy(zoo.everything(grid.project().folder))
+    return grid
+
+
+def run_gridd(folder, *args, env=None, timeout_s=30):
+    """Runs gridd where it is expected to end by itself."""
+    return subprocess.run([BIN / "gridd", *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=folder, timeout=timeout_s,
+                          env=clean_environment(folder, env))
+
+
+def check_refusal(done, *words):
+    """Exit 2 and one sentence that holds the words."""
+    check_equal(done.returncode, 2, f"exit code ({done.stderr.strip()[:500]})")
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    check_equal(len(lines), 1, f"lines on stderr: {done.stderr[:800]!r}")
+    for word in words:
+        check_in(word, lines[0], "what it says")
+
+
+@once
+def test_help_lists_every_option():
+    with Grid(1, start=False) as grid:
+        done = run_gridd(grid.folder, "--help")
+        check_equal(done.returncode, 0, "exit code")
+        for option in ("grid", "password-file", "gridfile", "name", "state", "open", "api", "api-host", "api-token-file", "api-socket", "listen", "advertise", "join", "discover",
+                       "task-ports", "workers", "max-payload", "log-level", "log-format", "ready-file", "check", "config", "drain-timeout"):
+            check_in(f"--{option}", done.stdout, "--help")
+
+
+@once
+def test_check_validates_and_exits():
+    with Grid(1, start=False) as grid:
+        done = run_gridd(grid.folder, "--check", "--state", grid.folder / "s", "--api", "127.0.0.1:0", "--workers", "2")
+        check_equal(done.returncode, 0, f"exit code ({done.stderr})")
+        check(not (grid.folder / "s").exists() or not any((grid.folder / "s").iterdir()), "--check wrote into the state folder")
+
+
+@once
+def test_bad_options_exit_2_with_one_sentence():
+    cases = [(["--workers", "0"], "workers"), (["--workers", "many"], "many"), (["--max-payload", "5XB"], "5XB"), (["--log-level", "loud"], "loud"),
+             (["--log-format", "xml"], "xml"), (["--wokers", "2"], "wokers"), (["--api", "nonsense"], "nonsense"), (["--api", "127.0.0.1:99999"], "99999"),
+             (["--discover", "mdns,magic"], "magic"), (["--task-ports", "70000"], "70000"), (["--api", "0.0.0.0:0"], "api-token-file"), (["--workers"], "workers"),
+             (["stray"], "stray"), (["--gridfile", "/no/such/Gridfile"], "/no/such/Gridfile"), (["--config", "/no/such/file"], "/no/such/file"),
+             (["--join", "host:port:more"], "join"), (["--name", "a b\n"], "name")]
+    with Grid(1, start=False) as grid:
+        for args, word in cases:
+            for more in (["--check"], []):
+                check_refusal(run_gridd(grid.folder, "--state", grid.folder / "s", "--discover", "none", *args, *more), word)
+        check_refusal(run_gridd(grid.folder, "--check", env={"GRID_WORKERS": "abc"}), "abc")
+
+
+@once
+def test_options_come_from_environment_and_files_and_flags_win():
+    with Grid(1, start=False) as grid:
+        (grid.folder / "node.toml").write_text('name = "from-file"\nlog-level = "debug"\n')
+        for args, env, want in (([], {}, "from-file"), ([], {"GRID_NAME": "from-env"}, "from-env"), (["--name", "from-flag"], {"GRID_NAME": "from-env"}, "from-flag")):
+            node = grid.add(start=False, env=env)
+            node.arguments = lambda n=node, a=args: [x for x in Node.arguments(n) if x not in ("--name", n.name)] + ["--config", str(grid.folder / "node.toml")] + a
+            node.join = None
+            check_equal(node.start().info["name"], want, "name")
+
+
+@once
+def test_garbage_in_a_gridfile_is_said_with_line_and_column():
+    with Grid(1, start=False) as grid:
+        good = grid.gridfile.read_text()
+        lines = good.splitlines()
+        for what, text in (("a broken line", "\n".join(lines[:1] + ["@@@ ]["] + lines[1:])), ("no TOML", "\0\1\2"), ("empty", ""), ("cut", good[:len(good) // 2]),
+                           ("an unknown key", good + '\nwokers = "3"\n'), ("a key twice", good + "\n" + good)):
+            bad = grid.folder / "BadGridfile"
+            bad.write_text(text)
+            done = run_gridd(grid.folder, "--gridfile", bad, "--state", grid.folder / "s", "--check")
+            check_refusal(done, "BadGridfile")
+            if what in ("a broken line", "no TOML"):
+                check(re.search(r"(:\d+:\d+|line \d+,? (and )?col(umn)? \d+)", done.stderr), f"{what}: line and column in {done.stderr!r}")
+
+
+@once
+def test_a_second_node_on_one_state_folder_is_refused():
+    with Grid(1) as grid:
+        started = time.monotonic()
+        done = run_gridd(grid.folder, "--state", grid[0].state, "--api", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--discover", "none", "--api-socket", grid.folder / "x.sock")
+        check_refusal(done, str(grid[0].state))
+        check(time.monotonic() - started < 10, "the refusal took long")
+        check_equal(grid[0].get("/ping").status, 200, "the first goes on")
+
+
+@once
+def test_a_second_node_on_one_port_or_socket_is_refused():
+    with Grid(1) as grid:
+        free = ["--state", grid.folder / "s2", "--discover", "none"]
+        check_refusal(run_gridd(grid.folder, *free, "--api", grid[0].api_text, "--listen", "127.0.0.1:0", "--api-socket", grid.folder / "x.sock"), str(grid[0].api[1]))
+        check_refusal(run_gridd(grid.folder, *free, "--api", "127.0.0.1:0", "--listen", grid[0].listen_text, "--api-socket", grid.folder / "x.sock"), str(grid[0].listen[1]))
+        check_refusal(run_gridd(grid.folder, *free, "--api", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--api-socket", grid[0].socket), str(grid[0].socket))
+        with socket.create_server(("127.0.0.1", 0)) as foreign:
+            port = foreign.getsockname()[1]
+            check_refusal(run_gridd(grid.folder, *free, "--api", f"127.0.0.1:{port}", "--listen", "127.0.0.1:0", "--api-socket", grid.folder / "x.sock"), str(port))
+        check_equal(grid[0].get("/ping").status, 200, "the first goes on")
+
+
+@once
+def test_a_second_node_on_a_wildcard_port_is_refused():
+    with Grid(1) as grid:
+        port = grid[0].api[1]
+        done = run_gridd(grid.folder, "--state", grid.folder / "s2", "--discover", "none", "--api", "127.0.0.1:0", "--listen", f"127.0.0.1:{port}", "--api-socket", grid.folder / "x.sock")
+        check_refusal(done, str(port))
+
+
+@once
+def test_task_ports_in_use_are_skipped():
+    with Grid(1, start=False) as grid:
+        node = grid.add(start=False)
+        first = node.ports.first
+        with socket.create_server(("127.0.0.1", first)), socket.create_server(("127.0.0.1", first + 1)):
+            node.start()
+            answer = grid.deploy(grid.project().js("t", "exports.handler = () => +process.env.TASK_PORT;\n"))
+            port = node.invoke("t").json
+            check(port > first + 1, f"port {port} of the task, {first} and the next being in use")
+            check_equal(answer["t"]["port"], port, "port that init said")
+
+
+@once
+def test_the_ready_file_tells_what_was_bound():
+    with Grid(1) as grid:
+        check({"name", "id", "grid", "api", "listen", "pid"} <= set(grid[0].info), f"keys: {grid[0].info}")
+        check_equal((grid[0].info["pid"], grid[0].info["grid"], grid[0].info["name"]), (grid[0].process.pid, "testgrid", "node1"), "values")
+        check(grid[0].api[1] > 0 and grid[0].listen[1] > 0, "ports")
+        check_equal(Path(grid[0].socket).stat().st_mode & 0o777 in (0o600, 0o660), True, "mode of the API's socket")
+        check_equal(os.stat(grid[0].state).st_mode & 0o077, 0, "others' rights on the state folder")
+
+
+@once
+def test_id_and_minted_name_are_kept():
+    with Grid(1, start=False) as grid:
+        node = grid.add(start=False)
+        node.arguments = lambda: [x for x in Node.arguments(node) if x not in ("--name", node.name)]
+        first = node.start().info
+        check(re.match(r"^[a-z]+-[a-z]+$", first["name"]), f"a moniker: {first['name']}")
+        check_equal(node.stop(), [], "the end")
+        second = node.start().info
+        check_equal((second["id"], second["name"]), (first["id"], first["name"]), "id and name after a restart")
+
+
+def test_health_and_readiness():
+    with Grid(1) as grid:
+        check_equal(grid[0].get("/healthz").status, 200, "healthz")
+        grid.deploy(grid.project().py("slow", "import time\ntime.sleep(2)\ndef handler(e, c):\n    return 1\n"), wait=False)
+        check_equal(grid[0].get("/readyz").status, 503, "readyz while a task starts")
+        wait_for(lambda: grid[0].get("/readyz").status == 200, "the node is ready")
+
+
+def test_metrics_are_prometheus_text():
+    node = one()[0]
+    for _ in range(5):
+        node.invoke("cecho", b"{}")
+    answer = node.get("/metrics")
+    check_in("text/plain", answer.headers["content-type"], "content type")
+    typed, families, last = {}, set(), None
+    line_re = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{([a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*\})? (NaN|[+-]Inf|[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)( \d+)?$')
+    check(answer.text.endswith("\n"), "ends with a newline")
+    for line in answer.text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            check(name not in typed, f"{name} is typed twice")
+            check_in(kind, ("counter", "gauge", "histogram", "summary", "untyped"), name)
+            typed[name] = kind
+            continue
+        if line.startswith("#") or not line:
+            continue
+        match = line_re.match(line)
+        check(match, f"not a sample: {line!r}")
+        family = re.sub(r"_(bucket|sum|count)$", "", match[1]) if re.sub(r"_(bucket|sum|count)$", "", match[1]) in typed else match[1]
+        check_in(family, typed, "samples have a TYPE")
+        check(family == last or family not in families, f"samples of {family} stand apart")
+        families.add(family)
+        last = family
+        if typed[family] == "counter":
+            check(float(match[4]) >= 0, line)
+    check(len(families) >= 5, f"families: {families}")
+    check(any("cecho" in line for line in answer.text.splitlines()), "calls per task are shown")
+
+
+def test_a_stop_waits_for_calls_in_flight():
+    with Grid(2) as grid:
+        grid.deploy(grid.project().js("faults", zoo.FAULTS_JS))
+        answers = []
+        callers = [threading.Thread(target=lambda n=node, h=name: answers.append(n.invoke("faults.slow", b'{"ms":1500}', {"Grid-Node": h})))
+                   for node in grid.nodes for name in ("node1", "node2")]
+        [c.start() for c in callers]
+        wait_for(lambda: sum(len(n.get("/tasks/processing").json) for n in grid.nodes) >= 4, "four calls are processed")
+        grid[1].signal(15)
+        [c.join() for c in callers]
+        check_equal([a.status for a in answers], [200] * 4, f"calls that ran while node2 stopped ({answers})")
+        check_equal(grid[1].stop(), [], "the end of node2")
+        check_equal({grid[0].invoke("faults.who").status for _ in range(4)}, {200}, "calls afterwards")
+
+
+def test_calls_at_a_stopping_node_lose_nothing():
+    """A rolling restart: callers of another node notice nothing."""
+    with Grid(3) as grid:
+        grid.deploy(grid.project().program("cecho"))
+        over, bad, count = threading.Event(), [], [0]
+
+        def caller():
+            while not over.is_set():
+                answer = grid[0].invoke("cecho", b"x")
+                count[0] += 1
+                if answer.status != 200:
+                    bad.append(answer)
+
+        threads = [threading.Thread(target=caller) for _ in range(3)]
+        [t.start() for t in threads]
+        try:
+            for node in grid.nodes[1:]:
+                check_equal(node.stop(), [], "the end")
+                node.start()
+                wait_for(lambda: len(grid[0].hosts()) == 3, "it is back")
+        finally:
+            over.set()
+            [t.join() for t in threads]
+        check_equal((bad, count[0] > 50), ([], True), f"calls that failed of {count[0]}")
+
+
+def test_sigterm_during_start_ends_cleanly():
+    for _ in range(3):
+        with Grid(1, start=False) as grid:
+            node = grid.add(start=False).launch()
+            wait_for(lambda: node.state.exists() or not node.alive(), "it has begun")
+            node.signal(15)
+            node.process.wait(20)
+            node.expect_exit = node.process.returncode
+            check_in(node.process.returncode, (0, -15), "exit code")
+
+
+def test_a_crashing_task_is_started_again_with_backoff():
+    with Grid(1) as grid:
+        grid.deploy(grid.project().js("crashes", "throw new Error('crash at load');\n").js("fine", "exports.handler = () => 1;\n"), wait=False)
+        wait_for(lambda: restarts(grid[0], "crashes") >= 2, "it was started again")
+        before, begun = restarts(grid[0], "crashes"), time.monotonic()
+        wait_for(lambda: time.monotonic() - begun > 2, "two seconds have gone", poll_s=0.1)
+        check(restarts(grid[0], "crashes") - before < 30, "it is started again and again without a pause")
+        check_in("crash at load", grid[0].grid("logs", "crashes", check_code=0).out, "the log of the task")
+        check_equal(grid[0].invoke("fine").json, 1, "the good task")
+
+
+def restarts(node, task):
+    return next(t.restarts for t in node_rpc(node).control.ListTasks({}).tasks if t.name == task)
+
+
+def test_a_killed_task_comes_back():
+    with Grid(1) as grid:
+        grid.deploy(grid.project().js("t", "exports.handler = () => process.pid;\n").program("cecho"))
+        for task in ("t", "cecho"):
+            pid = next(p.pid for p in node_rpc(grid[0]).control.ListProcesses({}).processes if p.task == task)
+            os.kill(pid, 9)
+            wait_for(lambda: grid[0].invoke(task, b"1").status == 200, f"{task} answers again")
+            check(pid not in grid[0].task_pids(), "the old process is gone")
+
+
+def test_children_of_a_task_end_with_it():
+    with Grid(1) as grid:
+        grid.deploy(grid.project().js("parent", "require('child_process').spawn('sleep', ['1000']);\nexports.handler = () => 1;\n"))
+        wait_for(lambda: len(grid[0].task_pids()) >= 2, "the child runs")
+        grid[0].http("DELETE", "/tasks/clear")
+        wait_for(lambda: not grid[0].task_pids(), "neither task nor child is left")
+
+
+def test_a_single_threaded_keep_alive_task_is_served_by_many_workers():
+    """Each worker keeps connections of its own; none of them may starve the others at a task that serves one connection at a time."""
+    with Grid(2) as grid:
+        grid.deploy(grid.project().py("single", zoo.SINGLE_THREADED))
+        statuses, lock = [], threading.Lock()
+
+        def caller(index):
+            for i in range(25):
+                started = time.monotonic()
+                answer = grid[index % 2].invoke("single", b"%d" % i, {"Grid-Timeout-Ms": "15000"})
+                with lock:
+                    statuses.append((answer.status, answer.body == b"%d" % i, time.monotonic() - started))
+
+        threads = [threading.Thread(target=caller, args=(i,)) for i in range(8)]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        check_equal({s[:2] for s in statuses}, {(200, True)}, "answers")
+        check(max(s[2] for s in statuses) < 8, f"the slowest call took {max(s[2] for s in statuses):.1f} s")
+
+
+def test_the_api_listens_on_a_unix_socket_too():
+    node = one()[0]
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(str(node.socket))
+        sock.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        got = b""
+        while part := sock.recv(4096):
+            got += part
+    check(got.startswith(b"HTTP/1.1 200") and b"pong" in got, got)
+
+
+@once
+def test_a_token_is_asked_for_when_the_api_is_not_loopback():
+    with Grid(1, start=False) as grid:
+        (grid.folder / "token").write_text("s3cret-token-s3cret\n")
+        (grid.folder / "token").chmod(0o600)
+        node = grid.add(start=False)
+        node.arguments = lambda: [("0.0.0.0:0" if x == "127.0.0.1:0" and a == "--api" else x) for a, x in zip([""] + Node.arguments(node), Node.arguments(node))] + [
+            "--api-host", "grid.example", "--api-token-file", str(grid.folder / "token")]
+        node.start()
+        address = ("127.0.0.1", node.api[1])
+        check_equal(http_request(address, "GET", "/hosts/list", None, {"Host": "grid.example"}).status, 401, "without a token")
+        check_equal(http_request(address, "GET", "/hosts/list", None, {"Host": "grid.example", "Authorization": "Bearer wrong"}).status, 401, "with a wrong one")
+        check_equal(http_request(address, "GET", "/hosts/list", None, {"Host": "grid.example", "Authorization": "Bearer s3cret-token-s3cret"}).status, 200, "with the token")
+        check_equal(http_request(address, "GET", "/hosts/list", None, {"Host": "evil.example", "Authorization": "Bearer s3cret-token-s3cret"}).status, 403, "another Host")
+        node.api = address
+
+
+def test_log_lines_are_json_and_carry_the_invocations_id():
+    with Grid(2, options=["--log-level", "debug"]) as grid:
+        grid.deploy(grid.project().js("t", "exports.handler = () => 1;\n"))
+        ids = {grid[0].invoke("t").headers["grid-request-id"] for _ in range(2)}
+        wait_for(lambda: all(any(i in n.text() for n in grid.nodes) for i in ids), "the ids stand in the log")
+        for node in grid.nodes:
+            for line in node.text().splitlines():
+                entry = json.loads(line)
+                check(isinstance(entry, dict) and len(entry) >= 3, f"a line: {line}")
+
+
+@once
+def test_a_grid_of_one_needs_no_gridfile():
+    with Grid(1, start=False) as grid:
+        node = Node(grid.folder / "alone", "alone")
+        grid.nodes.append(node)
+        node.start()
+        project = grid.project().js("t", "exports.handler = () => 'alone';\n")
+        check_equal(node.init(project).status, 200, "init")
+        wait_for(lambda: node.invoke("t").json == "alone", "it answers")
+
+
+@once
+def test_fuzzed_tls_at_the_peer_port_harms_nobody():
+    with Grid(2) as grid:
+        for blob in (b"", b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", bytes(4000), b"\x16\x03\x01\xff\xff" + b"a" * 20000, os.urandom(3000)):
+            with socket.create_connection(grid[0].listen, timeout=5) as sock:
+                try:
+                    sock.sendall(blob)
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(4096):
+                        pass
+                except OSError:
+                    pass
+        done = subprocess.run(["openssl", "s_client", "-connect", grid[0].listen_text, "-alpn", "h2", "-tls1_2"], input=b"", capture_output=True, timeout=30)
+        check(done.returncode != 0, "TLS 1.2 was accepted")
+        check_equal(len(grid[0].hosts()), 2, "hosts")

@@ -1,0 +1,253 @@
+"""What a release holds, what it never holds, and what a change of it does."""
+
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+from gridtest import Grid, Node, Skip, check, check_equal, check_in, mint_gridfile, node_rpc, once, shared, wait_for
+
+
+def pids(node):
+    return {p.task: p.pid for p in node_rpc(node).control.ListProcesses({}).processes}
+
+
+@once
+def test_secrets_never_reach_any_nodes_release():
+    mark = secrets.token_hex(24)
+    key = f"-----BEGIN PRIVATE KEY-----\n{mark}\n-----END PRIVATE KEY-----\n"
+    with Grid(3) as grid:
+        project = grid.project().js("whereami", "exports.handler = () => process.env.TASK_PATH;\n")
+        project.write(".git/config", mark).write("sub/.git/HEAD", mark).write("Gridfile", mark).write("Gridfile.old", mark).write("sub/Gridfile", mark)
+        project.write("server.key", key).write("keys/tls.pem", key).write("id_rsa", key.replace("PRIVATE", "OPENSSH PRIVATE")).write("notes.txt", key)
+        project.write(".gridignore", "secret.txt\n*.log\n/top\n!keep.log\n").write("secret.txt", mark).write("a.log", mark).write("top/x", mark)
+        project.write("keep.log", "kept").write("sub/top/y", "kept").write("node_modules/dep/index.js", "exports.x = 1;\n").write("data/file.txt", "kept")
+        grid.deploy(project)
+        for node in grid.nodes:
+            wait_for(lambda: node.invoke("whereami", b"", {"Grid-Node": node.name}).status == 200, "the task answers")
+            root = Path(node.invoke("whereami", b"", {"Grid-Node": node.name}).json).parents[1]
+            names = {os.path.relpath(os.path.join(folder, name), root) for folder, _, files in os.walk(root) for name in files}
+            for kept in ("tasks/whereami.js", "keep.log", "sub/top/y", "node_modules/dep/index.js", "data/file.txt"):
+                check_in(kept, names, f"release of {node.name}")
+            for secret in (".git/config", "sub/.git/HEAD", "Gridfile", "Gridfile.old", "sub/Gridfile", "secret.txt", "a.log", "top/x", "server.key", "keys/tls.pem",
+                           "id_rsa", "notes.txt"):
+                check(secret not in names, f"{secret} is in the release of {node.name}")
+            held = [p for folder, _, files in os.walk(node.state) for p in (os.path.join(folder, f) for f in files) if mark.encode() in Path(p).read_bytes()]
+            check_equal(held, [], f"files of {node.name}'s state that hold a secret")
+
+
+def test_a_change_restarts_only_what_it_must():
+    with Grid(2) as grid:
+        project = grid.project().js("a", "exports.handler = () => 'old';\n").js("b", "exports.handler = () => 'b';\n").py("c", "def handler(e, c):\n    return 'c'\n")
+        grid.deploy(project)
+        before = [pids(node) for node in grid.nodes]
+        grid.deploy(project)
+        check_equal([pids(node) for node in grid.nodes], before, "pids after a deploy that changes nothing")
+        project.js("a", "exports.handler = () => 'new';\n")
+        grid.deploy(project)
+        for node in grid.nodes:
+            wait_for(lambda: {node.invoke("a").json for _ in range(4)} == {"new"}, "the new code answers")
+        for old, node in zip(before, grid.nodes):
+            new = pids(node)
+            check_equal((new["b"], new["c"], new["a"] != old["a"]), (old["b"], old["c"], True), f"which processes of {node.name} are new")
+        project.js("d", "exports.handler = () => 'd';\n")
+        (project.folder / "tasks/c.py").unlink()
+        grid.deploy(project)
+        for node in grid.nodes:
+            check_equal((node.invoke("d").json, node.invoke("c").status), ("d", 404), "a task that came and one that went")
+            wait_for(lambda: set(pids(node)) == {"a", "b", "d"}, "the process of the removed task is gone")
+            check_equal(pids(node)["b"], before[grid.nodes.index(node)]["b"], "pid of b")
+
+
+def test_a_changed_environment_restarts_the_tasks():
+    with Grid(1) as grid:
+        project = grid.project().js("env", "exports.handler = () => process.env.WORD;\n")
+        grid.deploy(project, env={"WORD": "one"})
+        check_equal(grid[0].invoke("env").json, "one", "first")
+        grid.deploy(project, env={"WORD": "two"})
+        wait_for(lambda: grid[0].invoke("env").json == "two", "the new environment is there")
+
+
+def test_no_call_fails_while_a_release_changes():
+    import threading
+
+    with Grid(2) as grid:
+        project = grid.project().js("v", "exports.handler = () => 0;\n")
+        grid.deploy(project)
+        over, bad = threading.Event(), []
+
+        def caller(node):
+            while not over.is_set():
+                answer = node.invoke("v")
+                if answer.status != 200:
+                    bad.append(answer)
+
+        threads = [threading.Thread(target=caller, args=(node,)) for node in grid.nodes]
+        [t.start() for t in threads]
+        try:
+            for version in range(1, 4):
+                project.js("v", f"exports.handler = () => {version};\n")
+                grid.deploy(project)
+                for node in grid.nodes:
+                    wait_for(lambda: node.invoke("v").json == version, f"version {version} answers")
+        finally:
+            over.set()
+            [t.join() for t in threads]
+        check_equal(bad, [], "calls that failed")
+
+
+@shared
+def single():
+    grid = Grid(1)
+    grid.deploy(grid.project().js("good", "exports.handler = () => 'good';\n"))
+    return grid
+
+
+def refused(answer, *words):
+    check_equal((answer.status, answer.json.get("success")), (500, False), f"answer {answer}")
+    for word in words:
+        check_in(word, answer.json["msg"], "what it says")
+    check("\n" not in answer.json["msg"].strip(), f"one sentence: {answer.json['msg']}")
+    check_equal(single()[0].invoke("good").json, "good", "the old release still serves")
+
+
+def test_folders_that_cannot_be_deployed_are_named():
+    grid = single()
+    node, empty = grid[0], grid.folder / "empty"
+    empty.mkdir(exist_ok=True)
+    refused(node.init(empty), "tasks", str(empty))
+    refused(node.init(grid.folder / "absent"), str(grid.folder / "absent"))
+    (grid.folder / "plainfile").write_text("x")
+    refused(node.init(grid.folder / "plainfile"), "plainfile")
+    (empty / "tasks").mkdir(exist_ok=True)
+    refused(node.init(empty), "tasks")
+    refused(node.init("relative/path"), "relative/path")
+    refused(node.init(node.state), str(node.state))
+    refused(node.init(empty, task_folder="../../etc"), "../../etc")
+    refused(node.init(empty, task_folder="/etc"), "/etc")
+
+
+def test_two_tasks_of_one_name_are_refused():
+    project = single().project().js("same", "exports.handler = () => 1;\n").py("same", "def handler(e, c):\n    return 1\n")
+    refused(single()[0].init(project), "same.js", "same.py")
+
+
+def test_links_out_of_the_project_are_refused():
+    for target in ("/etc/passwd", "../../outside", "sub/../../../outside"):
+        project = single().project().js("good", "exports.handler = () => 'good';\n").write("sub/x", "x")
+        (project.folder / "way-out").symlink_to(target)
+        refused(single()[0].init(project), "way-out")
+
+
+def test_links_inside_the_project_are_kept():
+    with Grid(2) as grid:
+        project = grid.project().write("lib/real.js", "module.exports = 'linked';\n").js("link", "exports.handler = () => require('../lib/alias.js');\n")
+        (project.folder / "lib/alias.js").symlink_to("real.js")
+        grid.deploy(project)
+        check_equal({grid[0].invoke("link").json for _ in range(2)}, {"linked"}, "answers")
+
+
+def test_odd_files_do_no_harm():
+    with Grid(2) as grid:
+        project = grid.project().js("t", "exports.handler = () => require('fs').readdirSync(__dirname + '/../odd').sort();\n")
+        names = ["with space", "ümlaut", "new\nline", "quote'\"", "-dash", "x" * 200]
+        for name in names:
+            project.write(f"odd/{name}", name)
+        project.write("odd/empty", "").write("odd/deep/" + "/".join("d" * 20 for _ in range(30)) + "/f", "deep")
+        os.mkfifo(project.folder / "pipe")
+        answer = grid[0].init(project)
+        if answer.status != 200:
+            check_in("pipe", answer.json["msg"], "a pipe is named")
+            os.unlink(project.folder / "pipe")
+            grid.deploy(project)
+        grid.wait_ready(["t"])
+        for _ in range(2):
+            check_equal(grid[0].invoke("t").json, sorted(names + ["deep", "empty"], key=lambda n: n.encode("utf-16-be")), "names")
+
+
+def test_large_files_arrive_whole():
+    with Grid(3) as grid:
+        blob = secrets.token_bytes(20 * 1024 * 1024)
+        project = grid.project().write("data.bin", blob).js("sum", """
+            const crypto = require('crypto'), fs = require('fs');
+            exports.handler = () => crypto.createHash('sha256').update(fs.readFileSync(__dirname + '/../data.bin')).digest('hex');""")
+        grid.deploy(project)
+        import hashlib
+
+        check_equal({grid[0].invoke("sum").json for _ in range(3)}, {hashlib.sha256(blob).hexdigest()}, "sums on three nodes")
+
+
+def test_a_node_keeps_its_release_over_a_restart():
+    with Grid(1) as grid:
+        grid.deploy(grid.project().js("kept", "exports.handler = () => 'kept';\n"))
+        check_equal(grid[0].stop(), [], "the first end")
+        grid[0].start()
+        wait_for(lambda: grid[0].invoke("kept").status == 200, "the task answers after the restart")
+        grid[0].kill()
+        grid[0].start()
+        wait_for(lambda: grid[0].invoke("kept").json == "kept", "the task answers after a crash")
+
+
+def give_away(folder, uid):
+    for place, _, names in os.walk(folder):
+        for path in [place] + [os.path.join(place, name) for name in names]:
+            os.lchown(path, uid, uid)
+
+
+@once
+def test_unreadable_files_are_named():
+    """Root reads everything, so that root runs the node as another user."""
+    with Grid(1, start=False) as grid:
+        node = grid.add(start=False)
+        project = grid.project().js("good", "exports.handler = () => 'good';\n").write("locked", "x", 0)
+        if os.geteuid() == 0:
+            node.user = 65534
+            if subprocess.run(["test", "-x", node.arguments()[0]], user=node.user, group=node.user, extra_groups=[]).returncode != 0:
+                raise Skip("another user cannot reach the build")
+            give_away(grid.folder, node.user)
+            os.chown(project.folder / "locked", 0, 0)
+        node.start()
+        answer = node.init(project)
+        check_equal(answer.status, 500, f"answer {answer}")
+        check_in("locked", answer.json["msg"], "what it says")
+
+
+@once
+def test_a_full_disk_is_said_and_the_old_release_serves():
+    if os.geteuid() != 0:
+        raise Skip("needs root, to mount a small file system")
+    with Grid(1, start=False) as grid:
+        node = grid.add(start=False)
+        node.state.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=0755", "tmpfs", node.state], capture_output=True, text=True)
+        if mounted.returncode != 0:
+            raise Skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
+        try:
+            node.start()
+            grid.deploy(grid.project().js("good", "exports.handler = () => 'good';\n"))
+            answer = node.init(grid.project().js("good", "exports.handler = () => 'big';\n").write("big.bin", secrets.token_bytes(30 << 20)))
+            check_equal(answer.status, 500, f"answer {answer}")
+            check("space" in answer.json["msg"] or "full" in answer.json["msg"], f"what it says: {answer.json['msg']}")
+            check_equal(node.invoke("good").json, "good", "the old release")
+            grid.deploy(grid.project().js("good", "exports.handler = () => 'small';\n"))
+            wait_for(lambda: node.invoke("good").json == "small", "a small release fits afterwards")
+            check_equal(node.stop(), [], "the end")
+        finally:
+            if node.alive():
+                node.stop()
+            subprocess.run(["umount", "-l", node.state], capture_output=True)
+
+
+@once
+def test_a_gridfile_of_another_grid_is_refused():
+    with Grid(1) as grid:
+        other = mint_gridfile(grid.folder / "other", "othergrid")
+        same_name = mint_gridfile(grid.folder / "same", grid.name)
+        for index, gridfile in enumerate((other, same_name)):
+            stranger = Node(grid.folder / f"stranger{index}", f"stranger{index}", gridfile, join=grid[0].listen_text).start()
+            try:
+                wait_for(lambda: "grid" in stranger.text() and ("authority" in stranger.text() or "certificate" in stranger.text()), "the stranger says why it is not let in")
+                check_equal((len(stranger.hosts()), len(grid[0].hosts())), (1, 1), "hosts each of them sees")
+                check(stranger.alive() and grid[0].alive(), "both go on")
+            finally:
+                check_equal(stranger.close(), [], "the stranger's end")
