@@ -80,6 +80,7 @@ struct invocation {
     const struct invocation_producer *producer;
     void *producer_ctx;
     struct route_view *view;        /* the route snapshot it was routed by; referenced */
+    void (*on_destroy)(struct invocation *inv); /* lets go of what route holds for it (the view); called by invocation_destroy */
     void *dispatch;                 /* dispatch's record, in the arena */
     struct invocation *next, *prev; /* the worker's list of calls in flight (processing) */
 };

@@ -2,8 +2,12 @@
  *
  * What CONTRACT.md, "Tasks over HTTP", says is decided here: headers, POST or GET, Expect: 100-continue on an instance's first call,
  * and that a single-threaded server which serves one connection at a time is never starved by connections kept idle:
- * an instance that leaves a call unanswered for 100 ms while other connections to it are idle gets those closed, and when that
- * is what it waited for it is marked serial (instance.h) and no connection to it is kept from then on. */
+ * an instance that leaves a call on a new connection unanswered for 100 ms while other connections to it are idle gets those closed,
+ * and when twice that was what it waited for it is marked serial (instance.h) and no connection to it is kept from then on.
+ *
+ * How a call ends: a task that answers garbage, too much, or dies amid its answer is at fault (GRPC_INTERNAL, ATTEMPT_ANSWERED; the message
+ * names it). A connection that ends before any byte of an answer is GRPC_UNAVAILABLE, ATTEMPT_UNKNOWN; one that was refused, or over
+ * which nothing was written, is GRPC_UNAVAILABLE, ATTEMPT_UNSEEN. */
 #ifndef GRID_SERVER_EXEC_TASK_HTTP_H
 #define GRID_SERVER_EXEC_TASK_HTTP_H
 
@@ -15,6 +19,7 @@ struct task_pool;
 
 /* How an attempt ended, for dispatch to decide on a retry. */
 enum attempt_seen {
+    ATTEMPT_UNPROCESSED, /* HTTP/2 said so itself (REFUSED_STREAM, GOAWAY below the stream): repeated at once and free of charge */
     ATTEMPT_UNSEEN,   /* the task cannot have seen it */
     ATTEMPT_UNKNOWN,  /* sent, no answer */
     ATTEMPT_ANSWERED, /* an answer had begun */
@@ -28,7 +33,7 @@ struct attempt_events {
 };
 
 struct task_pool_options {
-    size_t max_answer;          /* bytes of one answer's body: beyond it the call ends as RESOURCE_EXHAUSTED */
+    size_t max_answer;          /* bytes of one answer's body: beyond it the call ends as a fault of the task (GRPC_INTERNAL) */
     unsigned idle_per_instance; /* connections kept, default 64 */
     uint32_t idle_timeout_ms;   /* default 30,000 */
     /* Asks the other workers to close their idle connections to an instance; may be NULL with one worker. */

@@ -41,6 +41,8 @@ struct route_task_shared {
     _Atomic uint32_t references;
     _Atomic uint32_t node_cursor;     /* over slots: the sender's round robin */
     _Atomic uint32_t instance_cursor; /* over local instances: the receiver's */
+    _Atomic uint32_t queued;          /* calls that wait because all are busy, all workers */
+    _Atomic uint64_t wanted_at_ms;    /* when control was last told that it could grow */
     unsigned workers;
     struct route_counters counters[]; /* one per worker */
 };
@@ -73,7 +75,8 @@ struct route_table {
     struct route_shared *shared;  /* what is one for the node */
 };
 
-/* What is one for the whole node: the retry budget (a token bucket: a call adds 0.1, a retry takes 1). */
+/* What is one for the whole node: the retry budget (a token bucket: a call adds 0.1, a retry takes 1; it holds at most 100 and begins
+ * with 10, so that a quiet node may retry too). */
 struct route_shared {
     _Atomic uint32_t references;
     _Atomic int64_t retry_tokens_milli;
@@ -120,7 +123,8 @@ struct route_view {
     struct route_table *table;
     unsigned references;
 };
-struct route_view *route_view_create(struct route_table *table); /* takes over the caller's table reference */
+/* Takes over the caller's table reference, also on failure. NULL when out of memory. */
+struct route_view *route_view_create(struct route_table *table);
 struct route_view *route_view_ref(struct route_view *v);
 void route_view_unref(struct route_view *v);
 

@@ -19,18 +19,29 @@ struct router_query {
     enum invocation_strategy strategy;
     bool from_peer;           /* never forwarded */
     uint32_t in_flight_limit; /* per instance, 100 */
-    uint64_t avoid_nodes;     /* bit i: node index i failed this call already (indexes above 63 are not avoided) */
-    uint64_t avoid_instance;  /* id of an instance that failed it, 0 for none */
+    /* What failed this call already, or is known to be down, is passed over: bit i of avoid_nodes for node index i (indexes above 63 are not
+     * avoided), and the id of an instance, 0 for none. When nothing else is left the verdict is ROUTER_WAIT with `avoided` set. */
+    uint64_t avoid_nodes;
+    uint64_t avoid_instance;
 };
 
 struct router_decision {
     enum router_verdict verdict;
     struct instance *instance;
     unsigned node;
+    const struct route_task *task; /* NULL when the table has none of this name; lives as long as the table */
+    bool avoided;                  /* ROUTER_WAIT only because of avoid_* */
+    uint32_t load;                 /* ROUTER_RUN_HERE: calls in flight at the instance, this one included */
     int status;
     char message[256];
 };
 
+/* Decides, and for ROUTER_RUN_HERE counts the call into the instance's in_flight. Any thread that holds a reference to the table.
+ *
+ * From a client: `node` alone when one is named (GRPC_NOT_FOUND when no node is called so); this node first with INVOCATION_LOCAL; else
+ * the slots in turn from the shared cursor, passing over this node while all its instances are at their limit. An unknown task is
+ * GRPC_NOT_FOUND, or ROUTER_WAIT while the table is settling.
+ * From a peer: here, or refused with nothing done: GRPC_UNAVAILABLE, or GRPC_NOT_FOUND for a task that a settled node does not know. */
 void router_pick(const struct route_table *t, const struct router_query *q, struct router_decision *out);
 
 #endif
