@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/hex.h"
+#include "base/utf8.h"
 
 struct scanner {
     const uint8_t *at;
@@ -315,19 +316,6 @@ static uint32_t four_digits(struct slice s)
     for (size_t i = 0; i < 4; i++)
         value = value << 4 | ((uint32_t) hex_digit(s.data[i]) & 15);
     return value;
-}
-
-static size_t utf8_encode(uint32_t c, uint8_t out[4])
-{
-    if (c < 0x80) {
-        out[0] = (uint8_t) c;
-        return 1;
-    }
-    size_t length = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = length - 1; i > 0; i--, c >>= 6)
-        out[i] = (uint8_t) (0x80 | (c & 0x3f));
-    out[0] = (uint8_t) ((0xf00u >> length) | c);
-    return length;
 }
 
 /* Decodes "\uXXXX", or two of them that are a surrogate pair, at the start of `s`. Returns how much it took. */
