@@ -24,28 +24,46 @@ int grpc_timeout_parse(struct slice text, uint64_t *ms);
 /* Formats milliseconds; out holds at least 16 bytes. */
 void grpc_timeout_format(uint64_t ms, char out[16]);
 
-/* Cuts a byte stream into messages. */
+/* Cuts a byte stream into messages. The fields are its own but for max_message and gzip. */
 struct grpc_deframer {
     struct buf buffer;
-    size_t max_message; /* bytes after decompression as before it */
-    bool compressed_allowed;
-    bool gzip;
+    size_t taken;       /* bytes of `buffer` already given out */
+    size_t max_message; /* bytes before as after decompression */
+    bool gzip;          /* grpc-encoding said gzip: the compressed flag may be set */
+    struct buf inflated;
+    struct z_stream_s *stream; /* made with the first compressed message */
+    bool last_compressed;
 };
 void grpc_deframer_init(struct grpc_deframer *d, size_t max_message, bool gzip);
 void grpc_deframer_dispose(struct grpc_deframer *d);
-/* Takes bytes in. 0, GRID_ELIMIT as soon as a prefix announces too much (before memory is taken), GRID_EPROTO (bad flag). */
+/* As new but for its memory. */
+void grpc_deframer_reset(struct grpc_deframer *d, size_t max_message, bool gzip);
+/* Takes bytes in; a slice of grpc_deframer_next is gone then. 0, GRID_ELIMIT as soon as a prefix announces too much (before memory is taken for it),
+ * GRID_EPROTO (bad flag, or compressed without gzip), GRID_ENOMEM. */
 int grpc_deframer_feed(struct grpc_deframer *d, struct slice bytes);
-/* Takes the next whole message out: 0, GRID_EAGAIN when there is none, GRID_EPROTO (bad gzip), GRID_ELIMIT (inflates beyond the limit).
- * The slice lives until the next grpc_deframer_* call. */
+/* Takes the next whole message out: 0, GRID_EAGAIN when there is none, GRID_EPROTO (bad gzip), GRID_ELIMIT (too long, or inflates beyond the
+ * limit; at most limit + 1 bytes are ever inflated). The slice lives until the next grpc_deframer_* call. */
 int grpc_deframer_next(struct grpc_deframer *d, struct slice *message);
+/* True when the last message given out had come compressed. */
+bool grpc_deframer_last_compressed(const struct grpc_deframer *d);
 /* True when nothing of an unfinished message is held. */
 bool grpc_deframer_empty(const struct grpc_deframer *d);
 
 /* Appends one framed message, gzipped when asked (and when that makes it smaller). */
 int grpc_frame(struct buf *out, struct slice message, bool gzip);
 
-/* Percent-encodes and decodes grpc-message. */
+/* Percent-encodes and decodes grpc-message (all but printable ASCII, and '%'); a malformed escape is kept as it is. Append; 0 or GRID_ENOMEM. */
 int grpc_message_encode(struct slice text, struct buf *out);
 int grpc_message_decode(struct slice text, struct buf *out);
+
+/* Values of "-bin" metadata: base64, written unpadded, read padded or not. Append. 0, GRID_EINVAL (decoding) or GRID_ENOMEM. */
+int grpc_bin_encode(struct slice bytes, struct buf *out);
+int grpc_bin_decode(struct slice text, struct buf *out);
+/* Cuts the next value off a comma-joined list; false when it is empty. */
+bool grpc_bin_next(struct slice *list, struct slice *value);
+
+/* Puts flag and length before a message that is written in place: 5 bytes at `at`. */
+enum { GRPC_PREFIX_SIZE = 5 };
+void grpc_prefix_write(uint8_t at[GRPC_PREFIX_SIZE], bool compressed, uint32_t size);
 
 #endif

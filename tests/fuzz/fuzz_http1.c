@@ -14,6 +14,7 @@
 struct run {
     enum http1_kind kind;
     bool head_only;
+    size_t header_list_max;
     struct buf seen;  /* every event's content */
     struct buf again; /* the messages, written anew */
     struct buf body;
@@ -73,7 +74,7 @@ static bool step(struct run *r, struct http1_parser *p, enum http1_event event)
 static bool parse(struct run *r, struct slice in, size_t size)
 {
     struct http1_parser p;
-    http1_parser_init(&p, r->kind, 1024);
+    http1_parser_init(&p, r->kind, r->header_list_max);
     http1_parser_expect_head_only(&p, r->head_only);
     enum http1_event event = HTTP1_MORE;
     bool going = true;
@@ -95,9 +96,9 @@ static bool parse(struct run *r, struct slice in, size_t size)
     return event == HTTP1_END;
 }
 
-static struct run run_create(enum http1_kind kind, bool head_only)
+static struct run run_create(enum http1_kind kind, bool head_only, size_t header_list_max)
 {
-    struct run r = {.kind = kind, .head_only = head_only};
+    struct run r = {.kind = kind, .head_only = head_only, .header_list_max = header_list_max};
     buf_init(&r.seen, 0);
     buf_init(&r.again, 0);
     buf_init(&r.body, 0);
@@ -114,7 +115,7 @@ static void run_dispose(struct run *r)
 /* What was written anew is understood, and written a second time is the same bytes. */
 static void check_again(const struct run *first)
 {
-    struct run r = run_create(first->kind, false);
+    struct run r = run_create(first->kind, false, 4096);
     bool bodyless = first->head_only || first->kind == HTTP1_RESPONSE;
     CHECK(parse(&r, buf_slice(&first->again), SIZE_MAX) || bodyless);
     if (!bodyless)
@@ -129,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     enum http1_kind kind = data[0] & 1 ? HTTP1_RESPONSE : HTTP1_REQUEST;
     bool head_only = kind == HTTP1_RESPONSE && (data[0] & 2);
-    struct run whole = run_create(kind, head_only), pieces = run_create(kind, head_only);
+    struct run whole = run_create(kind, head_only, 1024), pieces = run_create(kind, head_only, 1024);
     bool complete = parse(&whole, slice_of(data + 1, size - 1), SIZE_MAX);
     parse(&pieces, slice_of(data + 1, size - 1), (size_t) (data[0] >> 2) + 1);
     CHECK(slice_equal(buf_slice(&whole.seen), buf_slice(&pieces.seen)));
