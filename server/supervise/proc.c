@@ -1,0 +1,197 @@
+/* Reading /proc: processes, groups, and whose socket listens. */
+#include "server/supervise/proc.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+enum { LISTENERS_MAX = 64, STAT_MAX = 1024 };
+
+static ssize_t read_small(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, out, size - 1);
+    close(fd);
+    out[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
+/* ---- processes ---- */
+
+int proc_stat_parse(struct slice text, struct proc_stat *out)
+{
+    char line[STAT_MAX];
+    size_t size = text.size < sizeof line - 1 ? text.size : sizeof line - 1;
+    memcpy(line, text.data, size);
+    line[size] = '\0';
+    const char *behind = strrchr(line, ')'); /* the name may hold anything, ')' too */
+    long long start = 0;
+    if (!behind || sscanf(line, "%d", &out->pid) != 1 ||
+        sscanf(behind, ") %c %*d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lld", &out->state, &out->group,
+               &start) != 3)
+        return GRID_EPROTO;
+    out->start_time = (uint64_t) start;
+    return 0;
+}
+
+int proc_stat_read(int pid, struct proc_stat *out)
+{
+    char path[64], text[STAT_MAX];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    ssize_t n = read_small(path, text, sizeof text);
+    if (n <= 0)
+        return GRID_ENOENT;
+    return proc_stat_parse(slice_of(text, (size_t) n), out);
+}
+
+/* Calls fn for every process of the group until it returns false. */
+static void each_member(int group, bool (*fn)(void *ctx, const struct proc_stat *member), void *ctx)
+{
+    DIR *dir = opendir("/proc");
+    bool more = dir != NULL;
+    for (struct dirent *d; more && (d = readdir(dir)) != NULL;) {
+        struct proc_stat member;
+        if (isdigit((unsigned char) d->d_name[0]) && proc_stat_read(atoi(d->d_name), &member) == 0 && member.group == group)
+            more = fn(ctx, &member);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+void proc_boot_id(char out[37])
+{
+    char text[64];
+    ssize_t n = read_small("/proc/sys/kernel/random/boot_id", text, sizeof text);
+    snprintf(out, 37, "%.36s", n >= 36 ? text : "");
+}
+
+struct group_end {
+    uint64_t start_time;
+    unsigned ended;
+};
+
+static bool end_member(void *ctx, const struct proc_stat *member)
+{
+    struct group_end *g = ctx;
+    if (member->state != 'Z' && member->start_time >= g->start_time && kill(member->pid, SIGKILL) == 0)
+        g->ended++;
+    return true;
+}
+
+unsigned proc_group_end(int group, uint64_t start_time)
+{
+    struct proc_stat leader;
+    if (group <= 1 || (proc_stat_read(group, &leader) == 0 && leader.start_time != start_time))
+        return 0; /* the number belongs to somebody else by now */
+    struct group_end g = {.start_time = start_time};
+    each_member(group, end_member, &g);
+    return g.ended;
+}
+
+/* ---- listeners ---- */
+
+bool proc_listener_parse(struct slice text, uint16_t port, uint64_t *inode)
+{
+    char line[512];
+    unsigned local_port, state;
+    unsigned long long number;
+    if (text.size == 0 || text.size >= sizeof line)
+        return false;
+    memcpy(line, text.data, text.size);
+    line[text.size] = '\0';
+    if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %llu", &local_port, &state, &number) != 3)
+        return false;
+    *inode = number;
+    return local_port == port && state == 0x0A; /* TCP_LISTEN */
+}
+
+struct listeners {
+    uint64_t inodes[LISTENERS_MAX];
+    size_t count;
+};
+
+/* False when the table cannot be read. */
+static bool add_listeners(const char *table, uint16_t port, struct listeners *l)
+{
+    FILE *f = fopen(table, "re");
+    if (!f)
+        return false;
+    char line[512];
+    while (l->count < LISTENERS_MAX && fgets(line, sizeof line, f)) {
+        if (proc_listener_parse(slice_of_str(line), port, &l->inodes[l->count]))
+            l->count++;
+    }
+    fclose(f);
+    return true;
+}
+
+static bool is_listener(const struct listeners *l, const char *link)
+{
+    unsigned long long inode;
+    if (sscanf(link, "socket:[%llu]", &inode) != 1)
+        return false;
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->inodes[i] == inode)
+            return true;
+    }
+    return false;
+}
+
+struct owner_search {
+    const struct listeners *listeners;
+    enum proc_owner found;
+};
+
+static bool holds_listener(int folder, const char *name, const struct listeners *l)
+{
+    char link[64];
+    ssize_t n = readlinkat(folder, name, link, sizeof link - 1);
+    if (n <= 0)
+        return false;
+    link[n] = '\0';
+    return is_listener(l, link);
+}
+
+static bool search_member(void *ctx, const struct proc_stat *member)
+{
+    struct owner_search *search = ctx;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd", member->pid);
+    DIR *dir = opendir(path);
+    if (!dir) {
+        if (errno == EACCES || errno == EPERM)
+            search->found = PROC_OWNER_UNKNOWN; /* it runs as somebody else */
+        return true;
+    }
+    bool holds = false;
+    for (struct dirent *d; !holds && (d = readdir(dir)) != NULL;)
+        holds = holds_listener(dirfd(dir), d->d_name, search->listeners);
+    closedir(dir);
+    if (holds)
+        search->found = PROC_OWNER_GROUP;
+    return !holds;
+}
+
+enum proc_owner proc_port_owner(uint16_t port, int group)
+{
+    struct listeners l = {.count = 0};
+    bool shown = add_listeners("/proc/net/tcp", port, &l);
+    shown |= add_listeners("/proc/net/tcp6", port, &l);
+    if (l.count == 0)
+        return shown ? PROC_OWNER_NOBODY : PROC_OWNER_UNKNOWN;
+    struct owner_search search = {.listeners = &l, .found = PROC_OWNER_OTHER};
+    struct proc_stat leader = {.pid = group, .group = group};
+    if (search_member(&search, &leader)) /* nearly always it is the leader: no need to look at every process there is */
+        each_member(group, search_member, &search);
+    return search.found;
+}

@@ -1,0 +1,56 @@
+/* server/supervise/task_set.h: which tasks a release's tasks folder holds. The rules are pure; one function reads the folder. */
+#ifndef GRID_SERVER_SUPERVISE_TASK_SET_H
+#define GRID_SERVER_SUPERVISE_TASK_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TASK_NAME_MAX = 128, TASK_SET_MAX = 1024, TASK_SET_LISTED_MAX = 65536, TASK_DIGEST_BYTES = 32, TASK_ERROR_MAX = 640 };
+
+enum task_kind {
+    TASK_NODE,       /* .js .mjs .cjs, or a folder with package.json: under runtimes/node */
+    TASK_PYTHON,     /* .py: under runtimes/python */
+    TASK_EXECUTABLE, /* anything else that may be executed, as it is */
+};
+
+/* One name as listed in the tasks folder. */
+struct task_entry {
+    const char *name;
+    bool folder;         /* otherwise a file (or a link to one) */
+    bool executable;     /* a file that may be executed */
+    bool package_json;   /* a folder that holds one */
+    bool bootstrap;      /* a folder that holds an executable of that name */
+    bool own_executable; /* a folder that holds an executable of its own name */
+};
+
+struct task {
+    char name[TASK_NAME_MAX + 1];
+    enum task_kind kind;
+    char *entry; /* the name in the tasks folder, such as "req.js" or "job": what is the task's own content */
+    char *path;  /* what is run, relative to the tasks folder: "req.js", "job/bootstrap", "job" (a package) */
+    uint8_t digest[TASK_DIGEST_BYTES]; /* zero until the caller fills it: of all that, when it changes, asks for a restart */
+};
+
+struct task_set {
+    struct task *tasks; /* sorted by name */
+    size_t count;
+    char **notes; /* a sentence for each name that is no task, such as "tasks/README.md is no task: ..." */
+    size_t note_count;
+};
+
+/* Builds the set of `folder` (shown in sentences, such as "tasks") from its listing; everything is copied. 0; GRID_EINVAL with a
+ * sentence in `error` (two tasks of one name, a name outside [A-Za-z0-9_.-]{1,128}); GRID_ENOENT with one when there is no task;
+ * GRID_ELIMIT above TASK_SET_MAX tasks; GRID_ENOMEM. On an error the set is empty. */
+int task_set_build(const char *folder, const struct task_entry *entries, size_t count, struct task_set *out, char error[TASK_ERROR_MAX]);
+
+/* The same from the folder `root`/`folder` on disk. Also GRID_ENOENT and GRID_EPERM, GRID_EIO, with a sentence, when it cannot be read. */
+int task_set_read(const char *root, const char *folder, struct task_set *out, char error[TASK_ERROR_MAX]);
+
+/* Frees what it holds and leaves it empty. A zeroed set is empty. */
+void task_set_dispose(struct task_set *set);
+
+/* NULL when there is none. */
+const struct task *task_set_find(const struct task_set *set, const char *name);
+
+#endif
