@@ -1,0 +1,37 @@
+/* server/supervise/process.h: one operating system process in a session and group of its own, its output as lines. Decides nothing.
+ * The loop's thread only. */
+#ifndef GRID_SERVER_SUPERVISE_PROCESS_H
+#define GRID_SERVER_SUPERVISE_PROCESS_H
+
+#include "net/loop.h"
+#include "server/supervise/log_lines.h"
+
+struct process;
+
+/* Borrowed for process_spawn. argv[0] is looked for in the PATH of `env` unless it holds a '/'. */
+struct process_spec {
+    char *const *argv;
+    char *const *env;
+    const char *cwd;
+};
+
+struct process_events {
+    /* A line of LOG_STREAM_STDOUT or LOG_STREAM_STDERR; borrowed for the call. */
+    void (*on_line)(void *ctx, enum log_stream stream, struct slice text);
+    /* The process has ended (its group is killed); lines may still come. */
+    void (*on_exit)(void *ctx, int64_t status, int signal);
+    /* After on_exit and the last line. The process's memory is gone after it. */
+    void (*on_done)(void *ctx);
+};
+
+/* 0; or GRID_E* with libuv's error (negative, such as UV_ENOENT) in *reason, and no event ever comes. */
+int process_spawn(struct loop *l, const struct process_spec *spec, const struct process_events *events, void *ctx, struct process **out,
+                  int *reason);
+
+/* Also its group and session. */
+int process_pid(const struct process *p);
+
+/* Sends a signal to the whole group; after on_exit nothing. */
+void process_signal(struct process *p, int signal);
+
+#endif
