@@ -17,8 +17,8 @@ enum {
 struct process_output {
     struct process *process;
     uv_pipe_t pipe;
-    enum log_stream stream;
-    struct log_splitter splitter;
+    enum task_stream stream;
+    struct line_splitter splitter;
     bool open;
 };
 
@@ -60,7 +60,7 @@ static void output_close(struct process_output *o)
     if (!o->open)
         return;
     o->open = false;
-    log_splitter_finish(&o->splitter, emit_line, o);
+    line_splitter_finish(&o->splitter, emit_line, o);
     uv_close((uv_handle_t *) &o->pipe, on_closed);
 }
 
@@ -124,7 +124,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         output_close(o);
         return;
     }
-    log_splitter_feed(&o->splitter, slice_of(buf->base, (size_t) n), emit_line, o);
+    line_splitter_feed(&o->splitter, slice_of(buf->base, (size_t) n), emit_line, o);
     if (n > 0)
         flood_check(p, (size_t) n);
 }
@@ -139,7 +139,7 @@ static int output_open(struct process *p, int index, uv_file *child)
     int err = uv_pipe(ends, UV_NONBLOCK_PIPE, 0);
     if (err != 0)
         return err;
-    *o = (struct process_output){.process = p, .stream = index == 0 ? LOG_STREAM_STDOUT : LOG_STREAM_STDERR, .open = true};
+    *o = (struct process_output){.process = p, .stream = index == 0 ? TASK_STREAM_STDOUT : TASK_STREAM_STDERR, .open = true};
     uv_pipe_init(loop_uv(p->loop), &o->pipe, 0);
     o->pipe.data = p;
     p->handles++;

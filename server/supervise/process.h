@@ -4,7 +4,7 @@
 #define GRID_SERVER_SUPERVISE_PROCESS_H
 
 #include "net/loop.h"
-#include "server/supervise/log_lines.h"
+#include "server/supervise/task_log.h"
 
 struct process;
 
@@ -16,8 +16,8 @@ struct process_spec {
 };
 
 struct process_events {
-    /* A line of LOG_STREAM_STDOUT or LOG_STREAM_STDERR; borrowed for the call. */
-    void (*on_line)(void *ctx, enum log_stream stream, struct slice text);
+    /* A line of TASK_STREAM_STDOUT or TASK_STREAM_STDERR; borrowed for the call. */
+    void (*on_line)(void *ctx, enum task_stream stream, struct slice text);
     /* The process has ended (its group is killed); lines may still come. */
     void (*on_exit)(void *ctx, int64_t status, int signal);
     /* After on_exit and the last line. The process's memory is gone after it. */

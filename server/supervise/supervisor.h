@@ -16,7 +16,7 @@
 
 #include "net/loop.h"
 #include "server/supervise/instance.h"
-#include "server/supervise/log_lines.h"
+#include "server/supervise/task_log.h"
 #include "server/supervise/task_set.h"
 
 struct supervisor;
@@ -108,12 +108,12 @@ const struct supervisor_task *supervisor_list(struct supervisor *s, size_t *coun
 bool supervisor_uses_root(const struct supervisor *s, const char *root);
 
 /* The last `lines` lines of a task, or of each task when `task` is NULL, oldest first within a task. */
-void supervisor_logs(struct supervisor *s, const char *task, size_t lines, void (*emit)(void *ctx, const struct log_line *line), void *ctx);
+void supervisor_logs(struct supervisor *s, const char *task, size_t lines, void (*emit)(void *ctx, const struct task_line *line), void *ctx);
 
 /* Calls `emit` for each new line of a task (every task when NULL; `task` is copied) until supervisor_unfollow. NULL without memory. Both
  * must not be called from within `emit`. A follower not ended by supervisor_close is freed by it. */
 struct log_follower;
-struct log_follower *supervisor_follow(struct supervisor *s, const char *task, void (*emit)(void *ctx, const struct log_line *line),
+struct log_follower *supervisor_follow(struct supervisor *s, const char *task, void (*emit)(void *ctx, const struct task_line *line),
                                        void *ctx);
 void supervisor_unfollow(struct supervisor *s, struct log_follower *f);
 

@@ -1,0 +1,474 @@
+/* The life of one process of a task, from its port to its end. See the state machine in supervisor.h. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "net/port.h"
+#include "server/supervise/proc.h"
+#include "server/supervise/supervisor_internal.h"
+#include "server/supervise/task_env.h"
+
+enum {
+    DRAIN_LOOK_MS = 10,
+    DRAIN_IDLE_LOOKS = 5,
+    PORT_LOST_RETRY_MS = 20,
+    PORTS_LOST_MAX = 8, /* in a row; then it counts as a failure */
+    ARGS_MAX = 5,
+    OWN_ENV_MAX = 16,
+};
+
+static void child_stop(struct sup_child *c);
+
+/* ---- reasons ---- */
+
+static void explain_exit(const struct sup_child *c, char out[REASON_MAX])
+{
+    char how[96];
+    const char *colon = c->telling[0] ? ": " : "";
+    if (c->exit_signal != 0)
+        snprintf(how, sizeof how, "it was ended by signal %d (SIG%s)", c->exit_signal, sigabbrev_np(c->exit_signal));
+    else
+        snprintf(how, sizeof how, "it exited with status %lld", (long long) c->exit_status);
+    if (c->state == CHILD_STARTING)
+        snprintf(out, REASON_MAX, "%s before it listened on TASK_PORT (%u)%s%s", how, c->instance->port, colon, c->telling);
+    else
+        snprintf(out, REASON_MAX, "%s after %llu s%s%s", how,
+                 (unsigned long long) (loop_now_ms(c->supervisor->loop) - c->began_ms) / 1000, colon, c->telling);
+}
+
+static void explain_spawn(const struct sup_task *t, int uv_error, char out[REASON_MAX])
+{
+    static const char *const programs[] = {[TASK_NODE] = "node", [TASK_PYTHON] = "python3"};
+    if (t->spec.kind != TASK_EXECUTABLE && uv_error == UV_ENOENT && access(t->release->root, X_OK) == 0)
+        snprintf(out, REASON_MAX, "it needs %s, which is not in PATH: install it", programs[t->spec.kind]);
+    else if (uv_error == UV_ENOENT)
+        snprintf(out, REASON_MAX, "%s/%s cannot be run: it, or the interpreter behind its #!, does not exist", t->release->tasks_folder,
+                 t->spec.path);
+    else
+        snprintf(out, REASON_MAX, "%s/%s cannot be run: %s", t->release->tasks_folder, t->spec.path, uv_strerror(uv_error));
+}
+
+static void set_reason(struct sup_task *t, const char *reason)
+{
+    snprintf(t->reason, sizeof t->reason, "%s", reason);
+    supervisor_changed(t->supervisor);
+}
+
+/* ---- memory ---- */
+
+static struct sup_child *child_create(struct sup_slot *slot, uint16_t port)
+{
+    struct supervisor *s = slot->task->supervisor;
+    struct sup_child *c = calloc(1, sizeof *c);
+    struct instance *instance = c ? instance_create(++s->next_instance, slot->task->spec.name, slot->number, port) : NULL;
+    if (!instance) {
+        free(c);
+        return NULL;
+    }
+    *c = (struct sup_child){.supervisor = s, .slot = slot, .release = slot->task->release, .instance = instance};
+    memcpy(c->digest, slot->task->spec.digest, sizeof c->digest);
+    c->release->references++;
+    c->began_ms = loop_now_ms(s->loop);
+    c->started_at_ms = loop_wall_ms();
+    c->next = s->children;
+    c->link = &s->children;
+    if (c->next)
+        c->next->link = &c->next;
+    s->children = c;
+    return c;
+}
+
+static void child_destroy(struct sup_child *c)
+{
+    struct supervisor *s = c->supervisor;
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    loop_timer_stop(&c->timer);
+    probe_stop(c->probe);
+    ports_release(&s->ports, c->instance->port);
+    instance_unref(c->instance);
+    sup_release_unref(c->release);
+    free(c);
+    supervisor_child_gone(s);
+}
+
+/* ---- restarts ---- */
+
+static void restart_due(void *arg)
+{
+    slot_reconcile(arg);
+}
+
+/* A child of the slot has failed: tries again when the backoff says so. */
+static void slot_failed(struct sup_slot *slot, uint64_t uptime_ms, const char *reason)
+{
+    struct supervisor *s = slot->task->supervisor;
+    s->chance = s->chance * 1664525u + 1013904223u;
+    uint64_t wait_ms = backoff_ended(&slot->backoff, uptime_ms, s->chance >> 8);
+    slot->task->restarts++;
+    set_reason(slot->task, reason);
+    log_line(LOG_WARN, "a task failed and will be started again", LOGF_STR("task", slot->task->spec.name),
+             LOGF_INT("instance", slot->number), LOGF_STR("reason", reason), LOGF_INT("in_ms", wait_ms));
+    supervisor_log(slot, TASK_STREAM_GRID, slice_of_str(reason));
+    loop_timer_start(s->loop, &slot->restart, wait_ms, restart_due, slot);
+}
+
+/* The slot lets go of the child, which goes on to its end by itself. */
+static void detach(struct sup_child *c)
+{
+    struct sup_slot *slot = c->slot;
+    if (!slot)
+        return;
+    if (slot->serving == c)
+        slot->serving = NULL;
+    if (slot->starting == c)
+        slot->starting = NULL;
+    c->slot = NULL;
+    atomic_store(&c->instance->draining, 1);
+    supervisor_changed(c->supervisor);
+}
+
+static uint64_t uptime_ms(const struct sup_child *c)
+{
+    return loop_now_ms(c->supervisor->loop) - c->began_ms;
+}
+
+/* It runs but is of no use: stopped, and another one tried. */
+static void child_give_up(struct sup_child *c, const char *reason)
+{
+    struct sup_slot *slot = c->slot;
+    detach(c);
+    slot_failed(slot, uptime_ms(c), reason);
+    child_stop(c);
+}
+
+/* Somebody else was quicker on its port: no fault of the task's, another port is tried at once. */
+static void port_lost(struct sup_child *c)
+{
+    struct supervisor *s = c->supervisor;
+    struct sup_slot *slot = c->slot;
+    log_line(LOG_INFO, "a task's port was taken by another process, another one is tried", LOGF_STR("task", slot->task->spec.name),
+             LOGF_INT("port", c->instance->port));
+    ports_avoid(&s->ports, c->instance->port, loop_now_ms(s->loop));
+    detach(c);
+    if (++slot->ports_lost >= PORTS_LOST_MAX) {
+        slot_failed(slot, uptime_ms(c), "other processes took each port that it was given");
+        return;
+    }
+    loop_timer_start(s->loop, &slot->restart, PORT_LOST_RETRY_MS, restart_due, slot);
+}
+
+/* ---- stopping ---- */
+
+static void stop_overdue(void *arg)
+{
+    struct sup_child *c = arg;
+    process_signal(c->process, SIGKILL);
+}
+
+static void child_stop(struct sup_child *c)
+{
+    probe_stop(c->probe);
+    c->probe = NULL;
+    c->state = CHILD_STOPPING;
+    if (c->exited)
+        return;
+    process_signal(c->process, SIGTERM);
+    loop_timer_start(c->supervisor->loop, &c->timer, c->supervisor->options.stop_timeout_ms, stop_overdue, c);
+}
+
+/* Idle for several looks: a worker that picked it just before it was draining has counted itself in by then. */
+static void drain_look(void *arg)
+{
+    struct sup_child *c = arg;
+    c->idle_looks = atomic_load(&c->instance->in_flight) == 0 ? c->idle_looks + 1 : 0;
+    if (c->idle_looks >= DRAIN_IDLE_LOOKS || loop_now_ms(c->supervisor->loop) >= c->drain_until_ms) {
+        child_stop(c);
+        return;
+    }
+    loop_timer_start(c->supervisor->loop, &c->timer, DRAIN_LOOK_MS, drain_look, c);
+}
+
+static void child_drain(struct sup_child *c)
+{
+    probe_stop(c->probe);
+    c->probe = NULL;
+    c->state = CHILD_DRAINING;
+    c->drain_until_ms = loop_now_ms(c->supervisor->loop) + c->supervisor->options.drain_timeout_ms;
+    drain_look(c);
+}
+
+static void child_retire(struct sup_child *c)
+{
+    if (!c)
+        return;
+    bool was_ready = c->state == CHILD_READY;
+    detach(c);
+    if (was_ready && !c->exited)
+        child_drain(c);
+    else
+        child_stop(c);
+}
+
+void slot_retire(struct sup_slot *slot)
+{
+    loop_timer_stop(&slot->restart);
+    child_retire(slot->serving);
+    child_retire(slot->starting);
+}
+
+/* ---- readiness ---- */
+
+static void child_ready(struct sup_child *c)
+{
+    struct sup_slot *slot = c->slot;
+    struct sup_child *before = slot->serving;
+    loop_timer_stop(&c->timer);
+    c->state = CHILD_READY;
+    slot->starting = NULL;
+    slot->serving = c;
+    slot->ports_lost = 0;
+    slot->task->reason[0] = '\0';
+    supervisor_changed(c->supervisor);
+    log_line(LOG_INFO, "a task is ready", LOGF_STR("task", slot->task->spec.name), LOGF_INT("instance", slot->number),
+             LOGF_INT("port", c->instance->port), LOGF_INT("pid", process_pid(c->process)), LOGF_INT("took_ms", uptime_ms(c)));
+    child_retire(before);
+}
+
+static void on_probed(void *ctx, enum probe_result result)
+{
+    struct sup_child *c = ctx;
+    c->probe = NULL;
+    if (!c->slot || c->exited)
+        return;
+    if (result == PROBE_ACCEPTED) {
+        child_ready(c);
+        return;
+    }
+    port_lost(c);
+    child_stop(c);
+}
+
+static void not_ready_in_time(void *arg)
+{
+    struct sup_child *c = arg;
+    char reason[REASON_MAX];
+    snprintf(reason, sizeof reason, "it did not listen on TASK_PORT (127.0.0.1:%u) within %llu s%s%s", c->instance->port,
+             (unsigned long long) (c->supervisor->options.ready_timeout_ms + 999) / 1000, c->telling[0] ? ": " : "", c->telling);
+    child_give_up(c, reason);
+}
+
+static void on_checked(void *ctx, enum probe_result result)
+{
+    struct sup_child *c = ctx;
+    c->probe = NULL;
+    if (!c->slot || c->exited || result == PROBE_ACCEPTED)
+        return;
+    char reason[REASON_MAX];
+    snprintf(reason, sizeof reason, "it runs but no longer listens on TASK_PORT (127.0.0.1:%u)", c->instance->port);
+    child_give_up(c, reason);
+}
+
+void child_check(struct sup_child *c)
+{
+    if (c->state == CHILD_READY && c->slot && !c->exited && !c->probe)
+        c->probe = probe_start(c->supervisor->loop, c->instance->port, process_pid(c->process), true, on_checked, c);
+}
+
+/* ---- events of the process ---- */
+
+static void on_line(void *ctx, enum task_stream stream, struct slice text)
+{
+    struct sup_child *c = ctx;
+    if (stream == TASK_STREAM_STDERR && task_line_tells(text))
+        task_line_copy(text, c->telling, sizeof c->telling);
+    if (c->slot)
+        supervisor_log(c->slot, stream, text);
+}
+
+static void on_exit_child(void *ctx, int64_t status, int signal)
+{
+    struct sup_child *c = ctx;
+    c->exited = true;
+    c->exit_status = status;
+    c->exit_signal = signal;
+    loop_timer_stop(&c->timer);
+    probe_stop(c->probe);
+    c->probe = NULL;
+    atomic_store(&c->instance->draining, 1);
+    c->port_lost = c->slot && c->state == CHILD_STARTING && !port_is_free(c->instance->port);
+    supervisor_changed(c->supervisor);
+}
+
+/* All its output is here: now the reason can be told. */
+static void on_done(void *ctx)
+{
+    struct sup_child *c = ctx;
+    struct sup_slot *slot = c->slot;
+    if (slot && c->port_lost) {
+        port_lost(c);
+    } else if (slot) {
+        char reason[REASON_MAX];
+        explain_exit(c, reason);
+        bool replaced = slot->serving == c && slot->starting;
+        detach(c);
+        if (replaced)
+            slot->task->restarts++;
+        else
+            slot_failed(slot, uptime_ms(c), reason);
+    }
+    child_destroy(c);
+}
+
+/* ---- starting ---- */
+
+static bool port_is_free_fn(void *ctx, uint16_t port)
+{
+    (void) ctx;
+    return port_is_free(port);
+}
+
+static void fill_args(const struct sup_task *t, const char *path, char *args[ARGS_MAX])
+{
+    const struct supervisor_options *o = &t->supervisor->options;
+    size_t n = 0;
+    if (t->spec.kind == TASK_NODE) {
+        args[n++] = (char *) "node";
+        args[n++] = (char *) o->node_runtime;
+    } else if (t->spec.kind == TASK_PYTHON) {
+        args[n++] = (char *) "python3";
+        args[n++] = (char *) "-u";
+        args[n++] = (char *) o->python_runtime;
+    }
+    args[n++] = (char *) path;
+    args[n] = NULL;
+}
+
+struct own_env {
+    char *variables[OWN_ENV_MAX];
+    size_t count;
+    bool failed;
+};
+
+__attribute__((format(printf, 2, 3))) static void own_add(struct own_env *e, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&e->variables[e->count], format, args) < 0) {
+        e->variables[e->count] = NULL;
+        e->failed = true;
+    } else {
+        e->count++;
+    }
+    va_end(args);
+}
+
+static char **child_env(const struct sup_child *c, const struct sup_task *t, const char *path)
+{
+    const struct supervisor_options *o = &c->supervisor->options;
+    struct own_env own = {.count = 0};
+    own_add(&own, "TASK_PORT=%u", c->instance->port);
+    own_add(&own, "PORT=%u", c->instance->port);
+    own_add(&own, "TASK_NAME=%s", t->spec.name);
+    own_add(&own, "TASK_PATH=%s", path);
+    own_add(&own, "GRID_NAME=%s", o->grid_name);
+    own_add(&own, "GRID_NODE=%s", o->node_name);
+    own_add(&own, "GRID_NODE_ID=%s", o->node_id);
+    own_add(&own, "GRID_RELEASE=%s", c->release->release);
+    own_add(&own, "GRID_API=%s", o->api);
+    own_add(&own, "GRID_DATA_DIR=%s/data/%s", o->state_dir, t->spec.name);
+    own_add(&own, "GRID_MAX_PAYLOAD=%llu", (unsigned long long) o->max_payload);
+    own_add(&own, "PYTHONPYCACHEPREFIX=%s/pycache", o->state_dir);
+    char **env = own.failed ? NULL : task_env_build(environ, c->release->env, own.variables);
+    for (size_t i = 0; i < own.count; i++)
+        free(own.variables[i]);
+    return env;
+}
+
+static void make_data_folder(const struct sup_task *t)
+{
+    char *path;
+    if (asprintf(&path, "%s/data/%s", t->supervisor->options.state_dir, t->spec.name) < 0)
+        return;
+    mkdir(path, 0700);
+    free(path);
+}
+
+/* 0, or libuv's error. */
+static int child_spawn(struct sup_child *c, const struct sup_task *t)
+{
+    static const struct process_events events = {on_line, on_exit_child, on_done};
+    char *path, *args[ARGS_MAX];
+    if (asprintf(&path, "%s/%s/%s", c->release->root, c->release->tasks_folder, t->spec.path) < 0)
+        return UV_ENOMEM;
+    fill_args(t, path, args);
+    make_data_folder(t);
+    char **env = child_env(c, t, path);
+    int reason = UV_ENOMEM;
+    if (env) {
+        struct process_spec spec = {args, env, c->release->root};
+        reason = process_spawn(c->supervisor->loop, &spec, &events, c, &c->process, &reason) == 0 ? 0 : reason;
+    }
+    free(env);
+    free(path);
+    return reason;
+}
+
+static void child_begin(struct sup_child *c)
+{
+    struct supervisor *s = c->supervisor;
+    struct proc_stat stat;
+    if (proc_stat_read(process_pid(c->process), &stat) == 0)
+        c->start_time = stat.start_time;
+    c->slot->starting = c;
+    c->probe = probe_start(s->loop, c->instance->port, process_pid(c->process), false, on_probed, c);
+    loop_timer_start(s->loop, &c->timer, s->options.ready_timeout_ms, not_ready_in_time, c);
+    supervisor_changed(s);
+}
+
+static void slot_start(struct sup_slot *slot)
+{
+    struct supervisor *s = slot->task->supervisor;
+    uint16_t port = ports_take(&s->ports, loop_now_ms(s->loop), port_is_free_fn, NULL);
+    if (port == 0) {
+        slot_failed(slot, 0, "no port is free from --task-ports upward");
+        return;
+    }
+    struct sup_child *c = child_create(slot, port);
+    if (!c) {
+        ports_release(&s->ports, port);
+        slot_failed(slot, 0, "out of memory");
+        return;
+    }
+    int err = child_spawn(c, slot->task);
+    if (err == 0) {
+        child_begin(c);
+        return;
+    }
+    char reason[REASON_MAX];
+    explain_spawn(slot->task, err, reason);
+    child_destroy(c);
+    slot_failed(slot, 0, reason);
+}
+
+static bool is_current(const struct sup_child *c)
+{
+    return memcmp(c->digest, c->slot->task->spec.digest, TASK_DIGEST_BYTES) == 0;
+}
+
+void slot_reconcile(struct sup_slot *slot)
+{
+    if (slot->starting && !is_current(slot->starting))
+        child_retire(slot->starting);
+    if (slot->starting || loop_timer_running(&slot->restart))
+        return;
+    if (!slot->serving || slot->serving->exited || !is_current(slot->serving))
+        slot_start(slot);
+}

@@ -1,0 +1,562 @@
+/* The tasks of a node: what a release asks for, what is there, and what others are told of it. */
+#include "server/supervise/supervisor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "server/supervise/pid_file.h"
+#include "server/supervise/supervisor_internal.h"
+
+/* ---- news ---- */
+
+static int write_pids(struct supervisor *s)
+{
+    size_t count = 0;
+    for (struct sup_child *c = s->children; c; c = c->next)
+        count++;
+    struct pid_entry *entries = calloc(count + 1, sizeof *entries);
+    char *path;
+    if (!entries || asprintf(&path, "%s/tasks.pids", s->options.state_dir) < 0) {
+        free(entries);
+        return GRID_ENOMEM;
+    }
+    size_t n = 0;
+    for (struct sup_child *c = s->children; c; c = c->next) {
+        if (c->process && !c->exited)
+            entries[n++] = (struct pid_entry){process_pid(c->process), c->start_time};
+    }
+    int err = pid_file_write(path, entries, n);
+    free(path);
+    free(entries);
+    return err;
+}
+
+static void tell_changes(void *arg)
+{
+    struct supervisor *s = arg;
+    int err = write_pids(s);
+    if (err != 0)
+        log_line(LOG_WARN, "tasks.pids could not be written: after a crash of this daemon its tasks would be left running", LOGF_ERR(err));
+    if (s->options.on_change)
+        s->options.on_change(s->options.ctx);
+}
+
+void supervisor_changed(struct supervisor *s)
+{
+    loop_defer(s->loop, &s->changed, tell_changes, s);
+}
+
+/* ---- logs ---- */
+
+static void log_to_file(struct sup_slot *slot, struct slice text)
+{
+    const char *state_dir = slot->task->supervisor->options.state_dir;
+    char *path;
+    if (!slot->log && asprintf(&path, "%s/logs/%s.%u.log", state_dir, slot->task->spec.name, slot->number) >= 0) {
+        log_file_open(path, LOG_FILE_BYTES, &slot->log);
+        free(path);
+    }
+    if (slot->log)
+        log_file_write(slot->log, text); /* a full disk loses lines of tasks, never the tasks */
+}
+
+void supervisor_log(struct sup_slot *slot, enum task_stream stream, struct slice text)
+{
+    struct sup_task *t = slot->task;
+    struct task_line line = {loop_wall_ms(), t->spec.name, slot->number, stream, text};
+    log_to_file(slot, text);
+    line_ring_push(&t->ring, &line);
+    for (struct log_follower *f = t->supervisor->followers; f; f = f->next) {
+        if (!f->task || strcmp(f->task, t->spec.name) == 0)
+            f->emit(f->ctx, &line);
+    }
+}
+
+void supervisor_logs(struct supervisor *s, const char *task, size_t lines, void (*emit)(void *ctx, const struct task_line *line), void *ctx)
+{
+    for (size_t i = 0; i < s->task_count; i++) {
+        const char *name = s->tasks[i]->spec.name;
+        if (!task || strcmp(task, name) == 0)
+            line_ring_last(&s->tasks[i]->ring, name, lines, emit, ctx);
+    }
+}
+
+struct log_follower *supervisor_follow(struct supervisor *s, const char *task, void (*emit)(void *ctx, const struct task_line *line),
+                                       void *ctx)
+{
+    struct log_follower *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    *f = (struct log_follower){.task = task ? strdup(task) : NULL, .emit = emit, .ctx = ctx, .next = s->followers};
+    if (task && !f->task) {
+        free(f);
+        return NULL;
+    }
+    s->followers = f;
+    return f;
+}
+
+void supervisor_unfollow(struct supervisor *s, struct log_follower *f)
+{
+    for (struct log_follower **at = &s->followers; *at; at = &(*at)->next) {
+        if (*at != f)
+            continue;
+        *at = f->next;
+        free(f->task);
+        free(f);
+        return;
+    }
+}
+
+/* ---- slots ---- */
+
+static int slot_add(struct sup_task *t)
+{
+    struct sup_slot **slots = realloc(t->slots, (t->slot_count + 1) * sizeof(struct sup_slot *));
+    if (!slots)
+        return GRID_ENOMEM;
+    t->slots = slots;
+    struct sup_slot *slot = calloc(1, sizeof *slot);
+    if (!slot)
+        return GRID_ENOMEM;
+    slot->task = t;
+    slot->number = (uint32_t) t->slot_count;
+    t->slots[t->slot_count++] = slot;
+    return 0;
+}
+
+static void slot_drop_last(struct sup_task *t)
+{
+    struct sup_slot *slot = t->slots[--t->slot_count];
+    slot_retire(slot);
+    log_file_close(slot->log);
+    free(slot);
+    supervisor_changed(t->supervisor);
+}
+
+/* As many slots as are wanted, and each with what it needs. */
+static int task_reconcile(struct sup_task *t)
+{
+    while (t->slot_count > t->wanted)
+        slot_drop_last(t);
+    int err = 0;
+    while (err == 0 && t->slot_count < t->wanted)
+        err = slot_add(t);
+    for (size_t i = 0; i < t->slot_count; i++)
+        slot_reconcile(t->slots[i]);
+    return err;
+}
+
+/* ---- releases ---- */
+
+static char **copy_list(const char *const *list)
+{
+    size_t count = 0, bytes = 0;
+    for (; list && list[count]; count++)
+        bytes += strlen(list[count]) + 1;
+    char **copy = malloc((count + 1) * sizeof *copy + bytes);
+    if (!copy)
+        return NULL;
+    char *text = (char *) (copy + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(list[i]) + 1;
+        copy[i] = memcpy(text, list[i], size);
+        text += size;
+    }
+    copy[count] = NULL;
+    return copy;
+}
+
+/* The folder itself rather than a name that may come to mean another one. */
+static char *real_path(const char *path)
+{
+    char *real = realpath(path, NULL);
+    return real ? real : strdup(path);
+}
+
+void sup_release_unref(struct sup_release *r)
+{
+    if (--r->references > 0)
+        return;
+    free(r->root);
+    free(r->tasks_folder);
+    free(r->release);
+    free(r->env);
+    free(r);
+}
+
+static struct sup_release *release_create(const struct release_env *env)
+{
+    struct sup_release *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    *r = (struct sup_release){1, real_path(env->root), strdup(env->tasks_folder), strdup(env->release), copy_list(env->env), env->instances};
+    if (r->root && r->tasks_folder && r->release && r->env)
+        return r;
+    sup_release_unref(r);
+    return NULL;
+}
+
+/* ---- tasks ---- */
+
+static void task_destroy(struct sup_task *t)
+{
+    while (t->slot_count > 0)
+        slot_drop_last(t);
+    supervisor_changed(t->supervisor);
+    line_ring_dispose(&t->ring);
+    if (t->release)
+        sup_release_unref(t->release);
+    free(t->slots);
+    free(t->spec.entry);
+    free(t->spec.path);
+    free(t);
+}
+
+static struct sup_task *task_find(struct supervisor *s, const char *name)
+{
+    for (size_t i = 0; i < s->task_count; i++) {
+        if (strcmp(s->tasks[i]->spec.name, name) == 0)
+            return s->tasks[i];
+    }
+    return NULL;
+}
+
+static int compare_tasks(const void *a, const void *b)
+{
+    const struct sup_task *const *x = a, *const *y = b;
+    return strcmp((*x)->spec.name, (*y)->spec.name);
+}
+
+static struct sup_task *task_add(struct supervisor *s, const char *name)
+{
+    struct sup_task **tasks = realloc(s->tasks, (s->task_count + 1) * sizeof(struct sup_task *));
+    if (!tasks)
+        return NULL;
+    s->tasks = tasks;
+    struct sup_task *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->supervisor = s;
+    memcpy(t->spec.name, name, strlen(name) + 1);
+    s->tasks[s->task_count++] = t;
+    return t;
+}
+
+/* What stood in the way of the old version need not stand in the way of this one. */
+static void task_forgive(struct sup_task *t)
+{
+    for (size_t i = 0; i < t->slot_count; i++) {
+        loop_timer_stop(&t->slots[i]->restart);
+        t->slots[i]->backoff = (struct backoff){0};
+    }
+    t->reason[0] = '\0';
+}
+
+static uint32_t wanted_within(const struct sup_task *t, uint32_t count)
+{
+    uint32_t most = t->release->instances ? t->release->instances : t->supervisor->options.max_instances;
+    return count < 1 ? 1 : count > most ? most : count;
+}
+
+static int task_update(struct sup_task *t, const struct task *spec, struct sup_release *release)
+{
+    char *entry = strdup(spec->entry), *path = strdup(spec->path);
+    if (!entry || !path) {
+        free(entry);
+        free(path);
+        return GRID_ENOMEM;
+    }
+    free(t->spec.entry);
+    free(t->spec.path);
+    t->spec = *spec;
+    t->spec.entry = entry;
+    t->spec.path = path;
+    release->references++;
+    if (t->release)
+        sup_release_unref(t->release);
+    t->release = release;
+    t->wanted = release->instances ? release->instances : wanted_within(t, t->wanted);
+    t->seen = true;
+    task_forgive(t);
+    supervisor_changed(t->supervisor);
+    return task_reconcile(t);
+}
+
+/* A task that could not be added whole is not there at all. */
+static int apply_task(struct supervisor *s, const struct task *spec, struct sup_release *release)
+{
+    struct sup_task *t = task_find(s, spec->name);
+    if (!t)
+        t = task_add(s, spec->name);
+    int err = t ? task_update(t, spec, release) : GRID_ENOMEM;
+    if (t && !t->release) {
+        s->task_count--;
+        task_destroy(t);
+    }
+    return err;
+}
+
+static void drop_unseen(struct supervisor *s)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->task_count; i++) {
+        if (s->tasks[i]->seen)
+            s->tasks[kept++] = s->tasks[i];
+        else
+            task_destroy(s->tasks[i]);
+    }
+    s->task_count = kept;
+}
+
+int supervisor_apply(struct supervisor *s, const struct task_set *set, const struct release_env *env)
+{
+    struct sup_release *release = release_create(env);
+    if (!release)
+        return GRID_ENOMEM;
+    for (size_t i = 0; i < s->task_count; i++)
+        s->tasks[i]->seen = task_set_find(set, s->tasks[i]->spec.name) != NULL;
+    drop_unseen(s);
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < set->count; i++)
+        err = apply_task(s, &set->tasks[i], release);
+    if (s->task_count > 0)
+        qsort(s->tasks, s->task_count, sizeof(struct sup_task *), compare_tasks);
+    sup_release_unref(release);
+    return err;
+}
+
+void supervisor_clear(struct supervisor *s)
+{
+    for (size_t i = 0; i < s->task_count; i++)
+        s->tasks[i]->seen = false;
+    drop_unseen(s);
+    supervisor_changed(s);
+}
+
+void supervisor_want(struct supervisor *s, const char *task, uint32_t count)
+{
+    struct sup_task *t = task_find(s, task);
+    if (!t || wanted_within(t, count) == t->wanted)
+        return;
+    t->wanted = wanted_within(t, count);
+    supervisor_changed(s);
+    task_reconcile(t);
+}
+
+void supervisor_grow(struct supervisor *s, const char *task)
+{
+    struct sup_task *t = task_find(s, task);
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->slot_count; i++) {
+        if (!t->slots[i]->serving || t->slots[i]->serving->exited)
+            return;
+    }
+    supervisor_want(s, task, t->wanted + 1);
+}
+
+void supervisor_report_refused(struct supervisor *s, uint64_t instance_id)
+{
+    for (struct sup_child *c = s->children; c; c = c->next) {
+        if (c->instance->id == instance_id) {
+            child_check(c);
+            return;
+        }
+    }
+}
+
+bool supervisor_uses_root(const struct supervisor *s, const char *root)
+{
+    char *real = real_path(root);
+    bool used = real == NULL; /* when in doubt */
+    for (const struct sup_child *c = s->children; real && c; c = c->next)
+        used |= strcmp(c->release->root, real) == 0;
+    free(real);
+    return used;
+}
+
+/* ---- the list ---- */
+
+const char *supervisor_status_name(enum supervisor_status status)
+{
+    static const char *const names[] = {"online", "starting", "errored"};
+    return names[status];
+}
+
+/* One allocation: the tasks, their instances, their paths. */
+struct listing {
+    struct supervisor_task *tasks;
+    struct supervisor_instance *instances;
+    char *text;
+};
+
+static size_t path_size(const struct sup_task *t)
+{
+    return strlen(t->release->tasks_folder) + 1 + strlen(t->spec.path) + 1;
+}
+
+static void list_child(struct listing *l, struct supervisor_task *out, const struct sup_child *c)
+{
+    if (!c || c->exited)
+        return;
+    bool ready = c->state == CHILD_READY;
+    *l->instances++ = (struct supervisor_instance){c->instance, process_pid(c->process), c->started_at_ms, ready};
+    out->instance_count++;
+    out->ready += ready;
+    if (out->port == 0)
+        out->port = c->instance->port;
+}
+
+static void list_task(struct listing *l, const struct sup_task *t)
+{
+    struct supervisor_task *out = l->tasks++;
+    bool errored = false;
+    *out = (struct supervisor_task){.name = t->spec.name, .path = l->text, .reason = t->reason, .restarts = t->restarts,
+                                    .wanted = t->wanted, .instances = l->instances};
+    l->text += sprintf(l->text, "%s/%s", t->release->tasks_folder, t->spec.path) + 1;
+    for (size_t i = 0; i < t->slot_count; i++) {
+        list_child(l, out, t->slots[i]->serving);
+        list_child(l, out, t->slots[i]->starting);
+        errored |= backoff_is_errored(&t->slots[i]->backoff);
+    }
+    out->status = out->ready > 0 ? SUPERVISOR_ONLINE : errored ? SUPERVISOR_ERRORED : SUPERVISOR_STARTING;
+}
+
+const struct supervisor_task *supervisor_list(struct supervisor *s, size_t *count)
+{
+    size_t instances = 0, text = 0;
+    for (size_t i = 0; i < s->task_count; i++) {
+        instances += 2 * s->tasks[i]->slot_count;
+        text += path_size(s->tasks[i]);
+    }
+    *count = 0;
+    free(s->listed);
+    s->listed = calloc(1, s->task_count * sizeof(struct supervisor_task) + instances * sizeof(struct supervisor_instance) + text + 1);
+    if (!s->listed || s->task_count == 0)
+        return NULL;
+    struct listing l = {.tasks = s->listed};
+    l.instances = (struct supervisor_instance *) (l.tasks + s->task_count);
+    l.text = (char *) (l.instances + instances);
+    for (size_t i = 0; i < s->task_count; i++)
+        list_task(&l, s->tasks[i]);
+    *count = s->task_count;
+    return s->listed;
+}
+
+/* ---- life ---- */
+
+static int make_folder(const char *state_dir, const char *name)
+{
+    char *path;
+    if (asprintf(&path, "%s/%s", state_dir, name) < 0)
+        return GRID_ENOMEM;
+    int err = mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : grid_err_from_errno(errno);
+    free(path);
+    return err;
+}
+
+static bool copy_string(const char **at)
+{
+    *at = strdup(*at ? *at : "");
+    return *at != NULL;
+}
+
+static int copy_options(struct supervisor_options *o)
+{
+    bool all = copy_string(&o->state_dir);
+    all &= copy_string(&o->node_runtime);
+    all &= copy_string(&o->python_runtime);
+    all &= copy_string(&o->grid_name);
+    all &= copy_string(&o->node_name);
+    all &= copy_string(&o->node_id);
+    all &= copy_string(&o->api);
+    o->max_payload = o->max_payload ? o->max_payload : 6 * 1024 * 1024;
+    o->max_instances = o->max_instances ? o->max_instances : 1;
+    o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : 10000;
+    o->stop_timeout_ms = o->stop_timeout_ms ? o->stop_timeout_ms : 1600;
+    o->drain_timeout_ms = o->drain_timeout_ms ? o->drain_timeout_ms : 30000;
+    return all ? 0 : GRID_ENOMEM;
+}
+
+static void supervisor_free(struct supervisor *s)
+{
+    const struct supervisor_options *o = &s->options;
+    const char *strings[] = {o->state_dir, o->node_runtime, o->python_runtime, o->grid_name, o->node_name, o->node_id, o->api};
+    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+        free((char *) strings[i]);
+    while (s->followers)
+        supervisor_unfollow(s, s->followers);
+    loop_defer_cancel(&s->changed);
+    free(s->listed);
+    free(s->tasks);
+    free(s);
+}
+
+static void end_leftovers(struct supervisor *s)
+{
+    char *path;
+    if (asprintf(&path, "%s/tasks.pids", s->options.state_dir) < 0)
+        return;
+    unsigned ended = pid_file_end_leftovers(path);
+    free(path);
+    if (ended > 0)
+        log_line(LOG_WARN, "task processes that an earlier daemon left running were ended", LOGF_INT("processes", ended));
+}
+
+int supervisor_create(struct loop *l, const struct supervisor_options *options, struct supervisor **out)
+{
+    struct supervisor *s = calloc(1, sizeof *s);
+    if (!s)
+        return GRID_ENOMEM;
+    s->loop = l;
+    s->options = *options;
+    s->chance = (uint32_t) loop_clock_ms();
+    ports_init(&s->ports, options->first_port);
+    int err = copy_options(&s->options);
+    static const char *const folders[] = {"logs", "data", "pycache"};
+    for (size_t i = 0; err == 0 && i < sizeof folders / sizeof *folders; i++)
+        err = make_folder(s->options.state_dir, folders[i]);
+    if (err != 0) {
+        supervisor_free(s);
+        return err;
+    }
+    end_leftovers(s);
+    *out = s;
+    return 0;
+}
+
+static void finish_close(void *arg)
+{
+    struct supervisor *s = arg;
+    loop_fn done = s->close_done;
+    void *done_arg = s->close_arg;
+    write_pids(s);
+    supervisor_free(s);
+    done(done_arg);
+}
+
+void supervisor_child_gone(struct supervisor *s)
+{
+    supervisor_changed(s);
+    if (!s->closing || s->children)
+        return;
+    loop_defer_cancel(&s->changed);
+    loop_defer(s->loop, &s->changed, finish_close, s);
+}
+
+void supervisor_close(struct supervisor *s, loop_fn done, void *arg)
+{
+    supervisor_clear(s);
+    s->closing = true;
+    s->close_done = done;
+    s->close_arg = arg;
+    if (!s->children)
+        supervisor_child_gone(s);
+}
