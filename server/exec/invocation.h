@@ -23,6 +23,7 @@ struct invocation_fault {
     int status;          /* of enum grpc_status, never GRPC_OK */
     const char *message; /* one sentence naming the thing and the remedy; lives as long as the invocation */
     int64_t pushback_ms; /* when to try again, -1 when there is nothing to say */
+    bool unseen;         /* no task can have seen the call: whoever asked may repeat it elsewhere */
 };
 
 /* How the task answered. Slices are borrowed for the call of on_head. */
@@ -90,5 +91,7 @@ struct invocation {
 struct invocation *invocation_create(void);
 /* After on_end only (or before dispatch_start). */
 void invocation_destroy(struct invocation *inv);
+/* Frees what this thread keeps for reuse; before it ends. */
+void invocation_thread_cleanup(void);
 
 #endif

@@ -1,0 +1,203 @@
+/* Questions from worker threads to the control thread and the answers back, each a message in the other's mailbox.
+ *
+ * A call has two halves. The worker's ends when on_end was called, the control's when admin_finish was; the memory goes with the last
+ * reference, of which every message under way holds one. */
+#include "server/admin.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "net/grpc.h"
+
+struct admin {
+    struct loop *control;
+    const struct admin_method *methods;
+    gid_t writers_group;
+    void *ctx;
+};
+
+struct admin_call {
+    _Atomic unsigned references;
+    struct admin *admin;
+    const struct admin_method *method;
+    struct admin_caller caller;
+    uint8_t *request;
+    size_t request_size;
+    /* Worker's half. */
+    struct loop *from;
+    const struct admin_events *events;
+    void *ctx;
+    bool asker_left;
+    /* Control's half. */
+    bool finished;
+    bool cancelled;
+    void (*on_cancel)(void *arg, struct admin_call *call);
+    void *on_cancel_arg;
+};
+
+static void call_unref(struct admin_call *call)
+{
+    if (atomic_fetch_sub(&call->references, 1) != 1)
+        return;
+    free(call->request);
+    free(call);
+}
+
+/* A message to the worker: a packed answer, or the end. */
+struct admin_message {
+    struct admin_call *call;
+    bool end;
+    int status;
+    size_t size;
+    uint8_t bytes[];
+};
+
+static void message_deliver(void *arg)
+{
+    struct admin_message *m = arg;
+    struct admin_call *call = m->call;
+    if (m->end) {
+        bool left = call->asker_left;
+        call->events->on_end(call->ctx, left ? GRPC_CANCELLED : m->status, m->size > 0 ? (const char *) m->bytes : "");
+    } else if (!call->asker_left) {
+        call->events->on_message(call->ctx, slice_of(m->bytes, m->size));
+    }
+    free(m);
+    call_unref(call);
+}
+
+static void message_send(struct admin_call *call, bool end, int status, struct slice bytes)
+{
+    struct admin_message *m = malloc(sizeof *m + bytes.size + 1);
+    if (!m)
+        abort(); /* an answer that cannot be told of would leave its asker waiting for ever */
+    *m = (struct admin_message){.call = call, .end = end, .status = status, .size = bytes.size};
+    if (bytes.size > 0)
+        memcpy(m->bytes, bytes.data, bytes.size);
+    m->bytes[bytes.size] = '\0';
+    atomic_fetch_add(&call->references, 1);
+    if (loop_post(call->from, message_deliver, m) != 0)
+        abort();
+}
+
+void admin_reply(struct admin_call *call, struct slice packed)
+{
+    if (!call->cancelled)
+        message_send(call, false, 0, packed);
+}
+
+void admin_finish(struct admin_call *call, int status, const char *message)
+{
+    call->finished = true;
+    message_send(call, true, status, slice_of_str(message));
+    call_unref(call);
+}
+
+void admin_on_cancel(struct admin_call *call, void (*fn)(void *arg, struct admin_call *call), void *arg)
+{
+    call->on_cancel = fn;
+    call->on_cancel_arg = arg;
+}
+
+bool admin_cancelled(const struct admin_call *call)
+{
+    return call->cancelled;
+}
+
+const struct admin_caller *admin_call_caller(const struct admin_call *call)
+{
+    return &call->caller;
+}
+
+/* Who may change things: CONTRACT.md, "The local API". */
+static bool may_write(const struct admin *a, const struct admin_caller *caller)
+{
+    if (caller->token)
+        return true;
+    if (caller->remote)
+        return caller->roles & TLS_ROLE_ADMIN;
+    return caller->uid_known && (caller->uid == 0 || caller->uid == geteuid() || (a->writers_group != (gid_t) -1 && caller->gid == a->writers_group));
+}
+
+static void call_handle(void *arg)
+{
+    struct admin_call *call = arg;
+    struct admin *a = call->admin;
+    if (call->method->writes && !may_write(a, &call->caller))
+        admin_finish(call, GRPC_PERMISSION_DENIED,
+                     "this user may read and invoke, not change the node: ask as root, as the node's user, or as a member of the group gridcontrol");
+    else
+        call->method->handle(a->ctx, call, slice_of(call->request, call->request_size));
+}
+
+static const struct admin_method *method_find(const struct admin *a, const char *name)
+{
+    for (const struct admin_method *m = a->methods; m->name; m++)
+        if (strcmp(m->name, name) == 0)
+            return m;
+    return NULL;
+}
+
+int admin_start(struct admin *a, struct loop *from, const char *method, const struct admin_caller *caller, struct slice request,
+                const struct admin_events *events, void *ctx, struct admin_call **out)
+{
+    const struct admin_method *found = method_find(a, method);
+    if (!found)
+        return GRID_ENOENT;
+    struct admin_call *call = calloc(1, sizeof *call);
+    uint8_t *copy = malloc(request.size + 1);
+    if (!call || !copy) {
+        free(call);
+        free(copy);
+        return GRID_ENOMEM;
+    }
+    if (request.size > 0)
+        memcpy(copy, request.data, request.size);
+    *call = (struct admin_call){.references = 1, .admin = a, .method = found, .caller = *caller, .request = copy, .request_size = request.size,
+                                .from = from, .events = events, .ctx = ctx};
+    if (loop_post(a->control, call_handle, call) != 0) {
+        call_unref(call);
+        return GRID_ENOMEM;
+    }
+    *out = call;
+    return 0;
+}
+
+static void call_cancel(void *arg)
+{
+    struct admin_call *call = arg;
+    if (!call->finished && !call->cancelled) {
+        call->cancelled = true;
+        if (call->on_cancel)
+            call->on_cancel(call->on_cancel_arg, call);
+    }
+    call_unref(call);
+}
+
+void admin_cancel(struct admin_call *call)
+{
+    if (call->asker_left)
+        return;
+    call->asker_left = true;
+    atomic_fetch_add(&call->references, 1);
+    if (loop_post(call->admin->control, call_cancel, call) != 0)
+        call_unref(call);
+}
+
+int admin_create(struct loop *control, const struct admin_method *methods, gid_t writers_group, void *ctx, struct admin **out)
+{
+    struct admin *a = calloc(1, sizeof *a);
+    if (!a)
+        return GRID_ENOMEM;
+    *a = (struct admin){.control = control, .methods = methods, .writers_group = writers_group, .ctx = ctx};
+    *out = a;
+    return 0;
+}
+
+void admin_destroy(struct admin *a)
+{
+    free(a);
+}

@@ -1,0 +1,36 @@
+/* server/ingress/call_codec.h: grid.v1 messages of a call to and from plain structs, with their limits. Pure. */
+#ifndef GRID_SERVER_INGRESS_CALL_CODEC_H
+#define GRID_SERVER_INGRESS_CALL_CODEC_H
+
+#include "server/exec/invocation.h"
+#include "server/ingress/task_error.h"
+
+enum { CALL_TASK_MAX = 128, CALL_HANDLER_MAX = 256, CALL_METADATA_MAX = 64, CALL_METADATA_BYTES = 8192, CALL_DATA_MAX = 65536 };
+
+/* Decodes a packed CallRequest into the invocation's request fields, in its arena. *json tells whether the input came as `json`. 0, or
+ * GRID_EPROTO with a sentence in *why (static, or in the arena). */
+int call_request_decode(struct slice packed, struct invocation *inv, bool *json, const char **why);
+
+/* An answer to encode. Slices are borrowed. */
+struct call_answer {
+    bool json;                 /* output as `json` (must be UTF-8), otherwise as `payload` */
+    struct slice output;
+    struct slice content_type;
+    int status;
+    const struct task_error *error; /* NULL: none */
+    struct slice node_packed;       /* a packed Host */
+    struct slice request_id;
+    struct slice release;
+    uint32_t attempts;
+};
+
+/* Bytes of the packed CallResponse, and writing exactly them. */
+size_t call_response_size(const struct call_answer *a);
+void call_response_write(const struct call_answer *a, uint8_t *at);
+
+/* The pieces of a streamed answer, appended to `out` as packed CallChunks. 0 or GRID_ENOMEM. */
+int call_chunk_head(const struct call_answer *a, struct buf *out);
+int call_chunk_data(struct slice bytes, struct buf *out);
+int call_chunk_end(const struct task_error *error, struct buf *out);
+
+#endif

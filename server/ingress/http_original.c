@@ -1,0 +1,625 @@
+/* The original's routes, byte for byte as the grid-api client of npm and plain curl send them (CONTRACT.md). */
+#include "server/ingress/http_original.h"
+
+#include <stdio.h>
+
+#include "api/pb.h"
+#include "base/err.h"
+#include "base/form.h"
+#include "grid/v1/control.pb-c.h"
+#include "server/ingress/guard.h"
+#include "server/ingress/host_json.h"
+#include "server/ingress/task_error.h"
+
+/* ---- bodies: JSON or form, both end as one JSON object ---- */
+
+/* 0 and the object (in the arena), or a sentence in `why`. An empty body is an empty object. */
+static int read_object(struct door_request *r, struct slice *object, const char **why)
+{
+    if (slice_trim(buf_slice(&r->body)).size == 0) {
+        *object = SLICE("{}");
+        return 0;
+    }
+    if (guard_media_type_is(r->content_type, "application/x-www-form-urlencoded")) {
+        struct buf json;
+        struct form_error error;
+        buf_init(&json, r->body.max_size);
+        int err = form_to_json(buf_slice(&r->body), &json, &error);
+        *object = err == 0 ? arena_copy(r->arena, buf_slice(&json)) : slice_of(NULL, 0);
+        buf_dispose(&json);
+        if (err == GRID_EPROTO)
+            *why = arena_printf(r->arena, "the form is malformed: parameter %zu %s", error.parameter, error.reason);
+        else if (err != 0)
+            *why = "the form has too many parameters or is nested too deeply";
+        return err;
+    }
+    size_t at;
+    int err = json_validate(buf_slice(&r->body), object, &at);
+    if (err != 0)
+        *why = arena_printf(r->arena, "the body is not valid JSON (at byte %zu): send a JSON object or a form", at);
+    else if (json_type(*object) != JSON_OBJECT) {
+        err = GRID_EPROTO;
+        *why = "the body is not a JSON object: send {\"task_id\": ..., \"data\": ...}";
+    }
+    return err;
+}
+
+static struct slice string_of(struct door_request *r, struct slice object, const char *key)
+{
+    struct slice raw, text = {0};
+    if (json_object_get(object, key, &raw) == 0)
+        (void) json_string_decode(raw, r->arena, &text);
+    return text;
+}
+
+/* A number, or a string of digits as forms send it; `otherwise` for anything else. */
+static uint64_t number_of(struct door_request *r, struct slice object, const char *key, uint64_t max, uint64_t otherwise)
+{
+    struct slice raw, text;
+    int64_t number;
+    uint64_t parsed;
+    if (json_object_get(object, key, &raw) != 0)
+        return otherwise;
+    if (json_int_decode(raw, 0, (int64_t) max, &number) == 0)
+        return (uint64_t) number;
+    if (json_string_decode(raw, r->arena, &text) == 0 && slice_parse_u64(text, max, &parsed) == 0)
+        return parsed;
+    return otherwise;
+}
+
+/* ---- {err, data, server} ---- */
+
+struct trigger_answer {
+    int status;
+    struct slice type, function_error, body;
+    const struct route_node *node;
+    const struct invocation_fault *fault; /* of the grid; NULL when a task answered */
+};
+
+static void write_server(struct json_writer *w, const struct route_node *node)
+{
+    json_write_key(w, "server");
+    if (node)
+        json_write_raw(w, node->host_json);
+    else
+        json_write_null(w);
+}
+
+static void write_error(struct json_writer *w, struct slice name, struct slice message, const char *code, const struct task_error *error)
+{
+    json_write_key(w, "err");
+    json_open_object(w);
+    json_write_key(w, "name");
+    json_write_string(w, name);
+    json_write_key(w, "message");
+    json_write_string(w, message);
+    if (code) {
+        json_write_key(w, "code");
+        json_write_str(w, code);
+    }
+    if (error && error->stack_count > 0) {
+        struct buf stack;
+        buf_init(&stack, 0);
+        for (size_t i = 0; i < error->stack_count; i++) {
+            buf_append_str(&stack, i ? "\n" : "");
+            buf_append(&stack, error->stack[i]);
+        }
+        json_write_key(w, "stack");
+        json_write_string(w, buf_slice(&stack));
+        buf_dispose(&stack);
+    }
+    json_close_object(w);
+}
+
+static void write_fault(struct json_writer *w, int status, const char *message)
+{
+    const char *code = status == GRPC_DEADLINE_EXCEEDED ? "ETIMEDOUT" : grpc_status_name(status);
+    write_error(w, SLICE("Error"), slice_of_str(message), code, NULL);
+    json_write_key(w, "data");
+    json_write_null(w);
+}
+
+static void write_failure(struct json_writer *w, const struct task_error *error)
+{
+    if (error->plain_string) {
+        json_write_key(w, "err");
+        json_write_string(w, error->message);
+    } else {
+        write_error(w, error->type, error->message, NULL, error);
+    }
+    json_write_key(w, "data");
+    json_write_null(w);
+}
+
+/* The members of an answer without `err` and `data` stand at the top level too, as the original merged them. */
+static void write_merged(struct arena *arena, struct json_writer *w, struct slice object)
+{
+    struct json_iter members;
+    struct slice key, value, name;
+    if (json_object_get(object, "err", &value) == 0 || json_object_get(object, "data", &value) == 0 || json_iter_init_object(&members, object) != 0)
+        return;
+    while (json_object_next(&members, &key, &value)) {
+        if (json_string_equal(key, SLICE("server")) || json_string_decode(key, arena, &name) != 0)
+            continue;
+        json_write_key_slice(w, name);
+        json_write_raw(w, value);
+    }
+}
+
+static void write_success(struct arena *arena, struct json_writer *w, const struct trigger_answer *a)
+{
+    struct slice raw;
+    bool json = json_validate(a->body, &raw, NULL) == 0;
+    json_write_key(w, "err");
+    json_write_null(w);
+    json_write_key(w, "data");
+    if (json)
+        json_write_raw(w, raw);
+    else
+        json_write_string(w, a->body);
+    if (json && json_type(raw) == JSON_OBJECT)
+        write_merged(arena, w, raw);
+}
+
+static void write_trigger_answer(struct arena *arena, struct buf *out, const struct trigger_answer *a)
+{
+    struct json_writer w;
+    struct task_error error;
+    json_writer_init(&w, out);
+    json_open_object(&w);
+    if (a->fault)
+        write_fault(&w, a->fault->status, a->fault->message);
+    else if (task_error_from_answer(arena, a->status, a->function_error, a->body, &error))
+        write_failure(&w, &error);
+    else
+        write_success(arena, &w, a);
+    write_server(&w, a->node);
+    json_close_object(&w);
+}
+
+static const struct route_node *local_node(const struct ingress *i)
+{
+    const struct route_table *t = ingress_table(i);
+    return t && t->node_count > 0 ? &t->nodes[0] : NULL;
+}
+
+/* ---- POST /tasks/lb_trigger_single ---- */
+
+static void trigger_answer_fault(struct door_request *r, const struct invocation_fault *fault)
+{
+    struct buf out;
+    buf_init(&out, 0);
+    write_trigger_answer(r->arena, &out, &(struct trigger_answer){.fault = fault, .node = local_node(r->ingress)});
+    door_answer_json(r, 200, buf_slice(&out));
+    buf_dispose(&out);
+}
+
+static void trigger_refuse(struct door_request *r, int http_status, const char *code, const char *message)
+{
+    (void) code;
+    int status = http_status == 413 ? GRPC_RESOURCE_EXHAUSTED : http_status == 503 ? GRPC_UNAVAILABLE : GRPC_INVALID_ARGUMENT;
+    trigger_answer_fault(r, &(struct invocation_fault){.status = status, .message = message, .pushback_ms = -1});
+}
+
+static void trigger_on_answer(struct door_request *r, const struct invocation_fault *fault)
+{
+    struct buf out;
+    struct trigger_answer answer = {.status = r->answer_status, .type = r->answer_type, .function_error = r->answer_error, .body = buf_slice(&r->answer),
+                                    .node = fault ? local_node(r->ingress) : r->answer_node, .fault = fault};
+    buf_init(&out, 0);
+    write_trigger_answer(r->arena, &out, &answer);
+    door_answer_json(r, 200, buf_slice(&out));
+    buf_dispose(&out);
+}
+
+/* Fills the request's invocation from {task_id, data, opts}. NULL: refused. */
+static struct invocation *trigger_invocation(struct door_request *r)
+{
+    struct slice object, task, handler, data, opts;
+    const char *why = NULL;
+    if (read_object(r, &object, &why) != 0) {
+        door_refuse(r, 400, "INVALID_ARGUMENT", why);
+        return NULL;
+    }
+    struct slice task_id = string_of(r, object, "task_id");
+    if (task_id.size == 0) {
+        door_refuse(r, 400, "INVALID_ARGUMENT", "task_id is missing: name the task to call, as \"file\" or \"file.handler\"");
+        return NULL;
+    }
+    ingress_split_task(r->ingress, task_id, &task, &handler);
+    struct invocation *inv = door_invocation(r, task, handler);
+    if (!inv)
+        return NULL;
+    inv->payload = json_object_get(object, "data", &data) == 0 ? data : SLICE("null");
+    inv->content_type = SLICE("application/json");
+    if (json_object_get(object, "opts", &opts) == 0 && json_type(opts) == JSON_OBJECT) {
+        uint64_t timeout = number_of(r, opts, "timeout", 24 * 3600 * 1000, 0);
+        if (timeout > 0)
+            inv->deadline_ms = loop_now_ms(r->ingress->loop) + timeout;
+    }
+    return inv;
+}
+
+static bool payload_fits(struct door_request *r, const struct invocation *inv)
+{
+    if (inv->payload.size <= r->ingress->options.max_payload)
+        return true;
+    door_refuse(r, 413, "RESOURCE_EXHAUSTED", "data is larger than --max-payload: send less, or start gridd with a larger one");
+    return false;
+}
+
+static void abandon_invocation(struct door_request *r)
+{
+    invocation_destroy(r->inv);
+    r->inv = NULL;
+}
+
+static void trigger_single(struct door_request *r)
+{
+    struct invocation *inv = trigger_invocation(r);
+    if (!inv)
+        return;
+    if (!payload_fits(r, inv)) {
+        abandon_invocation(r);
+        return;
+    }
+    door_invoke_collect(r, trigger_on_answer);
+}
+
+/* ---- POST /tasks/lb_trigger_all ---- */
+
+static void all_on_each(void *ctx, const struct invocation_answer *answer, struct slice body, const struct invocation_fault *fault, const struct route_node *node)
+{
+    struct door_request *r = ctx;
+    struct buf out;
+    struct trigger_answer a = {.body = body, .node = node, .fault = fault};
+    if (!r->x)
+        return;
+    if (!fault) {
+        a.status = answer->status;
+        a.type = answer->content_type;
+        a.function_error = answer->function_error;
+    }
+    buf_init(&out, 0);
+    write_trigger_answer(r->arena, &out, &a);
+    http_respond_data(r->x, buf_slice(&out));
+    buf_dispose(&out);
+}
+
+static void all_on_done(void *ctx, size_t nodes)
+{
+    struct door_request *r = ctx;
+    (void) nodes;
+    r->broadcast = NULL;
+    if (r->x)
+        http_respond_end(r->x, NULL, 0);
+    invocation_destroy(r->state);
+    door_release(r);
+}
+
+static const struct dispatch_broadcast_events ALL_EVENTS = {all_on_each, all_on_done};
+
+static void trigger_all(struct door_request *r)
+{
+    static const struct http_header JSON_TYPE = {SLICE_INIT("content-type"), SLICE_INIT("application/json")};
+    struct invocation *inv = trigger_invocation(r);
+    if (!inv)
+        return;
+    http_respond_begin(r->x, 200, &JSON_TYPE, 1);
+    door_hold(r);
+    r->broadcast = dispatch_broadcast(r->ingress->dispatch, inv, false, &ALL_EVENTS, r);
+    r->inv = NULL;
+    r->state = inv;
+}
+
+/* ---- lists ---- */
+
+static void reply_failed(struct door_request *r, int status, const char *message)
+{
+    if (status != GRPC_OK)
+        door_answer_error(r, door_status_of_fault(status), grpc_status_name(status), message, -1);
+}
+
+static void answer_written(struct door_request *r, struct json_writer *w)
+{
+    if (json_writer_finish(w) == 0)
+        door_answer_json(r, 200, buf_slice(w->out));
+    else
+        door_answer_error(r, 500, "INTERNAL", "the node is out of memory: try again later", -1);
+    buf_dispose(w->out);
+}
+
+static void *reply_unpack(struct door_request *r, const ProtobufCMessageDescriptor *type, struct slice packed)
+{
+    return pb_unpack(type, r->arena, packed);
+}
+
+static void write_task(struct json_writer *w, const Grid__V1__TaskInfo *task)
+{
+    struct buf name;
+    buf_init(&name, 0);
+    buf_append_str(&name, "task:");
+    buf_append(&name, pb_slice(task->name));
+    json_open_object(w);
+    json_write_key(w, "port");
+    json_write_uint(w, task->port);
+    json_write_key(w, "task_id");
+    json_write_string(w, pb_slice(task->name));
+    json_write_key(w, "pm2_name");
+    json_write_string(w, buf_slice(&name));
+    json_write_key(w, "path");
+    json_write_string(w, pb_slice(task->path));
+    json_write_key(w, "status");
+    json_write_string(w, pb_slice(task->status));
+    json_close_object(w);
+    buf_dispose(&name);
+}
+
+static void list_on_reply(struct door_request *r, struct slice packed)
+{
+    const Grid__V1__ListTasksResponse *list = reply_unpack(r, &grid__v1__list_tasks_response__descriptor, packed);
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, 0);
+    json_writer_init(&w, &out);
+    json_open_array(&w);
+    for (size_t i = 0; list && i < list->n_tasks; i++)
+        write_task(&w, list->tasks[i]);
+    json_close_array(&w);
+    answer_written(r, &w);
+}
+
+static void tasks_list(struct door_request *r)
+{
+    door_ask(r, "ListTasks", slice_of(NULL, 0), list_on_reply, reply_failed);
+}
+
+static void stats_on_reply(struct door_request *r, struct slice packed)
+{
+    const Grid__V1__ListTasksResponse *list = reply_unpack(r, &grid__v1__list_tasks_response__descriptor, packed);
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, 0);
+    json_writer_init(&w, &out);
+    json_open_object(&w);
+    for (size_t i = 0; list && i < list->n_tasks; i++) {
+        const Grid__V1__TaskInfo *task = list->tasks[i];
+        json_write_key_slice(&w, pb_slice(task->name));
+        json_open_object(&w);
+        json_write_key(&w, "invokations");
+        json_write_uint(&w, task->invocations);
+        json_write_key(&w, "success");
+        json_write_uint(&w, task->success);
+        json_write_key(&w, "errors");
+        json_write_uint(&w, task->errors);
+        json_write_key(&w, "remote_invok");
+        json_write_uint(&w, task->remote_invocations);
+        json_close_object(&w);
+    }
+    json_close_object(&w);
+    answer_written(r, &w);
+}
+
+static void tasks_stats(struct door_request *r)
+{
+    door_ask(r, "ListTasks", slice_of(NULL, 0), stats_on_reply, reply_failed);
+}
+
+static void processing_on_reply(struct door_request *r, struct slice packed)
+{
+    const Grid__V1__ListProcessingResponse *list = reply_unpack(r, &grid__v1__list_processing_response__descriptor, packed);
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, 0);
+    json_writer_init(&w, &out);
+    json_open_array(&w);
+    for (size_t i = 0; list && i < list->n_calls; i++) {
+        json_open_object(&w);
+        json_write_key(&w, "started_at");
+        json_write_int(&w, list->calls[i]->started_at_ms);
+        json_write_key(&w, "peer_info");
+        if (list->calls[i]->from.len > 0)
+            json_write_string(&w, pb_slice(list->calls[i]->from));
+        else
+            json_write_null(&w);
+        json_write_key(&w, "task_id");
+        json_write_string(&w, pb_slice(list->calls[i]->task));
+        json_write_key(&w, "request_id");
+        json_write_string(&w, pb_slice(list->calls[i]->request_id));
+        json_close_object(&w);
+    }
+    json_close_array(&w);
+    answer_written(r, &w);
+}
+
+static void tasks_processing(struct door_request *r)
+{
+    door_ask(r, "ListProcessing", slice_of(NULL, 0), processing_on_reply, reply_failed);
+}
+
+static void hosts_on_reply(struct door_request *r, struct slice packed)
+{
+    const Grid__V1__ListNodesResponse *list = reply_unpack(r, &grid__v1__list_nodes_response__descriptor, packed);
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, 0);
+    json_writer_init(&w, &out);
+    json_open_array(&w);
+    for (size_t i = 0; list && i < list->n_nodes; i++)
+        host_json_write(&w, list->nodes[i], loop_wall_ms());
+    json_close_array(&w);
+    answer_written(r, &w);
+}
+
+static void hosts_list(struct door_request *r)
+{
+    door_ask(r, "ListNodes", slice_of(NULL, 0), hosts_on_reply, reply_failed);
+}
+
+static void conf_on_reply(struct door_request *r, struct slice packed)
+{
+    const Grid__V1__NodeInfo *node = reply_unpack(r, &grid__v1__node_info__descriptor, packed);
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, 0);
+    json_writer_init(&w, &out);
+    json_open_object(&w);
+    for (size_t i = 0; node && i < node->n_options; i++) {
+        json_write_key_slice(&w, pb_slice(node->options[i]->key));
+        json_write_string(&w, pb_slice(node->options[i]->value));
+    }
+    json_close_object(&w);
+    answer_written(r, &w);
+}
+
+static void conf(struct door_request *r)
+{
+    door_ask(r, "GetNode", slice_of(NULL, 0), conf_on_reply, reply_failed);
+}
+
+/* ---- DELETE /tasks/clear ---- */
+
+static void clear_on_reply(struct door_request *r, struct slice packed)
+{
+    const Grid__V1__ClearResponse *cleared = reply_unpack(r, &grid__v1__clear_response__descriptor, packed);
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, 0);
+    json_writer_init(&w, &out);
+    json_open_object(&w);
+    json_write_key(&w, "success");
+    json_write_bool(&w, true);
+    json_write_key(&w, "processes_deleted");
+    json_open_array(&w);
+    for (size_t i = 0; cleared && i < cleared->n_processes; i++)
+        json_write_string(&w, pb_slice(cleared->processes[i]));
+    json_close_array(&w);
+    json_close_object(&w);
+    answer_written(r, &w);
+}
+
+static void tasks_clear(struct door_request *r)
+{
+    door_ask(r, "Clear", slice_of(NULL, 0), clear_on_reply, reply_failed);
+}
+
+/* ---- POST /tasks/init: a deploy, then the tasks it made ---- */
+
+static void init_refuse(struct door_request *r, int http_status, const char *code, const char *message)
+{
+    struct buf out;
+    struct json_writer w;
+    (void) code;
+    buf_init(&out, 0);
+    json_writer_init(&w, &out);
+    json_open_object(&w);
+    json_write_key(&w, "msg");
+    json_write_str(&w, message);
+    json_write_key(&w, "success");
+    json_write_bool(&w, false);
+    json_close_object(&w);
+    door_answer_json(r, http_status == 403 ? 403 : 500, buf_slice(&out));
+    buf_dispose(&out);
+}
+
+static void init_list_on_reply(struct door_request *r, struct slice packed)
+{
+    const Grid__V1__ListTasksResponse *list = reply_unpack(r, &grid__v1__list_tasks_response__descriptor, packed);
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, 0);
+    json_writer_init(&w, &out);
+    json_open_object(&w);
+    for (size_t i = 0; list && i < list->n_tasks; i++) {
+        json_write_key_slice(&w, pb_slice(list->tasks[i]->name));
+        write_task(&w, list->tasks[i]);
+    }
+    json_close_object(&w);
+    answer_written(r, &w);
+}
+
+static void init_failed(struct door_request *r, int status, const char *message)
+{
+    if (status != GRPC_OK)
+        init_refuse(r, status == GRPC_PERMISSION_DENIED ? 403 : 500, NULL, message);
+}
+
+static void init_on_deployed(struct door_request *r, int status, const char *message)
+{
+    if (status != GRPC_OK)
+        init_failed(r, status, message);
+    else
+        door_ask(r, "ListTasks", slice_of(NULL, 0), init_list_on_reply, init_failed);
+}
+
+static void read_env(struct door_request *r, struct slice object, Grid__V1__ReleaseConfig *config)
+{
+    struct json_iter members;
+    struct slice env, key, value;
+    enum { ENV_MAX = 256 };
+    if (json_object_get(object, "env", &env) != 0 || json_iter_init_object(&members, env) != 0)
+        return;
+    config->env = arena_calloc(r->arena, ENV_MAX, sizeof *config->env);
+    while (config->env && config->n_env < ENV_MAX && json_object_next(&members, &key, &value)) {
+        Grid__V1__StringPair *pair = arena_calloc(r->arena, 1, sizeof *pair);
+        struct slice name, text = value; /* numbers and booleans as they are written */
+        if (!pair || json_string_decode(key, r->arena, &name) != 0)
+            continue;
+        if (json_type(value) == JSON_STRING && json_string_decode(value, r->arena, &text) != 0)
+            continue;
+        grid__v1__string_pair__init(pair);
+        pair->key = pb_bytes(name);
+        pair->value = pb_bytes(text);
+        config->env[config->n_env++] = pair;
+    }
+}
+
+static void tasks_init(struct door_request *r)
+{
+    Grid__V1__ReleaseConfig config = GRID__V1__RELEASE_CONFIG__INIT;
+    Grid__V1__DeployRequest deploy = GRID__V1__DEPLOY_REQUEST__INIT;
+    struct slice object, json_conf;
+    struct buf packed;
+    const char *why = NULL;
+    if (read_object(r, &object, &why) != 0) {
+        door_refuse(r, 500, "INVALID_ARGUMENT", why);
+        return;
+    }
+    deploy.directory = pb_bytes(string_of(r, object, "base_folder"));
+    deploy.config = &config;
+    deploy.wait_ms = 1; /* the answer is about this node; the others follow by themselves */
+    config.task_folder = pb_bytes(string_of(r, object, "task_folder"));
+    config.instances = (uint32_t) number_of(r, object, "instances", 1000, 0);
+    if (json_object_get(object, "json_conf", &json_conf) == 0)
+        config.json_conf = pb_bytes(json_conf);
+    read_env(r, object, &config);
+    if (deploy.directory.len == 0) {
+        door_refuse(r, 500, "INVALID_ARGUMENT", "base_folder is missing: give the absolute path of the project's folder");
+        return;
+    }
+    buf_init(&packed, 0);
+    if (pb_append(&packed, &deploy.base) == 0)
+        door_ask(r, "Deploy", buf_slice(&packed), NULL, init_on_deployed);
+    else
+        door_refuse(r, 500, "UNAVAILABLE", "the node is out of memory: try again later");
+    buf_dispose(&packed);
+}
+
+static void ping(struct door_request *r)
+{
+    door_answer(r, 200, "text/plain", SLICE("pong"));
+}
+
+const struct door HTTP_ORIGINAL[] = {
+    {.method = "POST", .path = "/tasks/init", .any_body_type = true, .handle = tasks_init, .refuse = init_refuse},
+    {.method = "POST", .path = "/tasks/lb_trigger_single", .any_body_type = true, .handle = trigger_single, .refuse = trigger_refuse},
+    {.method = "POST", .path = "/tasks/lb_trigger_all", .any_body_type = true, .handle = trigger_all, .refuse = trigger_refuse},
+    {.method = "GET", .path = "/tasks/list", .any_body_type = true, .handle = tasks_list},
+    {.method = "GET", .path = "/tasks/stats", .any_body_type = true, .handle = tasks_stats},
+    {.method = "GET", .path = "/tasks/processing", .any_body_type = true, .handle = tasks_processing},
+    {.method = "DELETE", .path = "/tasks/clear", .any_body_type = true, .handle = tasks_clear},
+    {.method = "GET", .path = "/hosts/list", .any_body_type = true, .handle = hosts_list},
+    {.method = "GET", .path = "/conf", .any_body_type = true, .handle = conf},
+    {.method = "GET", .path = "/ping", .any_body_type = true, .handle = ping},
+    {0},
+};

@@ -1,0 +1,169 @@
+/* Sorts requests to their doors: gRPC by content type, everything else by path. */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "server/ingress/guard.h"
+#include "server/ingress/http_invoke.h"
+#include "server/ingress/http_lambda.h"
+#include "server/ingress/http_ops.h"
+#include "server/ingress/http_original.h"
+#include "server/ingress/ingress_internal.h"
+
+void ingress_caller(struct conn *c, bool token, struct admin_caller *out)
+{
+    const struct tls_peer *peer = conn_tls_peer(c);
+    *out = (struct admin_caller){.token = token, .remote = peer != NULL, .roles = peer ? peer->roles : 0};
+    if (!peer)
+        out->uid_known = conn_peer_uid(c, &out->uid, &out->gid) == 0;
+}
+
+const struct route_table *ingress_table(const struct ingress *i)
+{
+    struct route_view *view = dispatch_view(i->dispatch);
+    return view ? view->table : NULL;
+}
+
+void ingress_split_task(const struct ingress *i, struct slice task_id, struct slice *task, struct slice *handler)
+{
+    const struct route_table *t = ingress_table(i);
+    ptrdiff_t first = slice_find_byte(task_id, 0, '.');
+    *task = task_id;
+    *handler = slice_of(NULL, 0);
+    if (first < 0 || (t && route_table_task(t, task_id)))
+        return;
+    for (size_t at = task_id.size; t && at-- > (size_t) first + 1;)
+        if (task_id.data[at] == '.' && route_table_task(t, slice_first(task_id, at))) {
+            first = (ptrdiff_t) at;
+            break;
+        }
+    *task = slice_first(task_id, (size_t) first);
+    *handler = slice_from(task_id, (size_t) first + 1);
+}
+
+static int add_services(struct ingress *i, struct grpc_server *server)
+{
+    const struct grpc_service *services[] = {&i->invoke_service, &i->control_service, &i->health_service, &i->reflection_v1, &i->reflection_v1alpha};
+    int err = 0;
+    for (size_t n = 0; err == 0 && n < sizeof services / sizeof *services; n++)
+        err = grpc_server_add(server, services[n]);
+    return err;
+}
+
+/* The tables are shared by all workers; each ingress is the context of its own copies. */
+static struct grpc_service service_for(const struct grpc_service *service, struct ingress *i)
+{
+    struct grpc_service copy = *service;
+    copy.ctx = i;
+    return copy;
+}
+
+int ingress_create(struct loop *l, const struct ingress_options *options, struct dispatch *dispatch, struct admin *admin, struct ingress **out)
+{
+    enum { MESSAGE_OVERHEAD = 64 * 1024 };
+    struct ingress *i = calloc(1, sizeof *i);
+    if (!i)
+        return GRID_ENOMEM;
+    *i = (struct ingress){.loop = l, .options = *options, .dispatch = dispatch, .admin = admin};
+    i->invoke_service = service_for(&RPC_INVOKE, i);
+    i->control_service = service_for(&RPC_CONTROL, i);
+    i->health_service = service_for(&RPC_HEALTH, i);
+    i->reflection_v1 = service_for(&RPC_REFLECTION_V1, i);
+    i->reflection_v1alpha = service_for(&RPC_REFLECTION_V1ALPHA, i);
+    int err = grpc_server_create(l, options->max_payload + MESSAGE_OVERHEAD, &i->api_grpc);
+    if (err == 0)
+        err = grpc_server_create(l, options->max_payload + MESSAGE_OVERHEAD, &i->peer_grpc);
+    if (err == 0)
+        err = add_services(i, i->api_grpc);
+    if (err == 0)
+        err = add_services(i, i->peer_grpc);
+    if (err != 0)
+        ingress_destroy(i);
+    else
+        *out = i;
+    return err;
+}
+
+void ingress_destroy(struct ingress *i)
+{
+    if (!i)
+        return;
+    if (i->api_grpc)
+        grpc_server_destroy(i->api_grpc);
+    if (i->peer_grpc)
+        grpc_server_destroy(i->peer_grpc);
+    free(i);
+}
+
+/* ---- a request that no door takes: read to its end and answered at once ---- */
+
+static void stray_on_data(void *ctx, struct http_exchange *x, struct slice bytes)
+{
+    (void) ctx;
+    (void) x;
+    (void) bytes;
+}
+
+static void stray_on_end(void *ctx, struct http_exchange *x)
+{
+    (void) ctx;
+    (void) x;
+}
+
+static void stray_on_close(void *ctx, struct http_exchange *x, int err)
+{
+    (void) ctx;
+    (void) x;
+    (void) err;
+}
+
+static const struct http_exchange_events STRAY_EVENTS = {.on_data = stray_on_data, .on_end = stray_on_end, .on_close = stray_on_close};
+
+static void answer_stray(struct http_exchange *x, int status, struct slice json)
+{
+    static const struct http_header JSON_TYPE = {SLICE_INIT("content-type"), SLICE_INIT("application/json")};
+    http_exchange_bind(x, &STRAY_EVENTS, NULL);
+    http_respond(x, status, &JSON_TYPE, 1, json);
+}
+
+/* ---- the two ports ---- */
+
+static bool is_grpc(struct http_exchange *x)
+{
+    const struct http_request_head *head = http_exchange_head(x);
+    return slice_has_prefix(http_header_find(head->headers, head->header_count, "content-type"), SLICE("application/grpc"));
+}
+
+/* gRPC on the local API obeys the same guard as the rest. */
+static bool guard_passes(const struct ingress *i, struct http_exchange *x)
+{
+    struct guard_rules rules = {.hosts = i->options.api_hosts, .loopback = addr_is_loopback(conn_local_addr(http_exchange_conn(x))),
+                                .token = i->options.api_token};
+    bool token;
+    const char *why;
+    int status = guard_check(&rules, http_exchange_head(x), &token, &why);
+    if (status != 0)
+        answer_stray(x, status, SLICE("{\"error\":{\"code\":\"PERMISSION_DENIED\",\"message\":\"this Host, Origin or missing token is refused: see docs/http-api.md\"}}"));
+    return status == 0;
+}
+
+void ingress_on_api_request(void *ingress, struct http_exchange *x)
+{
+    static const struct door *const DOORS[] = {HTTP_INVOKE, HTTP_ORIGINAL, HTTP_LAMBDA, HTTP_OPS};
+    struct ingress *i = ingress;
+    if (is_grpc(x)) {
+        if (guard_passes(i, x) && !grpc_server_handle(i->api_grpc, x))
+            answer_stray(x, 415, SLICE("{\"error\":{\"code\":\"INVALID_ARGUMENT\",\"message\":\"not a gRPC content type\"}}"));
+        return;
+    }
+    for (size_t n = 0; n < sizeof DOORS / sizeof *DOORS; n++)
+        if (door_open(i, DOORS[n], x))
+            return;
+    answer_stray(x, 404, SLICE("{\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"no such route: docs/http-api.md lists them\"}}"));
+}
+
+void ingress_on_peer_request(void *ingress, struct http_exchange *x)
+{
+    struct ingress *i = ingress;
+    if (!grpc_server_handle(i->peer_grpc, x))
+        answer_stray(x, 415, SLICE("{\"error\":{\"code\":\"INVALID_ARGUMENT\",\"message\":\"this port speaks gRPC only: the HTTP API is on the API port\"}}"));
+}

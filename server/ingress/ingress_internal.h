@@ -1,0 +1,33 @@
+/* server/ingress/ingress_internal.h: what the doors of one worker share. Only files of server/ingress include it. */
+#ifndef GRID_SERVER_INGRESS_INTERNAL_H
+#define GRID_SERVER_INGRESS_INTERNAL_H
+
+#include "server/ingress/ingress.h"
+
+struct ingress {
+    struct loop *loop;
+    struct ingress_options options;
+    struct dispatch *dispatch;
+    struct admin *admin;
+    struct grpc_server *api_grpc;
+    struct grpc_server *peer_grpc;
+    struct grpc_service invoke_service;
+    struct grpc_service control_service;
+    struct grpc_service health_service;
+    struct grpc_service reflection_v1;
+    struct grpc_service reflection_v1alpha;
+};
+
+/* Who is at the other end of a connection, for admin questions. */
+void ingress_caller(struct conn *c, bool token, struct admin_caller *out);
+
+/* The current route table; NULL before the first. Borrowed for the call. */
+const struct route_table *ingress_table(const struct ingress *i);
+
+/* Splits "file[.handler]": the longest prefix before a dot that names a known task, else the part before the first dot. */
+void ingress_split_task(const struct ingress *i, struct slice task_id, struct slice *task, struct slice *handler);
+
+/* Services, as rows of methods with the ingress as context. */
+extern const struct grpc_service RPC_INVOKE, RPC_CONTROL, RPC_HEALTH, RPC_REFLECTION_V1, RPC_REFLECTION_V1ALPHA;
+
+#endif

@@ -1,0 +1,33 @@
+/* Names of functions as AWS clients write them. */
+#include "server/ingress/lambda_name.h"
+
+#include "base/err.h"
+
+enum { PARTS_MAX = 8, NAME_MAX_BYTES = 140 };
+
+static size_t split(struct slice text, struct slice parts[PARTS_MAX + 1])
+{
+    size_t count = 0;
+    for (;;) {
+        ptrdiff_t colon = slice_find_byte(text, 0, ':');
+        parts[count++] = colon < 0 ? text : slice_first(text, (size_t) colon);
+        if (colon < 0 || count > PARTS_MAX)
+            return count;
+        text = slice_from(text, (size_t) colon + 1);
+    }
+}
+
+int lambda_name_parse(struct slice text, struct slice *name, struct slice *qualifier)
+{
+    struct slice parts[PARTS_MAX + 1];
+    size_t count = split(text, parts), at = 0;
+    if (count >= 7 && slice_equal_str(parts[0], "arn") && slice_equal_str(parts[2], "lambda") && slice_equal_str(parts[5], "function"))
+        at = 6;
+    else if (count >= 3 && slice_equal_str(parts[1], "function"))
+        at = 2;
+    if (count > at + 2 || parts[at].size == 0 || parts[at].size > NAME_MAX_BYTES)
+        return GRID_EINVAL;
+    *name = parts[at];
+    *qualifier = count == at + 2 ? parts[at + 1] : slice_of(NULL, 0);
+    return 0;
+}

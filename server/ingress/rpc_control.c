@@ -1,0 +1,84 @@
+/* grid.v1.Control: every method is the admin question of the same name. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/ingress/ingress_internal.h"
+
+struct rpc_question {
+    struct ingress *ingress;
+    struct grpc_call *call; /* NULL once closed */
+    struct admin_call *question;
+};
+
+static void question_free(struct rpc_question *q)
+{
+    if (!q->call && !q->question)
+        free(q);
+}
+
+static void on_reply(void *ctx, struct slice packed)
+{
+    struct rpc_question *q = ctx;
+    if (q->call)
+        grpc_call_send(q->call, packed);
+}
+
+static void on_end(void *ctx, int status, const char *message)
+{
+    struct rpc_question *q = ctx;
+    q->question = NULL;
+    if (q->call)
+        grpc_call_finish(q->call, status, message);
+    question_free(q);
+}
+
+static const struct admin_events ADMIN_EVENTS = {on_reply, on_end};
+
+static void on_message(void *ctx, struct grpc_call *call, struct slice message)
+{
+    struct rpc_question *q = ctx;
+    struct admin_caller caller;
+    const char *name = strrchr(grpc_call_method(call)->path, '/') + 1;
+    ingress_caller(grpc_call_conn(call), false, &caller);
+    if (admin_start(q->ingress->admin, q->ingress->loop, name, &caller, message, &ADMIN_EVENTS, q, &q->question) != 0)
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+}
+
+static void on_close(void *ctx, struct grpc_call *call, int err)
+{
+    struct rpc_question *q = ctx;
+    (void) call;
+    (void) err;
+    q->call = NULL;
+    if (q->question)
+        admin_cancel(q->question);
+    question_free(q);
+}
+
+static const struct grpc_call_events CALL_EVENTS = {.on_message = on_message, .on_close = on_close};
+
+static void on_call(void *ctx, struct grpc_call *call)
+{
+    struct rpc_question *q = calloc(1, sizeof *q);
+    if (!q) {
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        return;
+    }
+    *q = (struct rpc_question){.ingress = ctx, .call = call};
+    grpc_call_bind(call, &CALL_EVENTS, q);
+}
+
+enum { READERS = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE, WRITERS = TLS_ROLE_ADMIN };
+
+#define READ(name) {.path = "/grid.v1.Control/" name, .tls_roles = READERS, .on_call = on_call}
+#define READ_STREAM(name) {.path = "/grid.v1.Control/" name, .server_streams = true, .tls_roles = READERS, .on_call = on_call}
+#define WRITE(name) {.path = "/grid.v1.Control/" name, .tls_roles = WRITERS, .on_call = on_call}
+#define WRITE_STREAM(name) {.path = "/grid.v1.Control/" name, .server_streams = true, .tls_roles = WRITERS, .on_call = on_call}
+
+static const struct grpc_method METHODS[] = {
+    READ("GetNode"),       READ("ListNodes"),      READ_STREAM("WatchNodes"), READ("ListTasks"),          READ("ListProcesses"),
+    READ("ListProcessing"), READ("ListReleases"), WRITE_STREAM("Deploy"),    WRITE_STREAM("Rollback"), WRITE("Clear"),
+    READ_STREAM("Logs"),
+};
+
+const struct grpc_service RPC_CONTROL = {.name = "grid.v1.Control", .methods = METHODS, .method_count = sizeof METHODS / sizeof *METHODS};

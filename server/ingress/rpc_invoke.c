@@ -1,0 +1,346 @@
+/* grid.v1.Invoke: Call, CallStream and Broadcast, for clients and for the one hop between nodes.
+ *
+ * A hop (metadata grid-hops: 1 from a peer with the role node) is answered with the task's raw body as payload and the function-error mark
+ * as error.type, so that the node the client asked translates once; faults carry the trailer grid-seen. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/uuid.h"
+#include "server/ingress/call_codec.h"
+#include "server/ingress/guard.h"
+#include "server/ingress/ingress_internal.h"
+
+enum { QUEUE_HIGH = 1024 * 1024 };
+
+struct rpc_call {
+    struct ingress *ingress;
+    struct grpc_call *call;  /* NULL once closed */
+    struct invocation *inv;  /* NULL once ended */
+    bool stream;
+    bool broadcasting;
+    bool hop;
+    bool json;               /* the request gave json */
+    struct dispatch_broadcast *broadcast;
+    /* The answer so far. */
+    struct invocation_answer answer;
+    struct buf body;
+};
+
+static void rpc_free(struct rpc_call *r)
+{
+    if (r->call || r->inv)
+        return;
+    buf_dispose(&r->body);
+    free(r);
+}
+
+/* ---- statuses ---- */
+
+static void finish_fault(struct rpc_call *r, int status, const char *message, int64_t pushback_ms, bool unseen)
+{
+    char text[24];
+    if (!r->call)
+        return;
+    if (pushback_ms >= 0) {
+        snprintf(text, sizeof text, "%" PRId64, pushback_ms);
+        grpc_call_add_trailer(r->call, SLICE("grpc-retry-pushback-ms"), slice_of_str(text));
+    }
+    if (r->hop)
+        grpc_call_add_trailer(r->call, SLICE("grid-seen"), unseen ? SLICE("0") : SLICE("1"));
+    grpc_call_finish(r->call, status, message);
+}
+
+/* ---- unary answers ---- */
+
+/* JSON answers come as `json` when the request gave `json`. */
+static bool answers_json(const struct rpc_call *r, struct slice body)
+{
+    struct slice raw;
+    return r->json && guard_media_type_is(r->answer.content_type, "application/json") && json_validate(body, &raw, NULL) == 0;
+}
+
+static void fill_answer(const struct rpc_call *r, const char *request_id, const struct route_node *node, struct call_answer *out)
+{
+    *out = (struct call_answer){.content_type = r->answer.content_type, .status = r->answer.status, .request_id = slice_of_str(request_id),
+                                .attempts = r->answer.attempts};
+    if (!r->hop) {
+        out->node_packed = node->host_packed;
+        out->release = slice_of_str(node->release);
+    }
+}
+
+/* The failure to show: a client's is read from the body, a hop's is only the mark. */
+static const struct task_error *answer_error(const struct rpc_call *r, struct arena *arena, struct slice body, struct task_error *error)
+{
+    if (r->hop) {
+        *error = (struct task_error){.type = r->answer.function_error};
+        return r->answer.function_error.size > 0 ? error : NULL;
+    }
+    return task_error_from_answer(arena, r->answer.status, r->answer.function_error, body, error) ? error : NULL;
+}
+
+static void send_response(struct rpc_call *r, struct arena *arena, const char *request_id, const struct route_node *node, struct slice body)
+{
+    struct call_answer a;
+    struct task_error error;
+    uint8_t *at;
+    fill_answer(r, request_id, node, &a);
+    a.error = answer_error(r, arena, body, &error);
+    a.json = !r->hop && answers_json(r, body);
+    a.output = body;
+    if (grpc_call_send_begin(r->call, call_response_size(&a), &at) != 0)
+        return;
+    call_response_write(&a, at);
+    grpc_call_send_commit(r->call);
+}
+
+/* ---- the sink ---- */
+
+static void send_chunk(struct rpc_call *r, struct buf *packed)
+{
+    grpc_call_send(r->call, buf_slice(packed));
+    buf_dispose(packed);
+}
+
+static void on_head(struct invocation *inv, const struct invocation_answer *answer)
+{
+    struct rpc_call *r = inv->sink_ctx;
+    r->answer = *answer;
+    r->answer.content_type = arena_copy(inv->arena, answer->content_type);
+    r->answer.function_error = arena_copy(inv->arena, answer->function_error);
+    if (r->stream && r->call) {
+        struct call_answer a;
+        struct buf packed;
+        buf_init(&packed, 0);
+        fill_answer(r, inv->id, answer->node, &a);
+        if (call_chunk_head(&a, &packed) == 0)
+            send_chunk(r, &packed);
+    }
+}
+
+static bool is_failure(const struct rpc_call *r)
+{
+    return r->answer.function_error.size > 0 || r->answer.status >= 500;
+}
+
+static void stream_data(struct rpc_call *r, struct invocation *inv, struct slice bytes)
+{
+    while (bytes.size > 0 && r->call) {
+        struct slice piece = slice_first(bytes, CALL_DATA_MAX);
+        struct buf packed;
+        buf_init(&packed, 0);
+        if (call_chunk_data(piece, &packed) == 0)
+            send_chunk(r, &packed);
+        bytes = slice_from(bytes, piece.size);
+    }
+    if (r->call && grpc_call_queued(r->call) > QUEUE_HIGH)
+        dispatch_pause(inv);
+}
+
+static void on_data(struct invocation *inv, struct slice bytes)
+{
+    struct rpc_call *r = inv->sink_ctx;
+    /* A client's failure is told in the end chunk, so its body is kept; a hop passes it on. */
+    if (r->stream && (r->hop || !is_failure(r)))
+        stream_data(r, inv, bytes);
+    else
+        (void) buf_append(&r->body, bytes); /* dispatch bounds an answer */
+}
+
+static void stream_end(struct rpc_call *r, struct invocation *inv)
+{
+    struct task_error error;
+    struct buf packed;
+    buf_init(&packed, 0);
+    if (call_chunk_end(answer_error(r, inv->arena, buf_slice(&r->body), &error), &packed) == 0)
+        send_chunk(r, &packed);
+}
+
+static void on_end(struct invocation *inv, const struct invocation_fault *fault)
+{
+    struct rpc_call *r = inv->sink_ctx;
+    if (r->call && fault) {
+        finish_fault(r, fault->status, fault->message, fault->pushback_ms, fault->unseen);
+    } else if (r->call) {
+        if (r->stream)
+            stream_end(r, inv);
+        else
+            send_response(r, inv->arena, inv->id, r->answer.node, buf_slice(&r->body));
+        grpc_call_finish(r->call, GRPC_OK, NULL);
+    }
+    r->inv = NULL;
+    invocation_destroy(inv);
+    rpc_free(r);
+}
+
+static const struct invocation_sink RPC_SINK = {on_head, on_data, on_end};
+
+/* ---- broadcast ---- */
+
+static void broadcast_on_each(void *ctx, const struct invocation_answer *answer, struct slice body, const struct invocation_fault *fault, const struct route_node *node)
+{
+    struct rpc_call *r = ctx;
+    struct task_error error;
+    if (!r->call)
+        return;
+    if (!fault) {
+        r->answer = *answer;
+        send_response(r, r->inv->arena, r->inv->id, node, body);
+        return;
+    }
+    struct call_answer a = {.error = &error, .node_packed = node->host_packed, .request_id = slice_of_str(r->inv->id), .release = slice_of_str(node->release)};
+    uint8_t *at;
+    error = (struct task_error){.type = slice_of_str(grpc_status_name(fault->status)), .message = slice_of_str(fault->message)};
+    if (grpc_call_send_begin(r->call, call_response_size(&a), &at) == 0) {
+        call_response_write(&a, at);
+        grpc_call_send_commit(r->call);
+    }
+}
+
+static void broadcast_on_done(void *ctx, size_t nodes)
+{
+    struct rpc_call *r = ctx;
+    struct invocation *inv = r->inv;
+    r->broadcast = NULL;
+    if (r->call && nodes == 0)
+        grpc_call_finish(r->call, GRPC_UNAVAILABLE, "no synchronized node has this task: deploy it, or wait until nodes are ready");
+    else if (r->call)
+        grpc_call_finish(r->call, GRPC_OK, NULL);
+    r->inv = NULL;
+    invocation_destroy(inv);
+    rpc_free(r);
+}
+
+static const struct dispatch_broadcast_events BROADCAST_EVENTS = {broadcast_on_each, broadcast_on_done};
+
+/* ---- the request ---- */
+
+static bool is_peer_hop(struct grpc_call *call)
+{
+    const struct tls_peer *peer = conn_tls_peer(grpc_call_conn(call));
+    return peer && (peer->roles & TLS_ROLE_NODE) && slice_equal_str(grpc_call_metadata(call, "grid-hops"), "1");
+}
+
+static void take_hop(struct rpc_call *r, struct invocation *inv)
+{
+    struct slice id = grpc_call_metadata(r->call, "grid-request-id");
+    struct uuid parsed;
+    if (uuid_parse(id, &parsed) == 0)
+        uuid_format(&parsed, inv->id);
+    inv->hops = 1;
+    inv->from = arena_copy(inv->arena, grpc_call_metadata(r->call, "grid-from"));
+}
+
+static void set_deadline(struct rpc_call *r, struct invocation *inv)
+{
+    uint64_t left = grpc_call_time_left_ms(r->call);
+    if (left > r->ingress->options.default_deadline_ms && left == UINT64_MAX)
+        left = r->ingress->options.default_deadline_ms;
+    inv->deadline_ms = loop_now_ms(r->ingress->loop) + left;
+}
+
+static void invocation_abandon(struct rpc_call *r, const char *message)
+{
+    finish_fault(r, GRPC_INVALID_ARGUMENT, message, -1, true);
+    invocation_destroy(r->inv);
+    r->inv = NULL;
+}
+
+static void on_message(void *ctx, struct grpc_call *call, struct slice message)
+{
+    struct rpc_call *r = ctx;
+    struct invocation *inv = invocation_create();
+    struct slice raw;
+    const char *why;
+    if (!inv) {
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        return;
+    }
+    r->inv = inv;
+    r->hop = is_peer_hop(call);
+    if (call_request_decode(message, inv, &r->json, &why) != 0) {
+        invocation_abandon(r, why);
+        return;
+    }
+    if (r->json && !r->hop && json_validate(inv->payload, &raw, NULL) != 0) {
+        invocation_abandon(r, "json is not one valid JSON value: send other bytes as payload");
+        return;
+    }
+    inv->stream = r->stream;
+    inv->started_wall_ms = loop_wall_ms();
+    inv->traceparent = arena_copy(inv->arena, grpc_call_metadata(call, "traceparent"));
+    inv->sink = &RPC_SINK;
+    inv->sink_ctx = r;
+    set_deadline(r, inv);
+    if (r->hop)
+        take_hop(r, inv);
+    if (r->broadcasting)
+        r->broadcast = dispatch_broadcast(r->ingress->dispatch, inv, true, &BROADCAST_EVENTS, r);
+    else
+        dispatch_start(r->ingress->dispatch, inv);
+}
+
+static void on_writable(void *ctx, struct grpc_call *call)
+{
+    struct rpc_call *r = ctx;
+    (void) call;
+    if (r->inv && r->stream)
+        dispatch_resume(r->inv);
+}
+
+static void on_close(void *ctx, struct grpc_call *call, int err)
+{
+    struct rpc_call *r = ctx;
+    struct invocation *inv = r->inv;
+    (void) call;
+    (void) err;
+    r->call = NULL;
+    if (inv && r->broadcast)
+        dispatch_broadcast_cancel(r->broadcast);
+    else if (inv)
+        dispatch_cancel(r->ingress->dispatch, inv);
+    else
+        rpc_free(r);
+}
+
+static const struct grpc_call_events CALL_EVENTS = {.on_message = on_message, .on_writable = on_writable, .on_close = on_close};
+
+static void call_begin(void *ctx, struct grpc_call *call, bool stream, bool broadcasting)
+{
+    struct rpc_call *r = calloc(1, sizeof *r);
+    if (!r) {
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        return;
+    }
+    *r = (struct rpc_call){.ingress = ctx, .call = call, .stream = stream, .broadcasting = broadcasting};
+    buf_init(&r->body, 0);
+    grpc_call_bind(call, &CALL_EVENTS, r);
+}
+
+static void on_call(void *ctx, struct grpc_call *call)
+{
+    call_begin(ctx, call, false, false);
+}
+
+static void on_call_stream(void *ctx, struct grpc_call *call)
+{
+    call_begin(ctx, call, true, false);
+}
+
+static void on_broadcast(void *ctx, struct grpc_call *call)
+{
+    call_begin(ctx, call, false, true);
+}
+
+enum { INVOKERS = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE };
+
+static const struct grpc_method METHODS[] = {
+    {.path = "/grid.v1.Invoke/Call", .tls_roles = INVOKERS, .on_call = on_call},
+    {.path = "/grid.v1.Invoke/CallStream", .server_streams = true, .tls_roles = INVOKERS, .on_call = on_call_stream},
+    {.path = "/grid.v1.Invoke/Broadcast", .server_streams = true, .tls_roles = INVOKERS, .on_call = on_broadcast},
+};
+
+const struct grpc_service RPC_INVOKE = {.name = "grid.v1.Invoke", .methods = METHODS, .method_count = sizeof METHODS / sizeof *METHODS};

@@ -1,0 +1,20 @@
+/* server/ingress/task_error.h: what a task's own failure says, from the answer as it came: a function wrapper's
+ * {"errorType","errorMessage","stackTrace":[]} or any other body with a status of 500 and above. Pure. */
+#ifndef GRID_SERVER_INGRESS_TASK_ERROR_H
+#define GRID_SERVER_INGRESS_TASK_ERROR_H
+
+#include "base/arena.h"
+#include "base/slice.h"
+
+struct task_error {
+    struct slice type;
+    struct slice message;
+    struct slice *stack; /* lines */
+    size_t stack_count;
+    bool plain_string; /* the function failed with a mere string */
+};
+
+/* True when the answer is a failure; fills `out`, whose slices live in the arena. `function_error` is the wrapper's mark or empty. */
+bool task_error_from_answer(struct arena *a, int status, struct slice function_error, struct slice body, struct task_error *out);
+
+#endif

@@ -1,0 +1,593 @@
+/* The data plane's threads: bind, accept and hand on evenly, serve, drain, stop. */
+#include "server/worker.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/map.h"
+
+enum { PEER_STREAMS_MAX = 1000, PEER_HANDSHAKES_MAX = 64, LISTENERS_MAX = WORKER_API_ADDRESSES_MAX + 2 };
+
+struct worker {
+    struct worker_set *set;
+    unsigned index;
+    pthread_t thread;
+    struct loop *loop;
+    struct dispatch *dispatch;
+    struct ingress *ingress;
+    struct http_server *api_server;
+    struct http_server *peer_server;
+    struct listener *listeners[LISTENERS_MAX];
+    unsigned listener_count;
+    unsigned handshakes;           /* of peers, unfinished */
+    unsigned closing;              /* steps of closing not yet done */
+    _Atomic uint32_t connections;  /* handed to this worker since the start, for an even spread */
+};
+
+struct worker_set {
+    struct worker_set_options options;
+    struct worker *workers;
+    struct addr api_bound;
+    struct addr peer_bound;
+    bool started;
+    /* Draining. */
+    unsigned draining;
+    bool drained;
+    struct loop_timer drain_timer;
+    loop_fn drain_done;
+    void *drain_arg;
+};
+
+/* ---- news from workers to control: one small message each ---- */
+
+enum worker_news_kind { NEWS_INSTANCE_REFUSED, NEWS_TASK_WANTED, NEWS_PEER_FAILED, NEWS_DRAINED };
+
+struct worker_news {
+    struct worker_set *set;
+    enum worker_news_kind kind;
+    uint64_t instance_id;
+    char text[129];
+};
+
+static void drain_finish(struct worker_set *s)
+{
+    if (s->drained || !s->drain_done)
+        return;
+    s->drained = true;
+    loop_timer_stop(&s->drain_timer);
+    s->drain_done(s->drain_arg);
+}
+
+static void news_deliver(void *arg)
+{
+    struct worker_news *news = arg;
+    struct worker_set *s = news->set;
+    switch (news->kind) {
+    case NEWS_INSTANCE_REFUSED:
+        s->options.on_instance_refused(s->options.ctx, news->instance_id);
+        break;
+    case NEWS_TASK_WANTED:
+        s->options.on_task_wanted(s->options.ctx, news->text);
+        break;
+    case NEWS_PEER_FAILED:
+        s->options.on_peer_failed(s->options.ctx, news->text);
+        break;
+    case NEWS_DRAINED:
+        if (--s->draining == 0)
+            drain_finish(s);
+        break;
+    }
+    free(news);
+}
+
+static void news_send(struct worker_set *s, enum worker_news_kind kind, uint64_t instance_id, const char *text)
+{
+    struct worker_news *news = calloc(1, sizeof *news);
+    if (!news)
+        return; /* news only hastens what the supervisor and the gossip find out themselves */
+    news->set = s;
+    news->kind = kind;
+    news->instance_id = instance_id;
+    snprintf(news->text, sizeof news->text, "%s", text ? text : "");
+    if (loop_post(s->options.control, news_deliver, news) != 0)
+        free(news);
+}
+
+static void on_instance_refused(void *ctx, uint64_t instance_id)
+{
+    news_send(((struct worker *) ctx)->set, NEWS_INSTANCE_REFUSED, instance_id, NULL);
+}
+
+static void on_task_wanted(void *ctx, const char *task)
+{
+    news_send(((struct worker *) ctx)->set, NEWS_TASK_WANTED, 0, task);
+}
+
+static void on_peer_failed(void *ctx, const char *node_id)
+{
+    news_send(((struct worker *) ctx)->set, NEWS_PEER_FAILED, 0, node_id);
+}
+
+/* ---- messages to one worker ---- */
+
+struct worker_message {
+    struct worker *worker;
+    union {
+        struct route_table *table;
+        uint64_t instance_id;
+        struct {
+            int fd;
+            bool peer;
+        } accepted;
+    } u;
+};
+
+static void worker_send(struct worker *w, loop_fn deliver, const struct worker_message *message)
+{
+    struct worker_message *copy = malloc(sizeof *copy);
+    if (!copy)
+        return;
+    *copy = *message;
+    copy->worker = w;
+    if (loop_post(w->loop, deliver, copy) != 0)
+        free(copy);
+}
+
+static void deliver_close_idle(void *arg)
+{
+    struct worker_message *message = arg;
+    dispatch_close_idle(message->worker->dispatch, message->u.instance_id);
+    free(message);
+}
+
+static void on_close_idle_elsewhere(void *ctx, uint64_t instance_id)
+{
+    struct worker *self = ctx;
+    for (unsigned i = 0; i < self->set->options.count; i++)
+        if (i != self->index)
+            worker_send(&self->set->workers[i], deliver_close_idle, &(struct worker_message){.u.instance_id = instance_id});
+}
+
+/* ---- accepting ---- */
+
+/* A peer's connection: the handshake's ALPN decides who owns it. Calls ("h2") stay, the control plane's go to its loop. */
+static void peer_arrived_at_control(void *ctx, struct conn *c)
+{
+    struct worker_set *s = ctx;
+    s->options.on_control_conn(s->options.ctx, c);
+}
+
+static void peer_on_open(void *ctx, struct conn *c)
+{
+    struct worker *w = ctx;
+    w->handshakes--;
+    if (slice_equal_str(slice_of_str(conn_alpn(c)), "h2"))
+        http_server_adopt(w->peer_server, c);
+    else
+        conn_migrate(c, w->set->options.control, peer_arrived_at_control, w->set);
+}
+
+static void peer_on_read(void *ctx, struct conn *c, struct slice bytes)
+{
+    (void) ctx;
+    (void) bytes; /* nothing is read before on_open gave the connection away */
+    conn_close(c);
+}
+
+static void peer_on_close(void *ctx, struct conn *c, int err)
+{
+    struct worker *w = ctx;
+    (void) c;
+    (void) err;
+    w->handshakes--;
+}
+
+static const struct conn_events PEER_HANDSHAKE_EVENTS = {.on_open = peer_on_open, .on_read = peer_on_read, .on_close = peer_on_close};
+
+static void worker_serve(struct worker *w, int fd, bool peer)
+{
+    if (!peer) {
+        http_server_accept(w->api_server, fd, NULL);
+        return;
+    }
+    struct conn *c;
+    if (w->handshakes >= PEER_HANDSHAKES_MAX) {
+        close_fd(fd);
+        return;
+    }
+    struct conn_options options = {.tls = w->set->options.peer_tls};
+    if (conn_adopt(w->loop, fd, &options, &PEER_HANDSHAKE_EVENTS, w, &c) == 0)
+        w->handshakes++;
+}
+
+static void deliver_accepted(void *arg)
+{
+    struct worker_message *message = arg;
+    worker_serve(message->worker, message->u.accepted.fd, message->u.accepted.peer);
+    free(message);
+}
+
+/* The kernel spreads many connections evenly and a few fat ones badly: whoever has had two more than the least gives the next one away. */
+static struct worker *worker_for_next(struct worker *self)
+{
+    struct worker *least = self;
+    uint32_t own = atomic_load_explicit(&self->connections, memory_order_relaxed), fewest = own;
+    for (unsigned i = 0; i < self->set->options.count; i++) {
+        uint32_t n = atomic_load_explicit(&self->set->workers[i].connections, memory_order_relaxed);
+        if (n < fewest) {
+            fewest = n;
+            least = &self->set->workers[i];
+        }
+    }
+    return own - fewest >= 1 ? least : self;
+}
+
+static void worker_accepted(struct worker *w, int fd, bool peer)
+{
+    struct worker *owner = worker_for_next(w);
+    atomic_fetch_add_explicit(&owner->connections, 1, memory_order_relaxed);
+    if (owner == w)
+        worker_serve(w, fd, peer);
+    else
+        worker_send(owner, deliver_accepted, &(struct worker_message){.u.accepted = {.fd = fd, .peer = peer}});
+}
+
+static void on_api_accept(void *ctx, int fd, const struct addr *from)
+{
+    (void) from;
+    worker_accepted(ctx, fd, false);
+}
+
+static void on_peer_accept(void *ctx, int fd, const struct addr *from)
+{
+    (void) from;
+    worker_accepted(ctx, fd, true);
+}
+
+/* ---- creation ---- */
+
+static int worker_init(struct worker_set *s, unsigned index)
+{
+    struct worker *w = &s->workers[index];
+    struct dispatch_options dispatch = s->options.dispatch;
+    struct http_server_limits peer_limits = HTTP_SERVER_LIMITS_DEFAULT;
+    w->set = s;
+    w->index = index;
+    dispatch.worker = index;
+    dispatch.on_instance_refused = on_instance_refused;
+    dispatch.on_task_wanted = on_task_wanted;
+    dispatch.on_peer_failed = on_peer_failed;
+    dispatch.close_idle_elsewhere = s->options.count > 1 ? on_close_idle_elsewhere : NULL;
+    dispatch.ctx = w;
+    peer_limits.streams = PEER_STREAMS_MAX;
+    int err = loop_create(&w->loop);
+    if (err == 0)
+        err = dispatch_create(w->loop, &dispatch, &w->dispatch);
+    if (err == 0)
+        err = ingress_create(w->loop, &s->options.ingress, w->dispatch, s->options.admin, &w->ingress);
+    if (err == 0)
+        err = http_server_create(w->loop, &HTTP_SERVER_LIMITS_DEFAULT, ingress_on_api_request, w->ingress, &w->api_server);
+    if (err == 0)
+        err = http_server_create(w->loop, &peer_limits, ingress_on_peer_request, w->ingress, &w->peer_server);
+    return err;
+}
+
+static int worker_listen(struct worker *w, struct addr *at, const struct listener_options *options, listener_fn on_accept, char why[256], const char *option)
+{
+    struct addr bound;
+    char text[ADDR_TEXT_MAX];
+    int err = listener_create(w->loop, at, options, on_accept, w, &bound, &w->listeners[w->listener_count]);
+    if (err == 0) {
+        w->listener_count++;
+        *at = bound; /* a port 0 became a real one, for the workers after this one */
+        return 0;
+    }
+    addr_format(at, text);
+    if (err == GRID_EBUSY)
+        snprintf(why, 256, "%s: %s is in use: stop the other program, or give another port (0 for any free one)", option, text);
+    else if (err == GRID_EPERM)
+        snprintf(why, 256, "%s: %s may not be bound by this user: give another address or port", option, text);
+    else
+        snprintf(why, 256, "%s: %s cannot be bound (%s): give an address of this machine", option, text, grid_err_text(err));
+    return err;
+}
+
+static int worker_bind(struct worker *w, char why[256])
+{
+    struct worker_set_options *o = &w->set->options;
+    struct listener_options shared = {.reuse_port = true, .dual_stack = true};
+    for (unsigned i = 0; i < o->api_count; i++) {
+        if (o->api[i].size == 0)
+            continue;
+        int err = worker_listen(w, &o->api[i], &shared, on_api_accept, why, "--api");
+        if (err != 0 && o->api_optional[i] && err != GRID_EBUSY)
+            o->api[i].size = 0;
+        else if (err != 0)
+            return err;
+    }
+    if (o->peer.size != 0) {
+        int err = worker_listen(w, &o->peer, &shared, on_peer_accept, why, "--listen");
+        if (err != 0)
+            return err;
+    }
+    if (o->api_socket && w->index == 0) {
+        struct addr path;
+        struct listener_options unix_options = {.socket_mode = o->api_socket_mode, .socket_group = o->api_socket_group};
+        if (addr_unix(o->api_socket, &path) != 0) {
+            snprintf(why, 256, "--api-socket: %.160s is longer than a socket's path may be: give a shorter one", o->api_socket);
+            return GRID_EINVAL;
+        }
+        return worker_listen(w, &path, &unix_options, on_api_accept, why, "--api-socket");
+    }
+    return 0;
+}
+
+int worker_set_create(const struct worker_set_options *options, struct worker_set **out, char why[256])
+{
+    struct worker_set *s = calloc(1, sizeof *s);
+    int err = GRID_ENOMEM;
+    snprintf(why, 256, "out of memory");
+    if (!s)
+        return err;
+    s->options = *options;
+    s->workers = calloc(options->count, sizeof *s->workers);
+    for (unsigned i = 0; s->workers && i < options->count; i++) {
+        err = worker_init(s, i);
+        if (err == 0)
+            err = worker_bind(&s->workers[i], why);
+        if (err != 0)
+            break;
+    }
+    if (err != 0) {
+        worker_set_destroy(s);
+        return err;
+    }
+    for (unsigned i = 0; i < s->options.api_count && s->api_bound.size == 0; i++)
+        s->api_bound = s->options.api[i];
+    s->peer_bound = s->options.peer;
+    *out = s;
+    return 0;
+}
+
+const struct addr *worker_set_api(const struct worker_set *s)
+{
+    return &s->api_bound;
+}
+
+const struct addr *worker_set_peer(const struct worker_set *s)
+{
+    return &s->peer_bound;
+}
+
+unsigned worker_set_count(const struct worker_set *s)
+{
+    return s->options.count;
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof name, "worker-%u", w->index);
+    pthread_setname_np(pthread_self(), name);
+    loop_run(w->loop);
+    invocation_thread_cleanup();
+    return NULL;
+}
+
+int worker_set_start(struct worker_set *s)
+{
+    for (unsigned i = 0; i < s->options.count; i++)
+        if (pthread_create(&s->workers[i].thread, NULL, worker_main, &s->workers[i]) != 0)
+            return GRID_EIO;
+    s->started = true;
+    return 0;
+}
+
+/* ---- publishing ---- */
+
+static void deliver_table(void *arg)
+{
+    struct worker_message *message = arg;
+    dispatch_publish(message->worker->dispatch, message->u.table);
+    free(message);
+}
+
+void worker_set_publish(struct worker_set *s, struct route_table *table)
+{
+    for (unsigned i = 0; i < s->options.count; i++)
+        worker_send(&s->workers[i], deliver_table, &(struct worker_message){.u.table = route_table_ref(table)});
+}
+
+void worker_set_close_idle(struct worker_set *s, uint64_t instance_id)
+{
+    for (unsigned i = 0; i < s->options.count; i++)
+        worker_send(&s->workers[i], deliver_close_idle, &(struct worker_message){.u.instance_id = instance_id});
+}
+
+/* ---- draining ---- */
+
+static void close_listeners(struct worker *w)
+{
+    while (w->listener_count > 0)
+        listener_close(w->listeners[--w->listener_count]);
+}
+
+static void peer_server_drained(void *arg)
+{
+    struct worker *w = arg;
+    news_send(w->set, NEWS_DRAINED, 0, NULL);
+}
+
+static void api_server_drained(void *arg)
+{
+    struct worker *w = arg;
+    http_server_drain(w->peer_server, peer_server_drained, w);
+}
+
+static void deliver_drain(void *arg)
+{
+    struct worker_message *message = arg;
+    struct worker *w = message->worker;
+    free(message);
+    close_listeners(w);
+    http_server_drain(w->api_server, api_server_drained, w);
+}
+
+static void on_drain_timeout(void *arg)
+{
+    drain_finish(arg);
+}
+
+void worker_set_drain(struct worker_set *s, uint64_t timeout_ms, loop_fn done, void *arg)
+{
+    s->drain_done = done;
+    s->drain_arg = arg;
+    s->draining = s->options.count;
+    loop_timer_start(s->options.control, &s->drain_timer, timeout_ms, on_drain_timeout, s);
+    for (unsigned i = 0; i < s->options.count; i++)
+        worker_send(&s->workers[i], deliver_drain, &(struct worker_message){0});
+}
+
+/* ---- stopping ---- */
+
+static void stop_step_done(void *arg)
+{
+    struct worker *w = arg;
+    if (--w->closing == 0)
+        loop_stop(w->loop);
+}
+
+/* Servers first, so that their exchanges cancel their invocations; then the dispatch under them. */
+static void servers_closed(void *arg)
+{
+    struct worker *w = arg;
+    if (--w->closing > 1)
+        return;
+    dispatch_close(w->dispatch, stop_step_done, w);
+    w->dispatch = NULL;
+}
+
+static void deliver_stop(void *arg)
+{
+    struct worker *w = arg;
+    close_listeners(w);
+    w->closing = 3; /* two servers, one dispatch */
+    http_server_close(w->api_server, servers_closed, w);
+    http_server_close(w->peer_server, servers_closed, w);
+}
+
+static void worker_dispose(struct worker *w)
+{
+    ingress_destroy(w->ingress);
+    if (w->loop)
+        loop_destroy(w->loop);
+}
+
+void worker_set_destroy(struct worker_set *s)
+{
+    loop_timer_stop(&s->drain_timer);
+    for (unsigned i = 0; s->workers && i < s->options.count; i++) {
+        struct worker *w = &s->workers[i];
+        if (w->loop && w->dispatch && w->api_server && w->peer_server) {
+            if (!s->started && pthread_create(&w->thread, NULL, worker_main, w) != 0)
+                continue;
+            loop_post(w->loop, deliver_stop, w);
+            pthread_join(w->thread, NULL);
+        }
+    }
+    for (unsigned i = 0; s->workers && i < s->options.count; i++)
+        worker_dispose(&s->workers[i]);
+    free(s->workers);
+    free(s);
+}
+
+/* ---- calls in flight ---- */
+
+struct processing_gather {
+    struct worker_set *set;
+    unsigned next; /* worker asked */
+    struct buf records;
+    void (*each)(void *ctx, const struct worker_processing *call);
+    void (*done)(void *ctx);
+    void *ctx;
+};
+
+static void gather_ask(struct processing_gather *g);
+
+static void gather_put(struct buf *out, struct slice s)
+{
+    buf_append_u32be(out, (uint32_t) s.size);
+    buf_append(out, s);
+}
+
+static struct slice gather_get(struct slice *in)
+{
+    uint32_t size = (uint32_t) in->data[0] << 24 | (uint32_t) in->data[1] << 16 | (uint32_t) in->data[2] << 8 | in->data[3];
+    struct slice s = slice_of(in->data + 4, size);
+    *in = slice_from(*in, 4 + (size_t) size);
+    return s;
+}
+
+static void gather_collected(void *arg)
+{
+    struct processing_gather *g = arg;
+    struct slice in = buf_slice(&g->records);
+    while (in.size > 0) {
+        struct worker_processing call;
+        struct slice id = gather_get(&in), started;
+        char id_text[37] = "";
+        memcpy(id_text, id.data, id.size < 36 ? id.size : 36);
+        call.id = id_text;
+        call.task = gather_get(&in);
+        call.handler = gather_get(&in);
+        call.from = gather_get(&in);
+        started = gather_get(&in);
+        memcpy(&call.started_wall_ms, started.data, sizeof call.started_wall_ms);
+        g->each(g->ctx, &call);
+    }
+    buf_clear(&g->records);
+    if (++g->next < g->set->options.count) {
+        gather_ask(g);
+        return;
+    }
+    g->done(g->ctx);
+    buf_dispose(&g->records);
+    free(g);
+}
+
+/* On the worker's thread. */
+static void gather_collect(void *arg)
+{
+    struct processing_gather *g = arg;
+    const struct invocation *inv = dispatch_processing(g->set->workers[g->next].dispatch);
+    for (; inv; inv = inv->next) {
+        gather_put(&g->records, slice_of_str(inv->id));
+        gather_put(&g->records, inv->task);
+        gather_put(&g->records, inv->handler);
+        gather_put(&g->records, inv->from);
+        gather_put(&g->records, slice_of(&inv->started_wall_ms, sizeof inv->started_wall_ms));
+    }
+    loop_post(g->set->options.control, gather_collected, g);
+}
+
+static void gather_ask(struct processing_gather *g)
+{
+    loop_post(g->set->workers[g->next].loop, gather_collect, g);
+}
+
+void worker_set_processing(struct worker_set *s, void (*each)(void *ctx, const struct worker_processing *call), void (*done)(void *ctx), void *ctx)
+{
+    struct processing_gather *g = calloc(1, sizeof *g);
+    if (!g) {
+        done(ctx);
+        return;
+    }
+    *g = (struct processing_gather){.set = s, .each = each, .done = done, .ctx = ctx};
+    buf_init(&g->records, 0);
+    gather_ask(g);
+}

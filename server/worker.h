@@ -1,0 +1,71 @@
+/* server/worker.h: the data plane: N threads, each with its own loop, listeners, sessions, router and connections. They share nothing
+ * mutable; control publishes route tables to their mailboxes. Called on the control thread unless said otherwise. */
+#ifndef GRID_SERVER_WORKER_H
+#define GRID_SERVER_WORKER_H
+
+#include "net/addr.h"
+#include "net/conn.h"
+#include "server/ingress/ingress.h"
+#include "server/route/dispatch.h"
+
+struct worker_set;
+
+enum { WORKER_API_ADDRESSES_MAX = 4, WORKERS_MAX = 256 };
+
+struct worker_set_options {
+    unsigned count;
+    struct loop *control;
+    struct addr api[WORKER_API_ADDRESSES_MAX]; /* local API, TCP */
+    unsigned api_count;
+    bool api_optional[WORKER_API_ADDRESSES_MAX]; /* a family that this machine lacks is passed over */
+    const char *api_socket;                      /* NULL: none */
+    const char *api_socket_group;                /* NULL: leave the group */
+    mode_t api_socket_mode;
+    struct addr peer; /* peers' port; size 0: none */
+    struct tls_context *peer_tls;
+    struct ingress_options ingress;
+    struct dispatch_options dispatch; /* worker, close_idle_elsewhere and ctx are set by the set */
+    struct admin *admin;
+    /* All on the control thread. */
+    void (*on_control_conn)(void *ctx, struct conn *c); /* a peer's control connection, arrived on the control loop: the callee's */
+    void (*on_instance_refused)(void *ctx, uint64_t instance_id);
+    void (*on_task_wanted)(void *ctx, const char *task);
+    void (*on_peer_failed)(void *ctx, const char *node_id);
+    void *ctx;
+};
+
+/* Creates the workers and binds their listeners; nothing runs yet. On failure `why` holds a sentence that names address and remedy, and
+ * the result is GRID_EBUSY (in use), GRID_EPERM, GRID_EIO or GRID_ENOMEM. */
+int worker_set_create(const struct worker_set_options *options, struct worker_set **out, char why[256]);
+
+/* What was really bound: the first API address and the peers' port. */
+const struct addr *worker_set_api(const struct worker_set *s);
+const struct addr *worker_set_peer(const struct worker_set *s);
+
+/* Starts the threads. 0 or GRID_EIO. */
+int worker_set_start(struct worker_set *s);
+
+/* Hands a reference of its own to each worker; the caller keeps his. */
+void worker_set_publish(struct worker_set *s, struct route_table *table);
+
+/* Stops accepting and lets calls in flight end; `done` on the control thread when every connection has gone or `timeout_ms` is over. */
+void worker_set_drain(struct worker_set *s, uint64_t timeout_ms, loop_fn done, void *arg);
+
+/* Closes what is left, ends and joins the threads, frees the set. Blocks for as long as that takes. Also before worker_set_start. */
+void worker_set_destroy(struct worker_set *s);
+
+/* Asks every worker for its calls in flight. `each` is called on the control thread, one at a time, with copies that live for the call;
+ * `done` last. */
+struct worker_processing {
+    const char *id;
+    struct slice task, handler, from;
+    int64_t started_wall_ms;
+};
+void worker_set_processing(struct worker_set *s, void (*each)(void *ctx, const struct worker_processing *call), void (*done)(void *ctx), void *ctx);
+
+/* Has every worker drop idle connections to an instance that is gone. */
+void worker_set_close_idle(struct worker_set *s, uint64_t instance_id);
+
+unsigned worker_set_count(const struct worker_set *s);
+
+#endif
