@@ -44,6 +44,10 @@ struct conn {
     struct conn_queue out; /* in the clear */
     struct conn_queue wire; /* under TLS: ciphertext of what was in `out` */
     struct loop_deferred flush;
+    struct loop_deferred moving; /* to another loop, below */
+    struct loop *to;
+    void (*arrived)(void *ctx, struct conn *c);
+    void *arrived_ctx;
     struct loop_timer timer;
     struct tls_session *tls;
     int fd;
@@ -80,6 +84,7 @@ static void conn_fail(struct conn *c, int err)
     c->state = CONN_CLOSED;
     c->close_err = err;
     loop_defer_cancel(&c->flush);
+    loop_defer_cancel(&c->moving);
     loop_timer_stop(&c->timer);
     uv_close((uv_handle_t *) &c->poll, on_handle_closed);
     close(c->fd);
@@ -570,6 +575,51 @@ int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const
         conn_start_clock(c, options);
     conn_watch(c);
     return 0;
+}
+
+/* ---- moving to another loop ---- */
+
+/* On the new loop's thread. */
+static void conn_arrive(void *arg)
+{
+    struct conn *c = arg;
+    c->loop = c->to;
+    c->paused = false;
+    c->watched = 0;
+    if (uv_poll_init(loop_uv(c->loop), &c->poll, c->fd) != 0)
+        abort(); /* the descriptor is ours alone and epoll had it a moment ago */
+    c->poll.data = c;
+    c->arrived(c->arrived_ctx, c);
+    if (c->state == CONN_OPEN && c->tls)
+        loop_defer(c->loop, &c->flush, conn_resumed, c);
+    conn_watch(c);
+}
+
+static void on_left(uv_handle_t *handle)
+{
+    struct conn *c = handle->data;
+    if (loop_post(c->to, conn_arrive, c) != 0)
+        abort(); /* nobody would ever close it */
+}
+
+static void conn_leave(void *arg)
+{
+    struct conn *c = arg;
+    if (conn_send(c) != 0) {
+        conn_fail(c, GRID_ECLOSED);
+        return;
+    }
+    loop_defer_cancel(&c->flush);
+    uv_close((uv_handle_t *) &c->poll, on_left);
+}
+
+void conn_migrate(struct conn *c, struct loop *to, void (*arrived)(void *ctx, struct conn *c), void *ctx)
+{
+    c->to = to;
+    c->arrived = arrived;
+    c->arrived_ctx = ctx;
+    c->paused = true;
+    loop_defer(c->loop, &c->moving, conn_leave, c);
 }
 
 /* ---- looking ---- */

@@ -66,6 +66,11 @@ void conn_finish(struct conn *c);
 /* Drops what is queued and closes. on_close still comes, later. Calling it again does nothing. */
 void conn_close(struct conn *c);
 
+/* Gives an open connection to another loop, as when the handshake has told whose it is. Nothing of it may be used until `arrived`, which is
+ * called on the other loop's thread and must conn_set_events; what the peer sent meanwhile is read after that. When it breaks before it has left,
+ * on_close of the events set before comes instead. */
+void conn_migrate(struct conn *c, struct loop *to, void (*arrived)(void *ctx, struct conn *c), void *ctx);
+
 const struct addr *conn_peer_addr(const struct conn *c);
 const struct addr *conn_local_addr(const struct conn *c);
 /* The peer's certificate as judged; NULL in the clear. Lives as long as the connection. */
@@ -83,7 +88,8 @@ struct listener;
 typedef void (*listener_fn)(void *ctx, int fd, const struct addr *from);
 
 struct listener_options {
-    bool reuse_port;       /* several workers on one port */
+    bool reuse_port;       /* several workers on one port: joins a listener made with `first` */
+    bool first;            /* with reuse_port: fails with GRID_EBUSY when anybody has the port, and lets others join afterwards */
     bool dual_stack;       /* [::] also takes IPv4 */
     mode_t socket_mode;    /* Unix: permissions, such as 0660 */
     const char *socket_group; /* Unix: group's name, NULL to leave */

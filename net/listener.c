@@ -118,10 +118,13 @@ static int socket_listen(const struct addr *at, const struct listener_options *o
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
     if (at->u.any.sa_family != AF_UNIX) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-        if (options->reuse_port)
+        if (options->reuse_port && !options->first)
             setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     }
     err = socket_bind(fd, at);
+    /* Bound alone, it may be shared from now on: the kernel looks at the option of both when the next one binds. */
+    if (err == 0 && options->reuse_port && options->first)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (err == 0 && at->u.any.sa_family == AF_UNIX)
         err = unix_set_permissions(at, options);
     if (err == 0 && listen(fd, SOMAXCONN) != 0)

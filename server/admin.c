@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "net/grpc.h"
+#include "net/tls.h"
 
 struct admin {
     struct loop *control;

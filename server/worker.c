@@ -5,10 +5,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/map.h"
 
 enum { PEER_STREAMS_MAX = 1000, PEER_HANDSHAKES_MAX = 64, LISTENERS_MAX = WORKER_API_ADDRESSES_MAX + 2 };
 
@@ -161,21 +162,32 @@ static void peer_arrived_at_control(void *ctx, struct conn *c)
     s->options.on_control_conn(s->options.ctx, c);
 }
 
-static void peer_on_open(void *ctx, struct conn *c)
-{
-    struct worker *w = ctx;
-    w->handshakes--;
-    if (slice_equal_str(slice_of_str(conn_alpn(c)), "h2"))
-        http_server_adopt(w->peer_server, c);
-    else
-        conn_migrate(c, w->set->options.control, peer_arrived_at_control, w->set);
-}
-
 static void peer_on_read(void *ctx, struct conn *c, struct slice bytes)
 {
     (void) ctx;
     (void) bytes; /* nothing is read before on_open gave the connection away */
     conn_close(c);
+}
+
+static void peer_moving_on_close(void *ctx, struct conn *c, int err)
+{
+    (void) ctx;
+    (void) c;
+    (void) err;
+}
+
+static const struct conn_events PEER_MOVING_EVENTS = {.on_read = peer_on_read, .on_close = peer_moving_on_close};
+
+static void peer_on_open(void *ctx, struct conn *c)
+{
+    struct worker *w = ctx;
+    w->handshakes--;
+    if (strcmp(conn_alpn(c), "h2") == 0) {
+        http_server_adopt(w->peer_server, c);
+        return;
+    }
+    conn_set_events(c, &PEER_MOVING_EVENTS, w);
+    conn_migrate(c, w->set->options.control, peer_arrived_at_control, w->set);
 }
 
 static void peer_on_close(void *ctx, struct conn *c, int err)
@@ -196,7 +208,7 @@ static void worker_serve(struct worker *w, int fd, bool peer)
     }
     struct conn *c;
     if (w->handshakes >= PEER_HANDSHAKES_MAX) {
-        close_fd(fd);
+        close(fd);
         return;
     }
     struct conn_options options = {.tls = w->set->options.peer_tls};
@@ -211,7 +223,7 @@ static void deliver_accepted(void *arg)
     free(message);
 }
 
-/* The kernel spreads many connections evenly and a few fat ones badly: whoever has had two more than the least gives the next one away. */
+/* The kernel spreads many connections evenly and a few fat ones badly: whoever has had more than the least gives the next one away. */
 static struct worker *worker_for_next(struct worker *self)
 {
     struct worker *least = self;
@@ -223,7 +235,7 @@ static struct worker *worker_for_next(struct worker *self)
             least = &self->set->workers[i];
         }
     }
-    return own - fewest >= 1 ? least : self;
+    return fewest < own ? least : self;
 }
 
 static void worker_accepted(struct worker *w, int fd, bool peer)
@@ -299,7 +311,7 @@ static int worker_listen(struct worker *w, struct addr *at, const struct listene
 static int worker_bind(struct worker *w, char why[256])
 {
     struct worker_set_options *o = &w->set->options;
-    struct listener_options shared = {.reuse_port = true, .dual_stack = true};
+    struct listener_options shared = {.reuse_port = true, .first = w->index == 0, .dual_stack = true};
     for (unsigned i = 0; i < o->api_count; i++) {
         if (o->api[i].size == 0)
             continue;
