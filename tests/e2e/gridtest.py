@@ -208,7 +208,7 @@ def describe_process(pid):
 
 def clean_environment(home, extra=None):
     """What nodes and commands run with: nothing of GRID_* leaks in from the caller."""
-    env = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "TMPDIR", "CC")}
+    env = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "TMPDIR", "CC", "GRIDTEST_RUN")}
     env.update(HOME=str(home), XDG_STATE_HOME=f"{home}/state", XDG_RUNTIME_DIR=f"{home}/run", NO_COLOR="1")
     env["ASAN_OPTIONS"] = "detect_leaks=1:abort_on_error=0:handle_abort=1"
     env["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1"
