@@ -34,6 +34,7 @@ enum conn_state {
 struct conn_queue {
     struct buf bytes;
     size_t sent;
+    uint64_t total; /* taken by the kernel, ever */
 };
 
 struct conn {
@@ -162,6 +163,7 @@ static int queue_send(struct conn_queue *q, int fd)
         if (count < 0)
             return GRID_ECLOSED;
         q->sent += (size_t) count;
+        q->total += (uint64_t) count;
     }
     queue_trim(q);
     return 0;
@@ -283,6 +285,11 @@ struct buf *conn_out(struct conn *c)
 size_t conn_queued(const struct conn *c)
 {
     return queue_size(&c->out) + queue_size(&c->wire);
+}
+
+uint64_t conn_written(const struct conn *c)
+{
+    return c->tls ? c->wire.total : c->out.total;
 }
 
 void conn_finish(struct conn *c)

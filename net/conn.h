@@ -57,6 +57,9 @@ void conn_flush_later(struct conn *c);
 /* Bytes queued and not yet taken by the kernel. */
 size_t conn_queued(const struct conn *c);
 
+/* Bytes the kernel has ever taken (ciphertext under TLS); still true inside on_close. */
+uint64_t conn_written(const struct conn *c);
+
 /* Stops and restarts reading (back-pressure). */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);

@@ -344,7 +344,8 @@ int grpc_message_decode(struct slice text, struct buf *out)
             low = hex_digit(text.data[i + 2]);
         }
         bool escaped = high >= 0 && low >= 0;
-        err = buf_append_byte(out, escaped ? (uint8_t) (high << 4 | low) : text.data[i]);
+        uint8_t decoded = (uint8_t) ((unsigned) high << 4 | (unsigned) low);
+        err = buf_append(out, escaped ? slice_of(&decoded, 1) : slice_of(text.data + i, 1));
         i += escaped ? 2 : 0;
     }
     return err;

@@ -15,8 +15,8 @@ struct grpc_client_events {
     void (*on_close)(void *ctx, struct grpc_client_call *call, int status, struct slice message, enum http_sent sent, int64_t pushback_ms);
 };
 
-/* Starts a call. `message` is the only request message when `more` is false. metadata may be NULL. deadline_ms: time left, 0 for none (sent
- * as grpc-timeout; the caller keeps its own timer). Errors as http_client_call. */
+/* Starts a call. `message` is the only request message when `more` is false, else the first one, or none when its data is NULL. metadata may be NULL. deadline_ms: time left, 0 for none (sent
+ * as grpc-timeout; the caller keeps its own timer). At most 32 metadata. Errors as http_client_call. */
 int grpc_client_call_start(struct http_client *c, const char *path, uint64_t deadline_ms, const struct http_header *metadata, size_t count,
                            struct slice message, bool more, size_t max_message, const struct grpc_client_events *events, void *ctx,
                            struct grpc_client_call **out);
@@ -25,6 +25,7 @@ void grpc_client_call_half_close(struct grpc_client_call *call);
 size_t grpc_client_call_queued(const struct grpc_client_call *call);
 /* CANCEL; on_close comes later with GRPC_CANCELLED. */
 void grpc_client_call_cancel(struct grpc_client_call *call);
+/* Stops and restarts the flow of the answer; messages that have arrived already may still come. */
 void grpc_client_call_pause(struct grpc_client_call *call);
 void grpc_client_call_resume(struct grpc_client_call *call);
 
