@@ -47,7 +47,8 @@ struct http_session {
     struct http_server *server;
     struct conn *conn;
     struct http_session *next, **prev;
-    bool handshaking; /* still counted among the half-open */
+    bool handshaking; /* counted among the half-open; the server's */
+    bool draining;    /* drain was called; the server's */
 };
 
 /* Enters a session into its server's set; drains it (later) when the server is draining already. http_session_dispose takes it out, from

@@ -1,0 +1,154 @@
+/* Header lists and body queues of HTTP/2 streams. */
+#include "net/h2_common.h"
+
+#include "base/err.h"
+
+enum { FIELDS_FIRST = 16, FIELD_OVERHEAD = 32, QUEUE_KEEP = 32 * 1024 };
+
+static int fields_make_room(struct h2_fields *f)
+{
+    if (f->count < f->capacity)
+        return 0;
+    size_t capacity = f->capacity ? f->capacity * 2 : FIELDS_FIRST;
+    struct http_header *at = arena_alloc(f->arena, capacity * sizeof *at);
+    if (!at)
+        return GRID_ENOMEM;
+    if (f->count > 0)
+        memcpy(at, f->at, f->count * sizeof *at);
+    f->at = at;
+    f->capacity = capacity;
+    return 0;
+}
+
+int h2_fields_add(struct h2_fields *f, struct slice name, struct slice value, size_t max_bytes)
+{
+    f->list_bytes += name.size + value.size + FIELD_OVERHEAD;
+    if (f->list_bytes > max_bytes || f->count >= HTTP_HEADERS_MAX)
+        return GRID_ELIMIT;
+    int err = fields_make_room(f);
+    if (err != 0)
+        return err;
+    struct http_header copy = {arena_copy(f->arena, name), arena_copy(f->arena, value)};
+    if (!copy.name.data || !copy.value.data)
+        return GRID_ENOMEM;
+    f->at[f->count++] = copy;
+    return 0;
+}
+
+void h2_fields_reset(struct h2_fields *f)
+{
+    arena_reset(f->arena);
+    f->at = NULL;
+    f->count = f->capacity = f->list_bytes = 0;
+}
+
+void h2_nv_add(struct h2_nv_list *list, struct slice name, struct slice value, bool static_name)
+{
+    if (list->count == sizeof list->at / sizeof *list->at)
+        return;
+    list->at[list->count++] = (nghttp2_nv){
+        .name = (uint8_t *) (uintptr_t) name.data,
+        .namelen = name.size,
+        .value = (uint8_t *) (uintptr_t) (value.data ? value.data : (const uint8_t *) ""),
+        .valuelen = value.size,
+        .flags = static_name ? NGHTTP2_NV_FLAG_NO_COPY_NAME : NGHTTP2_NV_FLAG_NONE,
+    };
+}
+
+/* RFC 9113 8.2.2, and what this layer writes itself. */
+static bool field_is_ours(struct slice name)
+{
+    static const char *const names[] = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "content-length", "date"};
+    if (name.size == 0 || name.data[0] == ':')
+        return true;
+    if (!strchr("ckptud", name.data[0]))
+        return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (slice_equal_str(name, names[i]))
+            return true;
+    return false;
+}
+
+void h2_nv_add_all(struct h2_nv_list *list, const struct http_header *headers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!field_is_ours(headers[i].name))
+            h2_nv_add(list, headers[i].name, headers[i].value, false);
+}
+
+int h2_queue_append(struct h2_queue *q, struct slice bytes)
+{
+    if (q->sent > 0 && q->sent >= q->bytes.size / 2) {
+        buf_consume(&q->bytes, q->sent);
+        q->sent = 0;
+    }
+    return buf_append(&q->bytes, bytes);
+}
+
+struct slice h2_queue_take(struct h2_queue *q, size_t size)
+{
+    struct slice taken = slice_of(q->bytes.data + q->sent, size);
+    q->sent += size;
+    return taken;
+}
+
+void h2_queue_reset(struct h2_queue *q)
+{
+    q->sent = 0;
+    if (q->bytes.capacity > QUEUE_KEEP)
+        buf_dispose(&q->bytes);
+    else
+        buf_clear(&q->bytes);
+}
+
+int h2_pump(nghttp2_session *ng, struct conn *conn)
+{
+    struct buf *out = conn_out(conn);
+    int err = 0;
+    while (err == 0 && !h2_is_full(conn)) {
+        const uint8_t *data;
+        size_t before = out->size;
+        ssize_t size = nghttp2_session_mem_send(ng, &data);
+        if (size < 0)
+            err = size == NGHTTP2_ERR_NOMEM ? GRID_ENOMEM : GRID_EPROTO;
+        else if (size == 0 && out->size == before)
+            break;
+        else
+            err = buf_append(out, slice_of(data, (size_t) size));
+    }
+    conn_flush_later(conn);
+    return err;
+}
+
+int h2_write_data(struct conn *conn, const uint8_t *framehd, struct slice payload)
+{
+    struct buf *out = conn_out(conn);
+    if (buf_reserve(out, H2_FRAME_HEAD + payload.size) != 0)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    buf_append(out, slice_of(framehd, H2_FRAME_HEAD));
+    buf_append(out, payload);
+    return 0;
+}
+
+bool h2_trailers_copy(struct arena *arena, const struct http_header *trailers, size_t count, struct http_header **out)
+{
+    struct http_header *copies = arena_alloc(arena, count * sizeof *copies);
+    if (!copies)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        copies[i].name = arena_copy(arena, trailers[i].name);
+        copies[i].value = arena_copy(arena, trailers[i].value);
+        if (!copies[i].name.data || !copies[i].value.data)
+            return false;
+    }
+    *out = copies;
+    return true;
+}
+
+int h2_submit_trailers(nghttp2_session *ng, int32_t stream_id, const struct http_header *trailers, size_t count)
+{
+    struct h2_nv_list list;
+    list.count = 0;
+    h2_nv_add_all(&list, trailers, count);
+    return nghttp2_submit_trailer(ng, stream_id, list.at, list.count);
+}

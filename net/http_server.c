@@ -1,0 +1,285 @@
+/* A set of served connections: accepts, looks at the first bytes, drains and closes. */
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "net/http_internal.h"
+
+enum {
+    SERVER_HANDSHAKES_MAX = 64,
+    PREFACE_SIZE = 24,
+    PREFACE_NEAR = 12, /* "PRI * HTTP/2": from here on it can only have been meant as HTTP/2 */
+};
+
+static const char PREFACE[PREFACE_SIZE + 1] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+struct http_server {
+    struct loop *loop;
+    struct http_server_limits limits;
+    http_request_fn on_request;
+    void *ctx;
+    struct http_session *sessions;
+    size_t count, handshakes;
+    bool draining, closing;
+    loop_fn on_drained, on_closed;
+    void *drained_arg, *closed_arg;
+    struct loop_deferred check;
+};
+
+/* A connection whose protocol is not known yet. */
+struct sniff {
+    struct http_session base;
+    struct buf seen;
+    struct loop_timer timer;
+};
+
+/* ---- the set ---- */
+
+static void session_drain(struct http_session *session)
+{
+    if (session->draining)
+        return;
+    session->draining = true;
+    session->ops->drain(session);
+}
+
+/* Deferred: nobody is told anything inside a call, and sessions that came while draining are drained too. */
+static void server_check(void *arg)
+{
+    struct http_server *s = arg;
+    for (struct http_session *session = s->sessions, *next; session && s->draining; session = next) {
+        next = session->next;
+        session_drain(session);
+    }
+    if (s->count > 0)
+        return;
+    loop_fn drained = s->on_drained;
+    s->on_drained = NULL;
+    if (drained)
+        drained(s->drained_arg);
+    if (!s->closing || s->count > 0)
+        return;
+    loop_fn closed = s->on_closed;
+    void *closed_arg = s->closed_arg;
+    loop_defer_cancel(&s->check);
+    free(s);
+    if (closed)
+        closed(closed_arg);
+}
+
+void http_session_init(struct http_session *session, const struct http_session_ops *ops, struct http_server *server, struct conn *conn)
+{
+    session->ops = ops;
+    session->server = server;
+    session->conn = conn;
+    session->next = server->sessions;
+    session->prev = &server->sessions;
+    if (session->next)
+        session->next->prev = &session->next;
+    server->sessions = session;
+    server->count++;
+    if (server->draining)
+        loop_defer(server->loop, &server->check, server_check, server);
+}
+
+void http_session_dispose(struct http_session *session)
+{
+    struct http_server *server = session->server;
+    *session->prev = session->next;
+    if (session->next)
+        session->next->prev = session->prev;
+    if (session->handshaking)
+        server->handshakes--;
+    server->count--;
+    if (server->count == 0)
+        loop_defer(server->loop, &server->check, server_check, server);
+}
+
+/* ---- sniffing ---- */
+
+static void sniff_end(struct sniff *sniff)
+{
+    http_session_dispose(&sniff->base);
+    loop_timer_stop(&sniff->timer);
+    buf_dispose(&sniff->seen);
+    free(sniff);
+}
+
+static void sniff_drain(struct http_session *session)
+{
+    conn_close(session->conn);
+}
+
+static const struct http_session_ops SNIFF_OPS = {sniff_drain};
+
+static void sniff_timeout(void *arg)
+{
+    struct sniff *sniff = arg;
+    conn_close(sniff->base.conn);
+}
+
+static void sniff_start_clock(struct sniff *sniff)
+{
+    struct http_server *s = sniff->base.server;
+    loop_timer_start(s->loop, &sniff->timer, s->limits.header_timeout_ms, sniff_timeout, sniff);
+}
+
+typedef void (*session_start_fn)(struct http_server *server, struct conn *conn, struct slice first_bytes);
+
+static void orphan_on_read(void *ctx, struct conn *c, struct slice bytes)
+{
+    (void) ctx;
+    (void) bytes;
+    conn_close(c);
+}
+
+static void orphan_on_close(void *ctx, struct conn *c, int err)
+{
+    (void) ctx;
+    (void) c;
+    (void) err;
+}
+
+/* Of a connection whose session could not be made. */
+static const struct conn_events ORPHAN_EVENTS = {.on_read = orphan_on_read, .on_close = orphan_on_close};
+
+static void sniff_hand_over(struct sniff *sniff, struct slice bytes, session_start_fn start)
+{
+    conn_set_events(sniff->base.conn, &ORPHAN_EVENTS, NULL);
+    start(sniff->base.server, sniff->base.conn, bytes);
+    sniff_end(sniff);
+}
+
+/* With TLS the protocol was agreed in the handshake. */
+static void sniff_on_open(void *ctx, struct conn *c)
+{
+    struct sniff *sniff = ctx;
+    if (strcmp(conn_alpn(c), "http/1.1") == 0)
+        sniff_hand_over(sniff, slice_of(NULL, 0), http1_server_start);
+    else
+        sniff_hand_over(sniff, slice_of(NULL, 0), h2_server_start);
+}
+
+static void sniff_on_read(void *ctx, struct conn *c, struct slice bytes)
+{
+    struct sniff *sniff = ctx;
+    if (sniff->seen.size > 0) {
+        if (buf_append(&sniff->seen, bytes) != 0) {
+            conn_close(c);
+            return;
+        }
+        bytes = buf_slice(&sniff->seen);
+    }
+    size_t same = 0;
+    while (same < bytes.size && same < PREFACE_SIZE && bytes.data[same] == (uint8_t) PREFACE[same])
+        same++;
+    if (same == PREFACE_SIZE)
+        sniff_hand_over(sniff, bytes, h2_server_start);
+    else if (same < bytes.size && same < PREFACE_NEAR)
+        sniff_hand_over(sniff, bytes, http1_server_start);
+    else if (same < bytes.size || (sniff->seen.size == 0 && buf_append(&sniff->seen, bytes) != 0))
+        conn_close(c);
+}
+
+static void sniff_on_close(void *ctx, struct conn *c, int err)
+{
+    (void) c;
+    (void) err;
+    sniff_end(ctx);
+}
+
+static const struct conn_events SNIFF_EVENTS = {
+    .on_open = sniff_on_open,
+    .on_read = sniff_on_read,
+    .on_close = sniff_on_close,
+};
+
+/* ---- public ---- */
+
+int http_server_create(struct loop *l, const struct http_server_limits *limits, http_request_fn on_request, void *ctx, struct http_server **out)
+{
+    struct http_server *s = calloc(1, sizeof *s);
+    if (!s)
+        return GRID_ENOMEM;
+    s->loop = l;
+    s->limits = limits ? *limits : HTTP_SERVER_LIMITS_DEFAULT;
+    s->on_request = on_request;
+    s->ctx = ctx;
+    *out = s;
+    return 0;
+}
+
+void http_server_accept(struct http_server *s, int fd, struct tls_context *tls)
+{
+    const struct conn_options options = {.tls = tls, .handshake_timeout_ms = s->limits.header_timeout_ms};
+    struct conn *c;
+    struct sniff *sniff = NULL;
+    if (s->draining || s->closing || (tls && s->handshakes >= SERVER_HANDSHAKES_MAX) || !(sniff = calloc(1, sizeof *sniff))) {
+        close(fd);
+        return;
+    }
+    if (conn_adopt(s->loop, fd, &options, &SNIFF_EVENTS, sniff, &c) != 0) {
+        free(sniff);
+        return;
+    }
+    buf_init(&sniff->seen, 0);
+    http_session_init(&sniff->base, &SNIFF_OPS, s, c);
+    if (tls) {
+        sniff->base.handshaking = true;
+        s->handshakes++;
+    } else {
+        sniff_start_clock(sniff);
+    }
+}
+
+void http_server_adopt(struct http_server *s, struct conn *c)
+{
+    h2_server_start(s, c, slice_of(NULL, 0));
+}
+
+void http_server_drain(struct http_server *s, loop_fn on_drained, void *arg)
+{
+    s->draining = true;
+    s->on_drained = on_drained;
+    s->drained_arg = arg;
+    loop_defer(s->loop, &s->check, server_check, s);
+}
+
+void http_server_close(struct http_server *s, loop_fn on_closed, void *arg)
+{
+    s->draining = s->closing = true;
+    s->on_closed = on_closed;
+    s->closed_arg = arg;
+    for (struct http_session *session = s->sessions; session; session = session->next) {
+        session->draining = true;
+        conn_close(session->conn);
+    }
+    loop_defer(s->loop, &s->check, server_check, s);
+}
+
+size_t http_server_connections(const struct http_server *s)
+{
+    return s->count;
+}
+
+void http_server_handle(struct http_server *server, struct http_exchange *x)
+{
+    server->on_request(server->ctx, x);
+    assert(x->events);
+}
+
+const struct http_server_limits *http_server_limits(const struct http_server *server)
+{
+    return &server->limits;
+}
+
+struct loop *http_server_loop(const struct http_server *server)
+{
+    return server->loop;
+}
+
+bool http_server_draining(const struct http_server *server)
+{
+    return server->draining;
+}
