@@ -1,0 +1,264 @@
+/* Frames to bytes and back: one packer and one taker per kind, in two tables by kind. */
+#include "discovery/gossip_frame.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "grid/v1/peer.pb-c.h"
+
+static ProtobufCBinaryData bytes_of(struct slice s)
+{
+    return (ProtobufCBinaryData){s.size, (uint8_t *) (uintptr_t) s.data};
+}
+
+static Grid__V1__MemberState state_to_wire(enum member_state state)
+{
+    static const Grid__V1__MemberState wire[] = {GRID__V1__MEMBER_STATE__MEMBER_STATE_ALIVE, GRID__V1__MEMBER_STATE__MEMBER_STATE_STALLED,
+                                                 GRID__V1__MEMBER_STATE__MEMBER_STATE_DEAD, GRID__V1__MEMBER_STATE__MEMBER_STATE_LEFT};
+    return wire[state];
+}
+
+static int state_from_wire(Grid__V1__MemberState wire, enum member_state *out)
+{
+    if (wire < GRID__V1__MEMBER_STATE__MEMBER_STATE_ALIVE || wire > GRID__V1__MEMBER_STATE__MEMBER_STATE_LEFT)
+        return GRID_EPROTO;
+    *out = (enum member_state) ((int) wire - 1);
+    return 0;
+}
+
+/* ---- packing ---- */
+
+static int pack_body(Grid__V1__GossipFrame *message, struct buf *out)
+{
+    size_t size = grid__v1__gossip_frame__get_packed_size(message);
+    int err = size > GOSSIP_FRAME_MAX ? GRID_ELIMIT : buf_reserve(out, size);
+    if (err == 0)
+        out->size += grid__v1__gossip_frame__pack(message, out->data + out->size);
+    return err;
+}
+
+static Grid__V1__MemberEntry entry_message(const struct gossip_entry *entry)
+{
+    Grid__V1__MemberEntry message = GRID__V1__MEMBER_ENTRY__INIT;
+    message.record = bytes_of(entry->record);
+    message.state = state_to_wire(entry->state);
+    return message;
+}
+
+static int pack_hello(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__Hello hello = GRID__V1__HELLO__INIT;
+    Grid__V1__MemberEntry self = entry_message(&f->entries[0]);
+    hello.authority = bytes_of(f->authority);
+    hello.grid = bytes_of(f->grid);
+    hello.protocol = f->protocol;
+    hello.self = &self;
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_HELLO;
+    message->hello = &hello;
+    return pack_body(message, out);
+}
+
+static int pack_ping(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__Ping ping = GRID__V1__PING__INIT;
+    ping.sequence = f->sequence;
+    ping.sent_at_ms = f->sent_at_ms;
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_PING;
+    message->ping = &ping;
+    return pack_body(message, out);
+}
+
+static int pack_ack(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__Ack ack = GRID__V1__ACK__INIT;
+    Grid__V1__Load load = GRID__V1__LOAD__INIT;
+    load.in_flight = f->in_flight;
+    load.cpu_percent = f->cpu_percent;
+    ack.sequence = f->sequence;
+    ack.sent_at_ms = f->sent_at_ms;
+    ack.load = &load;
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_ACK;
+    message->ack = &ack;
+    return pack_body(message, out);
+}
+
+static int pack_table(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__MemberTable table = GRID__V1__MEMBER_TABLE__INIT;
+    Grid__V1__MemberEntry *entries = calloc(f->entry_count + 1, sizeof *entries);
+    Grid__V1__MemberEntry **entry_at = calloc(f->entry_count + 1, sizeof *entry_at);
+    int err = entries && entry_at ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < f->entry_count; i++) {
+        entries[i] = entry_message(&f->entries[i]);
+        entry_at[i] = &entries[i];
+    }
+    table.n_members = f->entry_count;
+    table.members = entry_at;
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_MEMBERS;
+    message->members = &table;
+    if (err == 0)
+        err = pack_body(message, out);
+    free(entries);
+    free(entry_at);
+    return err;
+}
+
+static int pack_release(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_RELEASE;
+    message->release = bytes_of(f->release);
+    return pack_body(message, out);
+}
+
+static int pack_probe(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__ProbeRequest probe = GRID__V1__PROBE_REQUEST__INIT;
+    probe.target = bytes_of(slice_of_str(f->target));
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_PROBE;
+    message->probe = &probe;
+    return pack_body(message, out);
+}
+
+static int pack_witness(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__Witness witness = GRID__V1__WITNESS__INIT;
+    witness.target = bytes_of(slice_of_str(f->target));
+    witness.incarnation = f->incarnation;
+    witness.refused = f->refused;
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_WITNESS;
+    message->witness = &witness;
+    return pack_body(message, out);
+}
+
+static int pack_refusal(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__Refusal refusal = GRID__V1__REFUSAL__INIT;
+    refusal.code = (Grid__V1__Refusal__Code) f->refusal;
+    refusal.reason = bytes_of(f->reason);
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_REFUSAL;
+    message->refusal = &refusal;
+    return pack_body(message, out);
+}
+
+int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out)
+{
+    static int (*const packers[])(const struct gossip_frame *, Grid__V1__GossipFrame *, struct buf *) = {
+        [GOSSIP_HELLO] = pack_hello,     [GOSSIP_PING] = pack_ping,   [GOSSIP_ACK] = pack_ack,         [GOSSIP_TABLE] = pack_table,
+        [GOSSIP_RELEASE] = pack_release, [GOSSIP_PROBE] = pack_probe, [GOSSIP_WITNESS] = pack_witness, [GOSSIP_REFUSAL] = pack_refusal};
+    Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
+    return packers[frame->kind](frame, &message, out);
+}
+
+/* ---- unpacking ---- */
+
+static int take_slice(struct arena *arena, ProtobufCBinaryData from, size_t max, struct slice *out)
+{
+    if (from.len > max)
+        return GRID_ELIMIT;
+    *out = arena_copy(arena, slice_of(from.data, from.len));
+    return out->data ? 0 : GRID_ENOMEM;
+}
+
+static int take_target(ProtobufCBinaryData from, char out[MEMBER_ID_SIZE])
+{
+    if (!member_id_valid(slice_of(from.data, from.len)))
+        return GRID_EPROTO;
+    memcpy(out, from.data, from.len);
+    return 0;
+}
+
+static int take_entry(struct arena *arena, const Grid__V1__MemberEntry *from, struct gossip_entry *out)
+{
+    int err = state_from_wire(from->state, &out->state);
+    if (err == 0)
+        err = take_slice(arena, from->record, MEMBER_RECORD_MAX, &out->record);
+    return err != 0 ? err : member_unpack(out->record, arena, &out->member);
+}
+
+static int take_entries(struct arena *arena, Grid__V1__MemberEntry *const *from, size_t count, struct gossip_frame *out)
+{
+    if (count > GOSSIP_ENTRIES_MAX)
+        return GRID_ELIMIT;
+    out->entries = arena_calloc(arena, count + 1, sizeof *out->entries);
+    out->entry_count = count;
+    int err = out->entries ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < count; i++)
+        err = take_entry(arena, from[i], &out->entries[i]);
+    return err;
+}
+
+static int take_hello(const Grid__V1__Hello *hello, struct arena *arena, struct gossip_frame *out)
+{
+    out->kind = GOSSIP_HELLO;
+    out->protocol = hello->protocol;
+    if (!hello->self)
+        return GRID_EPROTO;
+    int err = take_slice(arena, hello->authority, MEMBER_TEXT_MAX, &out->authority);
+    if (err == 0)
+        err = take_slice(arena, hello->grid, MEMBER_TEXT_MAX, &out->grid);
+    return err != 0 ? err : take_entries(arena, &hello->self, 1, out);
+}
+
+static int take_ack(const Grid__V1__Ack *ack, struct gossip_frame *out)
+{
+    out->kind = GOSSIP_ACK;
+    out->sequence = ack->sequence;
+    out->sent_at_ms = ack->sent_at_ms;
+    if (ack->load) {
+        out->in_flight = ack->load->in_flight;
+        out->cpu_percent = ack->load->cpu_percent;
+    }
+    return 0;
+}
+
+static int take_refusal(const Grid__V1__Refusal *refusal, struct arena *arena, struct gossip_frame *out)
+{
+    out->kind = GOSSIP_REFUSAL;
+    out->refusal = refusal->code >= 1 && refusal->code <= 5 ? (enum gossip_refusal) refusal->code : GOSSIP_REFUSAL_NONE;
+    if (!slice_is_utf8(slice_of(refusal->reason.data, refusal->reason.len)))
+        return GRID_EPROTO;
+    return take_slice(arena, refusal->reason, 256, &out->reason);
+}
+
+static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, struct gossip_frame *out)
+{
+    switch (message->body_case) {
+    case GRID__V1__GOSSIP_FRAME__BODY_HELLO:
+        return take_hello(message->hello, arena, out);
+    case GRID__V1__GOSSIP_FRAME__BODY_PING:
+        *out = (struct gossip_frame){.kind = GOSSIP_PING, .sequence = message->ping->sequence, .sent_at_ms = message->ping->sent_at_ms};
+        return 0;
+    case GRID__V1__GOSSIP_FRAME__BODY_ACK:
+        return take_ack(message->ack, out);
+    case GRID__V1__GOSSIP_FRAME__BODY_MEMBERS:
+        out->kind = GOSSIP_TABLE;
+        return take_entries(arena, message->members->members, message->members->n_members, out);
+    case GRID__V1__GOSSIP_FRAME__BODY_RELEASE:
+        out->kind = GOSSIP_RELEASE;
+        return take_slice(arena, message->release, GOSSIP_FRAME_MAX, &out->release);
+    case GRID__V1__GOSSIP_FRAME__BODY_PROBE:
+        out->kind = GOSSIP_PROBE;
+        return take_target(message->probe->target, out->target);
+    case GRID__V1__GOSSIP_FRAME__BODY_WITNESS:
+        *out = (struct gossip_frame){.kind = GOSSIP_WITNESS, .incarnation = message->witness->incarnation, .refused = message->witness->refused};
+        return take_target(message->witness->target, out->target);
+    case GRID__V1__GOSSIP_FRAME__BODY_REFUSAL:
+        return take_refusal(message->refusal, arena, out);
+    default:
+        out->kind = GOSSIP_UNKNOWN;
+        return 0;
+    }
+}
+
+int gossip_frame_unpack(struct slice bytes, struct arena *arena, struct gossip_frame *out)
+{
+    *out = (struct gossip_frame){0};
+    if (bytes.size > GOSSIP_FRAME_MAX)
+        return GRID_ELIMIT;
+    Grid__V1__GossipFrame *message = grid__v1__gossip_frame__unpack(NULL, bytes.size, bytes.data);
+    int err = message ? take_body(message, arena, out) : GRID_EPROTO;
+    if (message)
+        grid__v1__gossip_frame__free_unpacked(message, NULL);
+    return err;
+}

@@ -1,0 +1,47 @@
+/* discovery/gossip_frame.h: the frames of PeerGossip.Link (grid.v1.GossipFrame) as plain structs. No sockets, no clock, no state. */
+#ifndef GRID_DISCOVERY_GOSSIP_FRAME_H
+#define GRID_DISCOVERY_GOSSIP_FRAME_H
+
+#include "discovery/member.h"
+
+enum { GOSSIP_FRAME_MAX = 1 << 20, GOSSIP_ENTRIES_MAX = 1024, GOSSIP_PROTOCOL = 1 };
+
+enum gossip_kind {
+    GOSSIP_HELLO, GOSSIP_PING, GOSSIP_ACK, GOSSIP_TABLE, GOSSIP_RELEASE, GOSSIP_PROBE, GOSSIP_WITNESS, GOSSIP_REFUSAL,
+    GOSSIP_UNKNOWN, /* of a newer version: passed over */
+};
+
+enum gossip_refusal { GOSSIP_REFUSAL_NONE, GOSSIP_REFUSAL_OTHER_GRID, GOSSIP_REFUSAL_VERSION, GOSSIP_REFUSAL_NAME, GOSSIP_REFUSAL_HELLO,
+                      GOSSIP_REFUSAL_FULL };
+
+/* A claim about a member: its packed record and what is said of that incarnation. */
+struct gossip_entry {
+    struct slice record;
+    enum member_state state; /* ALIVE, STALLED, DEAD or LEFT */
+    struct member member;    /* the record read; filled by gossip_frame_unpack */
+};
+
+struct gossip_frame {
+    enum gossip_kind kind;
+    struct slice authority, grid; /* hello */
+    uint32_t protocol;            /* hello */
+    struct gossip_entry *entries; /* hello: one; table */
+    size_t entry_count;
+    uint64_t sequence, sent_at_ms;    /* ping, ack */
+    uint32_t in_flight, cpu_percent;  /* ack */
+    struct slice release;             /* release: a packed ReleaseEntry */
+    char target[MEMBER_ID_SIZE];      /* probe, witness */
+    uint64_t incarnation;             /* witness */
+    bool refused;                     /* witness */
+    enum gossip_refusal refusal;      /* refusal */
+    struct slice reason;              /* refusal: checked text of at most 256 bytes */
+};
+
+/* Appends the packed frame. 0, GRID_ELIMIT or GRID_ENOMEM. */
+int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out);
+
+/* Reads a frame; everything in `out` lives in the arena. 0; GRID_EPROTO for garbage or any text or record in it that member_unpack refuses;
+ * GRID_ELIMIT; GRID_ENOMEM. */
+int gossip_frame_unpack(struct slice bytes, struct arena *arena, struct gossip_frame *out);
+
+#endif

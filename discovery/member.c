@@ -1,0 +1,226 @@
+/* Packing and unpacking of a member's record, every text checked and every count capped. */
+#include "discovery/member.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "grid/v1/peer.pb-c.h"
+
+const char *member_state_name(enum member_state state)
+{
+    static const char *const names[] = {"alive", "stalled", "dead", "left"};
+    return (unsigned) state < 4 ? names[state] : "unknown";
+}
+
+bool member_id_valid(struct slice id)
+{
+    if (id.size != MEMBER_ID_SIZE - 1)
+        return false;
+    for (size_t i = 0; i < id.size; i++)
+        if (!((id.data[i] >= '0' && id.data[i] <= '9') || (id.data[i] >= 'a' && id.data[i] <= 'f')))
+            return false;
+    return true;
+}
+
+/* ---- packing ---- */
+
+static ProtobufCBinaryData bytes_of(const char *text)
+{
+    return (ProtobufCBinaryData){strlen(text), (uint8_t *) (uintptr_t) text};
+}
+
+static void pack_lists(const struct member *m, ProtobufCBinaryData *addresses, ProtobufCBinaryData *capabilities,
+                       Grid__V1__TaskReady *tasks, Grid__V1__TaskReady **task_at)
+{
+    for (size_t i = 0; i < m->address_count; i++)
+        addresses[i] = bytes_of(m->addresses[i]);
+    for (size_t i = 0; i < m->capability_count; i++)
+        capabilities[i] = bytes_of(m->capabilities[i]);
+    for (size_t i = 0; i < m->task_count; i++) {
+        tasks[i] = (Grid__V1__TaskReady) GRID__V1__TASK_READY__INIT;
+        tasks[i].task = bytes_of(m->tasks[i].name);
+        tasks[i].instances = m->tasks[i].instances;
+        task_at[i] = &tasks[i];
+    }
+}
+
+static void pack_fields(const struct member *m, Grid__V1__Member *message)
+{
+    message->id = bytes_of(m->id);
+    message->incarnation = m->incarnation;
+    message->name = bytes_of(m->name);
+    message->api_port = m->api_port;
+    message->hostname = bytes_of(m->hostname);
+    message->platform = bytes_of(m->platform);
+    message->user = bytes_of(m->user);
+    message->version = bytes_of(m->version);
+    message->started_at_ms = m->started_at_ms;
+    message->revision = m->revision;
+    message->release = bytes_of(m->release);
+    message->synchronized = m->synchronized;
+}
+
+int member_pack(const struct member *m, struct buf *out)
+{
+    Grid__V1__Member message = GRID__V1__MEMBER__INIT;
+    ProtobufCBinaryData addresses[MEMBER_ADDRESSES_MAX], capabilities[MEMBER_CAPABILITIES_MAX];
+    if (m->address_count > MEMBER_ADDRESSES_MAX || m->capability_count > MEMBER_CAPABILITIES_MAX || m->task_count > MEMBER_TASKS_MAX)
+        return GRID_ELIMIT;
+    Grid__V1__TaskReady *tasks = calloc(m->task_count + 1, sizeof *tasks);
+    Grid__V1__TaskReady **task_at = calloc(m->task_count + 1, sizeof *task_at);
+    int err = tasks && task_at ? 0 : GRID_ENOMEM;
+    if (err == 0) {
+        pack_lists(m, addresses, capabilities, tasks, task_at);
+        pack_fields(m, &message);
+        message.n_addresses = m->address_count, message.addresses = addresses;
+        message.n_capabilities = m->capability_count, message.capabilities = capabilities;
+        message.n_tasks = m->task_count, message.tasks = task_at;
+        size_t size = grid__v1__member__get_packed_size(&message);
+        err = size > MEMBER_RECORD_MAX ? GRID_ELIMIT : buf_reserve(out, size);
+    }
+    if (err == 0)
+        out->size += grid__v1__member__pack(&message, out->data + out->size);
+    free(tasks);
+    free(task_at);
+    return err;
+}
+
+/* ---- unpacking ---- */
+
+static bool text_valid(ProtobufCBinaryData text, size_t max)
+{
+    struct slice s = slice_of(text.data, text.len);
+    if (s.size > max || !slice_is_utf8(s))
+        return false;
+    for (size_t i = 0; i < s.size; i++)
+        if (s.data[i] < 0x20 || s.data[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static int take_fixed(ProtobufCBinaryData text, char *out, size_t max)
+{
+    if (!text_valid(text, max))
+        return GRID_EPROTO;
+    if (text.len > 0)
+        memcpy(out, text.data, text.len);
+    out[text.len] = '\0';
+    return 0;
+}
+
+static int take_text(struct arena *arena, ProtobufCBinaryData text, const char **out)
+{
+    if (!text_valid(text, MEMBER_TEXT_MAX))
+        return GRID_EPROTO;
+    *out = arena_str(arena, slice_of(text.data, text.len));
+    return *out ? 0 : GRID_ENOMEM;
+}
+
+static int take_list(struct arena *arena, const ProtobufCBinaryData *texts, size_t count, size_t max, const char *const **out)
+{
+    if (count > max)
+        return GRID_ELIMIT;
+    const char **list = arena_calloc(arena, count + 1, sizeof *list);
+    int err = list ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < count; i++)
+        err = take_text(arena, texts[i], &list[i]);
+    *out = list;
+    return err;
+}
+
+static int take_tasks(struct arena *arena, const Grid__V1__Member *message, const struct member_task **out)
+{
+    if (message->n_tasks > MEMBER_TASKS_MAX)
+        return GRID_ELIMIT;
+    struct member_task *tasks = arena_calloc(arena, message->n_tasks + 1, sizeof *tasks);
+    int err = tasks ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < message->n_tasks; i++) {
+        tasks[i].instances = message->tasks[i]->instances;
+        err = message->tasks[i]->task.len == 0 ? GRID_EPROTO : take_text(arena, message->tasks[i]->task, &tasks[i].name);
+    }
+    *out = tasks;
+    return err;
+}
+
+static int take_identity(const Grid__V1__Member *message, struct member *out)
+{
+    struct slice id = slice_of(message->id.data, message->id.len), release = slice_of(message->release.data, message->release.len);
+    if (!member_id_valid(id) || (release.size > 0 && !member_id_valid(release)) || message->name.len == 0 ||
+        message->incarnation >= MEMBER_INCARNATION_LIMIT || message->api_port > 65535)
+        return GRID_EPROTO;
+    int err = take_fixed(message->id, out->id, MEMBER_ID_SIZE - 1);
+    if (err == 0)
+        err = take_fixed(message->release, out->release, MEMBER_ID_SIZE - 1);
+    return err != 0 ? err : take_fixed(message->name, out->name, MEMBER_NAME_MAX);
+}
+
+static int take_texts(const Grid__V1__Member *message, struct arena *arena, struct member *out)
+{
+    const struct {
+        ProtobufCBinaryData from;
+        const char **to;
+    } rows[] = {{message->hostname, &out->hostname},
+                {message->platform, &out->platform},
+                {message->user, &out->user},
+                {message->version, &out->version}};
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < sizeof rows / sizeof rows[0]; i++)
+        err = take_text(arena, rows[i].from, rows[i].to);
+    return err;
+}
+
+static int take_message(const Grid__V1__Member *message, struct arena *arena, struct member *out)
+{
+    *out = (struct member){
+        .incarnation = message->incarnation,
+        .revision = message->revision,
+        .started_at_ms = message->started_at_ms,
+        .api_port = message->api_port,
+        .synchronized = message->synchronized,
+        .address_count = message->n_addresses,
+        .capability_count = message->n_capabilities,
+        .task_count = message->n_tasks,
+    };
+    int err = take_identity(message, out);
+    if (err == 0)
+        err = take_texts(message, arena, out);
+    if (err == 0)
+        err = take_list(arena, message->addresses, message->n_addresses, MEMBER_ADDRESSES_MAX, &out->addresses);
+    if (err == 0)
+        err = take_list(arena, message->capabilities, message->n_capabilities, MEMBER_CAPABILITIES_MAX, &out->capabilities);
+    return err != 0 ? err : take_tasks(arena, message, &out->tasks);
+}
+
+int member_unpack(struct slice record, struct arena *arena, struct member *out)
+{
+    if (record.size > MEMBER_RECORD_MAX)
+        return GRID_ELIMIT;
+    Grid__V1__Member *message = grid__v1__member__unpack(NULL, record.size, record.data);
+    int err = message ? take_message(message, arena, out) : GRID_EPROTO;
+    if (message)
+        grid__v1__member__free_unpacked(message, NULL);
+    return err;
+}
+
+int member_copy(const struct member *m, struct arena *arena, struct member *out)
+{
+    const char **addresses = arena_calloc(arena, m->address_count + 1, sizeof *addresses);
+    const char **capabilities = arena_calloc(arena, m->capability_count + 1, sizeof *capabilities);
+    struct member_task *tasks = arena_calloc(arena, m->task_count + 1, sizeof *tasks);
+    if (!addresses || !capabilities || !tasks)
+        return GRID_ENOMEM;
+    *out = *m;
+    bool fine = (out->hostname = arena_str(arena, slice_of_str(m->hostname))) && (out->platform = arena_str(arena, slice_of_str(m->platform))) &&
+                (out->user = arena_str(arena, slice_of_str(m->user))) && (out->version = arena_str(arena, slice_of_str(m->version)));
+    for (size_t i = 0; fine && i < m->address_count; i++)
+        fine = (addresses[i] = arena_str(arena, slice_of_str(m->addresses[i]))) != NULL;
+    for (size_t i = 0; fine && i < m->capability_count; i++)
+        fine = (capabilities[i] = arena_str(arena, slice_of_str(m->capabilities[i]))) != NULL;
+    for (size_t i = 0; fine && i < m->task_count; i++) {
+        tasks[i].instances = m->tasks[i].instances;
+        fine = (tasks[i].name = arena_str(arena, slice_of_str(m->tasks[i].name))) != NULL;
+    }
+    out->addresses = addresses, out->capabilities = capabilities, out->tasks = tasks;
+    return fine ? 0 : GRID_ENOMEM;
+}

@@ -1,0 +1,76 @@
+/* discovery/member.h: a member's record as a plain struct, and its packed form (grid.v1.Member). No sockets, no clock, no state. */
+#ifndef GRID_DISCOVERY_MEMBER_H
+#define GRID_DISCOVERY_MEMBER_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+enum {
+    MEMBER_ID_SIZE = 65,
+    MEMBER_NAME_MAX = 63,
+    MEMBER_TEXT_MAX = 255, /* hostname, platform, user, version, a task's name, an address, a capability */
+    MEMBER_ADDRESSES_MAX = 8,
+    MEMBER_TASKS_MAX = 1024,
+    MEMBER_CAPABILITIES_MAX = 32,
+    MEMBER_RECORD_MAX = 256 * 1024,
+};
+/* An incarnation at or above it is garbage: nobody could refute it for long. */
+#define MEMBER_INCARNATION_LIMIT (UINT64_C(1) << 53)
+
+enum member_state { MEMBER_ALIVE, MEMBER_STALLED, MEMBER_DEAD, MEMBER_LEFT };
+
+struct member_task {
+    const char *name;
+    uint32_t instances; /* ready ones */
+};
+
+/* Strings are never NULL. What it points to belongs to whoever made it: an arena, or the members it was read from. */
+struct member {
+    char id[MEMBER_ID_SIZE]; /* 64 lowercase hex digits */
+    char name[MEMBER_NAME_MAX + 1];
+    char release[MEMBER_ID_SIZE]; /* hex root it runs, "" before the first */
+    enum member_state state;
+    bool local;           /* this node itself */
+    bool linked;          /* a control link to it is up */
+    uint64_t incarnation; /* Unix milliseconds at its start, raised to refute */
+    uint64_t revision;    /* counts changes within the incarnation */
+    int64_t started_at_ms; /* Unix time */
+    const char *const *addresses; /* "host:port", best first */
+    size_t address_count;
+    uint32_t api_port;
+    const char *hostname, *platform, *user, *version;
+    const struct member_task *tasks;
+    size_t task_count;
+    bool synchronized;
+    const char *const *capabilities;
+    size_t capability_count;
+    uint32_t in_flight;   /* load, from the last acknowledgement */
+    uint32_t cpu_percent;
+    uint32_t rtt_ms; /* of the last probe */
+};
+
+/* "alive", "stalled", "dead", "left". Static storage. */
+const char *member_state_name(enum member_state state);
+
+/* True when it may be called: alive, and not silent. */
+static inline bool member_routable(const struct member *m)
+{
+    return m->state == MEMBER_ALIVE;
+}
+
+/* Appends the packed record (everything but state, local, linked and load). 0, GRID_ELIMIT or GRID_ENOMEM. */
+int member_pack(const struct member *m, struct buf *out);
+
+/* Reads a packed record; what `out` points to lives in the arena. state is ALIVE. 0; GRID_EPROTO (garbage, a bad id, text that is not UTF-8 or
+ * has control characters, an incarnation over the limit); GRID_ELIMIT; GRID_ENOMEM. */
+int member_unpack(struct slice record, struct arena *arena, struct member *out);
+
+/* A deep copy into the arena. 0 or GRID_ENOMEM. */
+int member_copy(const struct member *m, struct arena *arena, struct member *out);
+
+/* True for 64 lowercase hex digits. */
+bool member_id_valid(struct slice id);
+
+#endif

@@ -1,0 +1,675 @@
+/* The membership core's frame: entries and links, the queues that the driver drains, and what arrives handed to the part that knows. */
+#include "discovery/members_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+enum { REFUSED_FAILURES = 5 };
+
+/* ---- entries ---- */
+
+struct members_entry *members_entry_find(const struct members *m, const char *id)
+{
+    struct members_entry *e = NULL;
+    HASH_FIND(hh, m->by_id, id, MEMBER_ID_SIZE - 1, e);
+    return e;
+}
+
+static bool evict_one_ended(struct members *m)
+{
+    struct members_entry *oldest = NULL;
+    for (size_t i = 1; i < m->count; i++) {
+        struct members_entry *e = m->order[i];
+        bool ended = (e->member.state == MEMBER_DEAD || e->member.state == MEMBER_LEFT) && !e->link;
+        if (ended && (!oldest || e->ended_ms < oldest->ended_ms))
+            oldest = e;
+    }
+    if (oldest)
+        members_entry_remove(m, oldest);
+    return oldest != NULL;
+}
+
+static size_t free_slot(const struct members *m)
+{
+    size_t slot = 0;
+    while (m->slots[slot])
+        slot++;
+    return slot;
+}
+
+struct members_entry *members_entry_add(struct members *m, const char *id)
+{
+    if (m->count >= MEMBERS_MAX && !evict_one_ended(m))
+        return NULL;
+    struct members_entry *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    memcpy(e->member.id, id, MEMBER_ID_SIZE);
+    e->known_ms = m->now_ms;
+    e->slot = free_slot(m);
+    m->slots[e->slot] = e;
+    if (e->slot >= m->slot_end)
+        m->slot_end = e->slot + 1;
+    m->order[m->count++] = e;
+    HASH_ADD(hh, m->by_id, member.id, MEMBER_ID_SIZE - 1, e);
+    return e;
+}
+
+static void entry_free(struct members_entry *e)
+{
+    arena_destroy(e->arena);
+    free(e);
+}
+
+static void clear_dirty(struct members *m, size_t slot)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        l->dirty[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+}
+
+void members_entry_remove(struct members *m, struct members_entry *e)
+{
+    size_t at = 0;
+    while (m->order[at] != e)
+        at++;
+    memmove(&m->order[at], &m->order[at + 1], (m->count - at - 1) * sizeof *m->order);
+    m->count--;
+    m->slots[e->slot] = NULL;
+    clear_dirty(m, e->slot);
+    HASH_DEL(m->by_id, e);
+    entry_free(e);
+}
+
+static void keep_own_view(const struct member *before, struct member *after)
+{
+    after->state = before->state;
+    after->local = before->local;
+    after->linked = before->linked;
+    after->in_flight = before->in_flight;
+    after->cpu_percent = before->cpu_percent;
+    after->rtt_ms = before->rtt_ms;
+}
+
+int members_entry_set(struct members_entry *e, const struct member *member, struct slice record)
+{
+    struct arena *arena = arena_create(1024, 0);
+    struct member copy;
+    struct slice bytes = {0};
+    int err = arena ? member_copy(member, arena, &copy) : GRID_ENOMEM;
+    if (err == 0)
+        bytes = arena_copy(arena, record);
+    if (err != 0 || !bytes.data) {
+        arena_destroy(arena);
+        return GRID_ENOMEM;
+    }
+    keep_own_view(&e->member, &copy);
+    arena_destroy(e->arena);
+    e->arena = arena;
+    e->record = bytes;
+    memcpy(copy.id, e->member.id, sizeof copy.id); /* the hash table's key stays where it is */
+    e->member = copy;
+    return 0;
+}
+
+int members_self_repack(struct members *m, const struct member *self)
+{
+    struct buf record;
+    struct member copy = *self;
+    struct arena *arena = arena_create(1024, 0);
+    buf_init(&record, 0);
+    int err = arena ? member_pack(self, &record) : GRID_ENOMEM;
+    if (err == 0)
+        err = member_unpack(buf_slice(&record), arena, &copy); /* what others would refuse is refused here */
+    if (err == 0)
+        err = members_entry_set(m->self, &copy, buf_slice(&record));
+    buf_dispose(&record);
+    arena_destroy(arena);
+    return err == GRID_EPROTO ? GRID_EINVAL : err;
+}
+
+/* ---- events ---- */
+
+void members_note_bytes(struct members *m, struct members_note note, struct slice bytes)
+{
+    if (bytes.size > 0) {
+        note.bytes = slice_to_str(bytes);
+        note.size = note.bytes ? bytes.size : 0;
+    }
+    if (m->note_count == m->note_capacity) {
+        size_t capacity = m->note_capacity ? 2 * m->note_capacity : 64;
+        struct members_note *notes = realloc(m->notes, capacity * sizeof *notes);
+        if (!notes) {
+            free(note.bytes);
+            return;
+        }
+        m->notes = notes;
+        m->note_capacity = capacity;
+    }
+    m->notes[m->note_count++] = note;
+}
+
+void members_note(struct members *m, enum members_event_kind kind, const char *id)
+{
+    struct members_note note = {.kind = kind};
+    memcpy(note.id, id, sizeof note.id);
+    members_note_bytes(m, note, slice_of(NULL, 0));
+}
+
+bool members_next_event(struct members *m, struct members_event *out)
+{
+    free(m->given.bytes);
+    m->given = (struct members_note){0};
+    const struct members_entry *e = NULL;
+    while (m->note_at < m->note_count && !e) {
+        free(m->given.bytes);
+        m->given = m->notes[m->note_at++];
+        e = members_entry_find(m, m->given.id);
+        if (!e && m->given.kind == MEMBERS_REFUSED)
+            break;
+    }
+    if (m->given.id[0] == '\0' || (!e && m->given.kind != MEMBERS_REFUSED)) {
+        m->note_at = m->note_count = 0;
+        return false;
+    }
+    *out = (struct members_event){m->given.kind, e ? &e->member : NULL, slice_of(m->given.bytes, m->given.size), m->given.refusal,
+                                  m->given.by_peer};
+    return true;
+}
+
+const char *members_event_name(enum members_event_kind kind)
+{
+    static const char *const names[] = {"joined",  "left",      "failed", "stalled", "resumed",
+                                        "updated", "restarted", "linked", "release", "refused"};
+    return (unsigned) kind < sizeof names / sizeof names[0] ? names[kind] : "unknown";
+}
+
+/* ---- links ---- */
+
+static struct members_link *link_find(const struct members *m, uint64_t id)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        if (l->id == id)
+            return l;
+    return NULL;
+}
+
+static void link_free(struct members *m, struct members_link *l)
+{
+    struct members_link **at = &m->links;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    while (l->head) {
+        struct members_frame *next = l->head->next;
+        free(l->head);
+        l->head = next;
+    }
+    free(l);
+}
+
+void members_link_close(struct members_link *l)
+{
+    struct members_entry *e = l->entry;
+    l->closing = true;
+    l->paused = false;
+    l->any_dirty = false;
+    l->entry = NULL;
+    if (e && e->link == l) {
+        e->link = NULL;
+        e->member.linked = false;
+    }
+}
+
+void members_queue(struct members *m, struct members_link *l, const struct gossip_frame *frame)
+{
+    struct buf packed;
+    if (l->closing)
+        return;
+    buf_init(&packed, GOSSIP_FRAME_MAX);
+    struct members_frame *f = gossip_frame_pack(frame, &packed) == 0 ? malloc(sizeof *f + packed.size) : NULL;
+    if (f) {
+        *f = (struct members_frame){.size = packed.size};
+        memcpy(f->data, packed.data, packed.size);
+        *l->tail = f;
+        l->tail = &f->next;
+        l->queued++;
+    }
+    buf_dispose(&packed);
+    if (l->queued > MEMBERS_QUEUE_MAX) { /* it takes nothing: as good as lost */
+        struct members_entry *e = l->entry;
+        members_link_close(l);
+        if (e)
+            members_lost(m, e, MEMBERS_LOST_RESET);
+    }
+}
+
+void members_link_mark(struct members_link *l, const struct members_entry *e)
+{
+    if (!l->ready || l->closing)
+        return;
+    l->dirty[e->slot / 64] |= UINT64_C(1) << e->slot % 64;
+    l->any_dirty = true;
+}
+
+void members_spread(struct members *m, const struct members_entry *e, const struct members_link *but)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        if (l != but)
+            members_link_mark(l, e);
+}
+
+static struct gossip_entry entry_claim(const struct members_entry *e)
+{
+    enum member_state state = e->member.state == MEMBER_STALLED ? MEMBER_ALIVE : e->member.state;
+    return (struct gossip_entry){.record = e->record, .state = state};
+}
+
+static void greet(struct members *m, struct members_link *l)
+{
+    struct gossip_entry self = entry_claim(m->self);
+    struct gossip_frame hello = {.kind = GOSSIP_HELLO,
+                                 .authority = slice_of_str(m->authority),
+                                 .grid = slice_of_str(m->grid),
+                                 .protocol = GOSSIP_PROTOCOL,
+                                 .entries = &self,
+                                 .entry_count = 1};
+    members_queue(m, l, &hello);
+}
+
+/* The dial `token` found `peer`: whoever asked for it hears. */
+static void settle_dial(struct members *m, uint64_t token, const char *peer)
+{
+    for (size_t i = 0; i < m->seed_count; i++) {
+        struct members_seed *s = &m->seeds[i];
+        if (s->token != token)
+            continue;
+        s->token = 0;
+        s->dial_at_ms = m->now_ms + members_backoff(m, s->failures++, MEMBERS_REDIAL_MAX_MS);
+        memcpy(s->id, peer, sizeof s->id);
+    }
+    for (size_t i = 1; i < m->count; i++) {
+        struct members_entry *e = m->order[i];
+        if (e->token != token)
+            continue;
+        if (strcmp(e->member.id, peer) != 0) { /* somebody else lives there now */
+            members_dial_failed(m, token, MEMBERS_DIAL_TIMEOUT, m->now_ms);
+            return;
+        }
+        e->token = 0;
+        e->dial_at_ms = m->now_ms + members_backoff(m, e->failures, MEMBERS_REDIAL_MAX_MS);
+    }
+}
+
+int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint64_t token, uint64_t now_ms)
+{
+    m->now_ms = members_later(m->now_ms, now_ms);
+    struct members_link *l = calloc(1, sizeof *l);
+    if (!l)
+        return GRID_ENOMEM;
+    *l = (struct members_link){.next = m->links, .id = link, .dialled = token != 0, .opened_ms = m->now_ms, .heard_ms = m->now_ms};
+    snprintf(l->peer, sizeof l->peer, "%s", peer_id);
+    l->tail = &l->head;
+    m->links = l;
+    if (token != 0)
+        settle_dial(m, token, l->peer);
+    if (strcmp(l->peer, m->self->member.id) == 0)
+        members_link_close(l);
+    else
+        greet(m, l);
+    return 0;
+}
+
+void members_link_down(struct members *m, uint64_t link, enum members_loss loss, uint64_t now_ms)
+{
+    struct members_link *l = link_find(m, link);
+    m->now_ms = members_later(m->now_ms, now_ms);
+    if (!l)
+        return;
+    struct members_entry *e = l->entry;
+    link_free(m, l);
+    if (e)
+        members_lost(m, e, loss);
+}
+
+void members_link_pause(struct members *m, uint64_t link, bool paused)
+{
+    struct members_link *l = link_find(m, link);
+    if (l && !l->closing)
+        l->paused = paused;
+}
+
+bool members_next_close(struct members *m, uint64_t *link)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        if (l->closing) {
+            *link = l->id;
+            link_free(m, l);
+            return true;
+        }
+    return false;
+}
+
+/* ---- what goes out ---- */
+
+static void pop_frame(struct members *m, struct members_link *l)
+{
+    struct members_frame *f = l->head;
+    buf_clear(&m->out);
+    buf_append(&m->out, slice_of(f->data, f->size));
+    l->head = f->next;
+    if (!l->head)
+        l->tail = &l->head;
+    l->queued--;
+    free(f);
+}
+
+/* Packs what is marked for the link, as much as one frame may hold; the rest stays marked. */
+static bool pack_marked(struct members *m, struct members_link *l)
+{
+    struct gossip_entry entries[MEMBERS_TABLE_ENTRIES];
+    struct gossip_frame frame = {.kind = GOSSIP_TABLE, .entries = entries};
+    size_t bytes = 0;
+    l->any_dirty = false;
+    for (size_t slot = 0; slot < m->slot_end; slot++) {
+        uint64_t bit = UINT64_C(1) << slot % 64;
+        if (!(l->dirty[slot / 64] & bit))
+            continue;
+        if (frame.entry_count == MEMBERS_TABLE_ENTRIES || bytes > MEMBERS_TABLE_BYTES) {
+            l->any_dirty = true;
+            break;
+        }
+        l->dirty[slot / 64] &= ~bit;
+        entries[frame.entry_count++] = entry_claim(m->slots[slot]);
+        bytes += m->slots[slot]->record.size;
+    }
+    buf_clear(&m->out);
+    return frame.entry_count > 0 && gossip_frame_pack(&frame, &m->out) == 0;
+}
+
+bool members_next_send(struct members *m, uint64_t *link, struct slice *bytes)
+{
+    for (struct members_link *l = m->links; l; l = l->next) {
+        if (l->paused)
+            continue;
+        if (l->head)
+            pop_frame(m, l);
+        else if (!l->any_dirty || !pack_marked(m, l))
+            continue;
+        *link = l->id;
+        *bytes = buf_slice(&m->out);
+        m->counters.frames_out++;
+        m->counters.bytes_out += bytes->size;
+        return true;
+    }
+    return false;
+}
+
+/* ---- what comes in ---- */
+
+static void receive_ping(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    struct gossip_frame ack = {.kind = GOSSIP_ACK,
+                               .sequence = f->sequence,
+                               .sent_at_ms = f->sent_at_ms,
+                               .in_flight = m->in_flight,
+                               .cpu_percent = m->cpu_percent};
+    members_queue(m, l, &ack);
+}
+
+static void receive_ack(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    struct member *member = &l->entry->member;
+    l->unanswered_ms = 0;
+    member->in_flight = f->in_flight;
+    member->cpu_percent = f->cpu_percent;
+    member->rtt_ms = f->sent_at_ms <= m->now_ms ? (uint32_t) (m->now_ms - f->sent_at_ms) : 0;
+}
+
+static void receive_table(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    for (size_t i = 0; i < f->entry_count; i++)
+        members_claim(m, l, &f->entries[i]);
+}
+
+static void receive_release(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    struct members_note note = {.kind = MEMBERS_RELEASE};
+    memcpy(note.id, l->peer, sizeof note.id);
+    members_note_bytes(m, note, f->release);
+}
+
+static void receive_probe(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    members_probe_asked(m, l, f->target);
+}
+
+static void receive_witness(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    members_witness(m, l->peer, f);
+}
+
+static void receive_refusal(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    struct members_note note = {.kind = MEMBERS_REFUSED, .refusal = f->refusal, .by_peer = true};
+    struct members_entry *e = l->entry;
+    memcpy(note.id, l->peer, sizeof note.id);
+    members_note_bytes(m, note, f->reason);
+    members_link_close(l);
+    if (e) { /* asking again at once would change nothing */
+        e->failures = REFUSED_FAILURES;
+        e->dial_at_ms = m->now_ms + members_backoff(m, REFUSED_FAILURES, MEMBERS_REDIAL_MAX_MS);
+    }
+}
+
+static void receive_nothing(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    (void) m, (void) l, (void) f;
+}
+
+static int dispatch(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    static void (*const receivers[])(struct members *, struct members_link *, const struct gossip_frame *) = {
+        [GOSSIP_HELLO] = members_hello,     [GOSSIP_PING] = receive_ping,       [GOSSIP_ACK] = receive_ack,
+        [GOSSIP_TABLE] = receive_table,     [GOSSIP_RELEASE] = receive_release, [GOSSIP_PROBE] = receive_probe,
+        [GOSSIP_WITNESS] = receive_witness, [GOSSIP_REFUSAL] = receive_refusal, [GOSSIP_UNKNOWN] = receive_nothing};
+    bool opening = f->kind == GOSSIP_HELLO;
+    if (f->kind != GOSSIP_REFUSAL && opening == l->ready) /* Hello is the first frame, and only the first */
+        return GRID_EPROTO;
+    if (l->ready)
+        members_heard(m, l);
+    receivers[f->kind](m, l, f);
+    return 0;
+}
+
+int members_receive(struct members *m, uint64_t link, struct slice frame, uint64_t now_ms)
+{
+    struct members_link *l = link_find(m, link);
+    struct gossip_frame f;
+    m->now_ms = members_later(m->now_ms, now_ms);
+    if (!l || l->closing)
+        return 0;
+    m->counters.frames_in++;
+    m->counters.bytes_in += frame.size;
+    struct arena *arena = arena_create(4096, 0);
+    int err = arena ? gossip_frame_unpack(frame, arena, &f) : GRID_ENOMEM;
+    if (err == 0)
+        err = dispatch(m, l, &f);
+    arena_destroy(arena);
+    return err;
+}
+
+/* ---- this node ---- */
+
+static bool same_text(const char *const *a, size_t a_count, const char *const *b, size_t b_count)
+{
+    if (a_count != b_count)
+        return false;
+    for (size_t i = 0; i < a_count; i++)
+        if (strcmp(a[i], b[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool same_tasks(const struct member *a, const struct member *b)
+{
+    if (a->task_count != b->task_count)
+        return false;
+    for (size_t i = 0; i < a->task_count; i++)
+        if (a->tasks[i].instances != b->tasks[i].instances || strcmp(a->tasks[i].name, b->tasks[i].name) != 0)
+            return false;
+    return true;
+}
+
+static bool same_record(const struct member *a, const struct member *b)
+{
+    const char *a_texts[] = {a->name, a->release, a->hostname, a->platform, a->user, a->version};
+    const char *b_texts[] = {b->name, b->release, b->hostname, b->platform, b->user, b->version};
+    return same_text(a_texts, 6, b_texts, 6) && same_text(a->addresses, a->address_count, b->addresses, b->address_count) &&
+           same_text(a->capabilities, a->capability_count, b->capabilities, b->capability_count) && same_tasks(a, b) &&
+           a->api_port == b->api_port && a->synchronized == b->synchronized && a->started_at_ms == b->started_at_ms;
+}
+
+int members_set_self(struct members *m, const struct member *self, uint64_t now_ms)
+{
+    struct member next = *self;
+    m->now_ms = members_later(m->now_ms, now_ms);
+    if (same_record(self, &m->self->member))
+        return 0;
+    memcpy(next.id, m->self->member.id, sizeof next.id);
+    next.incarnation = m->self->member.incarnation;
+    next.revision = m->self->member.revision + 1;
+    int err = members_self_repack(m, &next);
+    if (err == 0)
+        members_spread(m, m->self, NULL);
+    return err;
+}
+
+void members_set_load(struct members *m, uint32_t in_flight, uint32_t cpu_percent)
+{
+    m->in_flight = m->self->member.in_flight = in_flight;
+    m->cpu_percent = m->self->member.cpu_percent = cpu_percent;
+}
+
+int members_announce_release(struct members *m, struct slice packed, uint64_t now_ms)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_RELEASE, .release = packed};
+    m->now_ms = members_later(m->now_ms, now_ms);
+    if (packed.size > GOSSIP_FRAME_MAX - 64)
+        return GRID_ELIMIT;
+    int err = buf_reserve(&m->release, packed.size);
+    if (err != 0)
+        return err;
+    buf_clear(&m->release);
+    buf_append(&m->release, packed);
+    for (struct members_link *l = m->links; l; l = l->next)
+        if (l->ready)
+            members_queue(m, l, &frame);
+    return 0;
+}
+
+void members_leave(struct members *m, uint64_t now_ms)
+{
+    m->now_ms = members_later(m->now_ms, now_ms);
+    m->leaving = true;
+    m->self->member.state = MEMBER_LEFT;
+    members_spread(m, m->self, NULL);
+}
+
+/* ---- the view ---- */
+
+size_t members_count(const struct members *m)
+{
+    return m->count;
+}
+
+const struct member *members_at(const struct members *m, size_t index)
+{
+    return &m->order[index]->member;
+}
+
+const struct member *members_find(const struct members *m, const char *id)
+{
+    if (!member_id_valid(slice_of_str(id)))
+        return NULL;
+    const struct members_entry *e = members_entry_find(m, id);
+    return e ? &e->member : NULL;
+}
+
+const struct members_counters *members_counters(const struct members *m)
+{
+    return &m->counters;
+}
+
+/* ---- life ---- */
+
+static int add_seeds(struct members *m, const char *const *seeds, size_t count)
+{
+    m->seeds = calloc(count + 1, sizeof *m->seeds);
+    if (!m->seeds)
+        return GRID_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        m->seeds[i].address = slice_to_str(slice_of_str(seeds[i]));
+        if (!m->seeds[i].address)
+            return GRID_ENOMEM;
+        m->seed_count++;
+    }
+    return 0;
+}
+
+static int add_self(struct members *m, const struct member *self)
+{
+    if (!member_id_valid(slice_of_str(self->id)) || self->name[0] == '\0')
+        return GRID_EINVAL;
+    m->self = members_entry_add(m, self->id);
+    if (!m->self)
+        return GRID_ENOMEM;
+    m->self->member.local = true;
+    return members_self_repack(m, self);
+}
+
+int members_create(const struct members_config *config, uint64_t now_ms, struct members **out)
+{
+    struct members *m = calloc(1, sizeof *m);
+    if (!m)
+        return GRID_ENOMEM;
+    m->now_ms = m->ticked_ms = now_ms;
+    m->random = config->seed ? config->seed : 1;
+    buf_init(&m->out, GOSSIP_FRAME_MAX);
+    buf_init(&m->release, GOSSIP_FRAME_MAX);
+    snprintf(m->authority, sizeof m->authority, "%s", config->authority);
+    snprintf(m->grid, sizeof m->grid, "%s", config->grid);
+    m->order = calloc(MEMBERS_MAX, sizeof(struct members_entry *));
+    int err = m->order ? add_self(m, config->self) : GRID_ENOMEM;
+    if (err == 0)
+        err = add_seeds(m, config->seeds, config->seed_count);
+    if (err == 0)
+        *out = m;
+    else
+        members_destroy(m);
+    return err;
+}
+
+void members_destroy(struct members *m)
+{
+    if (!m)
+        return;
+    while (m->links)
+        link_free(m, m->links);
+    HASH_CLEAR(hh, m->by_id);
+    for (size_t i = 0; i < m->count; i++)
+        entry_free(m->order[i]);
+    for (size_t i = 0; i < m->seed_count; i++)
+        free(m->seeds[i].address);
+    while (m->note_at < m->note_count)
+        free(m->notes[m->note_at++].bytes);
+    free(m->given.bytes);
+    free(m->notes);
+    free(m->seeds);
+    free(m->order);
+    buf_dispose(&m->out);
+    buf_dispose(&m->release);
+    free(m);
+}

@@ -1,0 +1,142 @@
+/* discovery/members.h: who is in the grid and who can be reached: the pure core of membership. No sockets, no clock, no threads, no
+ * randomness but its seed: the same inputs give the same outputs. Any one thread at a time.
+ *
+ * It is given links (authenticated two-way streams to other nodes), what arrives on them and the time, and gives back, through queues that
+ * the driver drains after every input, what to send, whom to dial, which links to close, and events.
+ *
+ *             heard on its link             refused by min(2, others alive) witnesses; silent 15 s on
+ *          +-------------------+            a link; not heard, nor vouched for, 5 s after a lost link
+ *          v                   |                                |
+ *        ALIVE --late 1 s--> STALLED ---------------------------+--> DEAD --24 h--> forgotten
+ *          ^                                                          |
+ *          +------------- refuted by a higher incarnation ------------+        LEFT: said by itself
+ *
+ * STALLED is each node's own observation and is not spread; DEAD and LEFT are claims about an incarnation and are (SWIM, Das et al. 2002,
+ * section 4.2). A claim that somebody is dead does not beat having just heard from him: he is told, and refutes it. */
+#ifndef GRID_DISCOVERY_MEMBERS_H
+#define GRID_DISCOVERY_MEMBERS_H
+
+#include "discovery/gossip_frame.h"
+
+enum {
+    MEMBERS_MAX = 1024,
+    MEMBERS_LINKS_MAX = 64,      /* kept by dialling; more may come in */
+    MEMBERS_PROBE_MS = 500,      /* between two pings on a link */
+    MEMBERS_STALL_MS = 1000,     /* an acknowledgement this late: not routed to */
+    MEMBERS_SILENT_MS = 15000,   /* a link that stands but says nothing: dead */
+    MEMBERS_GONE_MS = 5000,      /* nothing acknowledged at all: dead */
+    MEMBERS_HELLO_MS = 5000,     /* for the Hello of a fresh link */
+    MEMBERS_REDIAL_MIN_MS = 250, /* doubled per failure, */
+    MEMBERS_REDIAL_MAX_MS = 30000,
+    MEMBERS_REAP_MS = 24 * 3600 * 1000,
+};
+
+struct members;
+
+struct members_config {
+    const char *authority; /* hex id of the grid's authority; "" for an open grid */
+    const char *grid;
+    const struct member *self; /* id, name and all the rest; incarnation is Unix milliseconds at start */
+    const char *const *seeds;  /* "host:port" to dial until somebody is found there; copied */
+    size_t seed_count;
+    uint64_t seed; /* for the jitter of redials */
+};
+
+/* 0, GRID_EINVAL (an id, name or incarnation that member_unpack would refuse), GRID_ENOMEM. */
+int members_create(const struct members_config *config, uint64_t now_ms, struct members **out);
+void members_destroy(struct members *m);
+
+/* ---- inputs; now_ms is monotonic ---- */
+
+/* Runs what is due. Returns milliseconds until it must be called again. */
+uint64_t members_tick(struct members *m, uint64_t now_ms);
+
+/* A link is open. `link` is a number of the driver's choice, not used before; `peer_id` is the certificate's; `token` is the dial's that made
+ * it, 0 for one that was accepted. 0 or GRID_ENOMEM (close it). */
+int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint64_t token, uint64_t now_ms);
+
+/* A link is gone: reset or ended by the other side, or given up by the kernel since nothing was acknowledged. Links that members_next_close
+ * named need not be reported. */
+enum members_loss { MEMBERS_LOST_RESET, MEMBERS_LOST_TIMEOUT };
+void members_link_down(struct members *m, uint64_t link, enum members_loss loss, uint64_t now_ms);
+
+/* Back-pressure: nothing is given out for a paused link; member records that change meanwhile are sent once, in their last form. */
+void members_link_pause(struct members *m, uint64_t link, bool paused);
+
+/* A dial came to nothing. DENIED: somebody is there but the handshake was refused, which says nothing about the member. */
+enum members_dial_fault { MEMBERS_DIAL_REFUSED, MEMBERS_DIAL_TIMEOUT, MEMBERS_DIAL_DENIED };
+void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fault fault, uint64_t now_ms);
+
+/* A packed GossipFrame came in on a link; borrowed for the call. 0, or GRID_EPROTO or GRID_ELIMIT with nothing of it applied: close the link. */
+int members_receive(struct members *m, uint64_t link, struct slice frame, uint64_t now_ms);
+
+/* This node's own record changed: everything but id and incarnation is taken over, `revision` is counted here. 0, GRID_EINVAL, GRID_ELIMIT,
+ * GRID_ENOMEM. */
+int members_set_self(struct members *m, const struct member *self, uint64_t now_ms);
+/* What acknowledgements carry; cheap. */
+void members_set_load(struct members *m, uint32_t in_flight, uint32_t cpu_percent);
+
+/* Tells every linked member of a release entry (packed), and each that links later. Replaces the one announced before. 0 or GRID_ENOMEM,
+ * GRID_ELIMIT. */
+int members_announce_release(struct members *m, struct slice packed, uint64_t now_ms);
+
+/* Says goodbye: this node's state becomes LEFT and is spread; no dials from then on. Drain the sends, then close. */
+void members_leave(struct members *m, uint64_t now_ms);
+
+/* ---- outputs: drain each until it returns false, sends before closes ---- */
+
+/* A packed frame for a link; `bytes` lives until the next members_* call. */
+bool members_next_send(struct members *m, uint64_t *link, struct slice *bytes);
+
+/* A link to close in order (what was sent on it before is still to arrive). The core has forgotten it. */
+bool members_next_close(struct members *m, uint64_t *link);
+
+/* Somebody to connect to now: try the addresses in order; then members_link_up or members_dial_failed (REFUSED only when all refused) with
+ * the token. `id` is "" for a seed whose id is not known. Lives until the next members_* call. */
+struct members_dial {
+    uint64_t token;
+    const char *id;
+    const char *const *addresses;
+    size_t address_count;
+};
+bool members_next_dial(struct members *m, struct members_dial *out);
+
+enum members_event_kind {
+    MEMBERS_JOINED,    /* new here, or back with a new process after DEAD or LEFT */
+    MEMBERS_LEFT,      /* said so itself */
+    MEMBERS_FAILED,    /* is dead */
+    MEMBERS_STALLED,   /* is silent: not to be routed to */
+    MEMBERS_RESUMED,   /* is heard again, or has refuted its death */
+    MEMBERS_UPDATED,   /* its record changed */
+    MEMBERS_RESTARTED, /* a new process of the same id: what was in flight to the old one has failed */
+    MEMBERS_LINKED,    /* a control link to it is up (member_table exchanged in both directions soon after) */
+    MEMBERS_RELEASE,   /* `bytes` is a packed ReleaseEntry from `member`; unchecked */
+    MEMBERS_REFUSED,   /* a node refused this one, or this one refused it: `bytes` is the sentence, `refusal` why, `by_peer` whose doing */
+};
+
+struct members_event {
+    enum members_event_kind kind;
+    const struct member *member; /* as it is now; NULL when it is not known (REFUSED) */
+    struct slice bytes;
+    enum gossip_refusal refusal;
+    bool by_peer;
+};
+/* Lives until the next members_* call. */
+bool members_next_event(struct members *m, struct members_event *out);
+
+/* ---- the view ---- */
+
+/* Members by index, this node itself at 0, then in the order they became known; dead and left ones included until they are reaped. Lives
+ * until the next input. */
+size_t members_count(const struct members *m);
+const struct member *members_at(const struct members *m, size_t index);
+const struct member *members_find(const struct members *m, const char *id);
+
+struct members_counters {
+    uint64_t probes, stalls, deaths, refutations, frames_in, frames_out, bytes_in, bytes_out;
+};
+const struct members_counters *members_counters(const struct members *m);
+
+const char *members_event_name(enum members_event_kind kind);
+
+#endif

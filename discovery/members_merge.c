@@ -1,0 +1,263 @@
+/* Claims about members: which of two is newer, and what follows from it; and the Hello that opens a link. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "discovery/members_internal.h"
+
+/* What of an incarnation beats what: alive < dead < left. */
+static int rank_of(enum member_state state)
+{
+    return state == MEMBER_LEFT ? 2 : state == MEMBER_DEAD ? 1 : 0;
+}
+
+static int compare_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+/* Order of two claims about one member: incarnation, then state, then revision. */
+static int claim_compare(const struct gossip_entry *claim, const struct member *known)
+{
+    int order = compare_u64(claim->member.incarnation, known->incarnation);
+    if (order == 0)
+        order = rank_of(claim->state) - rank_of(known->state);
+    return order != 0 ? order : compare_u64(claim->member.revision, known->revision);
+}
+
+/* Only a node speaks for its own aliveness: a claim that we are gone, or one of an incarnation we never had, is outdone. */
+static void claim_about_self(struct members *m, const struct gossip_entry *claim)
+{
+    const struct member *self = &m->self->member;
+    bool accused = claim->state != MEMBER_ALIVE && claim->member.incarnation >= self->incarnation;
+    bool ahead = claim_compare(claim, self) > 0;
+    if (m->leaving || !(accused || ahead))
+        return;
+    struct member next = *self;
+    next.incarnation = claim->member.incarnation + 1;
+    next.state = MEMBER_ALIVE;
+    if (next.incarnation >= MEMBER_INCARNATION_LIMIT || members_self_repack(m, &next) != 0)
+        return;
+    m->counters.refutations++;
+    members_spread(m, m->self, NULL);
+}
+
+/* Who is new is dialled by the lower id at once and by the higher one a little later, so that mostly one link is made. */
+static void schedule_first_dial(struct members *m, struct members_entry *e)
+{
+    bool lower = strcmp(m->self->member.id, e->member.id) < 0;
+    e->dial_at_ms = m->now_ms + (lower ? 0 : MEMBERS_PROBE_MS);
+    e->failures = 0;
+}
+
+static void learn(struct members *m, struct members_link *from, const struct gossip_entry *claim)
+{
+    if (rank_of(claim->state) > 0) /* the dead of before our time are none of ours */
+        return;
+    struct members_entry *e = members_entry_add(m, claim->member.id);
+    if (!e)
+        return;
+    if (members_entry_set(e, &claim->member, claim->record) != 0) {
+        members_entry_remove(m, e);
+        return;
+    }
+    schedule_first_dial(m, e);
+    members_note(m, MEMBERS_JOINED, e->member.id);
+    members_spread(m, e, from);
+}
+
+/* He is linked and was heard just now: tell him what is said of him, and wait for his word. */
+static void accuse(struct members *m, struct members_entry *e, const struct gossip_entry *claim)
+{
+    struct gossip_entry entry = {.record = claim->record, .state = claim->state};
+    struct gossip_frame frame = {.kind = GOSSIP_TABLE, .entries = &entry, .entry_count = 1};
+    members_queue(m, e->link, &frame);
+}
+
+static void end_member(struct members *m, struct members_entry *e, enum member_state state)
+{
+    if (state == MEMBER_DEAD)
+        m->counters.deaths++;
+    e->member.state = state;
+    e->ended_ms = m->now_ms;
+    members_note(m, state == MEMBER_DEAD ? MEMBERS_FAILED : MEMBERS_LEFT, e->member.id);
+}
+
+/* What a newer record of somebody who lives means. */
+static enum members_event_kind news_of(enum member_state before, bool new_process)
+{
+    if (before == MEMBER_DEAD || before == MEMBER_LEFT)
+        return new_process ? MEMBERS_JOINED : MEMBERS_RESUMED;
+    return new_process ? MEMBERS_RESTARTED : MEMBERS_UPDATED;
+}
+
+static void live_on(struct members *m, struct members_entry *e, enum member_state before, bool new_process)
+{
+    bool was_gone = before == MEMBER_DEAD || before == MEMBER_LEFT;
+    if (was_gone || new_process) {
+        members_acquit(e);
+        e->known_ms = m->now_ms;
+        e->member.state = MEMBER_ALIVE;
+        if (!e->link && !e->token)
+            schedule_first_dial(m, e);
+    }
+    members_note(m, news_of(before, new_process), e->member.id);
+}
+
+static void accept(struct members *m, struct members_entry *e, const struct gossip_entry *claim)
+{
+    enum member_state before = e->member.state;
+    bool newer_record = claim->member.incarnation > e->member.incarnation ||
+                        (claim->member.incarnation == e->member.incarnation && claim->member.revision > e->member.revision);
+    bool new_process = claim->member.started_at_ms != e->member.started_at_ms;
+    if (newer_record && members_entry_set(e, &claim->member, claim->record) != 0)
+        return;
+    if (rank_of(claim->state) == 0)
+        live_on(m, e, before, new_process);
+    else if (rank_of(before) < rank_of(claim->state))
+        end_member(m, e, claim->state);
+}
+
+void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim)
+{
+    struct members_entry *e = members_entry_find(m, claim->member.id);
+    if (e == m->self) {
+        claim_about_self(m, claim);
+        return;
+    }
+    if (!e) {
+        learn(m, from, claim);
+        return;
+    }
+    int order = claim_compare(claim, &e->member);
+    if (order < 0)
+        members_link_mark(from, e); /* he should know what we know */
+    if (order <= 0)
+        return;
+    if (claim->state == MEMBER_DEAD && e->link && members_link_fresh(m, e->link)) {
+        accuse(m, e, claim);
+        return;
+    }
+    accept(m, e, claim);
+    members_spread(m, e, from);
+}
+
+/* ---- Hello ---- */
+
+static void refuse(struct members *m, struct members_link *l, enum gossip_refusal code, const char *reason)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_REFUSAL, .refusal = code, .reason = slice_of_str(reason)};
+    struct members_note note = {.kind = MEMBERS_REFUSED, .refusal = code};
+    members_queue(m, l, &frame);
+    memcpy(note.id, l->peer, sizeof note.id);
+    members_note_bytes(m, note, frame.reason);
+    members_link_close(l);
+}
+
+/* The living member that already has this name, when the newcomer must yield to it; NULL otherwise. */
+static const struct member *name_holder(const struct members *m, const struct member *newcomer)
+{
+    const struct members_entry *known = members_entry_find(m, newcomer->id);
+    if (known && rank_of(known->member.state) == 0)
+        return NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct member *holder = &m->order[i]->member;
+        if (rank_of(holder->state) > 0 || strcmp(holder->name, newcomer->name) != 0 || strcmp(holder->id, newcomer->id) == 0)
+            continue;
+        /* Of two that meet with one name the one that has run longer is the incumbent. */
+        if (holder->local && holder->started_at_ms > newcomer->started_at_ms)
+            continue;
+        return holder;
+    }
+    return NULL;
+}
+
+/* True when the Hello was refused. */
+static bool judge_hello(struct members *m, struct members_link *l, const struct gossip_frame *hello)
+{
+    const struct member *newcomer = &hello->entries[0].member;
+    const struct member *holder;
+    char reason[256] = "";
+    enum gossip_refusal code = GOSSIP_REFUSAL_NONE;
+    if (!slice_equal_str(hello->authority, m->authority)) {
+        code = GOSSIP_REFUSAL_OTHER_GRID;
+        snprintf(reason, sizeof reason, "this is grid \"%.63s\" of authority %.8s, not \"%.*s\" of %.*s", m->grid, m->authority,
+                 (int) (hello->grid.size < 63 ? hello->grid.size : 63), (const char *) hello->grid.data,
+                 (int) (hello->authority.size < 8 ? hello->authority.size : 8), (const char *) hello->authority.data);
+    } else if (hello->protocol + 1 < GOSSIP_PROTOCOL || hello->protocol > GOSSIP_PROTOCOL + 1 || hello->protocol == 0) {
+        code = GOSSIP_REFUSAL_VERSION;
+        snprintf(reason, sizeof reason, "protocol version %u does not go with %d: upgrade the older node", hello->protocol, GOSSIP_PROTOCOL);
+    } else if (strcmp(newcomer->id, l->peer) != 0) {
+        code = GOSSIP_REFUSAL_HELLO;
+        snprintf(reason, sizeof reason, "the certificate is of %.8s but the greeting of %.8s", l->peer, newcomer->id);
+    } else if ((holder = name_holder(m, newcomer)) != NULL) {
+        code = GOSSIP_REFUSAL_NAME;
+        snprintf(reason, sizeof reason, "the name \"%s\" is taken by node %.8s: start with another --name", newcomer->name, holder->id);
+    }
+    if (code != GOSSIP_REFUSAL_NONE)
+        refuse(m, l, code, reason);
+    return code != GOSSIP_REFUSAL_NONE;
+}
+
+/* Of two links to one peer, the one to give up. When both sides dialled, the dial of the lower id stays; a silent link, one of an older
+ * process, or the older of two dials of one side goes. */
+static struct members_link *surplus_link(const struct members *m, struct members_link *old, struct members_link *fresh, bool restarted)
+{
+    if (restarted || !members_link_fresh(m, old) || old->dialled == fresh->dialled)
+        return old;
+    bool we_are_lower = strcmp(m->self->member.id, fresh->peer) < 0;
+    return old->dialled == we_are_lower ? fresh : old;
+}
+
+static void mark_view(struct members *m, struct members_link *l, const struct member *greeted)
+{
+    for (size_t i = 1; i < m->count; i++) {
+        struct members_entry *e = m->order[i];
+        bool news_to_him = e != l->entry || rank_of(e->member.state) > 0 || greeted->incarnation < e->member.incarnation;
+        if (news_to_him)
+            members_link_mark(l, e);
+    }
+    if (m->release.size > 0) {
+        struct gossip_frame frame = {.kind = GOSSIP_RELEASE, .release = buf_slice(&m->release)};
+        members_queue(m, l, &frame);
+    }
+}
+
+/* Our record may have changed since our Hello went out; sending it again costs little. */
+static void establish(struct members *m, struct members_link *l, struct members_entry *e, const struct member *greeted)
+{
+    l->ready = true;
+    l->entry = e;
+    l->ping_at_ms = m->now_ms;
+    e->link = l;
+    e->member.linked = true;
+    mark_view(m, l, greeted);
+    members_link_mark(l, m->self);
+    for (size_t i = 0; i < m->seed_count; i++)
+        if (strcmp(m->seeds[i].id, l->peer) == 0)
+            m->seeds[i].failures = 0;
+    members_acquit(e);
+    members_note(m, MEMBERS_LINKED, e->member.id);
+    members_heard(m, l);
+}
+
+void members_hello(struct members *m, struct members_link *l, const struct gossip_frame *hello)
+{
+    const struct member *newcomer = &hello->entries[0].member;
+    if (judge_hello(m, l, hello))
+        return;
+    struct members_entry *e = members_entry_find(m, l->peer);
+    struct members_link *old = e ? e->link : NULL;
+    bool restarted = e && e->member.started_at_ms != newcomer->started_at_ms && newcomer->incarnation > e->member.incarnation;
+    members_claim(m, l, &hello->entries[0]);
+    e = members_entry_find(m, l->peer);
+    if (!e) {
+        refuse(m, l, GOSSIP_REFUSAL_FULL, "the grid is full");
+        return;
+    }
+    struct members_link *surplus = old ? surplus_link(m, old, l, restarted) : NULL;
+    if (surplus)
+        members_link_close(surplus);
+    if (surplus != l)
+        establish(m, l, e, newcomer);
+}
