@@ -6,7 +6,7 @@
 #include "net/addr.h"
 #include "server/supervise/proc.h"
 
-enum { PROBE_FIRST_MS = 5, PROBE_MAX_MS = 100 };
+enum { PROBE_FIRST_MS = 5, PROBE_MAX_MS = 25 };
 
 struct probe {
     struct loop *loop;

@@ -12,7 +12,7 @@ enum probe_result {
 
 struct probe;
 
-/* Connects at once and then, unless `once`, with pauses that grow from 5 to 100 ms; calls `done` when there is a result, never inside the
+/* Connects at once and then, unless `once`, with pauses that grow from 5 to 25 ms; calls `done` when there is a result, never inside the
  * call, and is gone then. NULL without memory. */
 struct probe *probe_start(struct loop *l, uint16_t port, int group, bool once, void (*done)(void *ctx, enum probe_result result), void *ctx);
 
