@@ -413,6 +413,14 @@ static void conn_read_turn(struct conn *c)
     }
 }
 
+bool conn_is_quiet(const struct conn *c)
+{
+    uint8_t byte;
+    if (c->state != CONN_OPEN || c->peer_ended)
+        return false;
+    return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+}
+
 void conn_pause(struct conn *c)
 {
     c->paused = true;

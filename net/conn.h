@@ -60,6 +60,9 @@ size_t conn_queued(const struct conn *c);
 /* Bytes the kernel has ever taken (ciphertext under TLS); still true inside on_close. */
 uint64_t conn_written(const struct conn *c);
 
+/* Asks the kernel whether the stream stands and nothing has come that the loop has not told of yet: neither bytes nor an end. */
+bool conn_is_quiet(const struct conn *c);
+
 /* Stops and restarts reading (back-pressure). */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);

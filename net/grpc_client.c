@@ -14,6 +14,7 @@ struct grpc_client_call {
     struct grpc_deframer in;
     struct buf out;
     struct buf message; /* grpc-message, decoded */
+    struct buf trailers; /* of a status that is not OK: each name and value with a NUL behind it */
     int64_t pushback_ms;
     int status;       /* the peer's grpc-status; -1 until it came */
     int fault;        /* our own judgement of its answer; 0 for none */
@@ -40,6 +41,33 @@ static int64_t parse_pushback(struct slice value)
     return slice_parse_u64(value, INT64_MAX, &ms) == 0 ? (int64_t) ms : -1;
 }
 
+/* Neither names nor values hold a NUL. */
+static void keep_trailers(struct grpc_client_call *call, const struct http_header *headers, size_t count)
+{
+    buf_clear(&call->trailers);
+    for (size_t i = 0; i < count; i++) {
+        if (buf_reserve(&call->trailers, headers[i].name.size + headers[i].value.size + 2) != 0)
+            return;
+        buf_append(&call->trailers, headers[i].name);
+        buf_append_byte(&call->trailers, 0);
+        buf_append(&call->trailers, headers[i].value);
+        buf_append_byte(&call->trailers, 0);
+    }
+}
+
+struct slice grpc_client_call_trailer(const struct grpc_client_call *call, const char *name)
+{
+    struct slice rest = buf_slice(&call->trailers);
+    while (rest.size > 0) {
+        const char *found = (const char *) rest.data;
+        size_t name_size = strlen(found), value_size = strlen(found + name_size + 1);
+        if (strcmp(found, name) == 0)
+            return slice_of(found + name_size + 1, value_size);
+        rest = slice_from(rest, name_size + value_size + 2);
+    }
+    return slice_of(NULL, 0);
+}
+
 /* Takes status, message and pushback from trailers, or from a head that is all there is. */
 static void take_status(struct grpc_client_call *call, const struct http_header *headers, size_t count)
 {
@@ -51,6 +79,8 @@ static void take_status(struct grpc_client_call *call, const struct http_header 
     buf_clear(&call->message);
     grpc_message_decode(http_header_find(headers, count, "grpc-message"), &call->message);
     call->pushback_ms = parse_pushback(http_header_find(headers, count, "grpc-retry-pushback-ms"));
+    if (call->status != GRPC_OK)
+        keep_trailers(call, headers, count);
 }
 
 static void on_head(void *ctx, struct http_call *http, int status, const struct http_header *headers, size_t count)
@@ -155,6 +185,7 @@ static void call_free(struct grpc_client_call *call)
     grpc_deframer_dispose(&call->in);
     buf_dispose(&call->out);
     buf_dispose(&call->message);
+    buf_dispose(&call->trailers);
     free(call);
 }
 
@@ -192,6 +223,7 @@ static struct grpc_client_call *call_create(size_t max_message, const struct grp
     grpc_deframer_init(&call->in, max_message, false);
     buf_init(&call->out, 0);
     buf_init(&call->message, 0);
+    buf_init(&call->trailers, 0);
     return call;
 }
 

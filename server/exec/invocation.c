@@ -2,8 +2,6 @@
  * malloc and no system call for these. */
 #include "server/exec/invocation.h"
 
-#include <pthread.h>
-
 #include "base/uuid.h"
 #include "net/loop.h"
 
@@ -17,27 +15,10 @@ struct stock {
 };
 
 static _Thread_local struct stock stock;
-static pthread_key_t stock_key;
-static pthread_once_t stock_once = PTHREAD_ONCE_INIT;
 
-static void stock_dispose(void *arg)
-{
-    struct stock *s = arg;
-    while (s->arena_count > 0)
-        arena_destroy(s->arenas[--s->arena_count]);
-}
-
-static void stock_key_create(void)
-{
-    pthread_key_create(&stock_key, stock_dispose);
-}
-
-/* The thread's stock; its arenas go when the thread ends. */
 static struct stock *stock_get(void)
 {
     if (!stock.ready) {
-        pthread_once(&stock_once, stock_key_create);
-        pthread_setspecific(stock_key, &stock);
         uuid_source_init(&stock.ids, NULL, NULL);
         stock.ready = true;
     }
@@ -79,4 +60,10 @@ void invocation_destroy(struct invocation *inv)
     if (inv->on_destroy)
         inv->on_destroy(inv);
     stock_give(stock_get(), inv->arena);
+}
+
+void invocation_thread_cleanup(void)
+{
+    while (stock.arena_count > 0)
+        arena_destroy(stock.arenas[--stock.arena_count]);
 }

@@ -13,6 +13,7 @@
 #include "base/slice.h"
 #include "net/grpc.h"
 #include "net/http.h"
+#include "net/loop.h"
 
 struct invocation;
 struct route_node;
@@ -23,7 +24,7 @@ struct invocation_fault {
     int status;          /* of enum grpc_status, never GRPC_OK */
     const char *message; /* one sentence naming the thing and the remedy; lives as long as the invocation */
     int64_t pushback_ms; /* when to try again, -1 when there is nothing to say */
-    bool unseen;         /* no task can have seen the call: whoever asked may repeat it elsewhere */
+    bool unseen;         /* no task can have seen the call: told to a peer as the trailer grid-seen "0", else "1" (server/route/hop.h) */
 };
 
 /* How the task answered. Slices are borrowed for the call of on_head. */
@@ -83,6 +84,7 @@ struct invocation {
     struct route_view *view;        /* the route snapshot it was routed by; referenced */
     void (*on_destroy)(struct invocation *inv); /* lets go of what route holds for it (the view); called by invocation_destroy */
     void *dispatch;                 /* dispatch's record, in the arena */
+    struct loop_deferred later;     /* for what must not happen inside dispatch_start */
     struct invocation *next, *prev; /* the worker's list of calls in flight (processing) */
 };
 

@@ -169,7 +169,7 @@ int call_chunk_head(const struct call_answer *a, struct buf *out)
 {
     uint8_t *at;
     size_t inner = bytes_size(a->content_type) + number_size((uint64_t) a->status) + bytes_size(a->node_packed) + bytes_size(a->request_id) +
-                   bytes_size(a->release) + number_size(a->attempts);
+                   bytes_size(a->release) + number_size(a->attempts) + bytes_size(a->function_error);
     int err = chunk_begin(out, 1, inner, &at);
     if (err != 0)
         return err;
@@ -178,7 +178,8 @@ int call_chunk_head(const struct call_answer *a, struct buf *out)
     at = put_bytes(at, 3, a->node_packed);
     at = put_bytes(at, 4, a->request_id);
     at = put_bytes(at, 5, a->release);
-    put_number(at, 6, a->attempts);
+    at = put_number(at, 6, a->attempts);
+    put_bytes(at, 7, a->function_error);
     return 0;
 }
 

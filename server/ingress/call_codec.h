@@ -22,6 +22,7 @@ struct call_answer {
     struct slice request_id;
     struct slice release;
     uint32_t attempts;
+    struct slice function_error;    /* "Handled", "Unhandled" or empty: only in a head */
 };
 
 /* Bytes of the packed CallResponse, and writing exactly them. */

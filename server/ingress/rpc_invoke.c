@@ -65,7 +65,7 @@ static bool answers_json(const struct rpc_call *r, struct slice body)
 static void fill_answer(const struct rpc_call *r, const char *request_id, const struct route_node *node, struct call_answer *out)
 {
     *out = (struct call_answer){.content_type = r->answer.content_type, .status = r->answer.status, .request_id = slice_of_str(request_id),
-                                .attempts = r->answer.attempts};
+                                .attempts = r->answer.attempts, .function_error = r->answer.function_error};
     if (!r->hop) {
         out->node_packed = node->host_packed;
         out->release = slice_of_str(node->release);

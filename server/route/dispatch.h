@@ -15,8 +15,9 @@ struct dispatch_options {
     size_t max_payload;       /* of a call and of an answer */
     uint32_t in_flight_limit; /* per instance: 100 */
     uint32_t queue_limit;     /* waiting calls a task: 1,000 */
-    uint32_t unstartable_ms;  /* calls to a task that cannot be started end after this: 5,000 */
+    uint32_t unstartable_ms;  /* calls to a task that cannot be started end within this: 5,000 */
     unsigned attempts;        /* 3 */
+    bool peers_in_clear;      /* tests only: call links without TLS */
     /* News for control, from the worker's thread; may be NULL. */
     void (*on_instance_refused)(void *ctx, uint64_t instance_id);
     void (*on_task_wanted)(void *ctx, const char *task); /* its instances are all busy: it may grow */
@@ -25,6 +26,7 @@ struct dispatch_options {
     void *ctx;
 };
 
+/* Zeros among the numbers take the defaults given above (max_payload: 6 MiB). 0 or GRID_E*. */
 int dispatch_create(struct loop *l, const struct dispatch_options *options, struct dispatch **out);
 /* Ends what waits as UNAVAILABLE, closes pools and call links; `done` when all is gone. */
 void dispatch_close(struct dispatch *d, loop_fn done, void *arg);
@@ -52,13 +54,16 @@ struct dispatch_broadcast_events {
     void (*on_done)(void *ctx, size_t nodes);
 };
 struct dispatch_broadcast;
+/* NULL when out of memory: then nothing is called. */
 struct dispatch_broadcast *dispatch_broadcast(struct dispatch *d, struct invocation *inv, bool include_local,
                                               const struct dispatch_broadcast_events *events, void *ctx);
+/* Before on_done only. No more on_each; on_done comes when the calls under way have ended, later or inside. */
 void dispatch_broadcast_cancel(struct dispatch_broadcast *b);
 
 /* Calls in flight of this worker, oldest first: the list's head (struct invocation.next). */
 const struct invocation *dispatch_processing(const struct dispatch *d);
 size_t dispatch_in_flight(const struct dispatch *d);
+struct loop *dispatch_loop(const struct dispatch *d);
 void dispatch_close_idle(struct dispatch *d, uint64_t instance_id);
 
 #endif

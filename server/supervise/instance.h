@@ -9,6 +9,9 @@
 /* How POST / is spoken to the task; learnt from its first answer, shared by all workers. */
 enum instance_method { INSTANCE_METHOD_UNKNOWN, INSTANCE_METHOD_POST, INSTANCE_METHOD_GET };
 
+/* Whether it serves one connection at a time; then none is kept open (server/exec/task_http.h). */
+enum instance_serial { INSTANCE_SERIAL_NO, INSTANCE_SERIAL_SUSPECTED, INSTANCE_SERIAL_YES };
+
 struct instance {
     _Atomic uint32_t references;
     uint64_t id;      /* unique within the node's life; a restarted process is a new instance */
@@ -19,7 +22,7 @@ struct instance {
     _Atomic int method;         /* enum instance_method */
     _Atomic int draining;       /* set by the supervisor: no new calls */
     _Atomic uint32_t idle_connections; /* kept open, all workers */
-    _Atomic int serial;         /* serves one connection at a time: no connection is kept open (exec/task_http.c) */
+    _Atomic int serial;         /* enum instance_serial */
 };
 
 /* One reference for the caller. NULL when out of memory. */

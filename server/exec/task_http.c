@@ -1,0 +1,726 @@
+/* Connections to the instances of tasks, and calls over them.
+ *
+ *   call:        go --sent--> unanswered --head--> answering --end--> on_end
+ *                 ^              \--501, or 405 without POST, on the first call: once more as GET--\
+ *                 \---------------------------------------------------------------------------------/
+ *   connection:  dialled, BUSY --answer complete, may be kept--> IDLE --taken--> BUSY
+ *                       \--------------- otherwise --------------> LEAVING --on_close--> gone
+ */
+#include "server/exec/task_http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "net/http1_client.h"
+
+enum {
+    BUCKETS = 64,
+    HEADERS_OWN_MAX = 8,       /* beside the caller's metadata */
+    STARVED_MS = 100,          /* a new connection unanswered for as long may be waiting behind an idle one */
+    STARVED_LONG_MS = 300,     /* ... or behind one that is never idle long enough to be seen */
+    STARVED_SWEEP_MS = 50,
+    STARVED_PROOF_MS = 100,    /* an answer within this after idle connections were closed had waited for just that */
+    NO_KEEP_MS = 1000,         /* for as long after such a closing none is kept */
+    IDLE_SWEEP_MS = 5000,
+    IDLE_TRUSTED_MS = 5,       /* one idle for less is used without asking the kernel whether it still stands */
+};
+
+enum conn_state { CONN_BUSY, CONN_IDLE, CONN_LEAVING };
+
+struct task_conn {
+    struct http_client *http;
+    struct upstream *up;
+    struct task_conn *next, **prev;           /* all of the upstream's */
+    struct task_conn *idle_next, **idle_prev; /* the idle ones, last used first */
+    enum conn_state state;
+    bool answered; /* has carried an answer: the task reads from it */
+    uint64_t idle_since_ms;
+};
+
+/* One instance as this worker knows it; there while it has connections. */
+struct upstream {
+    struct task_pool *pool;
+    struct instance *instance;
+    struct upstream *next, **prev; /* of the bucket */
+    struct task_conn *conns, *idle;
+    unsigned idle_count;
+    uint64_t no_keep_until_ms;
+    char authority[32];
+};
+
+struct task_pool {
+    struct loop *loop;
+    struct task_pool_options options;
+    struct upstream *buckets[BUCKETS];
+    size_t conn_count;
+    struct task_call *first_unanswered, **last_unanswered;
+    struct loop_timer starved_timer, idle_timer;
+    struct loop_deferred closed;
+    bool closing;
+    loop_fn done;
+    void *done_arg;
+};
+
+/* One invocation at an instance; in its arena. */
+struct task_call {
+    struct task_pool *pool;
+    struct instance *instance;
+    struct invocation *inv;
+    const struct attempt_events *events;
+    struct task_conn *conn; /* NULL when it is on none */
+    struct http_call *http;
+    struct task_call *next, **prev; /* the unanswered ones, oldest first; prev NULL when not among them */
+    uint64_t sent_ms;
+    uint64_t relieved_ms; /* when idle connections were closed for its sake, 0 for never */
+    size_t body_bytes;
+    bool probing; /* the first call: may turn into a GET */
+    bool get;
+    bool headed, cancelled, repeat, paused;
+    int fault;    /* GRPC_INTERNAL once we broke its answer off */
+    struct loop_deferred later;
+    int end_status;
+    bool end_refused;
+    char text[224];
+};
+
+/* ---- ends ---- */
+
+__attribute__((format(printf, 2, 3))) static void call_say(struct task_call *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(c->text, sizeof c->text, format, args);
+    va_end(args);
+}
+
+static void call_end_run(void *arg)
+{
+    struct task_call *c = arg;
+    c->events->on_end(c->inv, c->end_status, c->text, ATTEMPT_UNSEEN, c->end_refused, -1);
+}
+
+/* Ends a call that was not sent; text is set. */
+static void call_end_later(struct task_call *c, int status, bool refused)
+{
+    c->end_status = status;
+    c->end_refused = refused;
+    loop_defer(c->pool->loop, &c->later, call_end_run, c);
+}
+
+/* ---- upstreams ---- */
+
+static struct upstream **bucket_of(struct task_pool *p, uint64_t instance_id)
+{
+    return &p->buckets[instance_id % BUCKETS];
+}
+
+static struct upstream *upstream_find(struct task_pool *p, uint64_t instance_id)
+{
+    struct upstream *up = *bucket_of(p, instance_id);
+    while (up && up->instance->id != instance_id)
+        up = up->next;
+    return up;
+}
+
+static struct upstream *upstream_get(struct task_pool *p, struct instance *instance)
+{
+    struct upstream *up = upstream_find(p, instance->id);
+    if (up)
+        return up;
+    up = calloc(1, sizeof *up);
+    if (!up)
+        return NULL;
+    up->pool = p;
+    up->instance = instance_ref(instance);
+    snprintf(up->authority, sizeof up->authority, "127.0.0.1:%u", (unsigned) instance->port);
+    struct upstream **bucket = bucket_of(p, instance->id);
+    up->next = *bucket;
+    up->prev = bucket;
+    if (up->next)
+        up->next->prev = &up->next;
+    *bucket = up;
+    return up;
+}
+
+static void upstream_free_if_unused(struct upstream *up)
+{
+    if (up->conns)
+        return;
+    *up->prev = up->next;
+    if (up->next)
+        up->next->prev = up->prev;
+    instance_unref(up->instance);
+    free(up);
+}
+
+/* ---- connections ---- */
+
+static void idle_add(struct task_conn *conn)
+{
+    struct upstream *up = conn->up;
+    conn->state = CONN_IDLE;
+    conn->idle_since_ms = loop_now_ms(up->pool->loop);
+    conn->idle_next = up->idle;
+    conn->idle_prev = &up->idle;
+    if (conn->idle_next)
+        conn->idle_next->idle_prev = &conn->idle_next;
+    up->idle = conn;
+    up->idle_count++;
+    atomic_fetch_add_explicit(&up->instance->idle_connections, 1, memory_order_relaxed);
+}
+
+static void idle_remove(struct task_conn *conn, enum conn_state state)
+{
+    *conn->idle_prev = conn->idle_next;
+    if (conn->idle_next)
+        conn->idle_next->idle_prev = conn->idle_prev;
+    conn->state = state;
+    conn->up->idle_count--;
+    atomic_fetch_sub_explicit(&conn->up->instance->idle_connections, 1, memory_order_relaxed);
+}
+
+/* No call of ours is on it any more: ends it in order. */
+static void conn_leave(struct task_conn *conn)
+{
+    if (conn->state == CONN_IDLE)
+        idle_remove(conn, CONN_LEAVING);
+    conn->state = CONN_LEAVING;
+    http_client_finish(conn->http);
+}
+
+static void upstream_close_idle(struct upstream *up)
+{
+    while (up->idle)
+        conn_leave(up->idle);
+}
+
+static void on_conn_draining(void *ctx, struct http_client *http)
+{
+    struct task_conn *conn = ctx;
+    (void) http;
+    if (conn->state == CONN_IDLE)
+        idle_remove(conn, CONN_LEAVING);
+}
+
+static void pool_closed(void *arg)
+{
+    struct task_pool *p = arg;
+    loop_fn done = p->done;
+    void *done_arg = p->done_arg;
+    free(p);
+    done(done_arg);
+}
+
+static void pool_check_closed(struct task_pool *p)
+{
+    if (p->closing && p->conn_count == 0)
+        loop_defer(p->loop, &p->closed, pool_closed, p);
+}
+
+static void on_conn_close(void *ctx, struct http_client *http, int err)
+{
+    struct task_conn *conn = ctx;
+    struct upstream *up = conn->up;
+    struct task_pool *p = up->pool;
+    (void) http;
+    (void) err;
+    if (conn->state == CONN_IDLE)
+        idle_remove(conn, CONN_LEAVING);
+    *conn->prev = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    free(conn);
+    p->conn_count--;
+    upstream_free_if_unused(up);
+    pool_check_closed(p);
+}
+
+static const struct http_client_events CONN_EVENTS = {NULL, on_conn_draining, on_conn_close};
+
+static int conn_dial_new(struct upstream *up, struct task_conn **out)
+{
+    struct task_conn *conn = calloc(1, sizeof *conn);
+    if (!conn)
+        return GRID_ENOMEM;
+    struct addr to;
+    addr_loopback_v4(up->instance->port, &to);
+    conn->up = up;
+    int err = http1_client_dial(up->pool->loop, &to, &CONN_EVENTS, conn, &conn->http);
+    if (err) {
+        free(conn);
+        return err;
+    }
+    conn->next = up->conns;
+    conn->prev = &up->conns;
+    if (conn->next)
+        conn->next->prev = &conn->next;
+    up->conns = conn;
+    up->pool->conn_count++;
+    *out = conn;
+    return 0;
+}
+
+/* The last used connection that still stands, or NULL. */
+static struct task_conn *idle_take(struct upstream *up)
+{
+    uint64_t now = loop_now_ms(up->pool->loop);
+    while (up->idle) {
+        struct task_conn *conn = up->idle;
+        bool trusted = now - conn->idle_since_ms < IDLE_TRUSTED_MS;
+        if (http_client_usable(conn->http) && (trusted || conn_is_quiet(http_client_conn(conn->http)))) {
+            idle_remove(conn, CONN_BUSY);
+            return conn;
+        }
+        conn_leave(conn);
+    }
+    return NULL;
+}
+
+static bool conn_may_stay(const struct task_conn *conn)
+{
+    const struct upstream *up = conn->up;
+    const struct task_pool *p = up->pool;
+    return !p->closing && http_client_usable(conn->http) && up->idle_count < p->options.idle_per_instance &&
+           loop_now_ms(p->loop) >= up->no_keep_until_ms &&
+           atomic_load_explicit(&up->instance->serial, memory_order_relaxed) != INSTANCE_SERIAL_YES &&
+           !atomic_load_explicit(&up->instance->draining, memory_order_relaxed);
+}
+
+/* ---- starvation ---- */
+
+static void on_starved_timer(void *arg);
+
+static void unanswered_add(struct task_call *c)
+{
+    struct task_pool *p = c->pool;
+    c->sent_ms = loop_now_ms(p->loop);
+    c->next = NULL;
+    c->prev = p->last_unanswered;
+    *p->last_unanswered = c;
+    p->last_unanswered = &c->next;
+    if (!loop_timer_running(&p->starved_timer))
+        loop_timer_start(p->loop, &p->starved_timer, STARVED_SWEEP_MS, on_starved_timer, p);
+}
+
+static void unanswered_remove(struct task_call *c)
+{
+    if (!c->prev)
+        return;
+    *c->prev = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    else
+        c->pool->last_unanswered = c->prev;
+    c->prev = NULL;
+}
+
+/* Closes what the instance may be waiting on instead of this call, here and at the other workers. */
+static void call_relieve(struct task_call *c, uint64_t now)
+{
+    const struct task_pool_options *o = &c->pool->options;
+    struct upstream *up = c->conn->up;
+    if (c->relieved_ms == 0 && atomic_load_explicit(&c->instance->idle_connections, memory_order_relaxed) > 0)
+        c->relieved_ms = now;
+    up->no_keep_until_ms = now + NO_KEEP_MS;
+    upstream_close_idle(up);
+    if (o->close_idle_elsewhere)
+        o->close_idle_elsewhere(o->ctx, c->instance->id);
+}
+
+static bool call_is_starved(const struct task_call *c, uint64_t now)
+{
+    if (!c->conn || c->conn->answered || atomic_load_explicit(&c->instance->serial, memory_order_relaxed) == INSTANCE_SERIAL_YES)
+        return false;
+    if (c->conn->up->no_keep_until_ms > now && now - c->sent_ms >= STARVED_LONG_MS)
+        return false; /* it was seen to lately */
+    return now - c->sent_ms >= STARVED_LONG_MS || atomic_load_explicit(&c->instance->idle_connections, memory_order_relaxed) > 0;
+}
+
+static void on_starved_timer(void *arg)
+{
+    struct task_pool *p = arg;
+    uint64_t now = loop_now_ms(p->loop);
+    for (struct task_call *c = p->first_unanswered; c && now - c->sent_ms >= STARVED_MS; c = c->next)
+        if (call_is_starved(c, now))
+            call_relieve(c, now);
+    if (p->first_unanswered)
+        loop_timer_start(p->loop, &p->starved_timer, STARVED_SWEEP_MS, on_starved_timer, p);
+}
+
+/* An answer that came as soon as others were closed: twice so, and the instance is known to be serial. */
+static void call_judge_serial(struct task_call *c)
+{
+    if (c->relieved_ms == 0 || loop_now_ms(c->pool->loop) - c->relieved_ms > STARVED_PROOF_MS)
+        return;
+    int serial = INSTANCE_SERIAL_NO;
+    if (atomic_compare_exchange_strong(&c->instance->serial, &serial, INSTANCE_SERIAL_SUSPECTED))
+        return;
+    if (serial != INSTANCE_SERIAL_SUSPECTED || !atomic_compare_exchange_strong(&c->instance->serial, &serial, INSTANCE_SERIAL_YES))
+        return;
+    log_line(LOG_INFO, "a task serves one connection at a time: none to it is kept open", LOGF_STR("task", c->instance->task),
+             LOGF_INT("instance", c->instance->number));
+    upstream_close_idle(c->conn->up);
+}
+
+/* ---- the request ---- */
+
+static void header_add(struct http_request_head *head, struct slice name, struct slice value)
+{
+    if (value.size == 0)
+        return;
+    struct http_header *headers = (struct http_header *) (uintptr_t) head->headers; /* ours, made by request_make */
+    headers[head->header_count++] = (struct http_header){name, value};
+}
+
+static int metadata_add(const struct task_call *c, struct http_request_head *head)
+{
+    static const struct slice prefix = SLICE_INIT("grid-meta-");
+    for (size_t i = 0; i < c->inv->metadata_count; i++) {
+        const struct http_header *m = &c->inv->metadata[i];
+        uint8_t *name = arena_alloc(c->inv->arena, prefix.size + m->name.size);
+        if (!name)
+            return GRID_ENOMEM;
+        memcpy(name, prefix.data, prefix.size);
+        if (m->name.size > 0)
+            memcpy(name + prefix.size, m->name.data, m->name.size);
+        header_add(head, slice_of(name, prefix.size + m->name.size), m->value);
+    }
+    return 0;
+}
+
+static struct slice deadline_text(const struct task_call *c, char text[24])
+{
+    uint64_t now = loop_now_ms(c->pool->loop);
+    int64_t left = c->inv->deadline_ms > now ? (int64_t) (c->inv->deadline_ms - now) : 0;
+    int size = snprintf(text, 24, "%lld", (long long) (loop_wall_ms() + left));
+    return slice_of(text, (size_t) size);
+}
+
+/* Fills the head; its headers live in the arena, the deadline in `text`. */
+static int request_make(const struct task_call *c, const char *authority, char text[24], struct http_request_head *head)
+{
+    const struct invocation *inv = c->inv;
+    struct http_header *headers = arena_alloc(inv->arena, (HEADERS_OWN_MAX + inv->metadata_count) * sizeof *headers);
+    if (!headers)
+        return GRID_ENOMEM;
+    *head = (struct http_request_head){c->get ? SLICE("GET") : SLICE("POST"), SLICE("/"), slice_of_str(authority), headers, 0};
+    if (!c->get)
+        header_add(head, SLICE("content-type"), inv->content_type);
+    header_add(head, SLICE("grid-handler"), inv->handler);
+    header_add(head, SLICE("grid-request-id"), slice_of_str(inv->id));
+    header_add(head, SLICE("grid-deadline-ms"), deadline_text(c, text));
+    header_add(head, SLICE("traceparent"), inv->traceparent);
+    header_add(head, SLICE("idempotency-key"), inv->idempotency_key);
+    return metadata_add(c, head);
+}
+
+static const struct http_call_events CALL_EVENTS;
+
+/* Begins it on one connection. */
+static int call_begin(struct task_call *c, struct task_conn *conn)
+{
+    char deadline[24];
+    struct http_request_head head;
+    int err = request_make(c, conn->up->authority, deadline, &head);
+    if (err)
+        return err;
+    struct slice body = c->get ? slice_of(NULL, 0) : c->inv->payload;
+    if (c->probing && body.size > 0)
+        return http1_client_call_expect(conn->http, &head, body, false, &CALL_EVENTS, c, &c->http);
+    return http_client_call(conn->http, &head, body, false, &CALL_EVENTS, c, &c->http);
+}
+
+static void call_begun(struct task_call *c, struct task_conn *conn)
+{
+    c->conn = conn;
+    if (c->paused)
+        http_call_pause(c->http);
+    unanswered_add(c);
+}
+
+static void call_not_begun(struct task_call *c, int err)
+{
+    if (err == GRID_EINVAL) {
+        call_say(c, "the call's handler, key or metadata holds characters that an HTTP header cannot carry");
+        call_end_later(c, GRPC_INVALID_ARGUMENT, false);
+    } else if (err == GRID_ENOMEM) {
+        call_say(c, "this node is out of memory");
+        call_end_later(c, GRPC_RESOURCE_EXHAUSTED, false);
+    } else {
+        call_say(c, "the task %s cannot be called on port %u: %s", c->instance->task, (unsigned) c->instance->port, grid_err_text(err));
+        call_end_later(c, GRPC_UNAVAILABLE, true);
+    }
+}
+
+/* Sends it over a kept connection, or a new one. */
+static void call_go(struct task_call *c)
+{
+    struct upstream *up = upstream_get(c->pool, c->instance);
+    struct task_conn *conn = up ? idle_take(up) : NULL;
+    int err = up ? 0 : GRID_ENOMEM;
+    c->probing = !c->get && atomic_load_explicit(&c->instance->method, memory_order_relaxed) == INSTANCE_METHOD_UNKNOWN;
+    if (up && !conn)
+        err = conn_dial_new(up, &conn);
+    if (!err && (err = call_begin(c, conn)) != 0)
+        conn_leave(conn);
+    if (!err)
+        call_begun(c, conn);
+    else
+        call_not_begun(c, err);
+    if (up)
+        upstream_free_if_unused(up);
+}
+
+/* ---- the answer ---- */
+
+static bool allows_post(const struct http_header *headers, size_t count)
+{
+    struct slice allow = http_header_find(headers, count, "allow");
+    while (allow.size > 0) {
+        ptrdiff_t comma = slice_find_byte(allow, 0, ',');
+        struct slice method = comma < 0 ? allow : slice_first(allow, (size_t) comma);
+        if (slice_equal_str(slice_trim(method), "POST"))
+            return true;
+        allow = comma < 0 ? slice_of(NULL, 0) : slice_from(allow, (size_t) comma + 1);
+    }
+    return false;
+}
+
+/* The first answer of an instance tells how it wants to be called. True when this call is to be repeated. */
+static bool call_learn_method(struct task_call *c, int status, const struct http_header *headers, size_t count)
+{
+    bool get = status == 501 || (status == 405 && !allows_post(headers, count));
+    int unknown = INSTANCE_METHOD_UNKNOWN;
+    bool first = atomic_compare_exchange_strong_explicit(&c->instance->method, &unknown, get ? INSTANCE_METHOD_GET : INSTANCE_METHOD_POST,
+                                                         memory_order_relaxed, memory_order_relaxed);
+    if (first && get)
+        log_line(LOG_INFO, "a task takes no POST: it is called with GET from now on", LOGF_STR("task", c->instance->task), LOGF_INT("status", status));
+    return get;
+}
+
+/* Breaks the answer off: the task is at fault. Text is set. */
+static void call_break_off(struct task_call *c)
+{
+    c->fault = GRPC_INTERNAL;
+    http_call_cancel(c->http);
+}
+
+static void call_too_much(struct task_call *c)
+{
+    call_say(c, "the task %s answered more than %zu bytes: let it answer less, or raise --max-payload", c->instance->task, c->pool->options.max_answer);
+    call_break_off(c);
+}
+
+static void on_head(void *ctx, struct http_call *http, int status, const struct http_header *headers, size_t count)
+{
+    struct task_call *c = ctx;
+    (void) http;
+    unanswered_remove(c);
+    call_judge_serial(c);
+    c->conn->answered = true;
+    if (c->cancelled)
+        return;
+    if (c->probing && call_learn_method(c, status, headers, count)) {
+        c->repeat = true;
+        http_call_cancel(c->http);
+        return;
+    }
+    c->headed = true;
+    struct invocation_answer answer = {
+        .status = status,
+        .content_type = http_header_find(headers, count, "content-type"),
+        .function_error = http_header_find(headers, count, "grid-function-error"),
+        .headers = headers,
+        .header_count = count,
+    };
+    c->events->on_head(c->inv, &answer);
+}
+
+static void on_data(void *ctx, struct http_call *http, struct slice bytes)
+{
+    struct task_call *c = ctx;
+    (void) http;
+    if (c->cancelled || c->repeat || c->fault)
+        return;
+    c->body_bytes += bytes.size;
+    if (c->body_bytes > c->pool->options.max_answer)
+        call_too_much(c);
+    else
+        c->events->on_data(c->inv, bytes);
+}
+
+/* How it ended: what dispatch is told. */
+struct ending {
+    int status;
+    enum attempt_seen seen;
+    bool refused;
+};
+
+static struct ending ending_unsent(struct task_call *c, int err)
+{
+    if (err == GRID_EREFUSED)
+        call_say(c, "the task %s does not listen on its port %u", c->instance->task, (unsigned) c->instance->port);
+    else
+        call_say(c, "the task %s could not be reached on port %u", c->instance->task, (unsigned) c->instance->port);
+    return (struct ending){GRPC_UNAVAILABLE, ATTEMPT_UNSEEN, err == GRID_EREFUSED};
+}
+
+static struct ending ending_of(struct task_call *c, int err, enum http_sent sent)
+{
+    if (c->cancelled) {
+        call_say(c, "cancelled");
+        return (struct ending){GRPC_CANCELLED, c->headed ? ATTEMPT_ANSWERED : ATTEMPT_UNKNOWN, false};
+    }
+    if (c->fault)
+        return (struct ending){c->fault, ATTEMPT_ANSWERED, false};
+    if (err == 0)
+        return (struct ending){GRPC_OK, ATTEMPT_ANSWERED, false};
+    if (c->headed) {
+        call_say(c, "the task %s broke its answer off", c->instance->task);
+        return (struct ending){GRPC_INTERNAL, ATTEMPT_ANSWERED, false};
+    }
+    if (err == GRID_EPROTO) {
+        call_say(c, "the task %s answered something that is no HTTP", c->instance->task);
+        return (struct ending){GRPC_INTERNAL, ATTEMPT_ANSWERED, false};
+    }
+    if (sent == HTTP_NOT_SENT)
+        return ending_unsent(c, err);
+    call_say(c, "the task %s closed the connection without an answer", c->instance->task);
+    return (struct ending){GRPC_UNAVAILABLE, ATTEMPT_UNKNOWN, false};
+}
+
+static void conn_release(struct task_conn *conn, int err)
+{
+    if (err == 0 && conn_may_stay(conn))
+        idle_add(conn);
+    else
+        conn_leave(conn);
+}
+
+static void on_close(void *ctx, struct http_call *http, int err, enum http_sent sent, uint32_t http2_code, const struct http_header *trailers, size_t count)
+{
+    struct task_call *c = ctx;
+    (void) http;
+    (void) http2_code;
+    (void) trailers;
+    (void) count;
+    unanswered_remove(c);
+    conn_release(c->conn, err);
+    c->conn = NULL;
+    c->http = NULL;
+    if (c->repeat && !c->cancelled && !c->pool->closing) {
+        c->repeat = false;
+        c->get = true;
+        call_go(c);
+        return;
+    }
+    struct ending e = ending_of(c, err, sent);
+    c->events->on_end(c->inv, e.status, c->text, e.seen, e.refused, -1);
+}
+
+static const struct http_call_events CALL_EVENTS = {on_head, on_data, on_close, NULL};
+
+/* ---- producing ---- */
+
+static void producer_cancel(struct invocation *inv)
+{
+    struct task_call *c = inv->producer_ctx;
+    c->cancelled = true;
+    if (c->http)
+        http_call_cancel(c->http);
+}
+
+static void producer_pause(struct invocation *inv)
+{
+    struct task_call *c = inv->producer_ctx;
+    c->paused = true;
+    if (c->http)
+        http_call_pause(c->http);
+}
+
+static void producer_resume(struct invocation *inv)
+{
+    struct task_call *c = inv->producer_ctx;
+    c->paused = false;
+    if (c->http)
+        http_call_resume(c->http);
+}
+
+static const struct invocation_producer PRODUCER = {producer_cancel, producer_pause, producer_resume};
+
+/* ---- the pool ---- */
+
+static void on_idle_timer(void *arg)
+{
+    struct task_pool *p = arg;
+    uint64_t now = loop_now_ms(p->loop);
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct upstream *up = p->buckets[i]; up; up = up->next) {
+            struct task_conn *next;
+            for (struct task_conn *conn = up->idle; conn; conn = next) {
+                next = conn->idle_next;
+                if (now - conn->idle_since_ms >= p->options.idle_timeout_ms)
+                    conn_leave(conn);
+            }
+        }
+    loop_timer_start(p->loop, &p->idle_timer, IDLE_SWEEP_MS, on_idle_timer, p);
+}
+
+int task_pool_create(struct loop *l, const struct task_pool_options *options, struct task_pool **out)
+{
+    struct task_pool *p = calloc(1, sizeof *p);
+    if (!p)
+        return GRID_ENOMEM;
+    p->loop = l;
+    p->options = *options;
+    p->last_unanswered = &p->first_unanswered;
+    loop_timer_start(l, &p->idle_timer, IDLE_SWEEP_MS, on_idle_timer, p);
+    *out = p;
+    return 0;
+}
+
+void task_pool_close(struct task_pool *p, loop_fn done, void *arg)
+{
+    p->closing = true;
+    p->done = done;
+    p->done_arg = arg;
+    loop_timer_stop(&p->idle_timer);
+    loop_timer_stop(&p->starved_timer);
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct upstream *up = p->buckets[i]; up; up = up->next)
+            for (struct task_conn *conn = up->conns; conn; conn = conn->next)
+                http_client_close(conn->http);
+    pool_check_closed(p);
+}
+
+int task_pool_send(struct task_pool *p, struct instance *instance, struct invocation *inv, const struct attempt_events *events)
+{
+    struct task_call *c = arena_calloc(inv->arena, 1, sizeof *c);
+    if (!c)
+        return GRID_ENOMEM;
+    c->pool = p;
+    c->instance = instance; /* the caller's route view holds it until on_end */
+    c->inv = inv;
+    c->events = events;
+    c->get = atomic_load_explicit(&instance->method, memory_order_relaxed) == INSTANCE_METHOD_GET;
+    inv->producer = &PRODUCER;
+    inv->producer_ctx = c;
+    if (p->closing) {
+        call_say(c, "this node is shutting down");
+        call_end_later(c, GRPC_UNAVAILABLE, false);
+    } else {
+        call_go(c);
+    }
+    return 0;
+}
+
+void task_pool_close_idle(struct task_pool *p, uint64_t instance_id)
+{
+    struct upstream *up = upstream_find(p, instance_id);
+    if (!up)
+        return;
+    up->no_keep_until_ms = loop_now_ms(p->loop) + NO_KEEP_MS;
+    upstream_close_idle(up);
+}
