@@ -40,6 +40,7 @@ struct grpc_call {
     struct loop_timer timer;
     uint64_t deadline_ms; /* UINT64_MAX without one */
     bool accepts_gzip, compress;
+    bool compress_wanted; /* ever, so that the head announces it */
     bool gzip_declared; /* grpc-encoding was sent */
     bool head_sent, finished, timed_out;
     struct grpc_call *next_free;
@@ -207,7 +208,7 @@ static void call_start(struct grpc_call *call, struct http_exchange *x, const st
     call->ctx = NULL;
     call->headers.count = call->trailers.count = 0;
     call->deadline_ms = UINT64_MAX;
-    call->accepts_gzip = call->compress = call->gzip_declared = false;
+    call->accepts_gzip = call->compress = call->compress_wanted = call->gzip_declared = false;
     call->head_sent = call->finished = call->timed_out = false;
 }
 
@@ -240,7 +241,7 @@ static void send_head(struct grpc_call *call)
     if (call->head_sent)
         return;
     call->head_sent = true;
-    call->gzip_declared = call->compress && call->accepts_gzip;
+    call->gzip_declared = call->compress_wanted && call->accepts_gzip;
     list_add(&l, CONTENT_TYPE);
     list_add(&l, ACCEPT_ENCODING);
     if (call->gzip_declared)
@@ -368,6 +369,11 @@ struct loop *grpc_call_loop(struct grpc_call *call)
     return call->server->loop;
 }
 
+bool grpc_call_message_compressed(const struct grpc_call *call)
+{
+    return grpc_deframer_last_compressed(&call->in);
+}
+
 uint64_t grpc_call_time_left_ms(const struct grpc_call *call)
 {
     uint64_t now = loop_now_ms(call->server->loop);
@@ -402,6 +408,7 @@ void grpc_call_add_trailer(struct grpc_call *call, struct slice name, struct sli
 void grpc_call_set_compress(struct grpc_call *call, bool compress)
 {
     call->compress = compress;
+    call->compress_wanted |= compress;
 }
 
 size_t grpc_call_queued(const struct grpc_call *call)

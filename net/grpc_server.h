@@ -38,9 +38,11 @@ struct slice grpc_call_metadata(const struct grpc_call *call, const char *name);
 const struct http_request_head *grpc_call_head(const struct grpc_call *call);
 struct conn *grpc_call_conn(struct grpc_call *call);
 struct loop *grpc_call_loop(struct grpc_call *call);
+/* True when the request message that on_message was given last had come compressed. */
+bool grpc_call_message_compressed(const struct grpc_call *call);
 /* Milliseconds left of the caller's deadline, UINT64_MAX without one. */
 uint64_t grpc_call_time_left_ms(const struct grpc_call *call);
-/* Adds initial metadata; before the first message. Copied. */
+/* Adds initial metadata; before the first message. Copied; beyond 16 of them it is left out, and said so in the log. */
 void grpc_call_add_header(struct grpc_call *call, struct slice name, struct slice value);
 /* Adds trailing metadata; before finish. Copied. */
 void grpc_call_add_trailer(struct grpc_call *call, struct slice name, struct slice value);
@@ -49,6 +51,7 @@ int grpc_call_send(struct grpc_call *call, struct slice message);
 /* The buffer that framed messages are built in, for serializers that know their size: reserve, fill, commit. */
 int grpc_call_send_begin(struct grpc_call *call, size_t message_bytes, uint8_t **at);
 int grpc_call_send_commit(struct grpc_call *call);
+/* Whether messages from now on are gzipped. Asked for first before the first message: the head announces it. */
 void grpc_call_set_compress(struct grpc_call *call, bool compress);
 size_t grpc_call_queued(const struct grpc_call *call);
 /* Ends the call with a status; trailers-only when nothing was sent. No other function may be called after it. on_close(0) follows, never
