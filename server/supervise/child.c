@@ -30,16 +30,18 @@ static void child_stop(struct sup_child *c);
 static void explain_exit(const struct sup_child *c, char out[REASON_MAX])
 {
     char how[96];
-    const char *colon = c->telling[0] ? ": " : "";
+    bool ended_well = c->state == CHILD_STARTING && c->exit_signal == 0 && c->exit_status == 0;
+    const char *telling = c->telling[0] ? c->telling : ended_well ? "a task is a server that keeps running" : "";
+    const char *colon = telling[0] ? ": " : "";
     if (c->exit_signal != 0)
         snprintf(how, sizeof how, "it was ended by signal %d (SIG%s)", c->exit_signal, sigabbrev_np(c->exit_signal));
     else
         snprintf(how, sizeof how, "it exited with status %lld", (long long) c->exit_status);
     if (c->state == CHILD_STARTING)
-        snprintf(out, REASON_MAX, "%s before it listened on TASK_PORT (%u)%s%s", how, c->instance->port, colon, c->telling);
+        snprintf(out, REASON_MAX, "%s before it listened on TASK_PORT (%u)%s%s", how, c->instance->port, colon, telling);
     else
         snprintf(out, REASON_MAX, "%s after %llu s%s%s", how,
-                 (unsigned long long) (loop_now_ms(c->supervisor->loop) - c->began_ms) / 1000, colon, c->telling);
+                 (unsigned long long) (loop_now_ms(c->supervisor->loop) - c->began_ms) / 1000, colon, telling);
 }
 
 static void explain_spawn(const struct sup_task *t, int uv_error, char out[REASON_MAX])

@@ -257,15 +257,15 @@ static void on_connection(uv_stream_t *stream, int status)
     (void) stream, (void) status;
 }
 
-static void test_supervisor__ignores_a_foreign_listener_and_takes_another_port(void **state)
+/* Listens on the task's port right after its start; the task is to come up on another one, and it is no failure of its own. */
+static void take_its_port(struct fixture *f, const char *address)
 {
-    struct fixture *f = *state;
-    write_task(f, "t.py", 0600, SERVES);
-    apply(f, 1, 0);
-    uint16_t port = task_of(f, "t").port;
     static uv_tcp_t foreign; /* closed by the loop's end */
     struct addr a;
-    addr_loopback_v4(port, &a);
+    apply(f, 1, 0);
+    uint16_t port = task_of(f, "t").port;
+    assert_int_equal(addr_parse(slice_of_str(address), &a), 0);
+    addr_set_port(&a, port);
     uv_tcp_init(loop_uv(f->loop), &foreign);
     uv_tcp_bind(&foreign, &a.u.any, 0);
     assert_int_equal(uv_listen((uv_stream_t *) &foreign, 8, on_connection), 0);
@@ -273,6 +273,20 @@ static void test_supervisor__ignores_a_foreign_listener_and_takes_another_port(v
     assert_int_not_equal(task_of(f, "t").port, port);
     assert_int_equal(task_of(f, "t").restarts, 0);
     uv_close((uv_handle_t *) &foreign, NULL);
+}
+
+static void test_supervisor__does_not_take_a_foreign_listener_for_the_task(void **state)
+{
+    write_task(*state, "t.py", 0600, SERVES);
+    take_its_port(*state, "127.0.0.1:1");
+}
+
+static void test_supervisor__gives_another_port_to_a_task_that_died_of_its_port(void **state)
+{
+    write_task(*state, "t.py", 0600, "import os, socket\n"
+                                     "s = socket.create_server(('', int(os.environ['TASK_PORT'])))\n"
+                                     "while True: s.accept()\n");
+    take_its_port(*state, "127.0.0.2:1");
 }
 
 /* ---- failures and their sentences ---- */
@@ -287,7 +301,7 @@ static void test_supervisor__says_why_a_task_is_not_ready(void **state)
     } cases[] = {
         {"throws.py", 0600, "raise ValueError('at load')\n", "it exited with status 1 before it listened on TASK_PORT (", ": ValueError: at load"},
         {"throws.js", 0600, "throw new Error('at load')", "it exited with status 1 before it listened on TASK_PORT (", ": Error: at load"},
-        {"ends", 0700, "#!/bin/sh\nexit 0\n", "it exited with status 0 before it listened on TASK_PORT (", ")"},
+        {"ends", 0700, "#!/bin/sh\nexit 0\n", "it exited with status 0 before it listened on TASK_PORT (", "): a task is a server that keeps running"},
         {"killed", 0700, "#!/bin/sh\nkill -SEGV $$\n", "it was ended by signal 11 (SIGSEGV) before it listened", ""},
         {"interpreter", 0700, "#!/nonexistent/interpreter\n", "tasks/interpreter cannot be run: it, or the interpreter behind its #!", ""},
         {"garbage", 0700, "\x7f\x45LF garbage\n", "it exited with status", ""},
@@ -348,8 +362,8 @@ static void test_supervisor__replaces_what_no_longer_listens(void **state)
 {
     struct fixture *f = *state;
     write_task(f, "t.py", 0600, "import os, signal, socket\n"
-                                "s = socket.create_server(('127.0.0.1', int(os.environ['TASK_PORT'])))\n"
                                 "signal.signal(signal.SIGUSR1, lambda n, f: (s.close(), print('closed')))\n"
+                                "s = socket.create_server(('127.0.0.1', int(os.environ['TASK_PORT'])))\n"
                                 "while True: signal.pause()\n");
     apply(f, 1, 0);
     UNTIL(f, task_of(f, "t").ready == 1);
@@ -592,7 +606,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(test_supervisor__runs_every_kind_of_task),
         TEST(test_supervisor__gives_a_task_its_environment_and_no_secret),
-        TEST(test_supervisor__ignores_a_foreign_listener_and_takes_another_port),
+        TEST(test_supervisor__does_not_take_a_foreign_listener_for_the_task),
+        TEST(test_supervisor__gives_another_port_to_a_task_that_died_of_its_port),
         TEST(test_supervisor__says_why_a_task_is_not_ready),
         TEST(test_supervisor__ends_a_task_that_never_listens),
         TEST(test_supervisor__starts_again_what_crashed),

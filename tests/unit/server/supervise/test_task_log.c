@@ -152,7 +152,7 @@ static void test_log_file__is_turned_when_full(void **state)
 static void test_log_file__keeps_five_files(void **state)
 {
     (void) state;
-    char root[] = "/tmp/grid-log-file-XXXXXX", path[64], line[16];
+    char root[] = "/tmp/grid-log-file-XXXXXX", path[96], line[32];
     struct log_file *f;
     struct stat s;
     assert_non_null(mkdtemp(root));
