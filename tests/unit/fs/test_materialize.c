@@ -1,0 +1,311 @@
+/* Trees on disk: equal to what was published, whole or absent, and gone when removed. */
+#include "tests/unit/fs/tree.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "fs/materialize.h"
+#include "fs/publish.h"
+
+struct fixture {
+    char *folder;
+    struct store *store;
+    int releases; /* descriptor of FOLDER/releases */
+};
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    f = (struct fixture){.folder = tree_make()};
+    tree_dir(f.folder, "p");
+    tree_dir(f.folder, "releases");
+    f.releases = tree_open(tree_path(f.folder, "releases"));
+    assert_int_equal(store_open(tree_path(f.folder, "store"), NULL, NULL, &f.store), 0);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    close(f->releases);
+    store_close(f->store);
+    tree_remove(f->folder);
+    return 0;
+}
+
+static void fill_project(struct fixture *f)
+{
+    tree_dir(f->folder, "p/tasks");
+    tree_dir(f->folder, "p/empty");
+    tree_dir(f->folder, "p/deep");
+    tree_dir(f->folder, "p/deep/er");
+    for (int i = 0; i < 200; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "p/deep/er/%d \xc3\xa9\xff", i);
+        tree_file(f->folder, name, name);
+    }
+    tree_file(f->folder, "p/tasks/run.sh", "#!/bin/sh\necho hi\n");
+    assert_int_equal(chmod(tree_path(f->folder, "p/tasks/run.sh"), 0755), 0);
+    tree_file(f->folder, "p/nothing", "");
+    assert_int_equal(symlink("../deep/er", tree_path(f->folder, "p/tasks/link")), 0);
+    assert_int_equal(symlink("nowhere", tree_path(f->folder, "p/dangling")), 0);
+    uint8_t *bytes = malloc(1500000);
+    tree_noise(bytes, 1500000, 9);
+    tree_write(f->folder, "p/long", bytes, 1500000);
+    free(bytes);
+}
+
+static struct object_id publish(struct fixture *f)
+{
+    struct publish_result out;
+    int fd = tree_open(tree_path(f->folder, "p"));
+    assert_int_equal(release_publish(f->store, fd, NULL, NULL, &out), 0);
+    close(fd);
+    return out.root;
+}
+
+static void assert_same_trees(struct fixture *f, const char *a, const char *b)
+{
+    char command[8192];
+    snprintf(command, sizeof command, "diff -r --no-dereference %s/%s %s/%s", f->folder, a, f->folder, b);
+    assert_int_equal(system(command), 0);
+}
+
+/* Nothing but finished trees and links is in the folder of releases. */
+static size_t count_releases(struct fixture *f)
+{
+    char command[4096];
+    snprintf(command, sizeof command, "exit $(ls -A %s/releases | wc -l)", f->folder);
+    return (size_t) WEXITSTATUS(system(command));
+}
+
+static void test_materialize__a_tree_comes_back_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    struct materialize_result out;
+    struct materialize_options options = {.sync = true};
+    struct stat st;
+    fill_project(f);
+    struct object_id root = publish(f);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", &options, NULL, &out), 0);
+    assert_int_equal(out.files, 203);
+    assert_int_equal(out.reused_files, 0);
+    assert_same_trees(f, "p", "releases/one");
+    assert_int_equal(stat(tree_path(f->folder, "releases/one/tasks/run.sh"), &st), 0);
+    assert_int_equal(st.st_mode & 0111, 0111);
+    assert_int_equal(stat(tree_path(f->folder, "releases/one/long"), &st), 0);
+    assert_int_equal(st.st_mode & 0111, 0);
+    assert_int_equal(stat(tree_path(f->folder, "releases/one/empty"), &st), 0);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), 0);
+    assert_true(out.existed);
+    assert_int_equal(count_releases(f), 1);
+}
+
+static void test_materialize__republishing_a_built_tree_gives_the_same_root(void **state)
+{
+    struct fixture *f = *state;
+    struct materialize_result out;
+    struct publish_result again;
+    fill_project(f);
+    struct object_id root = publish(f);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), 0);
+    int fd = tree_open(tree_path(f->folder, "releases/one"));
+    assert_int_equal(release_publish(f->store, fd, NULL, NULL, &again), 0);
+    close(fd);
+    assert_true(object_id_equal(&root, &again.root));
+}
+
+static void test_materialize__takes_from_the_older_tree_what_is_untouched(void **state)
+{
+    struct fixture *f = *state;
+    struct materialize_result out;
+    struct materialize_options options = {.previous = "one"};
+    fill_project(f);
+    struct object_id root = publish(f);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), 0);
+    tree_file(f->folder, "releases/one/tasks/run.sh", "#!/bin/sh\necho no\n"); /* a task wrote into its release, the same length */
+    tree_file(f->folder, "p/deep/er/new", "new");
+    root = publish(f);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "two", &options, NULL, &out), 0);
+    assert_int_equal(out.files, 204);
+    assert_int_equal(out.reused_files, 204 - 3); /* the new one, the changed one, and the empty one */
+    assert_same_trees(f, "p", "releases/two");
+}
+
+static void test_materialize__the_switch_is_one_rename(void **state)
+{
+    struct fixture *f = *state;
+    char name[64];
+    assert_int_equal(materialize_current(f->releases, "current", name, sizeof name), GRID_ENOENT);
+    assert_int_equal(materialize_switch(f->releases, "current", "one"), 0);
+    assert_int_equal(materialize_switch(f->releases, "current", "two"), 0);
+    assert_int_equal(materialize_current(f->releases, "current", name, sizeof name), 0);
+    assert_string_equal(name, "two");
+    assert_int_equal(materialize_current(f->releases, "current", name, 2), GRID_ELIMIT);
+    assert_int_equal(count_releases(f), 1);
+    assert_int_equal(materialize_switch(f->releases, "current", "../x"), GRID_EINVAL);
+}
+
+static void test_materialize__a_missing_object_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct materialize_result out;
+    struct fs_report report = {0};
+    struct object_id root = {{1}};
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, &report, &out), GRID_ENOENT);
+    assert_non_null(strstr(report.error, "fetched again"));
+    assert_int_equal(count_releases(f), 0);
+    fs_report_dispose(&report);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "../x", NULL, NULL, &out), GRID_EINVAL);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, ".new-x", NULL, NULL, &out), GRID_EINVAL);
+}
+
+static bool stop_at(void *arg, uint64_t files, uint64_t bytes)
+{
+    (void) bytes;
+    return files < *(uint64_t *) arg;
+}
+
+static void test_materialize__ended_after_any_file_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct materialize_result out;
+    uint64_t limit;
+    struct materialize_options options = {.progress = stop_at, .arg = &limit};
+    fill_project(f);
+    struct object_id root = publish(f);
+    for (limit = 1; limit < 200; limit += 37) {
+        assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", &options, NULL, &out), GRID_ECANCELED);
+        assert_int_equal(count_releases(f), 0);
+    }
+}
+
+static void test_materialize__cleans_what_a_crash_left(void **state)
+{
+    struct fixture *f = *state;
+    struct materialize_result out;
+    fill_project(f);
+    struct object_id root = publish(f);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGXFSZ, SIG_DFL);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){100000, 100000}); /* the long file kills it */
+        materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(count_releases(f), 1);
+    assert_int_equal(materialize_clean(f->releases), 0);
+    assert_int_equal(count_releases(f), 0);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), 0);
+    assert_same_trees(f, "p", "releases/one");
+}
+
+static void test_materialize__a_full_disk_leaves_nothing_and_the_store_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct materialize_result out;
+    struct store *small;
+    struct publish_result published;
+    struct fs_report report = {0};
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        skip();
+    fill_project(f);
+    struct object_id root = publish(f);
+    tree_dir(f->folder, "tiny");
+    assert_int_equal(mount("tmpfs", tree_path(f->folder, "tiny"), "tmpfs", 0, "size=1m"), 0);
+    int fd = tree_open(tree_path(f->folder, "tiny"));
+    assert_int_equal(materialize_tree(f->store, &root, fd, "one", NULL, &report, &out), GRID_ENOSPC);
+    assert_non_null(strstr(report.error, "disk is full"));
+    assert_int_equal(faccessat(fd, "one", F_OK, 0), -1);
+    assert_int_equal(faccessat(fd, ".new-one", F_OK, 0), -1);
+    fs_report_dispose(&report);
+    assert_int_equal(store_open(tree_path(f->folder, "tiny/store"), NULL, NULL, &small), 0);
+    int project = tree_open(tree_path(f->folder, "p"));
+    assert_int_equal(release_publish(small, project, NULL, &report, &published), GRID_ENOSPC);
+    assert_non_null(strstr(report.error, "full"));
+    fs_report_dispose(&report);
+    store_close(small);
+    close(project);
+    project = tree_open(tree_path(f->folder, "p/tasks"));
+    assert_int_equal(store_open(tree_path(f->folder, "tiny/store"), NULL, NULL, &small), 0);
+    assert_int_equal(release_publish(small, project, NULL, NULL, &published), 0);
+    store_close(small);
+    close(project);
+    close(fd);
+    assert_int_equal(umount(tree_path(f->folder, "tiny")), 0);
+}
+
+static void test_materialize__removes_trees_however_deep_and_locked(void **state)
+{
+    struct fixture *f = *state;
+    int fd = f->releases;
+    tree_dir(f->folder, "releases/deep");
+    tree_file(f->folder, "outside", "stays");
+    fd = tree_open(tree_path(f->folder, "releases/deep"));
+    for (int i = 0; i < 400; i++) {
+        assert_int_equal(mkdirat(fd, "d", 0755), 0);
+        assert_int_equal(symlinkat("/etc", fd, "l"), 0);
+        int next = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+        close(fd);
+        fd = next;
+    }
+    assert_int_equal(fchmod(fd, 0), 0);
+    close(fd);
+    assert_int_equal(materialize_remove(f->releases, "deep"), 0);
+    assert_int_equal(count_releases(f), 0);
+    assert_int_equal(materialize_remove(f->releases, "deep"), 0);
+    assert_int_equal(symlink("../outside", tree_path(f->folder, "releases/link")), 0);
+    assert_int_equal(materialize_remove(f->releases, "link"), 0);
+    assert_int_equal(access(tree_path(f->folder, "outside"), F_OK), 0);
+    assert_int_equal(count_releases(f), 0);
+}
+
+/* A root whose directory holds itself cannot be made; one that leads out can be said, and is refused. */
+static void test_materialize__refuses_a_link_that_leads_out(void **state)
+{
+    struct fixture *f = *state;
+    struct materialize_result out;
+    struct store_batch batch;
+    struct manifest_writer w;
+    struct object_id root;
+    struct buf content;
+    struct manifest_entry link = {.name = SLICE_INIT("l"), .kind = MANIFEST_SYMLINK, .size = 4, .target = SLICE_INIT("../x")};
+    buf_init(&content, 0);
+    manifest_dir_begin(&w, &content, &chunker_default_params);
+    manifest_dir_add(&w, &link);
+    assert_int_equal(manifest_end(&w), 0);
+    store_batch_init(&batch, f->store);
+    assert_int_equal(store_batch_put(&batch, OBJECT_DIRECTORY, buf_slice(&content), &root), 0);
+    assert_int_equal(store_batch_commit(&batch), 0);
+    store_batch_dispose(&batch);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), GRID_EPROTO);
+    assert_int_equal(count_releases(f), 0);
+    buf_dispose(&content);
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_STORE(test_materialize__a_tree_comes_back_as_it_was),
+        WITH_STORE(test_materialize__republishing_a_built_tree_gives_the_same_root),
+        WITH_STORE(test_materialize__takes_from_the_older_tree_what_is_untouched),
+        WITH_STORE(test_materialize__the_switch_is_one_rename),
+        WITH_STORE(test_materialize__a_missing_object_leaves_nothing),
+        WITH_STORE(test_materialize__ended_after_any_file_leaves_nothing),
+        WITH_STORE(test_materialize__cleans_what_a_crash_left),
+        WITH_STORE(test_materialize__a_full_disk_leaves_nothing_and_the_store_whole),
+        WITH_STORE(test_materialize__removes_trees_however_deep_and_locked),
+        WITH_STORE(test_materialize__refuses_a_link_that_leads_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,202 @@
+/* The order of releases, and the file that keeps it. */
+#include "tests/unit/fs/tree.h"
+
+#include "fs/release_log.h"
+
+static struct release_entry entry(const char *app, uint64_t sequence, const char *publisher, uint8_t root)
+{
+    struct release_entry e = {.app = slice_of_str(app), .sequence = sequence, .publisher = slice_of_str(publisher), .files = 3,
+                              .published_at_ms = -5, .config = SLICE_INIT("config"), .signature = SLICE_INIT("sig"),
+                              .certificate = SLICE_INIT("cert")};
+    memset(e.root.bytes, root, sizeof e.root.bytes);
+    e.has_parent = sequence > 1;
+    assert_int_equal(hash_sha256(e.config, e.config_hash), 0);
+    return e;
+}
+
+static enum release_outcome add(struct release_log *l, struct release_entry e)
+{
+    enum release_outcome outcome;
+    assert_int_equal(release_log_add(l, &e, &outcome), 0);
+    return outcome;
+}
+
+static void test_release_log__the_greatest_sequence_then_publisher_wins(void **state)
+{
+    (void) state;
+    struct release_log *l = release_log_create();
+    assert_null(release_log_current(l, SLICE("default")));
+    assert_int_equal(add(l, entry("default", 1, "bb", 1)), RELEASE_NEW_CURRENT);
+    assert_int_equal(add(l, entry("default", 1, "aa", 2)), RELEASE_SUPERSEDED);
+    assert_int_equal(release_log_current(l, SLICE("default"))->root.bytes[0], 1);
+    assert_int_equal(add(l, entry("default", 1, "cc", 3)), RELEASE_NEW_CURRENT);
+    assert_int_equal(add(l, entry("default", 2, "aa", 4)), RELEASE_NEW_CURRENT);
+    assert_int_equal(add(l, entry("default", 2, "aa", 4)), RELEASE_KNOWN);
+    assert_int_equal(add(l, entry("other", 9, "aa", 5)), RELEASE_NEW_CURRENT);
+    assert_int_equal(release_log_current(l, SLICE("default"))->root.bytes[0], 4);
+    assert_int_equal(release_log_count(l, SLICE("default")), 4);
+    assert_int_equal(release_log_total(l), 5);
+    release_log_destroy(l);
+}
+
+static void test_release_log__any_order_of_arrival_gives_one_order(void **state)
+{
+    (void) state;
+    for (unsigned shift = 0; shift < 14; shift++) {
+        struct release_log *l = release_log_create();
+        for (unsigned i = 0; i < 14; i++) {
+            unsigned n = (i * 5 + shift) % 14;
+            add(l, entry("default", 1 + n / 2, n % 2 ? "bb" : "aa", (uint8_t) n));
+        }
+        assert_int_equal(release_log_count(l, SLICE("default")), RELEASE_KEPT);
+        for (unsigned i = 0; i < RELEASE_KEPT; i++)
+            assert_int_equal(release_log_at(l, SLICE("default"), i)->root.bytes[0], 13 - i);
+        assert_int_equal(add(l, entry("default", 1, "aa", 0)), RELEASE_TOO_OLD);
+        release_log_destroy(l);
+    }
+}
+
+static void test_release_log__a_publisher_that_signs_two_is_refused(void **state)
+{
+    (void) state;
+    struct release_log *l = release_log_create();
+    enum release_outcome outcome;
+    struct release_entry e = entry("default", 1, "aa", 1);
+    add(l, e);
+    e.signature = SLICE("another signature of the same");
+    assert_int_equal(add(l, e), RELEASE_KNOWN);
+    e.root.bytes[0] = 9;
+    assert_int_equal(release_log_add(l, &e, &outcome), GRID_EEXIST);
+    release_log_destroy(l);
+}
+
+static void test_release_log__refuses_fields_out_of_bounds(void **state)
+{
+    (void) state;
+    char longer[80];
+    memset(longer, 'a', sizeof longer);
+    for (int i = 0; i < 8; i++) {
+        struct release_entry e = entry("default", 1, "aa", 1);
+        assert_int_equal(release_entry_check(&e), 0);
+        if (i == 0)
+            e.app = SLICE("");
+        if (i == 1)
+            e.app = SLICE("No");
+        if (i == 2)
+            e.app = slice_of(longer, 64);
+        if (i == 3)
+            e.publisher = SLICE("xyz");
+        if (i == 4)
+            e.publisher = slice_of(longer, 65);
+        if (i == 5)
+            e.sequence = 0;
+        if (i == 6)
+            e.sequence = UINT64_MAX;
+        if (i == 7)
+            e.config = SLICE("another");
+        assert_int_not_equal(release_entry_check(&e), 0);
+    }
+}
+
+static void test_release_log__what_is_signed_is_all_but_the_signature(void **state)
+{
+    (void) state;
+    struct buf a, b;
+    buf_init(&a, 0);
+    buf_init(&b, 0);
+    struct release_entry e = entry("default", 7, "aa", 1), x = e;
+    assert_int_equal(release_entry_signing_bytes(&e, &a), 0);
+    assert_int_equal(a.size, 21 + 4 + 7 + 4 + 2 + 32 + 32 + 32 + 1 + 32);
+    x.signature = SLICE("other");
+    x.certificate = SLICE("other");
+    assert_int_equal(release_entry_signing_bytes(&x, &b), 0);
+    assert_true(slice_equal(buf_slice(&a), buf_slice(&b)));
+    for (int i = 0; i < 8; i++) {
+        x = e;
+        x.sequence += i == 0;
+        x.published_at_ms += i == 1;
+        x.files += i == 2;
+        x.size_bytes += i == 3;
+        x.root.bytes[3] ^= (uint8_t) (i == 4);
+        x.config_hash[3] ^= (uint8_t) (i == 5);
+        x.parent.bytes[31] ^= (uint8_t) (i == 6);
+        x.has_parent ^= i == 7;
+        buf_clear(&b);
+        assert_int_equal(release_entry_signing_bytes(&x, &b), 0);
+        assert_false(slice_equal(buf_slice(&a), buf_slice(&b)));
+    }
+    buf_dispose(&a);
+    buf_dispose(&b);
+}
+
+static void test_release_log__finds_a_root_by_its_first_digits(void **state)
+{
+    (void) state;
+    struct release_log *l = release_log_create();
+    const struct release_entry *found;
+    struct release_entry near = entry("default", 3, "aa", 0xab);
+    near.root.bytes[31] = 0;
+    add(l, entry("default", 1, "aa", 0xab));
+    add(l, entry("default", 2, "aa", 0xab));
+    add(l, entry("default", 4, "aa", 0xcd));
+    assert_int_equal(release_log_find(l, SLICE("default"), SLICE("abababab"), &found), 0);
+    assert_int_equal(found->sequence, 2);
+    add(l, near);
+    assert_int_equal(release_log_find(l, SLICE("default"), SLICE("abababab"), &found), GRID_EINVAL);
+    assert_int_equal(release_log_find(l, SLICE("default"), SLICE("cdcdcdcdcdcd"), &found), 0);
+    assert_int_equal(release_log_find(l, SLICE("default"), SLICE("cdcdcdc"), &found), GRID_EINVAL);
+    assert_int_equal(release_log_find(l, SLICE("default"), SLICE("00000000"), &found), GRID_ENOENT);
+    assert_int_equal(release_log_find(l, SLICE("other"), SLICE("cdcdcdcd"), &found), GRID_ENOENT);
+    release_log_destroy(l);
+}
+
+static void test_release_log__survives_its_file_and_damage_is_noticed(void **state)
+{
+    (void) state;
+    char *folder = tree_make();
+    int fd = tree_open(folder);
+    struct release_log *l, *again;
+    struct fs_report report = {0};
+    struct buf bytes;
+    buf_init(&bytes, 0);
+    assert_int_equal(release_log_load(fd, "log", NULL, &l), 0);
+    assert_int_equal(release_log_total(l), 0);
+    for (unsigned i = 1; i < 5; i++)
+        add(l, entry(i % 2 ? "a" : "b", i, "aa", (uint8_t) i));
+    assert_int_equal(release_log_save(l, fd, "log"), 0);
+    assert_int_equal(release_log_load(fd, "log", NULL, &again), 0);
+    assert_int_equal(release_log_total(again), 4);
+    assert_int_equal(release_log_at(again, SLICE("b"), 1)->sequence, 2);
+    assert_true(slice_equal_str(release_log_any(again, 0)->certificate, "cert"));
+    release_log_destroy(again);
+    tree_read(tree_path(folder, "log"), &bytes);
+    for (size_t i = 0; i < bytes.size; i++) {
+        bytes.data[i] ^= 1;
+        assert_int_not_equal(release_log_decode(buf_slice(&bytes), &again), 0);
+        assert_null(again);
+        bytes.data[i] ^= 1;
+        assert_int_equal(release_log_decode(slice_first(buf_slice(&bytes), i), &again), GRID_ECORRUPT);
+    }
+    tree_file(folder, "log", "garbage");
+    assert_int_equal(release_log_load(fd, "log", &report, &again), GRID_ECORRUPT);
+    assert_non_null(strstr(report.error, "remove it"));
+    fs_report_dispose(&report);
+    release_log_destroy(l);
+    buf_dispose(&bytes);
+    close(fd);
+    tree_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_release_log__the_greatest_sequence_then_publisher_wins),
+        cmocka_unit_test(test_release_log__any_order_of_arrival_gives_one_order),
+        cmocka_unit_test(test_release_log__a_publisher_that_signs_two_is_refused),
+        cmocka_unit_test(test_release_log__refuses_fields_out_of_bounds),
+        cmocka_unit_test(test_release_log__what_is_signed_is_all_but_the_signature),
+        cmocka_unit_test(test_release_log__finds_a_root_by_its_first_digits),
+        cmocka_unit_test(test_release_log__survives_its_file_and_damage_is_noticed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
