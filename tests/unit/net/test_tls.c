@@ -1,0 +1,522 @@
+/* TLS between nodes: who gets in, who does not, and what is said of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "net/conn.h"
+#include "net/http.h"
+#include "tests/unit/net/pump.h"
+
+/* A key with a certificate that it has signed itself. */
+struct identity {
+    struct buf certificate, key;
+};
+
+static void der_take(struct buf *out, unsigned char *der, int size)
+{
+    assert_true(size > 0);
+    buf_init(out, 0);
+    assert_int_equal(buf_append(out, slice_of(der, (size_t) size)), 0);
+    OPENSSL_free(der);
+}
+
+static struct identity identity_make(const char *name)
+{
+    struct identity id;
+    unsigned char *der = NULL;
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x = X509_new();
+    X509_NAME *subject = X509_get_subject_name(x);
+    X509_set_version(x, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *) name, -1, -1, 0);
+    X509_set_issuer_name(x, subject);
+    X509_set_pubkey(x, key);
+    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+    int size = i2d_X509(x, &der);
+    der_take(&id.certificate, der, size);
+    der = NULL;
+    size = i2d_PrivateKey(key, &der);
+    der_take(&id.key, der, size);
+    X509_free(x);
+    EVP_PKEY_free(key);
+    return id;
+}
+
+static void identity_dispose(struct identity *id)
+{
+    buf_dispose(&id->certificate);
+    buf_dispose(&id->key);
+}
+
+/* Lets in the certificate it is told to expect. */
+static int verify(void *arg, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160])
+{
+    const struct identity *expected = arg;
+    if (count != 1 || !slice_equal(chain[0], buf_slice(&expected->certificate))) {
+        snprintf(why, 160, "not the certificate that was expected");
+        return GRID_EPERM;
+    }
+    snprintf(peer->id, sizeof peer->id, "id");
+    peer->roles = TLS_ROLE_NODE;
+    return 0;
+}
+
+static struct tls_context *context_make(const struct identity *own, const struct identity *expected, const char *alpn)
+{
+    struct tls_context *c = NULL;
+    const struct tls_config config = {
+        .certificate_der = buf_slice(&own->certificate),
+        .key_der = buf_slice(&own->key),
+        .verify = verify,
+        .verify_arg = (void *) (uintptr_t) expected,
+        .alpn = alpn,
+    };
+    assert_int_equal(tls_context_create(&config, &c), 0);
+    return c;
+}
+
+/* ---- a pair of connections ---- */
+
+struct end {
+    struct conn *conn;
+    struct buf got;
+    int opened, bytes, closed, err;
+    char alpn[16];
+    unsigned roles;
+    bool echo;
+};
+
+struct pair {
+    struct loop *loop;
+    struct listener *listener;
+    struct addr at;
+    struct identity a, b;
+    struct tls_context *server_tls, *client_tls;
+    struct end server, client;
+    uint32_t timeout_ms;
+};
+
+static void on_open(void *ctx, struct conn *c)
+{
+    struct end *e = ctx;
+    e->opened++;
+    snprintf(e->alpn, sizeof e->alpn, "%s", conn_alpn(c));
+    e->roles = conn_tls_peer(c) ? conn_tls_peer(c)->roles : 0;
+}
+
+static void on_read(void *ctx, struct conn *c, struct slice bytes)
+{
+    struct end *e = ctx;
+    e->bytes += (int) bytes.size;
+    if (e->echo)
+        assert_int_equal(conn_write(c, bytes), 0);
+}
+
+static void on_close(void *ctx, struct conn *c, int err)
+{
+    struct end *e = ctx;
+    (void) c;
+    e->conn = NULL;
+    e->closed++;
+    e->err = err;
+}
+
+static const struct conn_events EVENTS = {.on_open = on_open, .on_read = on_read, .on_close = on_close};
+
+static void on_accept(void *ctx, int fd, const struct addr *from)
+{
+    struct pair *p = ctx;
+    const struct conn_options options = {.tls = p->server_tls, .handshake_timeout_ms = p->timeout_ms};
+    (void) from;
+    assert_int_equal(conn_adopt(p->loop, fd, &options, &EVENTS, &p->server, &p->server.conn), 0);
+}
+
+static void pair_make(struct pair *p)
+{
+    struct addr at;
+    *p = (struct pair){.a = identity_make("a"), .b = identity_make("b")};
+    addr_loopback_v4(0, &at);
+    assert_int_equal(loop_create(&p->loop), 0);
+    assert_int_equal(listener_create(p->loop, &at, NULL, on_accept, p, &p->at, &p->listener), 0);
+}
+
+static void pair_dial(struct pair *p)
+{
+    const struct conn_options options = {.tls = p->client_tls, .thin = true};
+    assert_int_equal(conn_dial(p->loop, &p->at, &options, &EVENTS, &p->client, &p->client.conn), 0);
+}
+
+static void pair_shut(struct pair *p)
+{
+    listener_close(p->listener);
+    if (p->client.conn)
+        conn_close(p->client.conn);
+    if (p->server.conn)
+        conn_close(p->server.conn);
+    loop_destroy(p->loop);
+    tls_context_unref(p->server_tls);
+    tls_context_unref(p->client_tls);
+    identity_dispose(&p->a);
+    identity_dispose(&p->b);
+}
+
+static void test_tls__carries_bytes_between_two_that_know_each_other(void **state)
+{
+    (void) state;
+    enum { SIZE = 3 << 20 };
+    struct pair p;
+    uint8_t *block = calloc(1, SIZE);
+    pair_make(&p);
+    p.server_tls = context_make(&p.a, &p.b, "h2,other");
+    p.client_tls = context_make(&p.b, &p.a, "h2");
+    p.server.echo = true;
+    pair_dial(&p);
+    conn_write(p.client.conn, SLICE("early")); /* waits for the handshake */
+    PUMP(p.loop, p.client.bytes, 5);
+    assert_int_equal(p.server.opened, 1);
+    assert_int_equal(p.client.opened, 1);
+    assert_string_equal(p.server.alpn, "h2");
+    assert_string_equal(p.client.alpn, "h2");
+    assert_int_equal(p.server.roles, TLS_ROLE_NODE);
+    conn_write(p.client.conn, slice_of(block, SIZE));
+    PUMP(p.loop, p.client.bytes, SIZE + 5);
+    conn_finish(p.client.conn);
+    PUMP(p.loop, p.client.closed, 1);
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.client.err, 0);
+    assert_int_equal(p.server.err, 0);
+    free(block);
+    pair_shut(&p);
+}
+
+static void test_tls__keeps_decrypted_bytes_back_while_paused(void **state)
+{
+    (void) state;
+    struct pair p;
+    int never = 0;
+    pair_make(&p);
+    p.server_tls = context_make(&p.a, &p.b, "h2");
+    p.client_tls = context_make(&p.b, &p.a, "h2");
+    pair_dial(&p);
+    PUMP(p.loop, p.server.opened, 1);
+    conn_pause(p.server.conn);
+    conn_write(p.client.conn, SLICE("later"));
+    pump_until_value(p.loop, &never, 1, 60);
+    assert_int_equal(p.server.bytes, 0);
+    conn_resume(p.server.conn);
+    PUMP(p.loop, p.server.bytes, 5);
+    pair_shut(&p);
+}
+
+static void test_tls__a_client_that_the_server_does_not_know_is_refused(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    struct identity stranger = identity_make("stranger");
+    p.server_tls = context_make(&p.a, &p.b, "h2");
+    p.client_tls = context_make(&stranger, &p.a, "h2");
+    pair_dial(&p);
+    PUMP(p.loop, p.server.closed, 1);
+    PUMP(p.loop, p.client.closed, 1);
+    assert_int_equal(p.server.opened, 0);
+    assert_int_equal(p.server.err, GRID_EPERM);
+    assert_int_equal(p.client.err, GRID_EPERM);
+    identity_dispose(&stranger);
+    pair_shut(&p);
+}
+
+static void test_tls__a_server_that_the_client_does_not_know_is_refused(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    struct identity stranger = identity_make("stranger");
+    p.server_tls = context_make(&stranger, &p.b, "h2");
+    p.client_tls = context_make(&p.b, &p.a, "h2");
+    pair_dial(&p);
+    PUMP(p.loop, p.client.closed, 1);
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.client.opened, 0);
+    assert_int_equal(p.client.err, GRID_EPERM);
+    assert_int_equal(p.server.opened, 0);
+    identity_dispose(&stranger);
+    pair_shut(&p);
+}
+
+static void test_tls__both_must_agree_on_a_protocol(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    p.server_tls = context_make(&p.a, &p.b, "h2");
+    p.client_tls = context_make(&p.b, &p.a, "grid-join/1");
+    pair_dial(&p);
+    PUMP(p.loop, p.client.closed, 1);
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.client.opened + p.server.opened, 0);
+    assert_int_equal(p.client.err, GRID_EPROTO);
+    assert_int_equal(p.server.err, GRID_EPROTO);
+    pair_shut(&p);
+}
+
+static void test_tls__a_handshake_that_never_goes_on_times_out(void **state)
+{
+    (void) state;
+    struct pair p;
+    struct conn *silent;
+    pair_make(&p);
+    p.timeout_ms = 100;
+    p.server_tls = context_make(&p.a, &p.b, "h2");
+    assert_int_equal(conn_dial(p.loop, &p.at, NULL, &EVENTS, &p.client, &silent), 0);
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.server.err, GRID_ETIMEOUT);
+    PUMP(p.loop, p.client.closed, 1);
+    pair_shut(&p);
+}
+
+/* ---- foreign clients: OpenSSL itself, blocking, on a thread ---- */
+
+struct foreign {
+    struct addr at;
+    int version;
+    const char *alpn; /* length-prefixed */
+    int read_result;
+};
+
+static void *foreign_run(void *arg)
+{
+    struct foreign *f = arg;
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+    char byte;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, &f->at.u.any, f->at.size), 0);
+    SSL_set_max_proto_version(ssl, f->version);
+    if (f->alpn)
+        SSL_set_alpn_protos(ssl, (const unsigned char *) f->alpn, (unsigned) strlen(f->alpn));
+    SSL_set_fd(ssl, fd);
+    f->read_result = SSL_connect(ssl) == 1 ? SSL_read(ssl, &byte, 1) : -1;
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    close(fd);
+    return NULL;
+}
+
+static void foreign_is_refused(struct foreign f, int err)
+{
+    struct pair p;
+    pthread_t thread;
+    pair_make(&p);
+    p.server_tls = context_make(&p.a, &p.b, "h2");
+    f.at = p.at;
+    pthread_create(&thread, NULL, foreign_run, &f);
+    PUMP(p.loop, p.server.closed, 1);
+    pthread_join(thread, NULL);
+    assert_int_equal(p.server.opened, 0);
+    assert_int_equal(p.server.err, err);
+    assert_true(f.read_result <= 0);
+    pair_shut(&p);
+}
+
+static void test_tls__a_client_without_a_certificate_is_refused(void **state)
+{
+    (void) state;
+    foreign_is_refused((struct foreign){.version = TLS1_3_VERSION, .alpn = "\2h2"}, GRID_EPERM);
+}
+
+static void test_tls__anything_below_1_3_is_refused(void **state)
+{
+    (void) state;
+    foreign_is_refused((struct foreign){.version = TLS1_2_VERSION, .alpn = "\2h2"}, GRID_EPROTO);
+}
+
+static void test_tls__refuses_a_key_that_is_not_the_certificates(void **state)
+{
+    (void) state;
+    struct identity a = identity_make("a"), b = identity_make("b");
+    struct tls_context *c = NULL;
+    const struct tls_config mixed = {buf_slice(&a.certificate), {NULL, 0}, buf_slice(&b.key), verify, &a, "h2"};
+    const struct tls_config garbage = {SLICE("garbage"), {NULL, 0}, buf_slice(&a.key), verify, &a, "h2"};
+    assert_int_equal(tls_context_create(&mixed, &c), GRID_EINVAL);
+    assert_int_equal(tls_context_create(&garbage, &c), GRID_EINVAL);
+    identity_dispose(&a);
+    identity_dispose(&b);
+}
+
+/* ---- HTTP/2 over it ---- */
+
+struct h2_world {
+    struct pair p;
+    struct http_server *server;
+    struct http_client *client;
+    int accepted, answered, closed, server_closed, status;
+    bool refuse_all;
+};
+
+static void exchange_on_data(void *ctx, struct http_exchange *x, struct slice bytes)
+{
+    (void) ctx;
+    (void) x;
+    (void) bytes;
+}
+
+static void exchange_on_end(void *ctx, struct http_exchange *x)
+{
+    (void) ctx;
+    http_respond(x, conn_tls_peer(http_exchange_conn(x))->roles == TLS_ROLE_NODE ? 200 : 403, NULL, 0, SLICE("hi"));
+}
+
+static void exchange_on_close(void *ctx, struct http_exchange *x, int err)
+{
+    (void) ctx;
+    (void) x;
+    (void) err;
+}
+
+static const struct http_exchange_events EXCHANGE = {.on_data = exchange_on_data, .on_end = exchange_on_end, .on_close = exchange_on_close};
+
+static void on_request(void *ctx, struct http_exchange *x)
+{
+    http_exchange_bind(x, &EXCHANGE, ctx);
+}
+
+static void on_http_accept(void *ctx, int fd, const struct addr *from)
+{
+    struct h2_world *w = ctx;
+    (void) from;
+    w->accepted++;
+    http_server_accept(w->server, fd, w->p.server_tls);
+}
+
+static void call_on_head(void *ctx, struct http_call *c, int status, const struct http_header *headers, size_t count)
+{
+    (void) c;
+    (void) headers;
+    (void) count;
+    ((struct h2_world *) ctx)->status = status;
+}
+
+static void call_on_data(void *ctx, struct http_call *c, struct slice bytes)
+{
+    (void) ctx;
+    (void) c;
+    (void) bytes;
+}
+
+static void call_on_close(void *ctx, struct http_call *c, int err, enum http_sent sent, uint32_t code, const struct http_header *trailers, size_t count)
+{
+    struct h2_world *w = ctx;
+    (void) c;
+    (void) sent;
+    (void) code;
+    (void) trailers;
+    (void) count;
+    assert_int_equal(err, 0);
+    w->answered++;
+}
+
+static const struct http_call_events CALL = {call_on_head, call_on_data, call_on_close, NULL};
+
+static void client_on_close(void *ctx, struct http_client *c, int err)
+{
+    (void) c;
+    (void) err;
+    ((struct h2_world *) ctx)->closed++;
+}
+
+static const struct http_client_events CLIENT = {.on_close = client_on_close};
+
+static void count_up(void *arg)
+{
+    ++*(int *) arg;
+}
+
+static void h2_world_make(struct h2_world *w)
+{
+    struct addr at;
+    *w = (struct h2_world){.accepted = 0};
+    pair_make(&w->p);
+    listener_close(w->p.listener);
+    addr_loopback_v4(0, &at);
+    w->p.server_tls = context_make(&w->p.a, &w->p.b, "h2");
+    w->p.client_tls = context_make(&w->p.b, &w->p.a, "h2");
+    assert_int_equal(http_server_create(w->p.loop, NULL, on_request, w, &w->server), 0);
+    assert_int_equal(listener_create(w->p.loop, &at, NULL, on_http_accept, w, &w->p.at, &w->p.listener), 0);
+}
+
+static void h2_world_shut(struct h2_world *w)
+{
+    http_server_close(w->server, count_up, &w->server_closed);
+    PUMP(w->p.loop, w->server_closed, 1);
+    pair_shut(&w->p);
+}
+
+static void test_tls__carries_http2_and_the_handler_sees_who_asks(void **state)
+{
+    (void) state;
+    struct h2_world w;
+    h2_world_make(&w);
+    const struct conn_options options = {.tls = w.p.client_tls};
+    const struct http_request_head head = {.method = SLICE("GET"), .target = SLICE("/"), .authority = SLICE("node")};
+    struct http_call *call;
+    assert_int_equal(http2_client_dial(w.p.loop, &w.p.at, &options, &CLIENT, &w, &w.client), 0);
+    assert_int_equal(http_client_call(w.client, &head, SLICE(""), false, &CALL, &w, &call), 0);
+    PUMP(w.p.loop, w.answered, 1);
+    assert_int_equal(w.status, 200);
+    http_client_finish(w.client);
+    PUMP(w.p.loop, w.closed, 1);
+    h2_world_shut(&w);
+}
+
+static void test_http_server__bounds_its_half_open_handshakes(void **state)
+{
+    (void) state;
+    enum { COUNT = 80, ALLOWED = 64 };
+    struct h2_world w;
+    static struct end ends[COUNT];
+    h2_world_make(&w);
+    memset(ends, 0, sizeof ends);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(conn_dial(w.p.loop, &w.p.at, NULL, &EVENTS, &ends[i], &ends[i].conn), 0);
+    PUMP(w.p.loop, w.accepted, COUNT);
+    assert_int_equal(http_server_connections(w.server), ALLOWED);
+    for (int i = 0; i < COUNT; i++)
+        if (ends[i].conn)
+            conn_close(ends[i].conn);
+    h2_world_shut(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tls__carries_bytes_between_two_that_know_each_other),
+        cmocka_unit_test(test_tls__keeps_decrypted_bytes_back_while_paused),
+        cmocka_unit_test(test_tls__a_client_that_the_server_does_not_know_is_refused),
+        cmocka_unit_test(test_tls__a_server_that_the_client_does_not_know_is_refused),
+        cmocka_unit_test(test_tls__both_must_agree_on_a_protocol),
+        cmocka_unit_test(test_tls__a_handshake_that_never_goes_on_times_out),
+        cmocka_unit_test(test_tls__a_client_without_a_certificate_is_refused),
+        cmocka_unit_test(test_tls__anything_below_1_3_is_refused),
+        cmocka_unit_test(test_tls__refuses_a_key_that_is_not_the_certificates),
+        cmocka_unit_test(test_tls__carries_http2_and_the_handler_sees_who_asks),
+        cmocka_unit_test(test_http_server__bounds_its_half_open_handshakes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
