@@ -13,8 +13,8 @@
 enum {
     FREE_EXCHANGES = 64,
     DRAIN_PING_MS = 1000,      /* without an answer to the ping of a drain, its second GOAWAY goes out anyway */
-    STALL_REFUSE_MS = 1000,    /* a peer that has taken nothing for so long gets no new streams while much is queued for it */
-    STALL_CLOSE_MS = 15000,    /* and is left after this */
+    STALL_CLOSE_FACTOR = 3,    /* times limits.header_timeout_ms: a peer that took nothing of much for so long is left */
+    STALL_REFUSE_DIVISOR = 5,  /* header_timeout_ms by this: and gets no new streams before that */
     QUEUE_HARD_FACTOR = 64,    /* times limits.queue_bytes: beyond that an answer is broken off */
     STATUS_HEADERS_TOO_LARGE = 431,
 };
@@ -172,6 +172,16 @@ static bool server_is_stalled(const struct h2_server *s, uint64_t for_ms)
     return s->queued > http_server_limits(s->base.server)->queue_bytes && loop_now_ms(s->loop) - s->progress_ms > for_ms;
 }
 
+static uint64_t stall_close_ms(const struct h2_server *s)
+{
+    return (uint64_t) http_server_limits(s->base.server)->header_timeout_ms * STALL_CLOSE_FACTOR;
+}
+
+static uint64_t stall_refuse_ms(const struct h2_server *s)
+{
+    return http_server_limits(s->base.server)->header_timeout_ms / STALL_REFUSE_DIVISOR;
+}
+
 static void on_clock(void *arg);
 
 static void clock_set(struct h2_server *s, enum h2_clock clock, uint64_t delay_ms)
@@ -194,7 +204,7 @@ static void clock_choose(struct h2_server *s)
     else if (s->headers_open)
         clock_set(s, CLOCK_HEADERS, limits->header_timeout_ms);
     else if (s->queued > limits->queue_bytes)
-        clock_set(s, CLOCK_STALL, STALL_CLOSE_MS);
+        clock_set(s, CLOCK_STALL, stall_close_ms(s));
     else if (s->exchange_count == 0 && limits->idle_timeout_ms > 0)
         clock_set(s, CLOCK_IDLE, limits->idle_timeout_ms);
     else
@@ -210,7 +220,7 @@ static void on_clock(void *arg)
     s->clock = CLOCK_NONE;
     if (clock == CLOCK_IDLE && !s->base.draining)
         server_drain(&s->base);
-    else if (clock != CLOCK_STALL || server_is_stalled(s, STALL_CLOSE_MS - 1))
+    else if (clock != CLOCK_STALL || server_is_stalled(s, stall_close_ms(s) - 1))
         conn_close(s->base.conn);
     else
         clock_choose(s);
@@ -499,7 +509,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (s->ending)
         return 0;
     h2_guard_work(&s->guard);
-    struct h2_exchange *x = server_is_stalled(s, STALL_REFUSE_MS) ? NULL : exchange_open(s, frame->hd.stream_id);
+    struct h2_exchange *x = server_is_stalled(s, stall_refuse_ms(s)) ? NULL : exchange_open(s, frame->hd.stream_id);
     if (x)
         nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, x);
     else
@@ -564,6 +574,18 @@ static void exchange_request_ended(struct h2_exchange *x)
         x->base.events->on_end(x->base.ctx, &x->base);
 }
 
+/* RFC 9110 10.1.1: who waits for leave to send the body gets it at once. */
+static void request_continue(struct h2_server *s, struct h2_exchange *x)
+{
+    struct h2_nv_list list;
+    struct slice expect = http_header_find(x->fields.at, x->fields.count, "expect");
+    if (!slice_equal_nocase(expect, SLICE("100-continue")))
+        return;
+    list.count = 0;
+    h2_nv_add(&list, SLICE(":status"), SLICE("100"), true);
+    nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, x->id, NULL, list.at, list.count, NULL);
+}
+
 static void request_arrived(struct h2_server *s, struct h2_exchange *x, bool bodyless)
 {
     x->request_done = bodyless;
@@ -574,6 +596,8 @@ static void request_arrived(struct h2_server *s, struct h2_exchange *x, bool bod
     }
     x->base.head.headers = x->fields.at;
     x->base.head.header_count = x->fields.count;
+    if (!bodyless)
+        request_continue(s, x);
     http_server_handle(s->base.server, &x->base);
     if (bodyless)
         exchange_request_ended(x);

@@ -80,6 +80,9 @@ static void handler_on_end(void *ctx, struct http_exchange *x)
         http_respond_begin(x, 200, NULL, 0);
         h->left = BIG_BYTES;
         big_go_on(h, x);
+    } else if (path_is(x, "/burst")) {
+        static uint8_t block[512 * 1024];
+        http_respond(x, 200, NULL, 0, slice_of(block, sizeof block));
     } else if (path_is(x, "/head-only")) {
         http_respond_head_only(x, 200, &trailer, 1);
     } else if (path_is(x, "/refuse")) {
@@ -471,7 +474,9 @@ static void test_h2__client_finish_waits_for_its_calls(void **state)
 /* ---- raw clients ---- */
 
 struct raw {
+    struct loop *loop; /* of a raw server */
     struct conn *conn;
+    bool server_side;
     struct buf got;
     int opened, closed, goaway, streams_reset, data_bytes, status_headers;
     uint32_t goaway_code;
@@ -481,7 +486,7 @@ struct raw {
 /* Counts the frames that have arrived whole. */
 static void raw_parse(struct raw *r)
 {
-    size_t at = 0;
+    size_t at = r->server_side ? 24 : 0; /* behind the preface */
     r->goaway = r->streams_reset = r->data_bytes = r->status_headers = 0;
     while (at + 9 <= r->got.size) {
         const uint8_t *f = r->got.data + at;
@@ -696,6 +701,133 @@ static void test_h2__a_client_that_opens_no_window_gets_bounded_queues(void **st
     raw_shut(&w, &r);
 }
 
+static void test_h2__a_client_that_reads_nothing_is_left(void **state)
+{
+    (void) state;
+    struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
+    struct world w;
+    struct raw r;
+    limits.header_timeout_ms = 100;
+    world_serve(&w, &limits);
+    raw_open(&w, &r, true);
+    for (uint32_t i = 0; i < 20; i++)
+        raw_request(&r, 2 * i + 1, "/burst", NULL, 0);
+    PUMP(w.loop, w.requests, 20);
+    PUMP(w.loop, r.closed, 1);
+    assert_true(r.data_bytes <= 65535);
+    raw_shut(&w, &r);
+}
+
+static void test_h2__a_client_that_waits_for_100_gets_it(void **state)
+{
+    (void) state;
+    static const uint8_t block[] = "\x83\x86\x41\x01h\x04\x05/echo\x00\x06" "expect\x0c" "100-continue";
+    struct world w;
+    struct raw r;
+    world_raw(&w, &r);
+    raw_frame(&r, NGHTTP2_HEADERS, 4, 1, block, sizeof block - 1);
+    PUMP(w.loop, r.status_headers, 1);
+    assert_int_equal(w.ends, 0);
+    raw_frame(&r, NGHTTP2_DATA, 1, 1, "abc", 3);
+    PUMP(w.loop, r.status_headers, 2);
+    PUMP(w.loop, r.data_bytes, 3);
+    raw_shut(&w, &r);
+}
+
+/* ---- raw servers ---- */
+
+static void on_raw_accept(void *ctx, int fd, const struct addr *from)
+{
+    struct raw *r = ctx;
+    (void) from;
+    assert_int_equal(conn_adopt(r->loop, fd, NULL, &RAW, r, &r->conn), 0);
+    raw_frame(r, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+}
+
+/* Our client, and in place of a server whatever the test sends. */
+static void world_raw_server(struct world *w, struct raw *r)
+{
+    struct addr at;
+    *w = (struct world){.requests = 0};
+    *r = (struct raw){.server_side = true};
+    buf_init(&r->got, 0);
+    addr_loopback_v4(0, &at);
+    assert_int_equal(loop_create(&w->loop), 0);
+    r->loop = w->loop;
+    assert_int_equal(listener_create(w->loop, &at, NULL, on_raw_accept, r, &w->at, &w->listener), 0);
+    assert_int_equal(http2_client_dial(w->loop, &w->at, NULL, &CLIENT, w, &w->client), 0);
+}
+
+static void world_raw_server_shut(struct world *w, struct raw *r)
+{
+    listener_close(w->listener);
+    if (r->conn)
+        conn_close(r->conn);
+    PUMP(w->loop, w->client_closed, 1);
+    loop_destroy(w->loop);
+    buf_dispose(&r->got);
+}
+
+static void test_h2__calls_above_a_goaway_were_not_sent_and_the_others_go_on(void **state)
+{
+    (void) state;
+    static const uint8_t last_is_1[8] = {0, 0, 0, 1};
+    struct world w;
+    struct raw r;
+    struct asked first, second;
+    world_raw_server(&w, &r);
+    assert_int_equal(ask(&w, &first, "/", SLICE(""), false), 0);
+    assert_int_equal(ask(&w, &second, "/", SLICE(""), false), 0);
+    PUMP(w.loop, r.status_headers, 2);
+    raw_frame(&r, NGHTTP2_GOAWAY, 0, 0, last_is_1, 8);
+    PUMP(w.loop, second.closed, 1);
+    assert_int_equal(second.err, GRID_EREFUSED);
+    assert_int_equal(second.sent, HTTP_NOT_SENT);
+    assert_int_equal(w.client_draining, 1);
+    assert_int_equal(first.closed, 0);
+    raw_frame(&r, NGHTTP2_HEADERS, 5, 1, "\x88", 1); /* :status 200 */
+    PUMP(w.loop, first.closed, 1);
+    assert_int_equal(first.err, 0);
+    assert_int_equal(first.status, 200);
+    world_raw_server_shut(&w, &r);
+}
+
+static void test_h2__interim_answers_are_swallowed(void **state)
+{
+    (void) state;
+    struct world w;
+    struct raw r;
+    struct asked a;
+    world_raw_server(&w, &r);
+    assert_int_equal(ask(&w, &a, "/", SLICE(""), false), 0);
+    PUMP(w.loop, r.status_headers, 1);
+    raw_frame(&r, NGHTTP2_HEADERS, 4, 1, "\x08\x03" "103", 5);
+    raw_frame(&r, NGHTTP2_HEADERS, 4, 1, "\x8e", 1); /* :status 500 */
+    raw_frame(&r, NGHTTP2_DATA, 0, 1, "ab", 2);
+    raw_frame(&r, NGHTTP2_HEADERS, 5, 1, "\x00\x0bgrpc-status\x01" "7", 15);
+    PUMP(w.loop, a.closed, 1);
+    assert_int_equal(a.err, 0);
+    assert_int_equal(a.status, 500);
+    assert_string_equal(a.trailer, "7");
+    world_raw_server_shut(&w, &r);
+}
+
+static void test_h2__garbage_from_a_server_ends_the_calls(void **state)
+{
+    (void) state;
+    struct world w;
+    struct raw r;
+    struct asked a;
+    world_raw_server(&w, &r);
+    assert_int_equal(ask(&w, &a, "/", SLICE(""), false), 0);
+    PUMP(w.loop, r.status_headers, 1);
+    raw_frame(&r, NGHTTP2_HEADERS, 4, 1, "\xff\xff\xff\xff\xff\xff", 6);
+    PUMP(w.loop, a.closed, 1);
+    assert_int_not_equal(a.err, 0);
+    assert_int_equal(a.sent, HTTP_SENT);
+    world_raw_server_shut(&w, &r);
+}
+
 static void test_h2__a_slow_preface_a_slow_header_and_silence_are_cut_off(void **state)
 {
     (void) state;
@@ -801,6 +933,11 @@ int main(void)
         cmocka_unit_test(test_h2__nuisance_frames_are_told_to_calm_down),
         cmocka_unit_test(test_h2__a_header_list_over_the_limit_is_answered_431),
         cmocka_unit_test(test_h2__a_client_that_opens_no_window_gets_bounded_queues),
+        cmocka_unit_test(test_h2__a_client_that_reads_nothing_is_left),
+        cmocka_unit_test(test_h2__a_client_that_waits_for_100_gets_it),
+        cmocka_unit_test(test_h2__calls_above_a_goaway_were_not_sent_and_the_others_go_on),
+        cmocka_unit_test(test_h2__interim_answers_are_swallowed),
+        cmocka_unit_test(test_h2__garbage_from_a_server_ends_the_calls),
         cmocka_unit_test(test_h2__a_slow_preface_a_slow_header_and_silence_are_cut_off),
         cmocka_unit_test(test_http_server__refuses_what_is_nearly_a_preface_of_http2),
         cmocka_unit_test(test_http_server__takes_a_preface_that_comes_byte_by_byte),
