@@ -508,11 +508,28 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     conn_watch(c);
 }
 
-static void socket_set_options(int fd, int family, const struct conn_options *options)
+/* A host that vanished without a word is noticed within about two minutes. */
+static void socket_keep_alive(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+        {IPPROTO_TCP, TCP_KEEPCNT, 4},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
+}
+
+static void socket_set_options(int fd, const struct addr *peer, const struct conn_options *options)
 {
     int one = 1, timeout = CONN_USER_TIMEOUT_MS;
-    if (family != AF_INET && family != AF_INET6)
+    if (peer->u.any.sa_family != AF_INET && peer->u.any.sa_family != AF_INET6)
         return;
+    if (!addr_is_loopback(peer))
+        socket_keep_alive(fd);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (options && options->thin) {
         setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
@@ -561,7 +578,7 @@ int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *
     int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return GRID_EIO;
-    socket_set_options(fd, to->u.any.sa_family, options);
+    socket_set_options(fd, to, options);
     int err = conn_new(l, fd, false, options, events, ctx, out);
     if (err != 0)
         return err;
@@ -584,7 +601,7 @@ int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const
         return err;
     struct conn *c = *out;
     conn_read_addrs(c);
-    socket_set_options(fd, c->local.u.any.sa_family, options);
+    socket_set_options(fd, &c->peer, options);
     c->state = c->tls ? CONN_HANDSHAKING : CONN_OPEN;
     if (c->tls)
         conn_start_clock(c, options);

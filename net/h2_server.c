@@ -16,6 +16,7 @@ enum {
     STALL_CLOSE_FACTOR = 3,    /* times limits.header_timeout_ms: a peer that took nothing of much for so long is left */
     STALL_REFUSE_DIVISOR = 5,  /* header_timeout_ms by this: and gets no new streams before that */
     QUEUE_HARD_FACTOR = 64,    /* times limits.queue_bytes: beyond that an answer is broken off */
+    STATUS_BAD_REQUEST = 400,
     STATUS_HEADERS_TOO_LARGE = 431,
 };
 
@@ -592,6 +593,10 @@ static void request_arrived(struct h2_server *s, struct h2_exchange *x, bool bod
     x->base.bodyless = bodyless;
     if (x->too_large) {
         exchange_head_only(&x->base, STATUS_HEADERS_TOO_LARGE, NULL, 0);
+        return;
+    }
+    if (x->base.head.target.size == 0) { /* CONNECT: nothing here is a proxy */
+        exchange_head_only(&x->base, STATUS_BAD_REQUEST, NULL, 0);
         return;
     }
     x->base.head.headers = x->fields.at;

@@ -734,6 +734,19 @@ static void test_h2__a_client_that_waits_for_100_gets_it(void **state)
     raw_shut(&w, &r);
 }
 
+static void test_h2__connect_is_answered_400_without_the_handler(void **state)
+{
+    (void) state;
+    static const uint8_t block[] = "\x02\x07" "CONNECT\x41\x03" "a:1";
+    struct world w;
+    struct raw r;
+    world_raw(&w, &r);
+    raw_frame(&r, NGHTTP2_HEADERS, 4, 1, block, sizeof block - 1);
+    PUMP(w.loop, r.status_headers, 1);
+    assert_int_equal(w.requests, 0);
+    raw_shut(&w, &r);
+}
+
 /* ---- raw servers ---- */
 
 static void on_raw_accept(void *ctx, int fd, const struct addr *from)
@@ -935,6 +948,7 @@ int main(void)
         cmocka_unit_test(test_h2__a_client_that_opens_no_window_gets_bounded_queues),
         cmocka_unit_test(test_h2__a_client_that_reads_nothing_is_left),
         cmocka_unit_test(test_h2__a_client_that_waits_for_100_gets_it),
+        cmocka_unit_test(test_h2__connect_is_answered_400_without_the_handler),
         cmocka_unit_test(test_h2__calls_above_a_goaway_were_not_sent_and_the_others_go_on),
         cmocka_unit_test(test_h2__interim_answers_are_swallowed),
         cmocka_unit_test(test_h2__garbage_from_a_server_ends_the_calls),
