@@ -143,11 +143,15 @@ def test_grpc_health_check():
 # ---- buf ---------------------------------------------------------------------------------------------------------------------------
 
 
+def buf():
+    return next((HERE / "node_modules/@bufbuild").glob("buf-linux-*/bin/buf"))
+
+
 def buf_curl(method, data, *more):
     # An empty cache folder of the test's own; the schema comes from the node's reflection.
     env = dict(os.environ, BUF_CACHE_DIR=str(three().folder / "buf"), HOME=str(three().folder))
     url = f"http://{three()[0].api_text}/{method}"
-    return run_command([HERE / "node_modules/.bin/buf", "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--data", json.dumps(data), *more, url],
+    return run_command([buf(), "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--data", json.dumps(data), *more, url],
                        "buf curl", env=env, cwd=three().folder)
 
 
@@ -172,7 +176,7 @@ def test_buf_curl_shows_faults():
 
 
 def test_buf_lists_services_and_methods():
-    text = run_command([HERE / "node_modules/.bin/buf", "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--list-methods", f"http://{three()[0].api_text}"], "buf curl",
+    text = run_command([buf(), "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--list-methods", f"http://{three()[0].api_text}"], "buf curl",
                        env=dict(os.environ, HOME=str(three().folder)), cwd=three().folder)
     check_in("grid.v1.Invoke/Call", text, "methods")
 
