@@ -299,7 +299,7 @@ static void settle_dial(struct members *m, uint64_t token, const char *peer)
             return;
         }
         e->token = 0;
-        e->dial_at_ms = m->now_ms + members_backoff(m, e->failures, MEMBERS_REDIAL_MAX_MS);
+        e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, MEMBERS_REDIAL_MAX_MS);
     }
 }
 

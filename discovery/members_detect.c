@@ -247,7 +247,7 @@ static void judge_linked(struct members *m, struct members_entry *e)
 
 static void judge_unlinked(struct members *m, struct members_entry *e)
 {
-    if (e->failures == 0)
+    if (e->failures == 0 || link_pending(m, e->member.id))
         return;
     ask_others(m, e);
     uint64_t last = members_later(members_later(e->heard_ms, e->known_ms), e->vouched_ms);

@@ -18,7 +18,7 @@ enum {
     CONN_LOW_MARK = 64 * 1024,
     CONN_READS_PER_TURN = 4,
     CONN_KEEP_CAPACITY = 64 * 1024, /* a drained buffer larger than this is given back */
-    CONN_USER_TIMEOUT_MS = 10000,
+    CONN_USER_TIMEOUT_MS = 5000,
 };
 
 enum conn_state {
@@ -403,7 +403,7 @@ static void conn_read_turn(struct conn *c)
         if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (count < 0)
-            conn_fail(c, c->state == CONN_LINGERING ? 0 : GRID_ECLOSED);
+            conn_fail(c, c->state == CONN_LINGERING ? 0 : errno == ETIMEDOUT ? GRID_ETIMEOUT : GRID_ECLOSED);
         else if (count == 0)
             conn_ended(c);
         else
@@ -455,7 +455,11 @@ static int error_of_connect(int errnum)
 {
     switch (errnum) {
     case ETIMEDOUT:
-        return GRID_ETIMEOUT;
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+    case ENETUNREACH:
+    case ENETDOWN:
+        return GRID_ETIMEOUT; /* nobody answered: no witness of a dead process */
     default:
         return GRID_EREFUSED; /* nothing was sent, whatever the reason */
     }

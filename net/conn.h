@@ -26,8 +26,8 @@ struct conn_events {
     void (*on_end)(void *ctx, struct conn *c);
     /* What was queued fell below the low mark (64 KiB) after having been above it. May be NULL. */
     void (*on_drained)(void *ctx, struct conn *c);
-    /* Exactly once, last. err: 0 closed by us or in order, GRID_EREFUSED, GRID_ETIMEOUT, GRID_EPERM (TLS verification), GRID_EPROTO
-     * (TLS), GRID_ECLOSED (reset). */
+    /* Exactly once, last. err: 0 closed by us or in order, GRID_EREFUSED, GRID_ETIMEOUT (nobody answered, or acknowledged), GRID_EPERM (TLS
+     * verification), GRID_EPROTO (TLS), GRID_ECLOSED (reset). */
     void (*on_close)(void *ctx, struct conn *c, int err);
 };
 

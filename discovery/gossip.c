@@ -1,0 +1,568 @@
+/* The driver of the membership core. One struct per control link, dialled or accepted:
+ *
+ *   dialled:  resolve -> connect (address after address) -> up -> closing -> gone
+ *   accepted:                                               up -> closing -> gone
+ *
+ * Everything that comes in is handed to the core; what the core wants done is done once, at the end of the loop's iteration. */
+#include "discovery/gossip.h"
+
+#include <bsd/stdlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "net/grpc_client.h"
+
+enum {
+    DIAL_TIMEOUT_MS = 4000,
+    CLOSE_MS = 1000,       /* for a link to end in order */
+    LEAVE_MS = 1000,
+    SILENT_LOSS_MS = 3000, /* a link that ends after this silence was given up by the kernel, not by its other end */
+    QUEUE_HIGH = 256 * 1024,
+};
+
+struct link {
+    struct gossip *g;
+    struct link *next;
+    uint64_t id;
+    bool up;      /* the core knows it */
+    bool closing; /* ends in order, or is being torn down */
+    uint64_t heard_ms;
+    struct loop_timer timer;
+    char peer[MEMBER_ID_SIZE];
+    /* accepted */
+    struct grpc_call *in;
+    /* dialled */
+    uint64_t token;
+    struct http_client *client;
+    struct grpc_client_call *out;
+    bool resolving;
+    char *targets[MEMBER_ADDRESSES_MAX];
+    size_t target_count, target;
+    struct addr addresses[RESOLVE_ADDRESSES_MAX];
+    size_t address_count, address;
+    bool timed_out, denied, refused;
+};
+
+struct gossip {
+    struct loop *loop;
+    struct tls_context *tls;
+    struct resolver *resolver;
+    struct members *core;
+    const struct gossip_events *events;
+    void *ctx;
+    struct link *links;
+    uint64_t last_id;
+    struct loop_timer tick, leave;
+    struct loop_deferred work;
+    loop_fn on_left, on_closed;
+    void *on_left_arg, *on_closed_arg;
+    bool closing, resolver_gone;
+    struct grpc_method method;
+    struct grpc_service service;
+};
+
+static void gossip_work(void *arg);
+static void dial_next(struct link *l);
+
+static void kick(struct gossip *g)
+{
+    if (!g->closing)
+        loop_defer(g->loop, &g->work, gossip_work, g);
+}
+
+/* ---- links ---- */
+
+static struct link *link_new(struct gossip *g)
+{
+    struct link *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->g = g;
+    l->id = ++g->last_id;
+    l->next = g->links;
+    g->links = l;
+    return l;
+}
+
+static void gossip_finish_close(struct gossip *g)
+{
+    if (!g->closing || g->links || !g->resolver_gone)
+        return;
+    loop_fn on_closed = g->on_closed;
+    void *arg = g->on_closed_arg;
+    members_destroy(g->core);
+    tls_context_unref(g->tls);
+    free(g);
+    if (on_closed)
+        on_closed(arg);
+}
+
+static void leave_done(void *arg)
+{
+    struct gossip *g = arg;
+    loop_fn done = g->on_left;
+    loop_timer_stop(&g->leave);
+    g->on_left = NULL;
+    if (done)
+        done(g->on_left_arg);
+}
+
+static bool any_link_up(const struct gossip *g)
+{
+    for (const struct link *l = g->links; l; l = l->next)
+        if (l->in || l->out)
+            return true;
+    return false;
+}
+
+static void link_free(struct link *l)
+{
+    struct gossip *g = l->g;
+    struct link **at = &g->links;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    loop_timer_stop(&l->timer);
+    for (size_t i = 0; i < l->target_count; i++)
+        free(l->targets[i]);
+    free(l);
+    if (g->on_left && !any_link_up(g))
+        leave_done(g);
+    gossip_finish_close(g);
+}
+
+static struct link *link_find(const struct gossip *g, uint64_t id)
+{
+    for (struct link *l = g->links; l; l = l->next)
+        if (l->id == id)
+            return l;
+    return NULL;
+}
+
+static void link_up(struct link *l, const struct tls_peer *peer)
+{
+    l->up = members_link_up(l->g->core, l->id, peer->id, l->token, loop_now_ms(l->g->loop)) == 0;
+    l->token = 0;
+    l->heard_ms = loop_now_ms(l->g->loop);
+    memcpy(l->peer, peer->id, sizeof l->peer);
+    kick(l->g);
+}
+
+/* The core hears of a loss once, and only of links that it did not close itself. */
+static void link_lost(struct link *l, bool kernel_gave_up)
+{
+    struct gossip *g = l->g;
+    uint64_t now = loop_now_ms(g->loop);
+    if (!l->up)
+        return;
+    l->up = false;
+    bool silent = kernel_gave_up || now >= l->heard_ms + SILENT_LOSS_MS;
+    members_link_down(g->core, l->id, silent ? MEMBERS_LOST_TIMEOUT : MEMBERS_LOST_RESET, now);
+    kick(g);
+}
+
+static void link_abort(void *arg)
+{
+    struct link *l = arg;
+    if (l->client)
+        http_client_close(l->client);
+}
+
+/* Ends it in order: what was sent before still arrives. */
+static void link_end(struct link *l)
+{
+    if (l->closing)
+        return;
+    l->closing = true;
+    l->up = false;
+    if (l->in) {
+        struct grpc_call *in = l->in;
+        l->in = NULL;
+        grpc_call_finish(in, GRPC_OK, NULL);
+    } else if (l->out) {
+        grpc_client_call_half_close(l->out);
+        loop_timer_start(l->g->loop, &l->timer, CLOSE_MS, link_abort, l);
+    } else
+        link_abort(l);
+}
+
+static void link_receive(struct link *l, struct slice message)
+{
+    if (!l->up)
+        return;
+    l->heard_ms = loop_now_ms(l->g->loop);
+    int err = members_receive(l->g->core, l->id, message, l->heard_ms);
+    if (err != 0) {
+        log_line(LOG_WARN, "a gossip frame is malformed: the link is closed", LOGF_STR("peer", l->peer), LOGF_ERR(err));
+        link_lost(l, false);
+        link_end(l);
+    }
+    kick(l->g);
+}
+
+static void link_send(struct link *l, struct slice bytes)
+{
+    int err = l->in ? grpc_call_send(l->in, bytes) : l->out ? grpc_client_call_send(l->out, bytes) : GRID_ECLOSED;
+    size_t queued = l->in ? grpc_call_queued(l->in) : l->out ? grpc_client_call_queued(l->out) : 0;
+    if (err == 0 && queued > QUEUE_HIGH)
+        members_link_pause(l->g->core, l->id, true);
+}
+
+static void link_writable(struct link *l)
+{
+    members_link_pause(l->g->core, l->id, false);
+    kick(l->g);
+}
+
+/* ---- the accepted side ---- */
+
+static void in_message(void *ctx, struct grpc_call *call, struct slice message)
+{
+    (void) call;
+    link_receive(ctx, message);
+}
+
+static void in_half_close(void *ctx, struct grpc_call *call)
+{
+    struct link *l = ctx;
+    (void) call;
+    link_lost(l, false);
+    link_end(l);
+}
+
+static void in_writable(void *ctx, struct grpc_call *call)
+{
+    (void) call;
+    link_writable(ctx);
+}
+
+static void in_close(void *ctx, struct grpc_call *call, int err)
+{
+    struct link *l = ctx;
+    (void) call, (void) err;
+    l->in = NULL;
+    link_lost(l, false);
+    link_free(l);
+}
+
+static const struct grpc_call_events IN_EVENTS = {in_message, in_half_close, in_writable, in_close};
+
+static void on_call(void *service_ctx, struct grpc_call *call)
+{
+    struct gossip *g = service_ctx;
+    const struct tls_peer *peer = conn_tls_peer(grpc_call_conn(call));
+    struct link *l = peer && !g->closing ? link_new(g) : NULL;
+    if (!l) {
+        grpc_call_finish(call, peer ? GRPC_UNAVAILABLE : GRPC_UNAUTHENTICATED, peer ? "the node is closing" : "gossip is for nodes, over mutual TLS");
+        return;
+    }
+    l->in = call;
+    grpc_call_bind(call, &IN_EVENTS, l);
+    link_up(l, peer);
+}
+
+/* ---- the dialled side ---- */
+
+static void out_message(void *ctx, struct grpc_client_call *call, struct slice message)
+{
+    (void) call;
+    link_receive(ctx, message);
+}
+
+static void out_writable(void *ctx, struct grpc_client_call *call)
+{
+    (void) call;
+    link_writable(ctx);
+}
+
+static void out_close(void *ctx, struct grpc_client_call *call, int status, struct slice message, enum http_sent sent, int64_t pushback_ms)
+{
+    struct link *l = ctx;
+    (void) call, (void) sent, (void) pushback_ms;
+    l->out = NULL;
+    if (status != GRPC_OK && l->up)
+        log_line(LOG_DEBUG, "a control link ended", LOGF_STR("peer", l->peer), LOGF_STR("status", grpc_status_name(status)),
+                 LOGF_SLICE("message", message));
+    if (!l->closing && !http_client_usable(l->client)) { /* the connection itself ends: client_closed knows how */
+        loop_timer_start(l->g->loop, &l->timer, CLOSE_MS, link_abort, l);
+        return;
+    }
+    link_lost(l, false);
+    http_client_close(l->client);
+}
+
+static const struct grpc_client_events OUT_EVENTS = {out_message, out_writable, out_close};
+
+static void client_open(void *ctx, struct http_client *client)
+{
+    struct link *l = ctx;
+    const struct tls_peer *peer = conn_tls_peer(http_client_conn(client));
+    if (!peer || !(peer->roles & TLS_ROLE_NODE)) {
+        l->denied = true;
+        http_client_close(client);
+        return;
+    }
+    int err = grpc_client_call_start(client, "/grid.v1.PeerGossip/Link", 0, NULL, 0, slice_of(NULL, 0), true, GOSSIP_FRAME_MAX + 64, &OUT_EVENTS, l,
+                                     &l->out);
+    if (err != 0) {
+        http_client_close(client);
+        return;
+    }
+    link_up(l, peer);
+}
+
+static void client_draining(void *ctx, struct http_client *client)
+{
+    (void) ctx, (void) client;
+}
+
+static void client_closed(void *ctx, struct http_client *client, int err)
+{
+    struct link *l = ctx;
+    (void) client;
+    l->client = NULL;
+    if (l->token != 0) { /* it never came up */
+        l->timed_out |= err == GRID_ETIMEOUT || err == GRID_ECLOSED;
+        l->denied |= err == GRID_EPERM || err == GRID_EPROTO;
+        l->refused |= err == GRID_EREFUSED;
+        dial_next(l);
+        return;
+    }
+    link_lost(l, err == GRID_ETIMEOUT);
+    link_free(l);
+}
+
+static const struct http_client_events CLIENT_EVENTS = {client_open, client_draining, client_closed};
+
+static void dial_fail(struct link *l)
+{
+    struct gossip *g = l->g;
+    enum members_dial_fault fault = l->denied ? MEMBERS_DIAL_DENIED : l->timed_out || !l->refused ? MEMBERS_DIAL_TIMEOUT : MEMBERS_DIAL_REFUSED;
+    members_dial_failed(g->core, l->token, fault, loop_now_ms(g->loop));
+    kick(g);
+    link_free(l);
+}
+
+static void on_resolved(void *arg, int err, const struct addr *addresses, size_t count)
+{
+    struct link *l = arg;
+    l->resolving = false;
+    if (err != 0)
+        l->timed_out = true;
+    l->address = 0;
+    l->address_count = err == 0 ? count : 0;
+    memcpy(l->addresses, addresses, l->address_count * sizeof *addresses);
+    dial_next(l);
+}
+
+static bool dial_address(struct link *l)
+{
+    const struct conn_options options = {.tls = l->g->tls, .handshake_timeout_ms = DIAL_TIMEOUT_MS, .thin = true};
+    const struct addr *to = &l->addresses[l->address++];
+    if (http2_client_dial(l->g->loop, to, &options, &CLIENT_EVENTS, l, &l->client) == 0)
+        return true;
+    l->timed_out = true;
+    return false;
+}
+
+/* The next address of the name at hand, or the next name; when there is none the dial has failed. */
+static void dial_next(struct link *l)
+{
+    struct gossip *g = l->g;
+    while (!g->closing && !l->denied) {
+        if (l->address < l->address_count) {
+            if (dial_address(l))
+                return;
+            continue;
+        }
+        if (l->target >= l->target_count)
+            break;
+        const char *target = l->targets[l->target++];
+        l->resolving = resolver_lookup(g->resolver, slice_of_str(target), on_resolved, l) == 0;
+        if (l->resolving)
+            return;
+        l->timed_out = true;
+    }
+    dial_fail(l);
+}
+
+static void dial_start(struct gossip *g, const struct members_dial *dial)
+{
+    struct link *l = link_new(g);
+    if (!l) {
+        members_dial_failed(g->core, dial->token, MEMBERS_DIAL_TIMEOUT, loop_now_ms(g->loop));
+        return;
+    }
+    l->token = dial->token;
+    for (size_t i = 0; i < dial->address_count && i < MEMBER_ADDRESSES_MAX; i++) {
+        l->targets[i] = slice_to_str(slice_of_str(dial->addresses[i]));
+        if (!l->targets[i])
+            break;
+        l->target_count++;
+    }
+    dial_next(l);
+}
+
+/* ---- the core's wishes ---- */
+
+static void tell_event(struct gossip *g, const struct members_event *e)
+{
+    if (e->kind == MEMBERS_RELEASE) {
+        g->events->on_release(g->ctx, e->bytes, e->member);
+    } else if (e->kind == MEMBERS_REFUSED) {
+        log_line(LOG_WARN, e->by_peer ? "a node refused this one" : "a node was refused", LOGF_SLICE("reason", e->bytes));
+        if (g->events->on_refused)
+            g->events->on_refused(g->ctx, e->refusal, e->bytes, e->by_peer);
+    } else
+        g->events->on_event(g->ctx, e->kind, e->member);
+}
+
+static void carry_out(struct gossip *g)
+{
+    struct members_event event;
+    struct members_dial dial;
+    struct slice bytes;
+    uint64_t id;
+    struct link *l;
+    while (members_next_send(g->core, &id, &bytes))
+        if ((l = link_find(g, id)) != NULL)
+            link_send(l, bytes);
+    while (members_next_close(g->core, &id))
+        if ((l = link_find(g, id)) != NULL)
+            link_end(l);
+    while (members_next_dial(g->core, &dial))
+        dial_start(g, &dial);
+    while (members_next_event(g->core, &event))
+        tell_event(g, &event);
+}
+
+static void on_tick(void *arg)
+{
+    gossip_work(arg);
+}
+
+static void gossip_work(void *arg)
+{
+    struct gossip *g = arg;
+    if (g->closing)
+        return;
+    uint64_t delay = members_tick(g->core, loop_now_ms(g->loop));
+    loop_timer_start(g->loop, &g->tick, delay, on_tick, g);
+    carry_out(g);
+}
+
+/* ---- what others call ---- */
+
+const struct grpc_service *gossip_service(struct gossip *g)
+{
+    return &g->service;
+}
+
+int gossip_update_self(struct gossip *g, const struct member *self)
+{
+    int err = members_set_self(g->core, self, loop_now_ms(g->loop));
+    kick(g);
+    return err;
+}
+
+void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t cpu_percent)
+{
+    members_set_load(g->core, in_flight, cpu_percent);
+}
+
+int gossip_announce_release(struct gossip *g, struct slice packed)
+{
+    int err = members_announce_release(g->core, packed, loop_now_ms(g->loop));
+    kick(g);
+    return err;
+}
+
+void gossip_leave(struct gossip *g, loop_fn done, void *arg)
+{
+    g->on_left = done;
+    g->on_left_arg = arg;
+    members_leave(g->core, loop_now_ms(g->loop));
+    gossip_work(g);
+    loop_timer_start(g->loop, &g->leave, any_link_up(g) ? LEAVE_MS : 0, leave_done, g);
+    for (struct link *l = g->links, *next; l; l = next) {
+        next = l->next;
+        if (l->in || l->out)
+            link_end(l);
+    }
+}
+
+const struct members *gossip_members(const struct gossip *g)
+{
+    return g->core;
+}
+
+/* ---- life ---- */
+
+int gossip_create(const struct gossip_config *config, struct gossip **out)
+{
+    struct members_config core = {config->authority,  config->grid, config->self, config->seeds, config->seed_count,
+                                  (uint64_t) arc4random() << 32 | arc4random()};
+    struct gossip *g = calloc(1, sizeof *g);
+    if (!g)
+        return GRID_ENOMEM;
+    g->loop = config->loop;
+    g->events = config->events;
+    g->ctx = config->ctx;
+    int err = members_create(&core, loop_now_ms(g->loop), &g->core);
+    if (err == 0)
+        err = resolver_create(g->loop, &g->resolver);
+    if (err != 0) {
+        members_destroy(g->core);
+        free(g);
+        return err;
+    }
+    g->tls = tls_context_ref(config->tls);
+    g->method = (struct grpc_method){.path = "/grid.v1.PeerGossip/Link",
+                                     .client_streams = true,
+                                     .server_streams = true,
+                                     .tls_roles = TLS_ROLE_NODE,
+                                     .on_call = on_call,
+                                     .max_message = GOSSIP_FRAME_MAX + 64};
+    g->service = (struct grpc_service){"grid.v1.PeerGossip", &g->method, 1, g};
+    kick(g);
+    *out = g;
+    return 0;
+}
+
+static void on_resolver_gone(void *arg)
+{
+    struct gossip *g = arg;
+    g->resolver_gone = true;
+    gossip_finish_close(g);
+}
+
+static void link_tear_down(struct link *l)
+{
+    l->closing = true;
+    l->up = false;
+    loop_timer_stop(&l->timer);
+    if (l->in) {
+        struct grpc_call *in = l->in;
+        l->in = NULL;
+        grpc_call_finish(in, GRPC_UNAVAILABLE, "the node is closing");
+    } else if (l->client)
+        http_client_close(l->client);
+}
+
+void gossip_close(struct gossip *g, loop_fn on_closed, void *arg)
+{
+    g->closing = true;
+    g->on_closed = on_closed;
+    g->on_closed_arg = arg;
+    loop_timer_stop(&g->tick);
+    loop_timer_stop(&g->leave);
+    g->on_left = NULL;
+    loop_defer_cancel(&g->work);
+    for (struct link *l = g->links, *next; l; l = next) {
+        next = l->next;
+        link_tear_down(l);
+    }
+    resolver_close(g->resolver, on_resolver_gone, g); /* ends the lookups, and with them their links */
+}

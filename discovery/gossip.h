@@ -1,0 +1,56 @@
+/* discovery/gossip.h: drives the membership core on the control loop: makes and serves the control links (PeerGossip.Link over HTTP/2 and
+ * mutual TLS), feeds the core with what arrives and the time, and carries out what it says. Decides nothing. The loop's thread only. */
+#ifndef GRID_DISCOVERY_GOSSIP_H
+#define GRID_DISCOVERY_GOSSIP_H
+
+#include "discovery/members.h"
+#include "net/grpc_server.h"
+#include "net/resolve.h"
+
+struct gossip;
+
+struct gossip_events {
+    /* News of a member: every kind of members_event but RELEASE and REFUSED. `member` is borrowed for the call. May call any gossip_* function but
+     * gossip_close. */
+    void (*on_event)(void *ctx, enum members_event_kind kind, const struct member *member);
+    /* A packed ReleaseEntry came from a member: unchecked, and not passed on unless gossip_announce_release is called with it. */
+    void (*on_release)(void *ctx, struct slice packed, const struct member *from);
+    /* A link was refused, by the other side or by this one, for this reason (a sentence). NULL: only logged. */
+    void (*on_refused)(void *ctx, enum gossip_refusal refusal, struct slice reason, bool by_peer);
+};
+
+struct gossip_config {
+    struct loop *loop;
+    struct tls_context *tls;   /* of this node, ALPN "h2"; referenced */
+    const char *authority;     /* hex id of the grid's authority */
+    const char *grid;
+    const struct member *self; /* copied */
+    const char *const *seeds;  /* "host:port", numeric or names; copied */
+    size_t seed_count;
+    const struct gossip_events *events; /* kept */
+    void *ctx;
+};
+
+/* Begins dialling at the end of the loop's iteration. 0, GRID_EINVAL (self), GRID_ENOMEM, GRID_EIO. */
+int gossip_create(const struct gossip_config *config, struct gossip **out);
+
+/* Ends all links without a word and frees it; `on_closed` comes when its memory is gone. Calls of the service end by it too. */
+void gossip_close(struct gossip *g, loop_fn on_closed, void *arg);
+
+/* PeerGossip, for the grpc_server that serves peers on this same loop. Lives as long as g; add it before serving. */
+const struct grpc_service *gossip_service(struct gossip *g);
+
+/* This node's record changed (all but id and incarnation are taken). 0, GRID_EINVAL, GRID_ELIMIT, GRID_ENOMEM. */
+int gossip_update_self(struct gossip *g, const struct member *self);
+void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t cpu_percent);
+
+/* Tells every member, now and when it links, of the newest release entry (packed). 0, GRID_ELIMIT, GRID_ENOMEM. */
+int gossip_announce_release(struct gossip *g, struct slice packed);
+
+/* Says goodbye to all linked members; `done` comes when that is written, or after a second. Then gossip_close. */
+void gossip_leave(struct gossip *g, loop_fn done, void *arg);
+
+/* The view and the counters; see members.h. Lives until the loop's next callback. */
+const struct members *gossip_members(const struct gossip *g);
+
+#endif

@@ -1,0 +1,368 @@
+/* The gossip driver: several nodes in one process and on one loop, over real mutual TLS on loopback. */
+// links: grid_trust
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "discovery/gossip.h"
+#include "tests/unit/net/pump.h"
+#include "trust/authority.h"
+#include "trust/verify.h"
+
+enum { NODES_MAX = 3 };
+
+struct rig;
+
+struct node {
+    struct rig *rig;
+    char name[16], address[ADDR_TEXT_MAX];
+    struct key *key;
+    struct tls_context *tls;
+    struct listener *listener;
+    struct http_server *http;
+    struct grpc_server *grpc;
+    struct gossip *gossip;
+    struct member self;
+    const char *addresses[1];
+    int events[MEMBERS_REFUSED + 1];
+    int releases, refusals, gone, left;
+    char release[32];
+    enum gossip_refusal refusal;
+    bool refused_by_peer;
+};
+
+struct rig {
+    struct loop *loop;
+    struct authority *authority;
+    struct verifier *verifier;
+    struct node nodes[NODES_MAX];
+    int met; /* set by a condition */
+};
+
+static int judge(void *arg, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160])
+{
+    struct verify_holder holder;
+    const struct rig *r = arg;
+    int err = verify_chain(r->verifier, chain, count, loop_wall_ms() / 1000, &holder, why);
+    memcpy(peer->id, holder.id, sizeof peer->id);
+    memcpy(peer->name, holder.name, sizeof peer->name);
+    peer->roles = holder.roles;
+    return err;
+}
+
+static void on_event(void *ctx, enum members_event_kind kind, const struct member *member)
+{
+    struct node *n = ctx;
+    (void) member;
+    n->events[kind]++;
+}
+
+static void on_release(void *ctx, struct slice packed, const struct member *from)
+{
+    struct node *n = ctx;
+    assert_non_null(from);
+    snprintf(n->release, sizeof n->release, "%.*s", SLICE_FMT(packed));
+    n->releases++;
+}
+
+static void on_refused(void *ctx, enum gossip_refusal refusal, struct slice reason, bool by_peer)
+{
+    struct node *n = ctx;
+    assert_true(reason.size > 0);
+    n->refusal = refusal;
+    n->refusals++;
+    n->refused_by_peer = by_peer;
+}
+
+static const struct gossip_events EVENTS = {on_event, on_release, on_refused};
+
+static void on_accept(void *ctx, int fd, const struct addr *from)
+{
+    struct node *n = ctx;
+    (void) from;
+    http_server_accept(n->http, fd, n->tls);
+}
+
+static void on_request(void *ctx, struct http_exchange *x)
+{
+    struct node *n = ctx;
+    assert_true(grpc_server_handle(n->grpc, x));
+}
+
+static void make_tls(struct node *n, unsigned roles)
+{
+    struct certificate_request request = {.name = n->name, .roles = roles, .public_der = key_public_der(n->key)};
+    struct buf der;
+    buf_init(&der, 0);
+    assert_int_equal(authority_issue(n->rig->authority, &request, loop_wall_ms() / 1000, &der), 0);
+    struct tls_config config = {buf_slice(&der), authority_certificate_der(n->rig->authority), key_private_der(n->key), judge, n->rig, "h2"};
+    assert_int_equal(tls_context_create(&config, &n->tls), 0);
+    buf_dispose(&der);
+}
+
+static void listen_at(struct node *n, uint16_t port)
+{
+    struct addr at, bound;
+    struct listener_options options = {0};
+    addr_loopback_v4(port, &at);
+    assert_int_equal(http_server_create(n->rig->loop, &HTTP_SERVER_LIMITS_DEFAULT, on_request, n, &n->http), 0);
+    assert_int_equal(grpc_server_create(n->rig->loop, 1 << 20, &n->grpc), 0);
+    assert_int_equal(listener_create(n->rig->loop, &at, &options, on_accept, n, &bound, &n->listener), 0);
+    addr_format(&bound, n->address);
+}
+
+static void start_gossip(struct node *n, const char *grid_authority, const char *const *seeds, size_t seed_count)
+{
+    n->addresses[0] = n->address;
+    n->self = (struct member){.incarnation = (uint64_t) loop_wall_ms(), .started_at_ms = loop_wall_ms(), .hostname = "h", .platform = "linux-x64",
+                              .user = "u", .version = "1", .addresses = n->addresses, .address_count = 1};
+    memcpy(n->self.id, key_id(n->key), sizeof n->self.id);
+    snprintf(n->self.name, sizeof n->self.name, "%s", n->name);
+    struct gossip_config config = {n->rig->loop, n->tls, grid_authority, "demo", &n->self, seeds, seed_count, &EVENTS, n};
+    assert_int_equal(gossip_create(&config, &n->gossip), 0);
+    assert_int_equal(grpc_server_add(n->grpc, gossip_service(n->gossip)), 0);
+}
+
+static void start(struct rig *r, int i, const char *name, unsigned roles, const char *seed)
+{
+    struct node *n = &r->nodes[i];
+    n->rig = r;
+    snprintf(n->name, sizeof n->name, "%s", name);
+    assert_int_equal(key_mint(&n->key), 0);
+    make_tls(n, roles);
+    listen_at(n, 0);
+    start_gossip(n, authority_id(r->authority), &seed, seed ? 1 : 0);
+}
+
+static void count_gone(void *arg)
+{
+    ++*(int *) arg;
+}
+
+static void stop(struct node *n)
+{
+    if (!n->gossip)
+        return;
+    n->gone = 0;
+    listener_close(n->listener);
+    gossip_close(n->gossip, count_gone, &n->gone);
+    http_server_close(n->http, count_gone, &n->gone);
+    PUMP(n->rig->loop, n->gone, 2);
+    grpc_server_destroy(n->grpc);
+    n->gossip = NULL;
+}
+
+static void dispose(struct node *n)
+{
+    stop(n);
+    tls_context_unref(n->tls);
+    key_destroy(n->key);
+}
+
+static int set_up(void **state)
+{
+    struct rig *r = calloc(1, sizeof *r);
+    struct slice der;
+    assert_int_equal(loop_create(&r->loop), 0);
+    assert_int_equal(authority_mint("demo", loop_wall_ms() / 1000, &r->authority), 0);
+    der = authority_certificate_der(r->authority);
+    assert_int_equal(verifier_create(&der, 1, NULL, 0, &r->verifier), 0);
+    *state = r;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct rig *r = *state;
+    for (int i = 0; i < NODES_MAX; i++)
+        if (r->nodes[i].rig)
+            dispose(&r->nodes[i]);
+    verifier_destroy(r->verifier);
+    authority_destroy(r->authority);
+    loop_destroy(r->loop);
+    free(r);
+    return 0;
+}
+
+/* Runs the loop until node i sees node j in the state, linked when it is alive. */
+static void await_state(struct rig *r, int i, int j, enum member_state state)
+{
+    uint64_t deadline = loop_clock_ms() + PUMP_DEADLINE_MS;
+    const struct member *m = NULL;
+    while (loop_clock_ms() < deadline) {
+        m = members_find(gossip_members(r->nodes[i].gossip), key_id(r->nodes[j].key));
+        if (m && m->state == state && (state != MEMBER_ALIVE || m->linked))
+            return;
+        uv_run(loop_uv(r->loop), UV_RUN_ONCE);
+    }
+    fail_msg("node %d sees node %d as %s", i, j, m ? member_state_name(m->state) : "unknown");
+}
+
+static void await_all(struct rig *r, int count)
+{
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < count; j++)
+            if (i != j)
+                await_state(r, i, j, MEMBER_ALIVE);
+}
+
+static void start_three(struct rig *r)
+{
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    start(r, 1, "two", TRUST_ROLE_NODE, r->nodes[0].address);
+    start(r, 2, "three", TRUST_ROLE_NODE, r->nodes[0].address);
+    await_all(r, 3);
+}
+
+static void test_gossip__links_three_nodes_from_one_seed(void **state)
+{
+    struct rig *r = *state;
+    start_three(r);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(members_count(gossip_members(r->nodes[i].gossip)), 3);
+        assert_int_equal(r->nodes[i].events[MEMBERS_JOINED], 2);
+        assert_int_equal(r->nodes[i].events[MEMBERS_FAILED], 0);
+    }
+}
+
+static void test_gossip__finds_a_seed_by_name(void **state)
+{
+    struct rig *r = *state;
+    char seed[64];
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    snprintf(seed, sizeof seed, "localhost%s", strrchr(r->nodes[0].address, ':'));
+    start(r, 1, "two", TRUST_ROLE_NODE, seed);
+    await_all(r, 2);
+}
+
+static void test_gossip__spreads_records_and_releases(void **state)
+{
+    struct rig *r = *state;
+    struct member_task task = {"echo", 2};
+    start_three(r);
+    struct member next = r->nodes[1].self;
+    next.tasks = &task, next.task_count = 1, next.synchronized = true;
+    memset(next.release, 'a', 64);
+    assert_int_equal(gossip_update_self(r->nodes[1].gossip, &next), 0);
+    PUMP(r->loop, r->nodes[0].events[MEMBERS_UPDATED], 1);
+    PUMP(r->loop, r->nodes[2].events[MEMBERS_UPDATED], 1);
+    const struct member *seen = members_find(gossip_members(r->nodes[2].gossip), key_id(r->nodes[1].key));
+    assert_int_equal(seen->task_count, 1);
+    assert_string_equal(seen->tasks[0].name, "echo");
+    assert_true(seen->synchronized);
+    assert_int_equal(gossip_announce_release(r->nodes[2].gossip, SLICE("entry")), 0);
+    PUMP(r->loop, r->nodes[0].releases, 1);
+    PUMP(r->loop, r->nodes[1].releases, 1);
+    assert_string_equal(r->nodes[1].release, "entry");
+}
+
+static void test_gossip__convicts_a_dead_process_at_once(void **state)
+{
+    struct rig *r = *state;
+    start_three(r);
+    uint64_t before = loop_clock_ms();
+    stop(&r->nodes[2]); /* its port refuses from here on */
+    await_state(r, 0, 2, MEMBER_DEAD);
+    await_state(r, 1, 2, MEMBER_DEAD);
+    assert_true(loop_clock_ms() - before < 4000);
+    PUMP(r->loop, r->nodes[0].events[MEMBERS_FAILED], 1);
+    assert_int_equal(r->nodes[0].events[MEMBERS_FAILED], 1);
+}
+
+static void test_gossip__takes_a_restarted_node_back(void **state)
+{
+    struct rig *r = *state;
+    start_three(r);
+    struct addr at;
+    assert_int_equal(addr_parse(slice_of_str(r->nodes[2].address), &at), 0);
+    stop(&r->nodes[2]);
+    await_state(r, 0, 2, MEMBER_DEAD);
+    listen_at(&r->nodes[2], addr_port(&at));
+    const char *seed = r->nodes[1].address;
+    start_gossip(&r->nodes[2], authority_id(r->authority), &seed, 1);
+    await_all(r, 3);
+    PUMP(r->loop, r->nodes[0].events[MEMBERS_JOINED], 3);
+}
+
+static void test_gossip__says_goodbye(void **state)
+{
+    struct rig *r = *state;
+    start_three(r);
+    gossip_leave(r->nodes[1].gossip, count_gone, &r->nodes[1].left);
+    PUMP(r->loop, r->nodes[1].left, 1);
+    await_state(r, 0, 1, MEMBER_LEFT);
+    await_state(r, 2, 1, MEMBER_LEFT);
+    stop(&r->nodes[1]);
+    PUMP(r->loop, r->nodes[0].events[MEMBERS_LEFT], 1);
+    assert_int_equal(r->nodes[0].events[MEMBERS_FAILED], 0);
+}
+
+static void test_gossip__tells_a_newcomer_that_its_name_is_taken(void **state)
+{
+    struct rig *r = *state;
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    start(r, 1, "two", TRUST_ROLE_NODE, r->nodes[0].address);
+    await_all(r, 2);
+    start(r, 2, "two", TRUST_ROLE_NODE, r->nodes[0].address);
+    PUMP(r->loop, r->nodes[2].refusals, 1);
+    assert_int_equal(r->nodes[2].refusal, GOSSIP_REFUSAL_NAME);
+    assert_true(r->nodes[2].refused_by_peer);
+    assert_int_equal(members_count(gossip_members(r->nodes[0].gossip)), 2);
+}
+
+static void test_gossip__refuses_another_authority_in_the_hello(void **state)
+{
+    struct rig *r = *state;
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    struct node *n = &r->nodes[1];
+    n->rig = r;
+    snprintf(n->name, sizeof n->name, "two");
+    assert_int_equal(key_mint(&n->key), 0);
+    make_tls(n, TRUST_ROLE_NODE);
+    listen_at(n, 0);
+    const char *seed = r->nodes[0].address;
+    start_gossip(n, "0000000000000000000000000000000000000000000000000000000000000000", &seed, 1);
+    PUMP(r->loop, n->refusals, 1);
+    assert_int_equal(n->refusal, GOSSIP_REFUSAL_OTHER_GRID);
+}
+
+static void test_gossip__lets_no_client_certificate_link(void **state)
+{
+    struct rig *r = *state;
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    start(r, 1, "client", TRUST_ROLE_INVOKE, r->nodes[0].address);
+    start(r, 2, "two", TRUST_ROLE_NODE, r->nodes[1].address); /* nor is one taken for a node when dialled */
+    uint64_t until = loop_clock_ms() + 1000;
+    struct loop_timer tick = {0};
+    while (loop_clock_ms() < until) {
+        loop_timer_start(r->loop, &tick, 50, pump_nothing, NULL);
+        uv_run(loop_uv(r->loop), UV_RUN_ONCE);
+    }
+    loop_timer_stop(&tick);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(members_count(gossip_members(r->nodes[i].gossip)), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_gossip__links_three_nodes_from_one_seed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__finds_a_seed_by_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__spreads_records_and_releases, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__convicts_a_dead_process_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__takes_a_restarted_node_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__says_goodbye, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__tells_a_newcomer_that_its_name_is_taken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__refuses_another_authority_in_the_hello, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__lets_no_client_certificate_link, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
