@@ -237,7 +237,8 @@ static void list_add_metadata(struct header_list *l, const struct metadata *m)
 
 static void send_head(struct grpc_call *call)
 {
-    struct header_list l = {.count = 0};
+    struct header_list l;
+    l.count = 0;
     if (call->head_sent)
         return;
     call->head_sent = true;
@@ -253,7 +254,8 @@ static void send_head(struct grpc_call *call)
 /* Says the status: in the trailers, or in the only head (Trailers-Only) when nothing was sent. */
 static void send_status(struct grpc_call *call, struct slice status, struct slice message)
 {
-    struct header_list l = {.count = 0};
+    struct header_list l;
+    l.count = 0;
     if (!call->head_sent) {
         list_add(&l, CONTENT_TYPE);
         list_add(&l, ACCEPT_ENCODING);
@@ -574,14 +576,16 @@ struct role_name {
     const char *name;
 };
 
-static const char *role_names(unsigned roles)
+/* "node or admin": what of `roles` a certificate could have. */
+static void role_names(unsigned roles, char *out, size_t size)
 {
     static const struct role_name NAMES[] = {{TLS_ROLE_NODE, "node"}, {TLS_ROLE_ADMIN, "admin"}, {TLS_ROLE_INVOKE, "invoke"}};
+    size_t used = 0;
+    snprintf(out, size, "that nobody has");
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         if (roles & NAMES[i].role)
-            return NAMES[i].name;
+            used += (size_t) snprintf(out + used, size - used, "%s%s", used > 0 ? " or " : "", NAMES[i].name);
     }
-    return "none that exists";
 }
 
 static bool judge_role(struct grpc_call *call)
@@ -589,8 +593,9 @@ static bool judge_role(struct grpc_call *call)
     const struct tls_peer *peer = conn_tls_peer(http_exchange_conn(call->x));
     if (!peer || (peer->roles & call->method->tls_roles))
         return true;
-    char message[256];
-    snprintf(message, sizeof message, "%s needs a certificate with the role %s", call->method->path, role_names(call->method->tls_roles));
+    char names[64], message[256];
+    role_names(call->method->tls_roles, names, sizeof names);
+    snprintf(message, sizeof message, "%s needs a certificate with the role %s", call->method->path, names);
     grpc_call_finish(call, GRPC_PERMISSION_DENIED, message);
     return false;
 }

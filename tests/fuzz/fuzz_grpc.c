@@ -1,6 +1,7 @@
 /* gRPC's bytes: the same messages whether the stream comes whole or in pieces, messages framed again read as they were, and every text
  * coding read, written and read again. The first byte: bit 0 gzip, the rest the size of the pieces. */
 // links: grid_net
+// covers: net/grpc.c
 #include <stdlib.h>
 
 #include "base/err.h"

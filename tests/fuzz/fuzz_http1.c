@@ -1,6 +1,7 @@
 /* HTTP/1.x: the same events whether the input comes whole or in pieces, and what is written anew parses to the same head.
  * The first byte: bit 0 a response, bit 1 the answer to HEAD, the rest the size of the pieces. */
 // links: grid_net
+// covers: net/http1.c
 #include <stdlib.h>
 
 #include "net/http1.h"
