@@ -888,7 +888,7 @@ static void test_http_server__takes_a_preface_that_comes_byte_by_byte(void **sta
     world_serve(&w, &HTTP_SERVER_LIMITS_DEFAULT);
     raw_open(&w, &r, false);
     for (size_t i = 0; i < 24; i++) {
-        raw_send(&r, NGHTTP2_CLIENT_MAGIC + i, 1);
+        raw_send(&r, &NGHTTP2_CLIENT_MAGIC[i], 1);
         for (int turn = 0; turn < 3; turn++)
             uv_run(loop_uv(w.loop), UV_RUN_NOWAIT);
     }
