@@ -42,7 +42,7 @@ def test_usage_faults_exit_2():
 def test_no_node_exits_3():
     with Grid(1, start=False) as grid:
         for args in (["list"], ["tasks"], ["ps"], ["invoke", "x"], ["releases"], ["processing"], ["logs"]):
-            done = grid_command(*args, cwd=grid.folder, env={"GRID_API": f"127.0.0.1:{free_port()}", "GRID_API_SOCKET": str(grid.folder / "none.sock")})
+            done = grid_command(*args, "--api", f"127.0.0.1:{free_port()}", cwd=grid.folder)
             check_equal(done.returncode, 3, f"grid {args[0]} ({done.out}{done.err})")
             check_equal(len(done.err.strip().splitlines()), 1, f"one sentence: {done.err!r}")
 
