@@ -127,8 +127,13 @@ void line_ring_dispose(struct line_ring *r)
 
 bool task_line_tells(struct slice text)
 {
-    if (text.size == 0 || isspace(text.data[0]) || slice_has_prefix(text, SLICE("Node.js v")))
+    static const struct slice idle[] = {SLICE_INIT("Node.js v"), SLICE_INIT("Require stack:"), SLICE_INIT("- ")};
+    if (text.size == 0 || isspace(text.data[0]))
         return false;
+    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) {
+        if (slice_has_prefix(text, idle[i]))
+            return false;
+    }
     for (size_t i = 0; i < text.size; i++) {
         if (isalnum(text.data[i]) || text.data[i] >= 0x80)
             return true;

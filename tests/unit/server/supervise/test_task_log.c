@@ -121,7 +121,7 @@ static void test_task_line__finds_the_one_that_tells(void **state)
     } cases[] = {
         {"Error: no such thing", true}, {"ValueError: x", true}, {"\xc3\xa9", true},      {"", false},
         {"    at Object.<anonymous> (/x.js:1:7)", false},        {"}", false},             {"Node.js v20.20.2", false},
-        {"^^^^", false},                {"\tat", false},
+        {"^^^^", false},                {"\tat", false},        {"Require stack:", false}, {"- /tasks/x.js", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(task_line_tells(slice_of_str(cases[i].line)), cases[i].tells);
