@@ -291,8 +291,10 @@ static void on_line(void *ctx, enum task_stream stream, struct slice text)
     struct sup_child *c = ctx;
     if (stream == TASK_STREAM_STDERR && task_line_tells(text))
         task_line_copy(text, c->telling, sizeof c->telling);
-    if (c->slot)
-        supervisor_log(c->slot, stream, text);
+    /* What one that is drained or stopped has to say stands with its task's lines, as long as there is the task. */
+    struct sup_slot *slot = c->slot ? c->slot : supervisor_slot(c->supervisor, c->instance->task, c->instance->number);
+    if (slot)
+        supervisor_log(slot, stream, text);
 }
 
 static void on_exit_child(void *ctx, int64_t status, int signal)

@@ -54,6 +54,15 @@ void supervisor_changed(struct supervisor *s)
 
 /* ---- logs ---- */
 
+static struct sup_task *task_find(struct supervisor *s, const char *name)
+{
+    for (size_t i = 0; i < s->task_count; i++) {
+        if (strcmp(s->tasks[i]->spec.name, name) == 0)
+            return s->tasks[i];
+    }
+    return NULL;
+}
+
 static void log_to_file(struct sup_slot *slot, struct slice text)
 {
     const char *state_dir = slot->task->supervisor->options.state_dir;
@@ -76,6 +85,12 @@ void supervisor_log(struct sup_slot *slot, enum task_stream stream, struct slice
         if (!f->task || strcmp(f->task, t->spec.name) == 0)
             f->emit(f->ctx, &line);
     }
+}
+
+struct sup_slot *supervisor_slot(struct supervisor *s, const char *task, uint32_t number)
+{
+    struct sup_task *t = task_find(s, task);
+    return t && number < t->slot_count ? t->slots[number] : NULL;
 }
 
 void supervisor_logs(struct supervisor *s, const char *task, size_t lines, void (*emit)(void *ctx, const struct task_line *line), void *ctx)
@@ -217,15 +232,6 @@ static void task_destroy(struct sup_task *t)
     free(t->spec.entry);
     free(t->spec.path);
     free(t);
-}
-
-static struct sup_task *task_find(struct supervisor *s, const char *name)
-{
-    for (size_t i = 0; i < s->task_count; i++) {
-        if (strcmp(s->tasks[i]->spec.name, name) == 0)
-            return s->tasks[i];
-    }
-    return NULL;
 }
 
 static int compare_tasks(const void *a, const void *b)

@@ -99,6 +99,8 @@ struct supervisor {
 void supervisor_changed(struct supervisor *s);
 void supervisor_child_gone(struct supervisor *s);
 void supervisor_log(struct sup_slot *slot, enum task_stream stream, struct slice text);
+/* NULL when there is no such task or instance (any more). */
+struct sup_slot *supervisor_slot(struct supervisor *s, const char *task, uint32_t number);
 void sup_release_unref(struct sup_release *r);
 
 /* child.c: starts what the slot lacks: nothing serves, or what serves is not of the task's present digest. */

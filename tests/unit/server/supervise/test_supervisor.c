@@ -539,6 +539,16 @@ static void test_supervisor__outlives_a_flood_of_output(void **state)
     UNTIL(f, logged(f, "t", "stdout over\n"));
 }
 
+static void test_supervisor__keeps_the_last_words_of_what_it_stops(void **state)
+{
+    struct fixture *f = *state;
+    write_task(f, "t.py", 0600, "import atexit\natexit.register(lambda: print('good bye'))\ndef h(e): pass\n");
+    apply(f, 1, 0);
+    UNTIL(f, task_of(f, "t").ready == 1);
+    apply(f, 2, 0);
+    UNTIL(f, logged(f, "t", "t stdout good bye\n"));
+}
+
 /* ---- a crash of the daemon ---- */
 
 static void run_until_killed(struct fixture *f, int report)
@@ -623,6 +633,7 @@ int main(void)
         TEST(test_supervisor__ends_the_whole_group_by_force_when_it_must),
         TEST(test_supervisor__keeps_and_follows_what_tasks_write),
         TEST(test_supervisor__outlives_a_flood_of_output),
+        TEST(test_supervisor__keeps_the_last_words_of_what_it_stops),
         TEST(test_supervisor__ends_what_a_crashed_daemon_left),
         cmocka_unit_test(test_proc__ends_only_the_group_that_was_recorded),
 #undef TEST
