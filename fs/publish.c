@@ -119,34 +119,33 @@ static int read_content(struct publisher *p, struct reading *r, struct manifest_
     return err == 0 ? store_batch_put(&p->batch, OBJECT_FILE, buf_slice(&p->listing), &entry->id) : err;
 }
 
-/* One attempt. *again when the file was written to while it was read. */
-static int read_once(struct publisher *p, int fd, struct manifest_entry *entry, bool *secret, bool *again)
+/* One attempt. `st` is what the file was before it, and after. *again when it was written to meanwhile. */
+static int read_once(struct publisher *p, int fd, struct stat *st, struct manifest_entry *entry, bool *secret, bool *again)
 {
     struct reading r = {.fd = fd};
     struct scan_stamp before, after;
-    struct stat st;
-    if (fstat(fd, &st) != 0 || lseek(fd, 0, SEEK_SET) != 0)
-        return GRID_EIO;
-    scan_stamp_from_stat(&st, &before);
-    entry->executable = (st.st_mode & S_IXUSR) != 0;
+    scan_stamp_from_stat(st, &before);
+    entry->executable = (st->st_mode & S_IXUSR) != 0;
     int err = read_content(p, &r, entry, secret);
     if (err != 0 || *secret)
         return err;
-    if (fstat(fd, &st) != 0)
+    if (fstat(fd, st) != 0)
         return GRID_EIO;
-    scan_stamp_from_stat(&st, &after);
+    scan_stamp_from_stat(st, &after);
     *again = !scan_stamp_equal(&before, &after) || after.size != r.bytes;
     return 0;
 }
 
-static int read_steadily(struct publisher *p, int fd, struct manifest_entry *entry, bool *secret)
+static int read_steadily(struct publisher *p, int fd, struct stat *st, struct manifest_entry *entry, bool *secret)
 {
     for (int attempt = 1; attempt <= READ_ATTEMPTS; attempt++) {
         bool again = false;
-        int err = read_once(p, fd, entry, secret, &again);
+        int err = read_once(p, fd, st, entry, secret, &again);
         if (err != 0 || !again)
             return err;
         nanosleep(&(struct timespec){.tv_nsec = READ_PAUSE_NS * attempt}, NULL);
+        if (fstat(fd, st) != 0 || lseek(fd, 0, SEEK_SET) != 0)
+            return GRID_EIO;
     }
     return fail_path(p, GRID_EBUSY, "keeps changing while it is read; stop what writes to it, or name it in " IGNORE_FILE_NAME);
 }
@@ -160,6 +159,13 @@ static int explain(struct publisher *p, int err)
     return err == 0 ? 0 : fail_path(p, err, grid_err_text(err));
 }
 
+static int cannot_open(struct publisher *p, int errnum)
+{
+    return fs_report_fail(p->report, grid_err_from_errno(errnum),
+                          "%.*s cannot be read: %s; make it readable to the user who publishes, or name it in " IGNORE_FILE_NAME,
+                          (int) p->path.size, (const char *) p->path.data, strerror(errnum));
+}
+
 /* Puts a file; *left_out when it is a private key, or is no longer there. */
 static int publish_file(struct publisher *p, int dir_fd, struct manifest_entry *entry, bool *left_out)
 {
@@ -169,12 +175,12 @@ static int publish_file(struct publisher *p, int dir_fd, struct manifest_entry *
     if (*left_out)
         return 0;
     if (fd < 0)
-        return fail_path(p, grid_err_from_errno(errno),
-                         "cannot be read: permission denied; make it readable to the user who publishes, or name it in " IGNORE_FILE_NAME);
-    *left_out = fstat(fd, &st) != 0 || !S_ISREG(st.st_mode);
-    int err = *left_out ? 0 : explain(p, read_steadily(p, fd, entry, left_out));
+        return cannot_open(p, errno);
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    *left_out = !regular; /* it became something else since the scan */
+    int err = regular ? explain(p, read_steadily(p, fd, &st, entry, left_out)) : 0;
     close(fd);
-    if (err == 0 && *left_out && S_ISREG(st.st_mode))
+    if (err == 0 && *left_out && regular)
         fs_report_warn(p->report, "%.*s is left out: it holds a private key", (int) p->path.size, (const char *) p->path.data);
     return err;
 }

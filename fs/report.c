@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-static char *sentence_format(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static char *sentence_format(const char *format, va_list args)
 {
     struct buf b;
     buf_init(&b, 16 * 1024);

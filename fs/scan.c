@@ -85,7 +85,7 @@ static int read_bounded(int fd, size_t max, struct buf *out)
     }
 }
 
-/* The folder's own patterns before those of the folders above; *out is `above` when it has no .gridignore. */
+/* The folder's own patterns, which come before those of the folders above; *own stays NULL when it has no .gridignore. */
 static int load_ignore(struct walk *w, int dir_fd, const struct ignore_list *above, struct ignore_list **own)
 {
     struct buf content;
@@ -102,8 +102,8 @@ static int load_ignore(struct walk *w, int dir_fd, const struct ignore_list *abo
         err = ignore_list_create(above, buf_slice(&w->path), buf_slice(&content), own, &line);
     buf_dispose(&content);
     if (err != 0)
-        fs_report_fail(w->report, err, "%.*s/" IGNORE_FILE_NAME " cannot be used (line %u): %s; shorten it", (int) w->path.size,
-                       (const char *) w->path.data, line, grid_err_text(err));
+        fs_report_fail(w->report, err, "%.*s%s" IGNORE_FILE_NAME " cannot be used (line %u): %s; shorten it", (int) w->path.size,
+                       (const char *) w->path.data, w->path.size > 0 ? "/" : "", line, grid_err_text(err));
     return err;
 }
 

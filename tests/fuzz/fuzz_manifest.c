@@ -64,7 +64,7 @@ static void try_entry(struct slice in)
 
 static void try_log(struct slice in)
 {
-    struct release_log *log, *second;
+    struct release_log *log, *second = NULL;
     struct buf once, twice;
     if (release_log_decode(in, &log) != 0)
         return;
