@@ -317,9 +317,12 @@ static void call_place_after(struct call *c, uint64_t delay_ms)
     loop_timer_start(c->d->loop, &c->retry, delay_ms, call_retry_run, c);
 }
 
-/* Everything that could take it has failed it already: after a while it is routed as if nothing had been. */
+/* Everything that could take it has failed it already: after a while it is routed as if nothing had been, and where nobody was there
+ * to be burdened it owes nothing for that. */
 static void call_back_off(struct call *c)
 {
+    if (retry_may_wait(&c->failure))
+        c->owes = false;
     waiting_remove(&c->d->waiting, &c->wait);
     c->avoid_nodes = 0;
     c->avoid_instance = 0;
