@@ -44,50 +44,57 @@ struct fake_conn {
     unsigned index;
 };
 
+/* The request that this connection's thread serves. */
+static _Thread_local char fake_head[FAKE_HEAD_MAX], fake_body[FAKE_HEAD_MAX];
+
+static inline void fake_show(struct fake_task *t)
+{
+    pthread_mutex_lock(&t->lock);
+    memcpy(t->last_head, fake_head, sizeof fake_head);
+    memcpy(t->last_body, fake_body, sizeof fake_body);
+    pthread_mutex_unlock(&t->lock);
+}
+
 /* Reads one byte at a time up to the empty line. False at the connection's end. */
 static inline bool fake_read_head(struct fake_task *t, int fd)
 {
-    char head[FAKE_HEAD_MAX];
     size_t size = 0;
-    while (size + 1 < sizeof head) {
-        if (recv(fd, head + size, 1, 0) != 1)
+    while (size + 1 < sizeof fake_head) {
+        if (recv(fd, fake_head + size, 1, 0) != 1)
             return false;
         size++;
-        if (size >= 4 && memcmp(head + size - 4, "\r\n\r\n", 4) == 0)
+        if (size >= 4 && memcmp(fake_head + size - 4, "\r\n\r\n", 4) == 0)
             break;
     }
-    head[size] = '\0';
-    pthread_mutex_lock(&t->lock);
-    memcpy(t->last_head, head, size + 1);
-    t->last_body[0] = '\0';
-    pthread_mutex_unlock(&t->lock);
+    fake_head[size] = '\0';
+    fake_body[0] = '\0';
+    fake_show(t);
     atomic_fetch_add(&t->requests, 1);
     return true;
 }
 
-static inline size_t fake_content_length(const struct fake_task *t)
+static inline size_t fake_content_length(void)
 {
-    const char *at = strstr(t->last_head, "content-length: ");
-    if (!at)
-        at = strstr(t->last_head, "Content-Length: ");
+    const char *at = strcasestr(fake_head, "content-length: ");
     return at ? strtoul(at + 16, NULL, 10) : 0;
 }
 
 static inline bool fake_read_body(struct fake_task *t, int fd)
 {
-    size_t left = fake_content_length(t), size = 0;
+    size_t left = fake_content_length(), size = 0;
     char rest[4096];
     while (left > 0) {
         ssize_t count = recv(fd, rest, left < sizeof rest ? left : sizeof rest, 0);
         if (count <= 0)
             return false;
-        if (size + (size_t) count < sizeof t->last_body) {
-            memcpy(t->last_body + size, rest, (size_t) count);
+        if (size + (size_t) count < sizeof fake_body) {
+            memcpy(fake_body + size, rest, (size_t) count);
             size += (size_t) count;
-            t->last_body[size] = '\0';
+            fake_body[size] = '\0';
         }
         left -= (size_t) count;
     }
+    fake_show(t);
     return true;
 }
 
@@ -140,22 +147,34 @@ static inline void *fake_conn_run(void *arg)
 static inline void *fake_accept_run(void *arg)
 {
     struct fake_task *t = arg;
-    while (!t->stopping && t->conn_count < FAKE_CONNS_MAX) {
+    for (unsigned index = 0; !t->stopping && index < FAKE_CONNS_MAX; index++) {
         int fd = accept(t->listener, NULL, NULL);
         if (fd < 0)
             break;
         struct fake_conn *c = malloc(sizeof *c);
-        *c = (struct fake_conn){t, fd, t->conn_count};
+        *c = (struct fake_conn){t, fd, index};
         atomic_fetch_add(&t->connections, 1);
         pthread_mutex_lock(&t->lock);
-        t->fds[t->conn_count] = fd;
+        t->fds[index] = fd;
+        t->conn_count = index + 1;
+        pthread_t thread;
+        pthread_create(&thread, NULL, fake_conn_run, c);
+        t->threads[index] = thread;
         pthread_mutex_unlock(&t->lock);
-        pthread_create(&t->threads[t->conn_count], NULL, fake_conn_run, c);
         if (t->serial)
-            pthread_join(t->threads[t->conn_count], NULL);
-        t->conn_count++;
+            pthread_join(thread, NULL);
     }
     return NULL;
+}
+
+/* Ends every connection, so that their threads do. */
+static inline void fake_hang_up(struct fake_task *t)
+{
+    pthread_mutex_lock(&t->lock);
+    for (unsigned i = 0; i < t->conn_count; i++)
+        if (t->fds[i] > 0)
+            shutdown(t->fds[i], SHUT_RDWR);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static inline void fake_start(struct fake_task *t, fake_serve serve, bool serial)
@@ -178,17 +197,9 @@ static inline void fake_stop(struct fake_task *t)
 {
     t->stopping = true;
     shutdown(t->listener, SHUT_RDWR);
-    pthread_mutex_lock(&t->lock);
-    for (unsigned i = 0; i < FAKE_CONNS_MAX; i++)
-        if (i <= t->conn_count && t->fds[i] > 0)
-            shutdown(t->fds[i], SHUT_RDWR);
-    pthread_mutex_unlock(&t->lock);
+    fake_hang_up(t); /* a serial one accepts, and ends, only then */
     pthread_join(t->acceptor, NULL);
-    pthread_mutex_lock(&t->lock);
-    for (unsigned i = 0; i < t->conn_count; i++)
-        if (t->fds[i] > 0)
-            shutdown(t->fds[i], SHUT_RDWR);
-    pthread_mutex_unlock(&t->lock);
+    fake_hang_up(t);
     if (!t->serial)
         for (unsigned i = 0; i < t->conn_count; i++)
             pthread_join(t->threads[i], NULL);
@@ -214,7 +225,7 @@ static inline uint16_t fake_dead_port(void)
 static inline void fake_serve_echo(struct fake_task *t, int fd)
 {
     while (fake_read(t, fd))
-        fake_answer(fd, "200 OK", "Content-Type: text/plain\r\n", t->last_body);
+        fake_answer(fd, "200 OK", "Content-Type: text/plain\r\n", fake_body);
 }
 
 #endif
