@@ -17,7 +17,11 @@
 enum {
     NODES_MAX = 8,
     LINKS_MAX = 4096,
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    SEEDS_DEFAULT = 40,
+#else
     SEEDS_DEFAULT = 200,
+#endif
     FAULTS_MS = 60000,
     CALM_MS = 90000,
     STEP_CHECK_MS = 250,

@@ -1,0 +1,566 @@
+/* The membership core, step by step: one core, and the frames that others would send it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "discovery/members.h"
+
+#define ID_OF(c) c c c c c c c c c c c c c c c c
+#define SELF ID_OF("1111")
+#define PEER ID_OF("2222")
+#define THIRD ID_OF("3333")
+#define FOURTH ID_OF("0000")
+
+enum { LINK = 7, START = 1000 };
+
+struct rig {
+    struct members *m;
+    uint64_t now;
+    struct gossip_frame sent[64]; /* kinds and plain fields of what was sent last */
+    uint64_t sent_on[64];
+    struct arena *arena;
+    size_t sent_count;
+    enum members_event_kind events[64];
+    char who[64][65];
+    size_t event_count;
+    uint64_t closed[8];
+    size_t closed_count;
+    struct members_dial dials[8];
+    char dialled[8][65];
+    size_t dial_count;
+};
+
+static struct member record_of(const char *id, const char *name, uint64_t incarnation, uint64_t revision)
+{
+    static const char *const addresses[] = {"10.0.0.1:7900"};
+    struct member m = {.incarnation = incarnation, .revision = revision, .started_at_ms = 5, .addresses = addresses, .address_count = 1,
+                       .hostname = "", .platform = "", .user = "", .version = ""};
+    snprintf(m.id, sizeof m.id, "%s", id);
+    snprintf(m.name, sizeof m.name, "%s", name);
+    return m;
+}
+
+static void drain(struct rig *r)
+{
+    struct members_event event;
+    struct slice bytes;
+    arena_reset(r->arena);
+    r->sent_count = r->event_count = r->closed_count = r->dial_count = 0;
+    while (r->sent_count < 64 && members_next_send(r->m, &r->sent_on[r->sent_count], &bytes))
+        assert_int_equal(gossip_frame_unpack(bytes, r->arena, &r->sent[r->sent_count++]), 0);
+    while (r->closed_count < 8 && members_next_close(r->m, &r->closed[r->closed_count]))
+        r->closed_count++;
+    while (r->dial_count < 8 && members_next_dial(r->m, &r->dials[r->dial_count])) {
+        snprintf(r->dialled[r->dial_count], 65, "%s", r->dials[r->dial_count].id);
+        r->dial_count++;
+    }
+    while (r->event_count < 64 && members_next_event(r->m, &event)) {
+        r->events[r->event_count] = event.kind;
+        snprintf(r->who[r->event_count++], 65, "%s", event.member ? event.member->id : "");
+    }
+}
+
+static void tick(struct rig *r, uint64_t by_ms)
+{
+    for (uint64_t end = r->now + by_ms; r->now < end;) {
+        r->now = r->now + 100 < end ? r->now + 100 : end;
+        members_tick(r->m, r->now);
+    }
+    drain(r);
+}
+
+static int set_up(void **state)
+{
+    struct rig *r = calloc(1, sizeof *r);
+    struct member self = record_of(SELF, "self", 100, 0);
+    struct members_config config = {.authority = "authority", .grid = "demo", .self = &self, .seed = 1};
+    r->now = START;
+    r->arena = arena_create(4096, 0);
+    assert_int_equal(members_create(&config, r->now, &r->m), 0);
+    *state = r;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct rig *r = *state;
+    members_destroy(r->m);
+    arena_destroy(r->arena);
+    free(r);
+    return 0;
+}
+
+static int deliver(struct rig *r, uint64_t link, const struct gossip_frame *frame)
+{
+    struct buf bytes;
+    buf_init(&bytes, 0);
+    assert_int_equal(gossip_frame_pack(frame, &bytes), 0);
+    int err = members_receive(r->m, link, buf_slice(&bytes), r->now);
+    buf_dispose(&bytes);
+    drain(r);
+    return err;
+}
+
+static int say_of(struct rig *r, uint64_t link, struct member member, enum member_state state, enum gossip_kind kind)
+{
+    struct buf record;
+    buf_init(&record, 0);
+    assert_int_equal(member_pack(&member, &record), 0);
+    struct gossip_entry entry = {.record = buf_slice(&record), .state = state};
+    struct gossip_frame frame = {.kind = kind, .entries = &entry, .entry_count = 1, .authority = SLICE("authority"), .grid = SLICE("demo"),
+                                 .protocol = GOSSIP_PROTOCOL};
+    int err = deliver(r, link, &frame);
+    buf_dispose(&record);
+    return err;
+}
+
+static int claim(struct rig *r, const char *id, uint64_t incarnation, enum member_state state)
+{
+    return say_of(r, LINK, record_of(id, id[0] == '3' ? "third" : "somebody", incarnation, 0), state, GOSSIP_TABLE);
+}
+
+static void link_peer(struct rig *r, uint64_t link, const char *id, const char *name)
+{
+    assert_int_equal(members_link_up(r->m, link, id, 0, r->now), 0);
+    assert_int_equal(say_of(r, link, record_of(id, name, 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
+}
+
+static void expect_state(const struct rig *r, const char *id, enum member_state state)
+{
+    const struct member *m = members_find(r->m, id);
+    assert_non_null(m);
+    assert_string_equal(member_state_name(m->state), member_state_name(state));
+}
+
+static void expect_event(const struct rig *r, enum members_event_kind kind, const char *id)
+{
+    for (size_t i = 0; i < r->event_count; i++)
+        if (r->events[i] == kind && strcmp(r->who[i], id) == 0)
+            return;
+    fail_msg("no event %s of %.4s", members_event_name(kind), id);
+}
+
+static const struct gossip_frame *find_sent(const struct rig *r, enum gossip_kind kind)
+{
+    for (size_t i = 0; i < r->sent_count; i++)
+        if (r->sent[i].kind == kind)
+            return &r->sent[i];
+    return NULL;
+}
+
+static void refuse_dial(struct rig *r)
+{
+    assert_int_equal(r->dial_count, 1);
+    members_dial_failed(r->m, r->dials[0].token, MEMBERS_DIAL_REFUSED, r->now);
+    drain(r);
+}
+
+static void acknowledge(struct rig *r, uint64_t link)
+{
+    deliver(r, link, &(struct gossip_frame){.kind = GOSSIP_ACK, .sent_at_ms = r->now - 3});
+}
+
+static void keep_alive(struct rig *r, uint64_t link, uint64_t for_ms)
+{
+    for (uint64_t passed = 0; passed < for_ms; passed += 100) {
+        tick(r, 100);
+        acknowledge(r, link);
+    }
+}
+
+static void test_members__greets_first_and_then_sends_its_view(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(members_link_up(r->m, LINK, PEER, 0, r->now), 0);
+    drain(r);
+    assert_int_equal(r->sent_count, 1);
+    assert_int_equal(r->sent[0].kind, GOSSIP_HELLO);
+    assert_string_equal(r->sent[0].entries[0].member.name, "self");
+    assert_int_equal(say_of(r, LINK, record_of(PEER, "peer", 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
+    expect_event(r, MEMBERS_JOINED, PEER);
+    expect_event(r, MEMBERS_LINKED, PEER);
+    assert_non_null(find_sent(r, GOSSIP_TABLE));
+    assert_true(members_find(r->m, PEER)->linked);
+}
+
+static void test_members__refuses_hellos_with_a_reason(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    const struct {
+        const char *id, *name, *authority;
+        uint32_t protocol;
+        enum gossip_refusal refusal;
+    } cases[] = {
+        {THIRD, "third", "another", GOSSIP_PROTOCOL, GOSSIP_REFUSAL_OTHER_GRID},
+        {THIRD, "third", "authority", GOSSIP_PROTOCOL + 2, GOSSIP_REFUSAL_VERSION},
+        {THIRD, "third", "authority", 0, GOSSIP_REFUSAL_VERSION},
+        {FOURTH, "third", "authority", GOSSIP_PROTOCOL, GOSSIP_REFUSAL_HELLO},
+        {THIRD, "peer", "authority", GOSSIP_PROTOCOL, GOSSIP_REFUSAL_NAME},
+        {THIRD, "self", "authority", GOSSIP_PROTOCOL, GOSSIP_REFUSAL_NAME},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf record;
+        struct member member = record_of(cases[i].id, cases[i].name, 300, 0);
+        buf_init(&record, 0);
+        assert_int_equal(member_pack(&member, &record), 0);
+        struct gossip_entry entry = {.record = buf_slice(&record)};
+        struct gossip_frame frame = {.kind = GOSSIP_HELLO, .entries = &entry, .entry_count = 1, .authority = slice_of_str(cases[i].authority),
+                                     .grid = SLICE("demo"), .protocol = cases[i].protocol};
+        assert_int_equal(members_link_up(r->m, 100 + i, THIRD, 0, r->now), 0);
+        assert_int_equal(deliver(r, 100 + i, &frame), 0);
+        assert_non_null(find_sent(r, GOSSIP_REFUSAL));
+        assert_int_equal(find_sent(r, GOSSIP_REFUSAL)->refusal, cases[i].refusal);
+        assert_int_equal(r->closed_count, 1);
+        assert_null(members_find(r->m, THIRD));
+        buf_dispose(&record);
+    }
+}
+
+static void test_members__refutes_every_claim_that_it_is_gone(void **state)
+{
+    struct rig *r = *state;
+    static const enum member_state claims[] = {MEMBER_DEAD, MEMBER_STALLED, MEMBER_LEFT};
+    link_peer(r, LINK, PEER, "peer");
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t before = members_at(r->m, 0)->incarnation;
+        assert_int_equal(claim(r, SELF, before + 5 * i, claims[i]), 0);
+        assert_int_equal(members_at(r->m, 0)->incarnation, before + 5 * i + 1);
+        assert_non_null(find_sent(r, GOSSIP_TABLE));
+        expect_state(r, SELF, MEMBER_ALIVE);
+    }
+    uint64_t now = members_at(r->m, 0)->incarnation;
+    assert_int_equal(claim(r, SELF, now - 1, MEMBER_DEAD), 0);
+    assert_int_equal(members_at(r->m, 0)->incarnation, now);
+}
+
+static void test_members__orders_claims_by_incarnation_then_state_then_revision(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    static const struct {
+        uint64_t incarnation;
+        enum member_state said, seen;
+    } steps[] = {
+        {10, MEMBER_ALIVE, MEMBER_ALIVE}, {10, MEMBER_DEAD, MEMBER_DEAD},   {10, MEMBER_ALIVE, MEMBER_DEAD}, {9, MEMBER_ALIVE, MEMBER_DEAD},
+        {11, MEMBER_ALIVE, MEMBER_ALIVE}, {10, MEMBER_DEAD, MEMBER_ALIVE},  {11, MEMBER_LEFT, MEMBER_LEFT},  {11, MEMBER_DEAD, MEMBER_LEFT},
+        {12, MEMBER_STALLED, MEMBER_ALIVE}, {12, MEMBER_DEAD, MEMBER_DEAD},
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        assert_int_equal(claim(r, THIRD, steps[i].incarnation, steps[i].said), 0);
+        expect_state(r, THIRD, steps[i].seen);
+    }
+}
+
+static void test_members__learns_of_no_strangers_death(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    assert_int_equal(claim(r, THIRD, 10, MEMBER_DEAD), 0);
+    assert_null(members_find(r->m, THIRD));
+}
+
+static void test_members__tells_who_knows_less(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    claim(r, THIRD, 10, MEMBER_ALIVE);
+    claim(r, THIRD, 10, MEMBER_DEAD);
+    claim(r, THIRD, 10, MEMBER_ALIVE);
+    const struct gossip_frame *table = find_sent(r, GOSSIP_TABLE);
+    assert_non_null(table);
+    assert_int_equal(table->entries[0].state, MEMBER_DEAD);
+}
+
+static void test_members__doubts_the_death_of_whom_it_just_heard(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    link_peer(r, LINK + 1, THIRD, "third");
+    assert_int_equal(claim(r, THIRD, 200, MEMBER_DEAD), 0);
+    expect_state(r, THIRD, MEMBER_ALIVE);
+    const struct gossip_frame *told = find_sent(r, GOSSIP_TABLE);
+    assert_non_null(told);
+    assert_int_equal(told->entries[0].state, MEMBER_DEAD);
+    assert_string_equal(told->entries[0].member.id, THIRD);
+    assert_int_equal(r->sent_on[0], LINK + 1);
+}
+
+static void test_members__stalls_the_silent_and_resumes_them(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    keep_alive(r, LINK, 3000);
+    expect_state(r, PEER, MEMBER_ALIVE);
+    assert_int_equal(members_find(r->m, PEER)->rtt_ms, 3);
+    tick(r, 1600);
+    expect_state(r, PEER, MEMBER_STALLED);
+    assert_false(member_routable(members_find(r->m, PEER)));
+    deliver(r, LINK, &(struct gossip_frame){.kind = GOSSIP_ACK});
+    expect_state(r, PEER, MEMBER_ALIVE);
+    expect_event(r, MEMBERS_RESUMED, PEER);
+    tick(r, 14000);
+    expect_state(r, PEER, MEMBER_STALLED);
+    tick(r, 2000);
+    expect_state(r, PEER, MEMBER_DEAD);
+    assert_int_equal(r->closed_count, 1);
+}
+
+static void test_members__holds_its_own_pause_against_nobody(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    keep_alive(r, LINK, 1000);
+    r->now += 60000;
+    members_tick(r->m, r->now);
+    drain(r);
+    expect_state(r, PEER, MEMBER_ALIVE);
+    tick(r, 16000);
+    expect_state(r, PEER, MEMBER_DEAD);
+}
+
+static void test_members__convicts_on_two_refusals_where_it_is_the_only_witness(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    members_link_down(r->m, LINK, MEMBERS_LOST_RESET, r->now);
+    drain(r);
+    expect_state(r, PEER, MEMBER_STALLED);
+    refuse_dial(r);
+    expect_state(r, PEER, MEMBER_STALLED);
+    tick(r, 1000);
+    refuse_dial(r);
+    expect_state(r, PEER, MEMBER_DEAD);
+    expect_event(r, MEMBERS_FAILED, PEER);
+}
+
+static void test_members__convicts_on_two_witnesses(void **state)
+{
+    struct rig *r = *state;
+    struct gossip_frame witness = {.kind = GOSSIP_WITNESS, .incarnation = 200, .refused = true};
+    memcpy(witness.target, THIRD, sizeof witness.target);
+    link_peer(r, LINK, PEER, "peer");
+    link_peer(r, LINK + 1, THIRD, "third");
+    members_link_down(r->m, LINK + 1, MEMBERS_LOST_RESET, r->now);
+    drain(r);
+    refuse_dial(r);
+    assert_non_null(find_sent(r, GOSSIP_WITNESS));
+    assert_non_null(find_sent(r, GOSSIP_PROBE));
+    expect_state(r, THIRD, MEMBER_STALLED);
+    witness.incarnation = 199; /* of an older process: counts for nothing */
+    assert_int_equal(deliver(r, LINK, &witness), 0);
+    expect_state(r, THIRD, MEMBER_STALLED);
+    witness.incarnation = 200;
+    assert_int_equal(deliver(r, LINK, &witness), 0);
+    expect_state(r, THIRD, MEMBER_DEAD);
+}
+
+static void test_members__does_not_convict_whom_others_hear(void **state)
+{
+    struct rig *r = *state;
+    struct gossip_frame vouch = {.kind = GOSSIP_WITNESS, .incarnation = 200, .refused = false};
+    memcpy(vouch.target, THIRD, sizeof vouch.target);
+    link_peer(r, LINK, PEER, "peer");
+    link_peer(r, LINK + 1, THIRD, "third");
+    members_link_down(r->m, LINK + 1, MEMBERS_LOST_TIMEOUT, r->now);
+    for (int i = 0; i < 20; i++) {
+        keep_alive(r, LINK, 1000);
+        deliver(r, LINK, &vouch);
+    }
+    expect_state(r, THIRD, MEMBER_STALLED);
+    keep_alive(r, LINK, 6000);
+    expect_state(r, THIRD, MEMBER_DEAD);
+}
+
+static void test_members__knows_a_restart_from_a_refutation(void **state)
+{
+    struct rig *r = *state;
+    struct member again = record_of(THIRD, "third", 11, 0);
+    link_peer(r, LINK, PEER, "peer");
+    claim(r, THIRD, 10, MEMBER_ALIVE);
+    say_of(r, LINK, again, MEMBER_ALIVE, GOSSIP_TABLE);
+    expect_event(r, MEMBERS_UPDATED, THIRD);
+    again.incarnation = 12;
+    again.started_at_ms = 6;
+    say_of(r, LINK, again, MEMBER_ALIVE, GOSSIP_TABLE);
+    expect_event(r, MEMBERS_RESTARTED, THIRD);
+}
+
+static void test_members__keeps_the_dial_of_the_lower_id(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer"); /* PEER, the higher, dialled us */
+    claim(r, THIRD, 10, MEMBER_ALIVE);
+    assert_int_equal(members_link_up(r->m, LINK + 1, PEER, 999, r->now), 0); /* and we dialled it */
+    assert_int_equal(say_of(r, LINK + 1, record_of(PEER, "peer", 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
+    assert_int_equal(r->closed_count, 1);
+    assert_int_equal(r->closed[0], LINK);
+    expect_state(r, PEER, MEMBER_ALIVE);
+}
+
+static void test_members__redials_the_dead_with_backoff_and_forgets_them_after_a_day(void **state)
+{
+    struct rig *r = *state;
+    unsigned dials = 0;
+    link_peer(r, LINK, PEER, "peer");
+    claim(r, THIRD, 10, MEMBER_ALIVE);
+    assert_int_equal(r->dial_count, 1);
+    members_dial_failed(r->m, r->dials[0].token, MEMBERS_DIAL_TIMEOUT, r->now);
+    claim(r, THIRD, 10, MEMBER_DEAD);
+    for (int i = 0; i < 3000; i++) {
+        tick(r, 100);
+        for (size_t d = 0; d < r->dial_count; d++, dials++)
+            members_dial_failed(r->m, r->dials[d].token, MEMBERS_DIAL_TIMEOUT, r->now);
+        if (i % 5 == 0)
+            acknowledge(r, LINK);
+    }
+    assert_in_range(dials, 8, 25);
+    for (int i = 0; i < 25; i++) {
+        r->now += 3600 * 1000;
+        members_tick(r->m, r->now);
+        deliver(r, LINK, &(struct gossip_frame){.kind = GOSSIP_ACK});
+    }
+    assert_null(members_find(r->m, THIRD));
+}
+
+static void test_members__sends_its_record_once_it_changed_and_only_then(void **state)
+{
+    struct rig *r = *state;
+    struct member self = record_of(SELF, "self", 1, 0);
+    link_peer(r, LINK, PEER, "peer");
+    assert_int_equal(members_set_self(r->m, &self, r->now), 0);
+    drain(r);
+    assert_null(find_sent(r, GOSSIP_TABLE));
+    self.synchronized = true;
+    assert_int_equal(members_set_self(r->m, &self, r->now), 0);
+    members_link_pause(r->m, LINK, true);
+    drain(r);
+    assert_int_equal(r->sent_count, 0);
+    self.api_port = 10000;
+    assert_int_equal(members_set_self(r->m, &self, r->now), 0);
+    members_link_pause(r->m, LINK, false);
+    drain(r);
+    assert_int_equal(r->sent_count, 1);
+    assert_int_equal(r->sent[0].entries[0].member.api_port, 10000);
+    assert_int_equal(r->sent[0].entries[0].member.revision, 2);
+    assert_int_equal(r->sent[0].entries[0].member.incarnation, 100);
+    self.hostname = "bad\nhost";
+    assert_int_equal(members_set_self(r->m, &self, r->now), GRID_EINVAL);
+}
+
+static void test_members__passes_releases_on_as_they_are(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    deliver(r, LINK, &(struct gossip_frame){.kind = GOSSIP_RELEASE, .release = SLICE("\xff\x00entry")});
+    expect_event(r, MEMBERS_RELEASE, PEER);
+    assert_int_equal(members_announce_release(r->m, SLICE("newest"), r->now), 0);
+    drain(r);
+    assert_true(slice_equal_str(find_sent(r, GOSSIP_RELEASE)->release, "newest"));
+    link_peer(r, LINK + 1, THIRD, "third");
+    assert_true(slice_equal_str(find_sent(r, GOSSIP_RELEASE)->release, "newest"));
+}
+
+static void test_members__says_goodbye_and_dials_no_more(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    claim(r, THIRD, 10, MEMBER_ALIVE);
+    members_leave(r->m, r->now);
+    drain(r);
+    assert_int_equal(find_sent(r, GOSSIP_TABLE)->entries[0].state, MEMBER_LEFT);
+    assert_int_equal(r->dial_count, 0);
+    claim(r, SELF, 100, MEMBER_LEFT);
+    assert_int_equal(members_at(r->m, 0)->incarnation, 100);
+}
+
+static void test_members__refuses_malformed_frames_unchanged(void **state)
+{
+    struct rig *r = *state;
+    struct member bad[4];
+    link_peer(r, LINK, PEER, "peer");
+    assert_int_equal(members_receive(r->m, LINK, SLICE("\xff\xff"), r->now), GRID_EPROTO);
+    for (int i = 0; i < 4; i++)
+        bad[i] = record_of(THIRD, "third", 10, 0);
+    bad[0].id[3] = 'G';
+    bad[1].incarnation = UINT64_MAX;
+    bad[2].name[0] = '\x01';
+    bad[3].user = "\xc3";
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(say_of(r, LINK, bad[i], MEMBER_ALIVE, GOSSIP_TABLE), GRID_EPROTO);
+        assert_int_equal(members_count(r->m), 2);
+    }
+    assert_int_equal(say_of(r, LINK, record_of(PEER, "peer", 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), GRID_EPROTO); /* a second one */
+    assert_int_equal(members_link_up(r->m, 50, THIRD, 0, r->now), 0);
+    assert_int_equal(deliver(r, 50, &(struct gossip_frame){.kind = GOSSIP_PING}), GRID_EPROTO); /* before Hello */
+}
+
+static void test_members__bounds_its_view(void **state)
+{
+    struct rig *r = *state;
+    char id[65], name[16];
+    link_peer(r, LINK, PEER, "peer");
+    for (unsigned i = 0; i < MEMBERS_MAX + 20; i++) {
+        snprintf(id, sizeof id, "%064x", i + 1);
+        snprintf(name, sizeof name, "n%u", i);
+        say_of(r, LINK, record_of(id, name, 10, 0), MEMBER_ALIVE, GOSSIP_TABLE);
+    }
+    assert_int_equal(members_count(r->m), MEMBERS_MAX);
+}
+
+static void test_members__passes_unknown_frames_and_fields_over(void **state)
+{
+    struct rig *r = *state;
+    struct buf record, frame;
+    struct member member = record_of(THIRD, "third", 10, 0);
+    link_peer(r, LINK, PEER, "peer");
+    link_peer(r, LINK + 1, FOURTH, "fourth");
+    assert_int_equal(members_receive(r->m, LINK, SLICE("\xfa\x01\x02hi"), r->now), 0);
+    buf_init(&record, 0), buf_init(&frame, 0);
+    member_pack(&member, &record);
+    buf_append(&record, SLICE("\xfa\x01\x06newer!")); /* field 31 of a later version */
+    struct gossip_entry entry = {.record = buf_slice(&record)};
+    gossip_frame_pack(&(struct gossip_frame){.kind = GOSSIP_TABLE, .entries = &entry, .entry_count = 1}, &frame);
+    assert_int_equal(members_receive(r->m, LINK, buf_slice(&frame), r->now), 0);
+    drain(r);
+    const struct gossip_frame *passed = find_sent(r, GOSSIP_TABLE);
+    assert_true(slice_equal(passed->entries[0].record, buf_slice(&record)));
+    buf_dispose(&record), buf_dispose(&frame);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(test_members__greets_first_and_then_sends_its_view),
+        CASE(test_members__refuses_hellos_with_a_reason),
+        CASE(test_members__refutes_every_claim_that_it_is_gone),
+        CASE(test_members__orders_claims_by_incarnation_then_state_then_revision),
+        CASE(test_members__learns_of_no_strangers_death),
+        CASE(test_members__tells_who_knows_less),
+        CASE(test_members__doubts_the_death_of_whom_it_just_heard),
+        CASE(test_members__stalls_the_silent_and_resumes_them),
+        CASE(test_members__holds_its_own_pause_against_nobody),
+        CASE(test_members__convicts_on_two_refusals_where_it_is_the_only_witness),
+        CASE(test_members__convicts_on_two_witnesses),
+        CASE(test_members__does_not_convict_whom_others_hear),
+        CASE(test_members__knows_a_restart_from_a_refutation),
+        CASE(test_members__keeps_the_dial_of_the_lower_id),
+        CASE(test_members__redials_the_dead_with_backoff_and_forgets_them_after_a_day),
+        CASE(test_members__sends_its_record_once_it_changed_and_only_then),
+        CASE(test_members__passes_releases_on_as_they_are),
+        CASE(test_members__says_goodbye_and_dials_no_more),
+        CASE(test_members__refuses_malformed_frames_unchanged),
+        CASE(test_members__bounds_its_view),
+        CASE(test_members__passes_unknown_frames_and_fields_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
