@@ -722,21 +722,50 @@ static uint64_t alive_bytes(const struct sweep *w, uint32_t segment)
     return bytes;
 }
 
-/* The number of a segment above `after` of which less than half is alive; 0 when there is none. */
-static uint32_t next_victim(const struct sweep *w, uint32_t after)
+/* The index of a segment's entry in the table; segment_count when it is not there. Under the index mutex. */
+static uint32_t segment_index(const struct store *s, uint32_t number)
+{
+    uint32_t i = 0;
+    while (i < s->segment_count && s->segments[i]->number != number)
+        i++;
+    return i;
+}
+
+/* Lists segments of which less than half is alive, by one pass over the index: alive[] is of as many as there are segments. */
+static uint32_t pick_victims(const struct sweep *w, uint64_t *alive, uint32_t *victims)
+{
+    const struct store *s = w->store;
+    uint32_t count = 0, number = 0, at = 0;
+    for (uint32_t i = 0; i < s->ids.count; i++) {
+        if (number != s->locations[i].segment)
+            at = segment_index(s, number = s->locations[i].segment);
+        if (at < s->segment_count && is_alive(w, i))
+            alive[at] += record_bytes(s->locations[i].stored_size);
+    }
+    for (uint32_t i = 0; i < s->segment_count; i++)
+        if (s->segments[i]->size > SEGMENT_HEADER_BYTES && alive[i] * 2 < s->segments[i]->size)
+            victims[count++] = s->segments[i]->number;
+    return count;
+}
+
+/* The numbers of the segments to empty, as malloc'ed memory. */
+static int list_victims(const struct sweep *w, uint32_t **victims, uint32_t *count)
 {
     struct store *s = w->store;
-    uint32_t victim = 0;
+    int err = GRID_ENOMEM;
     pthread_mutex_lock(&s->append);
     pthread_mutex_lock(&s->index);
-    for (uint32_t i = 0; i < s->segment_count && !victim; i++) {
-        const struct segment *segment = s->segments[i];
-        if (segment->number > after && segment->size > SEGMENT_HEADER_BYTES && alive_bytes(w, segment->number) * 2 < segment->size)
-            victim = segment->number;
+    uint64_t *alive = calloc(s->segment_count + 1, sizeof *alive);
+    *victims = calloc(s->segment_count + 1, sizeof **victims);
+    *count = 0;
+    if (alive && *victims) {
+        *count = pick_victims(w, alive, *victims);
+        err = 0;
     }
     pthread_mutex_unlock(&s->index);
     pthread_mutex_unlock(&s->append);
-    return victim;
+    free(alive);
+    return err;
 }
 
 /* Nothing may be appended to a victim: when it is the last segment the next one is begun. */
@@ -800,6 +829,18 @@ static int copy_survivors(struct sweep *w, const struct segment *segment)
     return err == 0 ? store_sync(w->store) : err;
 }
 
+/* Under both mutexes. */
+static void forget_segment(struct sweep *w, uint32_t at)
+{
+    struct store *s = w->store;
+    w->out->segments++;
+    w->out->freed_bytes += s->segments[at]->size;
+    s->disk_bytes -= s->segments[at]->size;
+    segment_release(s->segments[at]);
+    memmove(&s->segments[at], &s->segments[at + 1], (s->segment_count - at - 1) * sizeof(struct segment *));
+    s->segment_count--;
+}
+
 /* Takes the segment and its dead objects out, unless one of them has come into use: then false. */
 static bool remove_victim(struct sweep *w, uint32_t victim)
 {
@@ -810,17 +851,8 @@ static bool remove_victim(struct sweep *w, uint32_t victim)
     for (uint32_t i = s->ids.count; removed && i-- > 0;)
         if (s->locations[i].segment == victim)
             index_remove(s, i);
-    for (uint32_t i = 0; removed && i < s->segment_count; i++) {
-        if (s->segments[i]->number != victim)
-            continue;
-        w->out->segments++;
-        w->out->freed_bytes += s->segments[i]->size;
-        s->disk_bytes -= s->segments[i]->size;
-        segment_release(s->segments[i]);
-        memmove(&s->segments[i], &s->segments[i + 1], (s->segment_count - i - 1) * sizeof(struct segment *));
-        s->segment_count--;
-        break;
-    }
+    if (removed)
+        forget_segment(w, segment_index(s, victim));
     pthread_mutex_unlock(&s->index);
     pthread_mutex_unlock(&s->append);
     return removed;
@@ -853,17 +885,12 @@ static int sweep_victim(struct sweep *w, uint32_t victim)
 int store_collect_sweep(struct store *s, struct store_collection *c, const struct id_map *live, struct store_collected *out)
 {
     struct sweep w = {s, c->limit, live, out};
-    uint32_t last = 0, victim;
-    int err = 0;
+    uint32_t *victims, count;
     *out = (struct store_collected){0};
-    /* Segments begun by this sweep hold only what is alive; none of them is looked at. */
-    pthread_mutex_lock(&s->append);
-    uint32_t end = last_segment(s) ? last_segment(s)->number : 0;
-    pthread_mutex_unlock(&s->append);
-    while (err == 0 && (victim = next_victim(&w, last)) != 0 && victim <= end) {
-        err = sweep_victim(&w, victim);
-        last = victim;
-    }
+    int err = list_victims(&w, &victims, &count);
+    for (uint32_t i = 0; i < count && err == 0; i++)
+        err = sweep_victim(&w, victims[i]);
+    free(victims);
     store_collect_abort(s, c);
     return err;
 }

@@ -208,6 +208,88 @@ static void test_materialize__cleans_what_a_crash_left(void **state)
     assert_same_trees(f, "p", "releases/one");
 }
 
+/* Where a deploying process is killed: in the n-th file of publishing, of building, or behind a step. */
+struct death {
+    uint64_t publishing;
+    uint64_t building;
+    bool before_switch;
+    bool after_switch;
+};
+
+static bool die_publishing(void *arg, const struct publish_progress *progress)
+{
+    if (progress->files_done == ((struct death *) arg)->publishing)
+        raise(SIGKILL);
+    return true;
+}
+
+static bool die_building(void *arg, uint64_t files, uint64_t bytes)
+{
+    (void) bytes;
+    if (files == ((struct death *) arg)->building)
+        raise(SIGKILL);
+    return true;
+}
+
+/* A whole deploy: store, tree, switch. In a process of its own. */
+static void deploy(struct fixture *f, struct death *death)
+{
+    struct store *store;
+    struct publish_result published;
+    struct materialize_result built;
+    struct publish_options publishing = {.progress = die_publishing, .arg = death};
+    struct materialize_options building = {.previous = "old", .progress = die_building, .arg = death};
+    bool done = store_open(tree_path(f->folder, "store"), NULL, NULL, &store) == 0 &&
+                release_publish(store, tree_open(tree_path(f->folder, "p")), &publishing, NULL, &published) == 0 &&
+                materialize_clean(f->releases) == 0 &&
+                materialize_tree(store, &published.root, f->releases, "new", &building, NULL, &built) == 0;
+    if (death->before_switch)
+        raise(SIGKILL);
+    done = done && materialize_switch(f->releases, "current", "new") == 0;
+    if (death->after_switch)
+        raise(SIGKILL);
+    _exit(done ? 0 : 1);
+}
+
+static int deploy_in_child(struct fixture *f, struct death *death)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        deploy(f, death);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void test_materialize__killed_anywhere_leaves_the_old_release_or_the_new(void **state)
+{
+    struct fixture *f = *state;
+    struct materialize_result out;
+    struct death never = {0}, deaths[] = {{.publishing = 1}, {.publishing = 100}, {.publishing = 203}, {.building = 1}, {.building = 77},
+                                          {.building = 203}, {.before_switch = true}, {.after_switch = true}};
+    char current[64];
+    fill_project(f);
+    struct object_id root = publish(f);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "old", NULL, NULL, &out), 0);
+    tree_file(f->folder, "p/tasks/run.sh", "#!/bin/sh\necho new\n");
+    store_close(f->store);
+    f->store = NULL;
+    for (size_t i = 0; i < sizeof deaths / sizeof *deaths; i++) {
+        assert_int_equal(materialize_remove(f->releases, "new"), 0);
+        assert_int_equal(materialize_switch(f->releases, "current", "old"), 0);
+        assert_true(WIFSIGNALED(deploy_in_child(f, &deaths[i])));
+        assert_int_equal(materialize_current(f->releases, "current", current, sizeof current), 0);
+        assert_string_equal(current, deaths[i].after_switch ? "new" : "old");
+        if (deaths[i].after_switch)
+            assert_same_trees(f, "p", "releases/current/.");
+        assert_int_equal(access(tree_path(f->folder, "releases/old/nothing"), F_OK), 0);
+        assert_int_equal(deploy_in_child(f, &never), 0);
+        assert_same_trees(f, "p", "releases/new");
+        assert_int_equal(count_releases(f), 3);
+    }
+    assert_int_equal(store_open(tree_path(f->folder, "store"), NULL, NULL, &f->store), 0);
+}
+
 static void test_materialize__a_full_disk_leaves_nothing_and_the_store_whole(void **state)
 {
     struct fixture *f = *state;
@@ -303,6 +385,7 @@ int main(void)
         WITH_STORE(test_materialize__a_missing_object_leaves_nothing),
         WITH_STORE(test_materialize__ended_after_any_file_leaves_nothing),
         WITH_STORE(test_materialize__cleans_what_a_crash_left),
+        WITH_STORE(test_materialize__killed_anywhere_leaves_the_old_release_or_the_new),
         WITH_STORE(test_materialize__a_full_disk_leaves_nothing_and_the_store_whole),
         WITH_STORE(test_materialize__removes_trees_however_deep_and_locked),
         WITH_STORE(test_materialize__refuses_a_link_that_leads_out),
