@@ -1,5 +1,5 @@
-/* Invocations live in their own arenas; a thread keeps some emptied arenas and a stock of random bytes at hand, so that a call costs no
- * malloc and no system call for these. */
+/* Invocations live in their own arenas; a thread keeps some emptied arenas and a stock of random bytes at hand, so that a call
+ * costs no malloc and no system call for these. */
 #include "server/exec/invocation.h"
 
 #include "base/uuid.h"

@@ -17,14 +17,14 @@
 
 enum {
     BUCKETS = 64,
-    HEADERS_OWN_MAX = 8,       /* beside the caller's metadata */
-    STARVED_MS = 100,          /* a new connection unanswered for as long may be waiting behind an idle one */
-    STARVED_LONG_MS = 300,     /* ... or behind one that is never idle long enough to be seen */
+    HEADERS_OWN_MAX = 8,   /* beside the caller's metadata */
+    STARVED_MS = 100,      /* a new connection unanswered for as long may be waiting behind an idle one */
+    STARVED_LONG_MS = 300, /* ... or behind one that is never idle long enough to be seen */
     STARVED_SWEEP_MS = 50,
-    STARVED_PROOF_MS = 100,    /* an answer within this after idle connections were closed had waited for just that */
-    NO_KEEP_MS = 1000,         /* for as long after such a closing none is kept */
+    STARVED_PROOF_MS = 100, /* an answer within this after idle connections were closed had waited for just that */
+    NO_KEEP_MS = 1000,      /* for as long after such a closing none is kept */
     IDLE_SWEEP_MS = 5000,
-    IDLE_TRUSTED_MS = 5,       /* one idle for less is used without asking the kernel whether it still stands */
+    IDLE_TRUSTED_MS = 5, /* one idle for less is used without asking the kernel whether it still stands */
 };
 
 enum conn_state { CONN_BUSY, CONN_IDLE, CONN_LEAVING };
@@ -78,7 +78,7 @@ struct task_call {
     bool probing; /* the first call: may turn into a GET */
     bool get;
     bool headed, cancelled, repeat, paused;
-    int fault;    /* GRPC_INTERNAL once we broke its answer off */
+    int fault; /* GRPC_INTERNAL once we broke its answer off */
     struct loop_deferred later;
     int end_status;
     bool end_refused;
@@ -449,7 +449,8 @@ static void call_not_begun(struct task_call *c, int err)
         call_say(c, "this node is out of memory");
         call_end_later(c, GRPC_RESOURCE_EXHAUSTED, false);
     } else {
-        call_say(c, "the task %s cannot be called on port %u: %s", c->instance->task, (unsigned) c->instance->port, grid_err_text(err));
+        call_say(c, "the task %s cannot be called on port %u: %s", c->instance->task, (unsigned) c->instance->port,
+                 grid_err_text(err));
         call_end_later(c, GRPC_UNAVAILABLE, true);
     }
 }
@@ -493,10 +494,12 @@ static bool call_learn_method(struct task_call *c, int status, const struct http
 {
     bool get = status == 501 || (status == 405 && !allows_post(headers, count));
     int unknown = INSTANCE_METHOD_UNKNOWN;
-    bool first = atomic_compare_exchange_strong_explicit(&c->instance->method, &unknown, get ? INSTANCE_METHOD_GET : INSTANCE_METHOD_POST,
-                                                         memory_order_relaxed, memory_order_relaxed);
+    bool first =
+        atomic_compare_exchange_strong_explicit(&c->instance->method, &unknown, get ? INSTANCE_METHOD_GET : INSTANCE_METHOD_POST,
+                                                memory_order_relaxed, memory_order_relaxed);
     if (first && get)
-        log_line(LOG_INFO, "a task takes no POST: it is called with GET from now on", LOGF_STR("task", c->instance->task), LOGF_INT("status", status));
+        log_line(LOG_INFO, "a task takes no POST: it is called with GET from now on", LOGF_STR("task", c->instance->task),
+                 LOGF_INT("status", status));
     return get;
 }
 
@@ -509,7 +512,8 @@ static void call_break_off(struct task_call *c)
 
 static void call_too_much(struct task_call *c)
 {
-    call_say(c, "the task %s answered more than %zu bytes: let it answer less, or raise --max-payload", c->instance->task, c->pool->options.max_answer);
+    call_say(c, "the task %s answered more than %zu bytes: let it answer less, or raise --max-payload", c->instance->task,
+             c->pool->options.max_answer);
     call_break_off(c);
 }
 
@@ -599,7 +603,8 @@ static void conn_release(struct task_conn *conn, int err)
         conn_leave(conn);
 }
 
-static void on_close(void *ctx, struct http_call *http, int err, enum http_sent sent, uint32_t http2_code, const struct http_header *trailers, size_t count)
+static void on_close(void *ctx, struct http_call *http, int err, enum http_sent sent, uint32_t http2_code,
+                     const struct http_header *trailers, size_t count)
 {
     struct task_call *c = ctx;
     (void) http;

@@ -22,9 +22,9 @@
 enum {
     IDLE_PER_INSTANCE = 64,
     IDLE_TIMEOUT_MS = 30 * 1000,
-    BUSY_LOOK_MS = 5,          /* other workers free instances without a word */
+    BUSY_LOOK_MS = 5, /* other workers free instances without a word */
     BUSY_PUSHBACK_MS = 500,
-    WANTED_LOAD = 3,           /* the least loaded instance has as many calls: the task could grow */
+    WANTED_LOAD = 3, /* the least loaded instance has as many calls: the task could grow */
     WANTED_EVERY_MS = 100,
     CALL_OVERHEAD_BYTES = 8 * 1024, /* what a waiting call holds beside its payload */
 };
@@ -39,7 +39,7 @@ struct dispatch {
     struct invocation *first, *last;
     size_t in_flight;
     struct waiting waiting;
-    struct loop_deferred look;    /* at all that wait */
+    struct loop_deferred look; /* at all that wait */
     struct loop_timer busy_timer;
     struct loop_deferred closed;
     bool closing;
@@ -64,11 +64,11 @@ struct call {
     unsigned node;
     unsigned attempts, backoffs;
     uint64_t avoid_nodes, avoid_instance;
-    bool counted;   /* as an invocation of its task */
-    bool seen;      /* a task may have seen it */
-    bool erred;     /* the task's own error */
-    bool owes;      /* a token, before the next attempt may go out */
-    bool taken_back; /* deadline or cancel: what the attempt still says is not passed on */
+    bool counted;                 /* as an invocation of its task */
+    bool seen;                    /* a task may have seen it */
+    bool erred;                   /* the task's own error */
+    bool owes;                    /* a token, before the next attempt may go out */
+    bool taken_back;              /* deadline or cancel: what the attempt still says is not passed on */
     struct retry_attempt failure; /* the last one */
     struct invocation_fault fault;
     char text[320]; /* fault.message */
@@ -269,7 +269,8 @@ static void call_wait_ready(struct call *c)
 
 static void call_refuse_busy(struct call *c)
 {
-    snprintf(c->text, sizeof c->text, "all instances of the task %.*s are busy and enough calls wait already", SLICE_FMT(call_shown_task(c)));
+    snprintf(c->text, sizeof c->text, "all instances of the task %.*s are busy and enough calls wait already",
+             SLICE_FMT(call_shown_task(c)));
     call_fail(c, GRPC_RESOURCE_EXHAUSTED, c->text, BUSY_PUSHBACK_MS);
 }
 
@@ -277,7 +278,8 @@ static void call_wait_busy(struct call *c)
 {
     struct dispatch *d = c->d;
     struct waiting_entry *oldest;
-    enum waiting_room room = waiting_room(&d->waiting, c->inv->task, &c->task->shared->queued, d->options.queue_limit, loop_now_ms(d->loop), &oldest);
+    enum waiting_room room =
+        waiting_room(&d->waiting, c->inv->task, &c->task->shared->queued, d->options.queue_limit, loop_now_ms(d->loop), &oldest);
     if (room == WAITING_FULL && !c->wait.queue) {
         call_refuse_busy(c);
         return;
@@ -317,8 +319,8 @@ static void call_place_after(struct call *c, uint64_t delay_ms)
     loop_timer_start(c->d->loop, &c->retry, delay_ms, call_retry_run, c);
 }
 
-/* Everything that could take it has failed it already: after a while it is routed as if nothing had been, and where nobody was there
- * to be burdened it owes nothing for that. */
+/* Everything that could take it has failed it already: after a while it is routed as if nothing had been, and where nobody was
+ * there to be burdened it owes nothing for that. */
 static void call_back_off(struct call *c)
 {
     if (retry_may_wait(&c->failure))
@@ -393,7 +395,8 @@ static void call_retry_or_finish(struct call *c)
         call_finish(c);
 }
 
-static void attempt_on_end(struct invocation *inv, int status, const char *message, enum attempt_seen seen, bool refused, int64_t pushback_ms)
+static void attempt_on_end(struct invocation *inv, int status, const char *message, enum attempt_seen seen, bool refused,
+                           int64_t pushback_ms)
 {
     struct call *c = inv->dispatch;
     uint64_t now = loop_now_ms(c->d->loop);
@@ -653,7 +656,8 @@ int dispatch_create(struct loop *l, const struct dispatch_options *options, stru
     d->options = *options;
     options_fill(&d->options);
     waiting_init(&d->waiting, WAITING_BYTES_MAX);
-    struct task_pool_options pool = {d->options.max_payload, IDLE_PER_INSTANCE, IDLE_TIMEOUT_MS, options->close_idle_elsewhere, options->ctx};
+    struct task_pool_options pool = {d->options.max_payload, IDLE_PER_INSTANCE, IDLE_TIMEOUT_MS, options->close_idle_elsewhere,
+                                     options->ctx};
     int err = task_pool_create(l, &pool, &d->tasks);
     struct peer_links_options links = {.max_answer = d->options.max_payload, .in_clear = options->peers_in_clear};
     if (!err && (err = peer_links_create(l, &links, &d->links)) != 0)

@@ -56,7 +56,7 @@ struct peer_links {
     struct route_table *table;
     struct peer_link **by_node; /* as many as the table's nodes; NULL for ours */
     struct peer_link *links;
-    struct arena *scratch; /* answers are unpacked here */
+    struct arena *scratch;  /* answers are unpacked here */
     uint64_t down_until_ms; /* the latest of all links' */
     struct loop_timer sweep;
     struct loop_deferred closed;
@@ -150,7 +150,8 @@ static void call_cancel_for(struct peer_call *c, const char *message)
 static void call_head(struct peer_call *c, const struct hop_answer *answer)
 {
     c->headed = true;
-    struct invocation_answer out = {.status = answer->status, .content_type = answer->content_type, .function_error = answer->function_error};
+    struct invocation_answer out = {
+        .status = answer->status, .content_type = answer->content_type, .function_error = answer->function_error};
     c->events->on_head(c->inv, &out);
 }
 
@@ -223,7 +224,8 @@ static bool link_broke(const struct peer_call *c, int status, enum http_sent sen
 
 static void client_call_done(struct link_client *client);
 
-static void on_call_close(void *ctx, struct grpc_client_call *grpc, int status, struct slice message, enum http_sent sent, int64_t pushback_ms)
+static void on_call_close(void *ctx, struct grpc_client_call *grpc, int status, struct slice message, enum http_sent sent,
+                          int64_t pushback_ms)
 {
     struct peer_call *c = ctx;
     enum attempt_seen seen = seen_of(c, sent, grpc_client_call_trailer(grpc, "grid-seen"));
@@ -402,7 +404,8 @@ static int link_dial(struct peer_link *link, const struct addr *to)
     struct link_client *client = calloc(1, sizeof *client);
     if (!client)
         return GRID_ENOMEM;
-    struct conn_options options = {.tls = p->options.in_clear ? NULL : p->table->peer_tls, .handshake_timeout_ms = LINK_HANDSHAKE_MS};
+    struct conn_options options = {.tls = p->options.in_clear ? NULL : p->table->peer_tls,
+                                   .handshake_timeout_ms = LINK_HANDSHAKE_MS};
     client->link = link;
     int err = http2_client_dial(p->loop, to, &options, &client_events, client, &client->http);
     if (err) {
@@ -532,7 +535,8 @@ static void link_take(struct peer_link *link, struct peer_call *c)
     else if (fault)
         call_end_later(c, GRPC_UNAVAILABLE, call_sentence(c, "the node ", fault), true);
     else if (err == GRID_EAGAIN && link_count(link, CLIENT_OPEN) >= LINK_CLIENTS_MAX)
-        call_end_later(c, GRPC_RESOURCE_EXHAUSTED, call_sentence(c, "the node ", " has as many calls in flight as it allows"), false);
+        call_end_later(c, GRPC_RESOURCE_EXHAUSTED, call_sentence(c, "the node ", " has as many calls in flight as it allows"),
+                       false);
     else if (err == GRID_EAGAIN) {
         pending_add(link, c);
         link_connect(link);

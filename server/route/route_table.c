@@ -51,7 +51,8 @@ void route_shared_unref(struct route_shared *s)
         free(s);
 }
 
-/* A full bucket is only read, so that the workers do not pass its cache line around. Two deposits at once may lift it a little over. */
+/* A full bucket is only read, so that the workers do not pass its cache line around. Two deposits at once may lift it a little
+ * over. */
 void route_budget_deposit(struct route_shared *s)
 {
     if (atomic_load_explicit(&s->retry_tokens_milli, memory_order_relaxed) < BUDGET_MAX_MILLI)
@@ -62,8 +63,8 @@ bool route_budget_withdraw(struct route_shared *s)
 {
     int64_t tokens = atomic_load_explicit(&s->retry_tokens_milli, memory_order_relaxed);
     while (tokens >= BUDGET_PER_RETRY_MILLI)
-        if (atomic_compare_exchange_weak_explicit(&s->retry_tokens_milli, &tokens, tokens - BUDGET_PER_RETRY_MILLI, memory_order_relaxed,
-                                                  memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&s->retry_tokens_milli, &tokens, tokens - BUDGET_PER_RETRY_MILLI,
+                                                  memory_order_relaxed, memory_order_relaxed))
             return true;
     return false;
 }

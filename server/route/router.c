@@ -3,7 +3,9 @@
 
 #include <stdio.h>
 
-enum { PICK_ROUNDS = 4 }; /* scans of the instances before they count as busy; each is lost only to calls that were placed meanwhile */
+enum {
+    PICK_ROUNDS = 4
+}; /* scans of the instances before they count as busy; each is lost only to calls that were placed meanwhile */
 
 /* What a look at this node's instances found. */
 enum here { HERE_TAKEN, HERE_BUSY, HERE_AVOIDED, HERE_NONE };
@@ -70,7 +72,8 @@ static enum here pick_here(const struct route_task *task, const struct router_qu
         return task->instance_count > 0 ? HERE_AVOIDED : HERE_NONE;
     if (task->instance_count == 0)
         return HERE_NONE;
-    uint32_t start = task->instance_count > 1 ? atomic_fetch_add_explicit(&task->shared->instance_cursor, 1, memory_order_relaxed) : 0;
+    uint32_t start =
+        task->instance_count > 1 ? atomic_fetch_add_explicit(&task->shared->instance_cursor, 1, memory_order_relaxed) : 0;
     for (int round = 0; round < PICK_ROUNDS; round++) {
         enum here none;
         struct instance *i = instance_least(task, q, start, &none);
@@ -95,7 +98,8 @@ static void here_or_wait(const struct route_task *task, const struct router_quer
         wait_for(out, here == HERE_AVOIDED);
 }
 
-static void pick_for_peer(const struct route_table *t, const struct route_task *task, const struct router_query *q, struct router_decision *out)
+static void pick_for_peer(const struct route_table *t, const struct route_task *task, const struct router_query *q,
+                          struct router_decision *out)
 {
     enum here here = task ? pick_here(task, q, out) : HERE_NONE;
     if (here == HERE_BUSY)
@@ -122,7 +126,8 @@ static bool has_slot(const struct route_task *task, unsigned node)
     return false;
 }
 
-static void pick_pinned(const struct route_table *t, const struct route_task *task, const struct router_query *q, struct router_decision *out)
+static void pick_pinned(const struct route_table *t, const struct route_task *task, const struct router_query *q,
+                        struct router_decision *out)
 {
     int node = route_table_node(t, q->node);
     if (node < 0)

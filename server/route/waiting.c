@@ -106,8 +106,8 @@ static bool waited_too_long(const struct waiting_entry *e, uint64_t now_ms)
     return waited > WAITING_PATIENCE_MS || waited > (e->deadline_ms - e->since_ms) / 2;
 }
 
-enum waiting_room waiting_room(const struct waiting *w, struct slice task, const _Atomic uint32_t *shared_count, uint32_t busy_limit, uint64_t now_ms,
-                               struct waiting_entry **oldest)
+enum waiting_room waiting_room(const struct waiting *w, struct slice task, const _Atomic uint32_t *shared_count,
+                               uint32_t busy_limit, uint64_t now_ms, struct waiting_entry **oldest)
 {
     if (atomic_load_explicit(shared_count, memory_order_relaxed) < busy_limit)
         return WAITING_ROOM;
@@ -133,7 +133,8 @@ static void queue_each(struct waiting_queue *q, bool (*look)(void *ctx, struct w
 void waiting_each(struct waiting *w, bool (*look)(void *ctx, struct waiting_entry *e), void *ctx)
 {
     struct waiting_queue *q, *next;
-    HASH_ITER(hh, w->queues, q, next) {
+    HASH_ITER(hh, w->queues, q, next)
+    {
         queue_each(q, look, ctx);
     }
 }

@@ -1,5 +1,5 @@
-/* tests/unit/server/fake_task.h: a task as the node sees it: a TCP server on a loopback port whose behaviour is a function of the test,
- * run per connection in a thread of its own, or one connection after the other when it is serial. */
+/* tests/unit/server/fake_task.h: a task as the node sees it: a TCP server on a loopback port whose behaviour is a function of the
+ * test, run per connection in a thread of its own, or one connection after the other when it is serial. */
 #ifndef GRID_TESTS_FAKE_TASK_H
 #define GRID_TESTS_FAKE_TASK_H
 

@@ -1,5 +1,5 @@
-/* Calls to real loopback servers: what is sent, what each kind of answer becomes, methods, limits, cancellation, kept connections and
- * servers that serve one connection at a time. */
+/* Calls to real loopback servers: what is sent, what each kind of answer becomes, methods, limits, cancellation, kept connections
+ * and servers that serve one connection at a time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,7 +60,8 @@ static void on_data(struct invocation *inv, struct slice bytes)
     buf_append(&r->body, bytes);
 }
 
-static void on_end(struct invocation *inv, int status, const char *message, enum attempt_seen seen, bool refused, int64_t pushback_ms)
+static void on_end(struct invocation *inv, int status, const char *message, enum attempt_seen seen, bool refused,
+                   int64_t pushback_ms)
 {
     struct call_record *r = inv->sink_ctx;
     (void) pushback_ms;

@@ -1,5 +1,5 @@
-/* Invocations through one worker's dispatch, against real loopback tasks and nodes of the test's own: every row of the failure table,
- * waiting, queues, deadlines, broadcast, links. */
+/* Invocations through one worker's dispatch, against real loopback tasks and nodes of the test's own: every row of the failure
+ * table, waiting, queues, deadlines, broadcast, links. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,16 +21,16 @@ enum { GUARD_MS = 20000, CALLS_MAX = 64, NODES_MAX = 4, HTTP2_REFUSED_STREAM = 7
 
 enum behaviour {
     PEER_ANSWER,
-    PEER_MARK,       /* answers a function's error document */
-    PEER_NOT_READY,  /* UNAVAILABLE, unseen */
-    PEER_FAULT,      /* UNAVAILABLE, seen */
-    PEER_NOT_FOUND,  /* unseen */
-    PEER_BUSY,       /* RESOURCE_EXHAUSTED, unseen, pushback 30 ms */
-    PEER_BUSY_LONG,  /* pushback 100 s */
+    PEER_MARK,      /* answers a function's error document */
+    PEER_NOT_READY, /* UNAVAILABLE, unseen */
+    PEER_FAULT,     /* UNAVAILABLE, seen */
+    PEER_NOT_FOUND, /* unseen */
+    PEER_BUSY,      /* RESOURCE_EXHAUSTED, unseen, pushback 30 ms */
+    PEER_BUSY_LONG, /* pushback 100 s */
     PEER_REFUSE_STREAM,
-    PEER_DROP,       /* ends the connection */
+    PEER_DROP, /* ends the connection */
     PEER_HANG,
-    PEER_GARBAGE,    /* no CallResponse */
+    PEER_GARBAGE, /* no CallResponse */
 };
 
 struct grid;
@@ -276,7 +276,8 @@ static void on_peer_failed(void *ctx, const char *node_id)
 
 static void node_fill(const struct grid *g, unsigned index, struct route_node *n)
 {
-    *n = (struct route_node){.local = index == 0, .routable = true, .host_json = SLICE("{}"), .incarnation = g->incarnations[index]};
+    *n =
+        (struct route_node){.local = index == 0, .routable = true, .host_json = SLICE("{}"), .incarnation = g->incarnations[index]};
     snprintf(n->id, sizeof n->id, "%064u", index);
     snprintf(n->name, sizeof n->name, "node-%u", index);
     if (index > 0) {
@@ -436,7 +437,8 @@ static void on_end(struct invocation *inv, const struct invocation_fault *fault)
 
 static const struct invocation_sink SINK = {on_head, on_data, on_end};
 
-static struct record *grid_start_with(struct grid *g, const char *task, uint64_t deadline_ms, void (*change)(struct invocation *inv))
+static struct record *grid_start_with(struct grid *g, const char *task, uint64_t deadline_ms,
+                                      void (*change)(struct invocation *inv))
 {
     struct record *r = &g->calls[g->call_count++];
     struct invocation *inv = invocation_create();
