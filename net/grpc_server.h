@@ -24,7 +24,7 @@ struct grpc_method {
     const char *path; /* "/grid.v1.Invoke/Call" */
     bool client_streams;
     bool server_streams;
-    /* Roles that may call it over TLS (of enum tls_role); local callers are the handler's business. */
+    /* Roles that may call it over TLS (of enum tls_role); with 0 nobody may. Local callers are the handler's business. */
     unsigned tls_roles;
     /* Starts a call: must grpc_call_bind, or grpc_call_finish at once. */
     void (*on_call)(void *service_ctx, struct grpc_call *call);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "net/grpc_client.h"
 #include "net/grpc_server.h"
+#include "tests/unit/net/identity.h"
 #include "tests/unit/net/pump.h"
 
 enum { MESSAGE_MAX = 100000, FLOOD_MESSAGES = 400, FLOOD_BYTES = 10000 };
@@ -23,6 +24,7 @@ struct rig {
     struct listener *listener;
     struct addr at;
     struct http_client *client;
+    struct tls_context *server_tls, *client_tls; /* NULL: in the clear */
     int client_closed, server_closed;
     /* the handler's side */
     struct grpc_call *served;
@@ -165,7 +167,8 @@ static const struct grpc_method METHODS[] = {
     {"/t.T/Echo", false, false, 0, on_echo, 0},       {"/t.T/Small", false, false, 0, on_echo, 10},
     {"/t.T/Compressed", false, false, 0, on_compressed, 0}, {"/t.T/Fail", false, false, 0, on_fail, 0},
     {"/t.T/Hang", false, true, 0, on_hang, 0},        {"/t.T/Flood", false, true, 0, on_flood, 0},
-    {"/t.T/Collect", true, false, 0, on_collect, 0},
+    {"/t.T/Collect", true, false, 0, on_collect, 0},  {"/t.T/Node", false, false, TLS_ROLE_NODE | TLS_ROLE_ADMIN, on_echo, 0},
+    {"/t.T/Admin", false, false, TLS_ROLE_ADMIN | TLS_ROLE_INVOKE, on_echo, 0},
 };
 
 /* ---- what is no gRPC ---- */
@@ -276,7 +279,7 @@ static const struct http_client_events CLIENT_EVENTS = {.on_close = client_close
 
 static void dial(struct rig *r)
 {
-    static const struct conn_options options = {0};
+    const struct conn_options options = {.tls = r->client_tls};
     r->client_closed = 0;
     assert_int_equal(http2_client_dial(r->loop, &r->at, &options, &CLIENT_EVENTS, r, &r->client), 0);
 }
@@ -284,7 +287,8 @@ static void dial(struct rig *r)
 static void on_accept(void *ctx, int fd, const struct addr *from)
 {
     (void) from;
-    http_server_accept(((struct rig *) ctx)->http, fd, NULL);
+    struct rig *r = ctx;
+    http_server_accept(r->http, fd, r->server_tls);
 }
 
 static struct grpc_service service = {"t.T", METHODS, sizeof METHODS / sizeof METHODS[0], NULL};
@@ -546,6 +550,30 @@ static void test_grpc__judges_heads(void **state)
     }
 }
 
+static void test_grpc__holds_callers_over_tls_to_their_roles(void **state)
+{
+    struct rig *r = *state;
+    struct identity server = identity_make("server"), caller = identity_make("caller");
+    http_client_close(r->client);
+    PUMP(r->loop, r->client_closed, 1);
+    r->server_tls = identity_context(&server, &caller, "h2");
+    r->client_tls = identity_context(&caller, &server, "h2");
+    dial(r);
+    call(r, "/t.T/Node", SLICE("x"));
+    assert_int_equal(r->status, GRPC_OK);
+    call(r, "/t.T/Admin", SLICE("x"));
+    assert_int_equal(r->status, GRPC_PERMISSION_DENIED);
+    assert_string_equal(r->text, "/t.T/Admin needs a certificate with the role admin or invoke");
+    call(r, "/t.T/Echo", SLICE("x"));
+    assert_int_equal(r->status, GRPC_PERMISSION_DENIED); /* a method that names no role is for local callers */
+    http_client_close(r->client);
+    PUMP(r->loop, r->client_closed, 1);
+    tls_context_unref(r->server_tls);
+    tls_context_unref(r->client_tls);
+    identity_dispose(&server);
+    identity_dispose(&caller);
+}
+
 int main(void)
 {
 #define CLAIM(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -561,6 +589,7 @@ int main(void)
         CLAIM(test_grpc__tells_the_handler_of_a_cancelled_call),
         CLAIM(test_grpc__makes_a_status_of_whatever_comes),
         CLAIM(test_grpc__judges_heads),
+        CLAIM(test_grpc__holds_callers_over_tls_to_their_roles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,78 +18,8 @@
 #include "base/err.h"
 #include "net/conn.h"
 #include "net/http.h"
+#include "tests/unit/net/identity.h"
 #include "tests/unit/net/pump.h"
-
-/* A key with a certificate that it has signed itself. */
-struct identity {
-    struct buf certificate, key;
-};
-
-static void der_take(struct buf *out, unsigned char *der, int size)
-{
-    assert_true(size > 0);
-    buf_init(out, 0);
-    assert_int_equal(buf_append(out, slice_of(der, (size_t) size)), 0);
-    OPENSSL_free(der);
-}
-
-static struct identity identity_make(const char *name)
-{
-    struct identity id;
-    unsigned char *der = NULL;
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *x = X509_new();
-    X509_NAME *subject = X509_get_subject_name(x);
-    X509_set_version(x, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *) name, -1, -1, 0);
-    X509_set_issuer_name(x, subject);
-    X509_set_pubkey(x, key);
-    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-    int size = i2d_X509(x, &der);
-    der_take(&id.certificate, der, size);
-    der = NULL;
-    size = i2d_PrivateKey(key, &der);
-    der_take(&id.key, der, size);
-    X509_free(x);
-    EVP_PKEY_free(key);
-    return id;
-}
-
-static void identity_dispose(struct identity *id)
-{
-    buf_dispose(&id->certificate);
-    buf_dispose(&id->key);
-}
-
-/* Lets in the certificate it is told to expect. */
-static int verify(void *arg, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160])
-{
-    const struct identity *expected = arg;
-    if (count != 1 || !slice_equal(chain[0], buf_slice(&expected->certificate))) {
-        snprintf(why, 160, "not the certificate that was expected");
-        return GRID_EPERM;
-    }
-    snprintf(peer->id, sizeof peer->id, "id");
-    peer->roles = TLS_ROLE_NODE;
-    return 0;
-}
-
-static struct tls_context *context_make(const struct identity *own, const struct identity *expected, const char *alpn)
-{
-    struct tls_context *c = NULL;
-    const struct tls_config config = {
-        .certificate_der = buf_slice(&own->certificate),
-        .key_der = buf_slice(&own->key),
-        .verify = verify,
-        .verify_arg = (void *) (uintptr_t) expected,
-        .alpn = alpn,
-    };
-    assert_int_equal(tls_context_create(&config, &c), 0);
-    return c;
-}
 
 /* ---- a pair of connections ---- */
 
@@ -183,8 +113,8 @@ static void test_tls__carries_bytes_between_two_that_know_each_other(void **stat
     struct pair p;
     uint8_t *block = calloc(1, SIZE);
     pair_make(&p);
-    p.server_tls = context_make(&p.a, &p.b, "h2,other");
-    p.client_tls = context_make(&p.b, &p.a, "h2");
+    p.server_tls = identity_context(&p.a, &p.b, "h2,other");
+    p.client_tls = identity_context(&p.b, &p.a, "h2");
     p.server.echo = true;
     pair_dial(&p);
     conn_write(p.client.conn, SLICE("early")); /* waits for the handshake */
@@ -211,8 +141,8 @@ static void test_tls__keeps_decrypted_bytes_back_while_paused(void **state)
     struct pair p;
     int never = 0;
     pair_make(&p);
-    p.server_tls = context_make(&p.a, &p.b, "h2");
-    p.client_tls = context_make(&p.b, &p.a, "h2");
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
+    p.client_tls = identity_context(&p.b, &p.a, "h2");
     pair_dial(&p);
     PUMP(p.loop, p.server.opened, 1);
     conn_pause(p.server.conn);
@@ -230,8 +160,8 @@ static void test_tls__a_client_that_the_server_does_not_know_is_refused(void **s
     struct pair p;
     pair_make(&p);
     struct identity stranger = identity_make("stranger");
-    p.server_tls = context_make(&p.a, &p.b, "h2");
-    p.client_tls = context_make(&stranger, &p.a, "h2");
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
+    p.client_tls = identity_context(&stranger, &p.a, "h2");
     pair_dial(&p);
     PUMP(p.loop, p.server.closed, 1);
     PUMP(p.loop, p.client.closed, 1);
@@ -248,8 +178,8 @@ static void test_tls__a_server_that_the_client_does_not_know_is_refused(void **s
     struct pair p;
     pair_make(&p);
     struct identity stranger = identity_make("stranger");
-    p.server_tls = context_make(&stranger, &p.b, "h2");
-    p.client_tls = context_make(&p.b, &p.a, "h2");
+    p.server_tls = identity_context(&stranger, &p.b, "h2");
+    p.client_tls = identity_context(&p.b, &p.a, "h2");
     pair_dial(&p);
     PUMP(p.loop, p.client.closed, 1);
     PUMP(p.loop, p.server.closed, 1);
@@ -265,8 +195,8 @@ static void test_tls__both_must_agree_on_a_protocol(void **state)
     (void) state;
     struct pair p;
     pair_make(&p);
-    p.server_tls = context_make(&p.a, &p.b, "h2");
-    p.client_tls = context_make(&p.b, &p.a, "grid-join/1");
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
+    p.client_tls = identity_context(&p.b, &p.a, "grid-join/1");
     pair_dial(&p);
     PUMP(p.loop, p.client.closed, 1);
     PUMP(p.loop, p.server.closed, 1);
@@ -283,7 +213,7 @@ static void test_tls__a_handshake_that_never_goes_on_times_out(void **state)
     struct conn *silent;
     pair_make(&p);
     p.timeout_ms = 100;
-    p.server_tls = context_make(&p.a, &p.b, "h2");
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
     assert_int_equal(conn_dial(p.loop, &p.at, NULL, &EVENTS, &p.client, &silent), 0);
     PUMP(p.loop, p.server.closed, 1);
     assert_int_equal(p.server.err, GRID_ETIMEOUT);
@@ -324,7 +254,7 @@ static void foreign_is_refused(struct foreign f, int err)
     struct pair p;
     pthread_t thread;
     pair_make(&p);
-    p.server_tls = context_make(&p.a, &p.b, "h2");
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
     f.at = p.at;
     pthread_create(&thread, NULL, foreign_run, &f);
     PUMP(p.loop, p.server.closed, 1);
@@ -352,8 +282,8 @@ static void test_tls__refuses_a_key_that_is_not_the_certificates(void **state)
     (void) state;
     struct identity a = identity_make("a"), b = identity_make("b");
     struct tls_context *c = NULL;
-    const struct tls_config mixed = {buf_slice(&a.certificate), {NULL, 0}, buf_slice(&b.key), verify, &a, "h2"};
-    const struct tls_config garbage = {SLICE("garbage"), {NULL, 0}, buf_slice(&a.key), verify, &a, "h2"};
+    const struct tls_config mixed = {buf_slice(&a.certificate), {NULL, 0}, buf_slice(&b.key), identity_verify, &a, "h2"};
+    const struct tls_config garbage = {SLICE("garbage"), {NULL, 0}, buf_slice(&a.key), identity_verify, &a, "h2"};
     assert_int_equal(tls_context_create(&mixed, &c), GRID_EINVAL);
     assert_int_equal(tls_context_create(&garbage, &c), GRID_EINVAL);
     identity_dispose(&a);
@@ -455,8 +385,8 @@ static void h2_world_make(struct h2_world *w)
     pair_make(&w->p);
     listener_close(w->p.listener);
     addr_loopback_v4(0, &at);
-    w->p.server_tls = context_make(&w->p.a, &w->p.b, "h2");
-    w->p.client_tls = context_make(&w->p.b, &w->p.a, "h2");
+    w->p.server_tls = identity_context(&w->p.a, &w->p.b, "h2");
+    w->p.client_tls = identity_context(&w->p.b, &w->p.a, "h2");
     assert_int_equal(http_server_create(w->p.loop, NULL, on_request, w, &w->server), 0);
     assert_int_equal(listener_create(w->p.loop, &at, NULL, on_http_accept, w, &w->p.at, &w->p.listener), 0);
 }
