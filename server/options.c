@@ -1,0 +1,249 @@
+/* The table of gridd's options and its reading. */
+#include "server/options.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+static const struct option_row ROWS[] = {
+    {.name = "grid", .kind = OPTION_STRING, .placeholder = "NAME", .env_alias = "GRID", .help = "grid to link to; the Gridfile names it too"},
+    {.name = "password-file", .kind = OPTION_STRING, .placeholder = "FILE", .help = "the grid's password (GRID_AUTH holds the password itself)"},
+    {.name = "gridfile", .kind = OPTION_STRING, .placeholder = "FILE", .help = "the access card; ./Gridfile, then the state folder's, when not given"},
+    {.name = "name", .kind = OPTION_STRING, .placeholder = "NODE", .help = "this node's name; a minted one, kept, when not given"},
+    {.name = "state", .kind = OPTION_STRING, .placeholder = "DIR", .help = "all that the node keeps"},
+    {.name = "open", .kind = OPTION_FLAG, .help = "link by name alone, without password or Gridfile"},
+    {.name = "api", .kind = OPTION_HOSTPORT_LIST, .placeholder = "HOST:PORT", .fallback = "127.0.0.1:10000,[::1]:10000", .example = "127.0.0.1:0",
+     .help = "local API; port 0 binds any free one"},
+    {.name = "api-host", .kind = OPTION_LIST, .placeholder = "NAME,...", .help = "further host names the local API answers to"},
+    {.name = "api-token-file", .kind = OPTION_STRING, .placeholder = "FILE", .help = "token to ask for when --api is not loopback"},
+    {.name = "api-socket", .kind = OPTION_STRING, .placeholder = "PATH", .help = "the same API on a Unix socket; \"none\" for none"},
+    {.name = "listen", .kind = OPTION_HOSTPORT, .placeholder = "HOST:PORT", .fallback = "[::]:7900", .example = "[::]:7900", .help = "peers"},
+    {.name = "advertise", .kind = OPTION_HOSTPORT, .placeholder = "HOST:PORT", .help = "how peers reach this node; detected when not given"},
+    {.name = "join", .kind = OPTION_LIST, .placeholder = "A[,B...]", .help = "nodes to link to first, as host:port"},
+    {.name = "discover", .kind = OPTION_LIST, .placeholder = "LIST", .choices = "mdns|dns|dht|none", .fallback = "none", .help = "how to look for other nodes"},
+    {.name = "task-ports", .kind = OPTION_UINT, .placeholder = "FIRST", .min = 1, .max = 65535, .example = "10001",
+     .help = "where task ports are taken from, upward; the API's port + 1 when not given"},
+    {.name = "workers", .kind = OPTION_UINT, .placeholder = "N", .min = 1, .max = 256, .example = "4", .help = "data-plane threads; one per core when not given"},
+    {.name = "max-payload", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "6MiB", .min = 1024, .max = 1024 * 1024 * 1024, .help = "largest call and answer"},
+    {.name = "drain-timeout", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "30s", .max = 24 * 3600 * 1000, .help = "how long calls in flight may take when the node or a task stops"},
+    {.name = "log-level", .kind = OPTION_STRING, .placeholder = "LEVEL", .choices = "debug|info|warn|error", .fallback = "info", .attributes = OPTION_RELOADABLE, .help = "what is logged to stderr"},
+    {.name = "log-format", .kind = OPTION_STRING, .placeholder = "FORMAT", .choices = "text|json", .fallback = "text", .help = "how it is logged"},
+    {.name = "config", .kind = OPTION_STRING, .placeholder = "FILE", .help = "a file of these options (TOML)"},
+    {.name = "ready-file", .kind = OPTION_STRING, .placeholder = "PATH", .help = "where to write one JSON object once ready"},
+    {.name = "runtimes", .kind = OPTION_STRING, .placeholder = "DIR", .help = "folder of the language runtimes; found beside the program when not given"},
+    {.name = "check", .kind = OPTION_FLAG, .help = "check the configuration and exit"},
+    {.name = "version", .kind = OPTION_FLAG, .help = "print the version and exit"},
+    {.name = "help", .kind = OPTION_FLAG, .help = "print this and exit"},
+};
+enum { ROW_COUNT = sizeof ROWS / sizeof *ROWS, CONFIG_BYTES_MAX = 1 << 20 };
+
+int options_help(struct buf *out)
+{
+    int err = buf_append_str(out, "gridd: one node of a compute grid\n\nUsage: gridd [OPTION]...\n\n"
+                                  "Every option is also an environment variable (--log-level is GRID_LOG_LEVEL) and a key of --config FILE.\n\n");
+    return err == 0 ? option_write_help(ROWS, ROW_COUNT, out) : err;
+}
+
+/* ---- --config ---- */
+
+static int read_whole(const char *path, struct buf *out, struct option_error *error)
+{
+    FILE *file = fopen(path, "re");
+    uint8_t chunk[4096];
+    size_t got;
+    int err = 0;
+    if (!file) {
+        snprintf(error->message, sizeof error->message, "--config: %.200s cannot be read: give a file that exists and is readable", path);
+        return GRID_EINVAL;
+    }
+    while (err == 0 && (got = fread(chunk, 1, sizeof chunk, file)) > 0)
+        err = buf_append(out, slice_of(chunk, got));
+    if (err == 0 && ferror(file))
+        err = GRID_EIO;
+    fclose(file);
+    if (err != 0)
+        snprintf(error->message, sizeof error->message, "--config: %.200s is not a file of at most 1 MiB: give a file of options", path);
+    return err == 0 ? 0 : GRID_EINVAL;
+}
+
+static int read_config(struct option_set *set, const char *path, struct option_error *error)
+{
+    struct arena *arena = arena_create(4096, 8 * 1024 * 1024);
+    struct toml_document document;
+    struct toml_error toml;
+    struct buf text;
+    buf_init(&text, CONFIG_BYTES_MAX);
+    int err = arena ? read_whole(path, &text, error) : GRID_ENOMEM;
+    if (err == 0 && (err = toml_parse(buf_slice(&text), arena, &document, &toml)) != 0)
+        snprintf(error->message, sizeof error->message, "--config: %.120s line %u, column %u: %s", path, toml.line, toml.column, toml.message);
+    if (err == 0)
+        err = option_read_toml(set, &document, "", path, error);
+    buf_dispose(&text);
+    arena_destroy(arena);
+    return err;
+}
+
+/* ---- defaults that depend on the machine ---- */
+
+static int default_state(struct options *o, struct option_error *error)
+{
+    const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (o->state)
+        return 0;
+    if (geteuid() == 0)
+        snprintf(o->state_buffer, sizeof o->state_buffer, "/var/lib/gridcontrol");
+    else if (xdg && xdg[0] == '/')
+        snprintf(o->state_buffer, sizeof o->state_buffer, "%s/gridcontrol", xdg);
+    else if (home && home[0] == '/')
+        snprintf(o->state_buffer, sizeof o->state_buffer, "%s/.local/state/gridcontrol", home);
+    else {
+        snprintf(error->message, sizeof error->message, "--state: neither XDG_STATE_HOME nor HOME says where to keep it; give for example --state DIR");
+        return GRID_EINVAL;
+    }
+    o->state = o->state_buffer;
+    return 0;
+}
+
+static void default_socket(struct options *o)
+{
+    const char *run = getenv("XDG_RUNTIME_DIR");
+    if (o->api_socket) {
+        if (strcmp(o->api_socket, "none") == 0)
+            o->api_socket = NULL;
+        return;
+    }
+    if (geteuid() == 0)
+        snprintf(o->socket_buffer, sizeof o->socket_buffer, "/run/gridcontrol/api.sock");
+    else if (run && run[0] == '/')
+        snprintf(o->socket_buffer, sizeof o->socket_buffer, "%s/gridcontrol/api.sock", run);
+    o->api_socket = o->socket_buffer[0] ? o->socket_buffer : NULL;
+}
+
+/* Installed, the runtimes are in ../libexec/gridcontrol beside bin; in a build tree three folders up. */
+static void default_runtimes(struct options *o)
+{
+    static const char *const PLACES[] = {"../libexec/gridcontrol/runtimes", "../../../runtimes", NULL};
+    char program[PATH_MAX], candidate[PATH_MAX + 64];
+    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (o->runtimes || size <= 0)
+        return;
+    program[size] = '\0';
+    *strrchr(program, '/') = '\0';
+    for (const char *const *place = PLACES; *place; place++) {
+        snprintf(candidate, sizeof candidate, "%s/%s", program, *place);
+        if (realpath(candidate, o->runtimes_buffer)) {
+            o->runtimes = o->runtimes_buffer;
+            return;
+        }
+    }
+}
+
+/* ---- plain values ---- */
+
+static int check_discover(struct option_set *set, struct option_error *error)
+{
+    size_t count;
+    const char *const *list = option_list(set, "discover", &count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i], "none") != 0) {
+            option_explain(set, "discover", "is not built into this version", "give --join host:port and --discover none", error);
+            return GRID_EINVAL;
+        }
+    return 0;
+}
+
+static int check_combinations(struct options *o, struct option_error *error)
+{
+    if (o->open) {
+        option_explain(o->set, "open", "is not built into this version", "mint a Gridfile with \"grid new\" and give it to every node", error);
+        return GRID_EINVAL;
+    }
+    if (option_string(o->set, "password-file")) {
+        option_explain(o->set, "password-file", "joins by password, which is not built into this version", "mint a Gridfile with \"grid new\" and give it to every node", error);
+        return GRID_EINVAL;
+    }
+    return check_discover(o->set, error);
+}
+
+static int take_values(struct options *o, struct option_error *error)
+{
+    const struct option_set *set = o->set;
+    size_t count;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    o->grid = option_string(set, "grid");
+    o->gridfile = option_string(set, "gridfile");
+    o->name = option_string(set, "name");
+    o->state = option_string(set, "state");
+    o->open = option_flag(set, "open");
+    o->api = option_hostports(set, "api", &o->api_count);
+    o->api_given = option_source(set, "api") > OPTION_FROM_DEFAULT;
+    o->api_hosts = option_list(set, "api-host", &o->api_host_count);
+    o->api_token_file = option_string(set, "api-token-file");
+    o->api_socket = option_string(set, "api-socket");
+    o->listen = option_hostports(set, "listen", &count)[0];
+    o->advertise = option_string(set, "advertise");
+    o->join = option_list(set, "join", &o->join_count);
+    o->task_ports = (uint16_t) option_number(set, "task-ports");
+    o->workers = (unsigned) option_number(set, "workers");
+    if (o->workers == 0)
+        o->workers = cores > 0 ? (unsigned) (cores > 256 ? 256 : cores) : 1;
+    o->max_payload = (size_t) option_number(set, "max-payload");
+    o->drain_timeout_ms = option_number(set, "drain-timeout");
+    o->ready_file = option_string(set, "ready-file");
+    o->runtimes = option_string(set, "runtimes");
+    o->log_format = strcmp(option_string(set, "log-format"), "json") == 0 ? LOG_JSON : LOG_TEXT;
+    if (log_level_parse(option_string(set, "log-level"), &o->log_level) != 0)
+        o->log_level = LOG_INFO;
+    if (o->api_count > OPTIONS_API_MAX) {
+        option_explain(set, "api", "has more than four addresses", "give at most four", error);
+        return GRID_EINVAL;
+    }
+    default_socket(o);
+    default_runtimes(o);
+    return default_state(o, error);
+}
+
+static int check_arguments(const struct options *o, struct option_error *error)
+{
+    size_t count;
+    const char *const *arguments = option_arguments(o->set, &count);
+    if (count == 0)
+        return 0;
+    snprintf(error->message, sizeof error->message, "\"%.100s\" is no option: gridd takes options only, see gridd --help", arguments[0]);
+    return GRID_EINVAL;
+}
+
+int options_read(struct options *o, int argc, char **argv, char **environment, struct option_error *error)
+{
+    *o = (struct options){0};
+    error->message[0] = '\0';
+    int err = option_set_create(ROWS, ROW_COUNT, &o->set);
+    if (err == 0)
+        err = option_read_arguments(o->set, argc - 1, argv + 1, error);
+    if (err == 0)
+        err = check_arguments(o, error);
+    if (err != 0)
+        return err;
+    o->help = option_flag(o->set, "help");
+    o->version = option_flag(o->set, "version");
+    o->check = option_flag(o->set, "check");
+    if (o->help || o->version)
+        return 0;
+    err = option_read_environment(o->set, environment, error);
+    if (err == 0 && option_string(o->set, "config"))
+        err = read_config(o->set, option_string(o->set, "config"), error);
+    if (err == 0)
+        err = take_values(o, error);
+    return err == 0 ? check_combinations(o, error) : err;
+}
+
+void options_dispose(struct options *o)
+{
+    if (o->set)
+        option_set_destroy(o->set);
+    o->set = NULL;
+}

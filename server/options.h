@@ -1,0 +1,51 @@
+/* server/options.h: gridd's options: one table, and what it says as plain values. */
+#ifndef GRID_SERVER_OPTIONS_H
+#define GRID_SERVER_OPTIONS_H
+
+#include "base/log.h"
+#include "base/option_table.h"
+
+enum { OPTIONS_API_MAX = 4, OPTIONS_JOIN_MAX = 64, OPTIONS_HOSTS_MAX = 64 };
+
+/* Plain values; strings are borrowed from the set and live as long as it. */
+struct options {
+    struct option_set *set;
+    const char *grid;
+    const char *gridfile; /* as given, NULL: look for it */
+    const char *name;
+    const char *state;
+    bool open;
+    const struct option_hostport *api;
+    size_t api_count;
+    bool api_given; /* not the default: every address must be bound */
+    const char *const *api_hosts;
+    size_t api_host_count;
+    const char *api_token_file;
+    const char *api_socket; /* NULL: none */
+    struct option_hostport listen;
+    const char *advertise; /* "host:port", NULL: detected */
+    const char *const *join;
+    size_t join_count;
+    uint16_t task_ports; /* 0: api port + 1 */
+    unsigned workers;
+    size_t max_payload;
+    enum log_level log_level;
+    enum log_format log_format;
+    const char *ready_file;
+    const char *runtimes; /* folder of the language runtimes */
+    uint64_t drain_timeout_ms;
+    bool check, help, version;
+    char state_buffer[512];
+    char socket_buffer[256];
+    char runtimes_buffer[4096];
+};
+
+/* Reads command line, environment, --config and Gridfile, in that order of precedence. 0, or GRID_EINVAL with one sentence in `error`.
+ * options_dispose in any case. */
+int options_read(struct options *o, int argc, char **argv, char **environment, struct option_error *error);
+void options_dispose(struct options *o);
+
+/* The text of --help. */
+int options_help(struct buf *out);
+
+#endif
