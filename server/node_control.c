@@ -1,0 +1,465 @@
+/* The methods of grid.v1.Control, answered from what the control thread knows. Deploys are in node_deploy.c. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/pb.h"
+#include "base/err.h"
+#include "grid/v1/control.pb-c.h"
+#include "server/node_internal.h"
+
+enum { LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64, LOG_LINES_MAX = 10000 };
+
+static void reply(struct admin_call *call, const ProtobufCMessage *message)
+{
+    struct buf packed;
+    buf_init(&packed, 0);
+    if (pb_append(&packed, message) == 0)
+        admin_reply(call, buf_slice(&packed));
+    buf_dispose(&packed);
+}
+
+static void reply_and_finish(struct admin_call *call, const ProtobufCMessage *message)
+{
+    reply(call, message);
+    admin_finish(call, GRPC_OK, NULL);
+}
+
+/* An arena for one answer's lists; the question is ended when there is none. */
+static struct arena *answer_arena(struct admin_call *call)
+{
+    struct arena *a = arena_create(LIST_ARENA_BLOCK, 0);
+    if (!a)
+        admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+    return a;
+}
+
+/* ---- nodes ---- */
+
+static void add_option(Grid__V1__NodeInfo *info, struct arena *a, const char *key, const char *value)
+{
+    Grid__V1__StringPair *pair = arena_alloc(a, sizeof *pair);
+    if (!pair)
+        return;
+    grid__v1__string_pair__init(pair);
+    pair->key = pb_str(arena_str(a, slice_of_str(key)));
+    pair->value = pb_str(arena_str(a, slice_of_str(value)));
+    info->options[info->n_options++] = pair;
+}
+
+static void get_node(void *ctx, struct admin_call *call, struct slice request)
+{
+    enum { OPTIONS_MAX = 64 };
+    struct node *n = ctx;
+    struct arena *a = answer_arena(call);
+    Grid__V1__NodeInfo info = GRID__V1__NODE_INFO__INIT;
+    Grid__V1__Host host;
+    struct option_view option;
+    char api[ADDR_TEXT_MAX], listen[ADDR_TEXT_MAX] = "";
+    (void) request;
+    if (!a)
+        return;
+    addr_format(worker_set_api(n->workers), api);
+    if (worker_set_peer(n->workers)->size != 0)
+        addr_format(worker_set_peer(n->workers), listen);
+    node_host_of(n, node_member(n, 0), &host);
+    info.host = &host;
+    info.grid = pb_str(n->grid);
+    info.api = pb_str(api);
+    info.listen = pb_str(listen);
+    info.state_dir = pb_str(n->options->state);
+    info.workers = n->options->workers;
+    info.resident_bytes = host_resident_bytes(0);
+    info.options = arena_calloc(a, OPTIONS_MAX, sizeof *info.options);
+    for (size_t i = 0; info.options && info.n_options + 2 < OPTIONS_MAX && option_view(n->options->set, i, &option); i++)
+        if (option.text)
+            add_option(&info, a, option.name, option.text);
+    reply_and_finish(call, &info.base);
+    arena_destroy(a);
+}
+
+static bool is_present(const struct member *m)
+{
+    return m->state == MEMBER_ALIVE || m->state == MEMBER_STALLED;
+}
+
+static void list_nodes(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    struct arena *a = answer_arena(call);
+    Grid__V1__ListNodesResponse response = GRID__V1__LIST_NODES_RESPONSE__INIT;
+    size_t count = node_member_count(n);
+    if (!a)
+        return;
+    const Grid__V1__ListNodesRequest *asked = pb_unpack(&grid__v1__list_nodes_request__descriptor, a, request);
+    response.nodes = arena_calloc(a, count, sizeof *response.nodes);
+    for (size_t i = 0; response.nodes && i < count; i++) {
+        const struct member *m = node_member(n, i);
+        Grid__V1__Host *host = arena_alloc(a, sizeof *host);
+        if (!host || (!is_present(m) && !(asked && asked->all)))
+            continue;
+        node_host_of(n, m, host);
+        response.nodes[response.n_nodes++] = host;
+    }
+    reply_and_finish(call, &response.base);
+    arena_destroy(a);
+}
+
+struct node_watcher {
+    struct node_watch link;
+    struct node *node;
+    struct admin_call *call;
+};
+
+static void watch_add(struct node_watch **list, struct node_watch *w)
+{
+    w->next = *list;
+    w->prev = list;
+    if (w->next)
+        w->next->prev = &w->next;
+    *list = w;
+}
+
+static void watch_remove(struct node_watch *w)
+{
+    *w->prev = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+}
+
+static void watcher_send(struct admin_call *call, const struct node *n, const char *kind, const struct member *m)
+{
+    Grid__V1__NodeEvent event = GRID__V1__NODE_EVENT__INIT;
+    Grid__V1__Host host;
+    node_host_of(n, m, &host);
+    event.kind = pb_str(kind);
+    event.node = &host;
+    reply(call, &event.base);
+}
+
+void node_watchers_event(struct node *n, const char *kind, const struct member *m)
+{
+    for (struct node_watch *w = n->node_watchers; w; w = w->next)
+        watcher_send(((struct node_watcher *) w)->call, n, kind, m);
+}
+
+static void watch_ended(void *arg, struct admin_call *call)
+{
+    struct node_watcher *w = arg;
+    watch_remove(&w->link);
+    free(w);
+    admin_finish(call, GRPC_CANCELLED, NULL);
+}
+
+static void watch_nodes(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    struct node_watcher *w = calloc(1, sizeof *w);
+    (void) request;
+    if (!w) {
+        admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        return;
+    }
+    w->node = n;
+    w->call = call;
+    for (size_t i = 0; i < node_member_count(n); i++)
+        if (is_present(node_member(n, i)))
+            watcher_send(call, n, "joined", node_member(n, i));
+    watch_add(&n->node_watchers, &w->link);
+    admin_on_cancel(call, watch_ended, w);
+}
+
+/* ---- tasks ---- */
+
+static uint32_t ready_in_grid(const struct node *n, const struct supervisor_task *task)
+{
+    uint32_t ready = task->ready;
+    for (size_t i = 1; i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        for (size_t t = 0; member_routable(m) && t < m->task_count; t++)
+            if (strcmp(m->tasks[t].name, task->name) == 0)
+                ready += m->tasks[t].instances;
+    }
+    return ready;
+}
+
+static void take_counters(const struct node *n, const char *task, Grid__V1__TaskInfo *out)
+{
+    const struct route_task_shared *shared = map_get(n->task_shared, slice_of_str(task));
+    for (unsigned w = 0; shared && w < shared->workers; w++) {
+        out->invocations += atomic_load_explicit(&shared->counters[w].invocations, memory_order_relaxed);
+        out->success += atomic_load_explicit(&shared->counters[w].success, memory_order_relaxed);
+        out->errors += atomic_load_explicit(&shared->counters[w].errors, memory_order_relaxed);
+        out->remote_invocations += atomic_load_explicit(&shared->counters[w].remote, memory_order_relaxed);
+    }
+}
+
+static void list_tasks(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    struct arena *a = answer_arena(call);
+    Grid__V1__ListTasksResponse response = GRID__V1__LIST_TASKS_RESPONSE__INIT;
+    size_t count;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    (void) request;
+    if (!a)
+        return;
+    response.tasks = arena_calloc(a, count + 1, sizeof *response.tasks);
+    for (size_t i = 0; response.tasks && i < count; i++) {
+        Grid__V1__TaskInfo *task = arena_alloc(a, sizeof *task);
+        if (!task)
+            break;
+        grid__v1__task_info__init(task);
+        task->name = pb_str(tasks[i].name);
+        task->path = pb_str(tasks[i].path);
+        task->port = tasks[i].port;
+        task->instances = tasks[i].wanted;
+        task->ready = tasks[i].ready;
+        task->ready_in_grid = ready_in_grid(n, &tasks[i]);
+        task->restarts = tasks[i].restarts;
+        task->status = pb_str(supervisor_status_name(tasks[i].status));
+        task->reason = pb_str(tasks[i].reason);
+        take_counters(n, tasks[i].name, task);
+        response.tasks[response.n_tasks++] = task;
+    }
+    reply_and_finish(call, &response.base);
+    arena_destroy(a);
+}
+
+static void add_process(Grid__V1__ListProcessesResponse *response, struct arena *a, const struct supervisor_task *task, const struct supervisor_instance *i)
+{
+    Grid__V1__ProcessInfo *process = arena_alloc(a, sizeof *process);
+    if (!process)
+        return;
+    grid__v1__process_info__init(process);
+    process->task = pb_str(task->name);
+    process->instance = i->instance->number;
+    process->pid = i->pid;
+    process->port = i->instance->port;
+    process->status = pb_str(i->ready ? "online" : "starting");
+    process->restarts = task->restarts;
+    process->started_at_ms = i->started_at_ms;
+    process->resident_bytes = host_resident_bytes(i->pid);
+    process->in_flight = atomic_load_explicit(&i->instance->in_flight, memory_order_relaxed);
+    process->reason = pb_str(task->reason);
+    response->processes[response->n_processes++] = process;
+}
+
+static void list_processes(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    struct arena *a = answer_arena(call);
+    Grid__V1__ListProcessesResponse response = GRID__V1__LIST_PROCESSES_RESPONSE__INIT;
+    size_t count, total = 1;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    (void) request;
+    if (!a)
+        return;
+    for (size_t i = 0; i < count; i++)
+        total += tasks[i].instance_count;
+    response.processes = arena_calloc(a, total, sizeof *response.processes);
+    for (size_t i = 0; response.processes && i < count; i++)
+        for (size_t p = 0; p < tasks[i].instance_count; p++)
+            add_process(&response, a, &tasks[i], &tasks[i].instances[p]);
+    reply_and_finish(call, &response.base);
+    arena_destroy(a);
+}
+
+/* ---- calls in flight ---- */
+
+struct processing_answer {
+    struct admin_call *call;
+    struct arena *arena;
+    Grid__V1__ListProcessingResponse response;
+    size_t capacity;
+};
+
+static void processing_each(void *ctx, const struct worker_processing *in)
+{
+    struct processing_answer *p = ctx;
+    Grid__V1__ProcessingInfo *out = arena_alloc(p->arena, sizeof *out);
+    if (p->response.n_calls == p->capacity) {
+        size_t capacity = p->capacity ? p->capacity * 2 : 64;
+        Grid__V1__ProcessingInfo **calls = arena_calloc(p->arena, capacity, sizeof *calls);
+        if (!calls)
+            return;
+        if (p->response.n_calls > 0)
+            memcpy(calls, p->response.calls, p->response.n_calls * sizeof *calls);
+        p->response.calls = calls;
+        p->capacity = capacity;
+    }
+    if (!out)
+        return;
+    grid__v1__processing_info__init(out);
+    out->request_id = pb_str(arena_str(p->arena, slice_of_str(in->id)));
+    out->task = pb_bytes(arena_copy(p->arena, in->task));
+    out->handler = pb_bytes(arena_copy(p->arena, in->handler));
+    out->from = pb_bytes(arena_copy(p->arena, in->from));
+    out->started_at_ms = in->started_wall_ms;
+    p->response.calls[p->response.n_calls++] = out;
+}
+
+static void processing_done(void *ctx)
+{
+    struct processing_answer *p = ctx;
+    reply_and_finish(p->call, &p->response.base);
+    arena_destroy(p->arena);
+    free(p);
+}
+
+static void list_processing(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    struct arena *a = answer_arena(call);
+    (void) request;
+    if (!a)
+        return;
+    struct processing_answer *p = calloc(1, sizeof *p);
+    if (!p) {
+        arena_destroy(a);
+        admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        return;
+    }
+    *p = (struct processing_answer){.call = call, .arena = a};
+    grid__v1__list_processing_response__init(&p->response);
+    worker_set_processing(n->workers, processing_each, processing_done, p);
+}
+
+/* ---- releases ---- */
+
+static void take_release_nodes(const struct node *n, struct arena *a, const char *root, Grid__V1__ReleaseInfo *out)
+{
+    out->nodes = arena_calloc(a, node_member_count(n), sizeof *out->nodes);
+    for (size_t i = 0; out->nodes && i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        if (is_present(m) && strcmp(i == 0 ? releases_current(n->releases) : m->release, root) == 0)
+            out->nodes[out->n_nodes++] = pb_str(m->name);
+    }
+}
+
+static void list_releases(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    struct arena *a = answer_arena(call);
+    Grid__V1__ListReleasesResponse response = GRID__V1__LIST_RELEASES_RESPONSE__INIT;
+    const struct release_entry *entries[RELEASES_SHOWN_MAX];
+    size_t count = releases_list(n->releases, entries, RELEASES_SHOWN_MAX);
+    (void) request;
+    if (!a)
+        return;
+    response.releases = arena_calloc(a, count + 1, sizeof *response.releases);
+    for (size_t i = 0; response.releases && i < count; i++) {
+        Grid__V1__ReleaseInfo *release = arena_alloc(a, sizeof *release);
+        char *root = arena_alloc(a, OBJECT_ID_HEX + 1);
+        if (!release || !root)
+            break;
+        grid__v1__release_info__init(release);
+        object_id_to_hex(&entries[i]->root, root);
+        release->root = pb_str(root);
+        release->sequence = entries[i]->sequence;
+        release->publisher = pb_str(node_name_of(n, entries[i]->publisher));
+        release->published_at_ms = entries[i]->published_at_ms;
+        release->files = entries[i]->files;
+        release->size_bytes = entries[i]->size_bytes;
+        release->current = i == 0;
+        take_release_nodes(n, a, root, release);
+        response.releases[response.n_releases++] = release;
+    }
+    reply_and_finish(call, &response.base);
+    arena_destroy(a);
+}
+
+static void clear(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    struct arena *a = answer_arena(call);
+    Grid__V1__ClearResponse response = GRID__V1__CLEAR_RESPONSE__INIT;
+    size_t count, total = 1;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    (void) request;
+    if (!a)
+        return;
+    for (size_t i = 0; i < count; i++)
+        total += tasks[i].instance_count;
+    response.processes = arena_calloc(a, total, sizeof *response.processes);
+    for (size_t i = 0; response.processes && i < count; i++)
+        for (size_t p = 0; p < tasks[i].instance_count; p++)
+            response.processes[response.n_processes++] = pb_str(arena_printf(a, "task:%s", tasks[i].name));
+    releases_clear(n->releases);
+    reply_and_finish(call, &response.base);
+    arena_destroy(a);
+}
+
+/* ---- logs ---- */
+
+struct log_reader {
+    struct node *node;
+    struct admin_call *call;
+    struct log_follower *follower;
+    char *task;
+};
+
+static void log_emit(void *ctx, const struct task_line *line)
+{
+    struct log_reader *r = ctx;
+    Grid__V1__LogLine out = GRID__V1__LOG_LINE__INIT;
+    out.time_ms = line->time_ms;
+    out.task = pb_str(line->task);
+    out.instance = line->instance;
+    out.stream = pb_str(task_stream_name(line->stream));
+    out.text = pb_bytes(line->text);
+    reply(r->call, &out.base);
+}
+
+static void log_reader_free(struct log_reader *r)
+{
+    free(r->task);
+    free(r);
+}
+
+static void logs_ended(void *arg, struct admin_call *call)
+{
+    struct log_reader *r = arg;
+    supervisor_unfollow(r->node->supervisor, r->follower);
+    log_reader_free(r);
+    admin_finish(call, GRPC_CANCELLED, NULL);
+}
+
+static void logs(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    Grid__V1__LogsRequest *asked = grid__v1__logs_request__unpack(NULL, request.size, request.data);
+    struct log_reader *r = calloc(1, sizeof *r);
+    if (!asked || !r || asked->lines > LOG_LINES_MAX) {
+        admin_finish(call, GRPC_INVALID_ARGUMENT, "lines is a number up to 10,000 and task the name of a task, or empty");
+        free(r);
+    } else {
+        *r = (struct log_reader){.node = n, .call = call, .task = asked->task.len > 0 ? slice_to_str(pb_slice(asked->task)) : NULL};
+        if (asked->lines > 0)
+            supervisor_logs(n->supervisor, r->task, asked->lines, log_emit, r);
+        if (asked->follow && (r->follower = supervisor_follow(n->supervisor, r->task, log_emit, r))) {
+            admin_on_cancel(call, logs_ended, r);
+        } else {
+            log_reader_free(r);
+            admin_finish(call, GRPC_OK, NULL);
+        }
+    }
+    if (asked)
+        grid__v1__logs_request__free_unpacked(asked, NULL);
+}
+
+const struct admin_method NODE_CONTROL[] = {
+    {.name = "GetNode", .handle = get_node},
+    {.name = "ListNodes", .handle = list_nodes},
+    {.name = "WatchNodes", .handle = watch_nodes},
+    {.name = "ListTasks", .handle = list_tasks},
+    {.name = "ListProcesses", .handle = list_processes},
+    {.name = "ListProcessing", .handle = list_processing},
+    {.name = "ListReleases", .handle = list_releases},
+    {.name = "Deploy", .writes = true, .handle = node_deploy},
+    {.name = "Rollback", .writes = true, .handle = node_rollback},
+    {.name = "Clear", .writes = true, .handle = clear},
+    {.name = "Logs", .handle = logs},
+    {0},
+};

@@ -1,0 +1,287 @@
+/* Deploy and Rollback: a publish on this node, told as it goes, then the other nodes as they come to run it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/pb.h"
+#include "base/err.h"
+#include "grid/v1/control.pb-c.h"
+#include "server/node_internal.h"
+
+enum { WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024 };
+
+struct deploy {
+    struct node_watch link;
+    struct node *node;
+    struct admin_call *call;
+    uint32_t wait_ms;
+    bool waiting; /* this node runs it; the others are looked at */
+    struct loop_timer timer;
+    char root[OBJECT_ID_HEX + 1];
+    uint64_t sequence;
+    struct map *live; /* ids of nodes told of */
+};
+
+static void send_progress(struct deploy *d, Grid__V1__DeployProgress *progress)
+{
+    struct buf packed;
+    buf_init(&packed, 0);
+    progress->root = pb_str(d->root);
+    progress->sequence = d->sequence;
+    if (pb_append(&packed, &progress->base) == 0)
+        admin_reply(d->call, buf_slice(&packed));
+    buf_dispose(&packed);
+}
+
+static void deploy_free(struct deploy *d)
+{
+    if (d->link.prev) {
+        *d->link.prev = d->link.next;
+        if (d->link.next)
+            d->link.next->prev = d->link.prev;
+    }
+    loop_timer_stop(&d->timer);
+    releases_forget(d->node->releases, d);
+    map_destroy(d->live);
+    free(d);
+}
+
+static void deploy_finish(struct deploy *d, int status, const char *message)
+{
+    admin_finish(d->call, status, message);
+    deploy_free(d);
+}
+
+/* ---- the other nodes ---- */
+
+static void count_live(struct deploy *d, uint32_t *live, uint32_t *total)
+{
+    struct node *n = d->node;
+    *live = *total = 0;
+    for (size_t i = 0; i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
+        if (m->state != MEMBER_ALIVE && m->state != MEMBER_STALLED)
+            continue;
+        ++*total;
+        if (strcmp(i == 0 ? releases_current(n->releases) : m->release, d->root) != 0)
+            continue;
+        ++*live;
+        if (map_get(d->live, slice_of_str(m->id)) || map_set(d->live, slice_of_str(m->id), d) != 0)
+            continue;
+        progress.phase = pb_str("node");
+        progress.node = pb_str(m->name);
+        progress.live = true;
+        send_progress(d, &progress);
+    }
+}
+
+static void deploy_done(struct deploy *d, uint32_t live, uint32_t total)
+{
+    Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
+    char message[128];
+    snprintf(message, sizeof message, "release %.8s runs on %u of %u nodes", d->root, live, total);
+    progress.phase = pb_str("done");
+    progress.nodes_live = live;
+    progress.nodes_total = total;
+    progress.message = pb_str(message);
+    send_progress(d, &progress);
+    deploy_finish(d, GRPC_OK, NULL);
+}
+
+static void deploy_look(struct deploy *d, bool time_is_over)
+{
+    uint32_t live, total;
+    count_live(d, &live, &total);
+    if (live == total || time_is_over)
+        deploy_done(d, live, total);
+}
+
+void node_deploys_check(struct node *n)
+{
+    for (struct node_watch *w = n->deploys, *next; w; w = next) {
+        next = w->next;
+        if (((struct deploy *) w)->waiting)
+            deploy_look((struct deploy *) w, false);
+    }
+}
+
+static void on_timer(void *arg)
+{
+    deploy_look(arg, true);
+}
+
+/* ---- the publish ---- */
+
+static void on_progress(void *ctx, const char *phase, const struct publish_progress *p)
+{
+    Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
+    progress.phase = pb_str(phase);
+    progress.files_done = p->files_done;
+    progress.files_total = p->files_total;
+    progress.bytes_done = p->bytes_done;
+    progress.bytes_total = p->bytes_total;
+    progress.bytes_saved = p->bytes_saved;
+    send_progress(ctx, &progress);
+}
+
+static void on_warning(void *ctx, const char *sentence)
+{
+    Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
+    progress.phase = pb_str("warning");
+    progress.message = pb_str(sentence);
+    send_progress(ctx, &progress);
+}
+
+static int status_of(int err)
+{
+    switch (err) {
+    case GRID_ENOENT:
+        return GRPC_NOT_FOUND;
+    case GRID_EPERM:
+        return GRPC_PERMISSION_DENIED;
+    case GRID_ENOSPC:
+    case GRID_ELIMIT:
+        return GRPC_RESOURCE_EXHAUSTED;
+    case GRID_EINVAL:
+    case GRID_EPROTO:
+        return GRPC_INVALID_ARGUMENT;
+    case GRID_ECANCELED:
+        return GRPC_ABORTED;
+    default:
+        return GRPC_INTERNAL;
+    }
+}
+
+static void on_done(void *ctx, int err, const char *sentence, const struct release_entry *entry)
+{
+    struct deploy *d = ctx;
+    if (err != 0) {
+        deploy_finish(d, status_of(err), sentence);
+        return;
+    }
+    object_id_to_hex(&entry->root, d->root);
+    d->sequence = entry->sequence;
+    d->waiting = true;
+    loop_timer_start(d->node->loop, &d->timer, d->wait_ms, on_timer, d);
+    node_routes_changed(d->node); /* looks at it when the table is published */
+}
+
+static const struct release_events EVENTS = {on_progress, on_warning, on_done};
+
+static void on_cancel(void *arg, struct admin_call *call)
+{
+    (void) call;
+    deploy_finish(arg, GRPC_CANCELLED, NULL); /* the release goes on its way */
+}
+
+static struct deploy *deploy_create(struct node *n, struct admin_call *call, uint32_t wait_ms)
+{
+    struct deploy *d = calloc(1, sizeof *d);
+    struct map *live = map_create(NULL);
+    if (!d || !live) {
+        free(d);
+        map_destroy(live);
+        admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        return NULL;
+    }
+    *d = (struct deploy){.node = n, .call = call, .live = live, .wait_ms = wait_ms == 0 ? WAIT_DEFAULT_MS : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms};
+    d->link.next = n->deploys;
+    d->link.prev = &n->deploys;
+    if (d->link.next)
+        d->link.next->prev = &d->link.next;
+    n->deploys = &d->link;
+    admin_on_cancel(call, on_cancel, d);
+    return d;
+}
+
+/* ---- the folder ---- */
+
+static bool is_inside(const char *path, const char *folder)
+{
+    size_t size = strlen(folder);
+    return strncmp(path, folder, size) == 0 && (path[size] == '/' || path[size] == '\0');
+}
+
+/* Opens the folder, or says in `why` what is wrong with it. */
+static int open_folder(const struct node *n, const char *path, int *fd, char why[1024])
+{
+    char real[PATH_MAX], state[PATH_MAX];
+    if (path[0] != '/') {
+        snprintf(why, 1024, "the folder \"%.200s\" is not an absolute path: give the absolute path of the project's folder", path);
+        return GRID_EINVAL;
+    }
+    if (!realpath(path, real)) {
+        snprintf(why, 1024, "the folder %.400s %s: give the absolute path of the project's folder", path, errno == ENOENT ? "does not exist" : strerror(errno));
+        return errno == EACCES ? GRID_EPERM : GRID_ENOENT;
+    }
+    if (realpath(n->options->state, state) && is_inside(real, state)) {
+        snprintf(why, 1024, "the folder %.400s is inside the node's state folder: deploy from another place", path);
+        return GRID_EPERM;
+    }
+    *fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd >= 0)
+        return 0;
+    snprintf(why, 1024, "the folder %.400s cannot be opened (%s): make it readable for the node's user", path, strerror(errno));
+    return errno == ENOTDIR ? GRID_EINVAL : GRID_EPERM;
+}
+
+/* The node reads with its own rights: whoever has fewer may not use them. */
+static bool caller_may_read(const struct admin_caller *caller)
+{
+    return caller->token || (caller->uid_known && (caller->uid == 0 || caller->uid == geteuid()));
+}
+
+static int deploy_start(struct node *n, struct deploy *d, const Grid__V1__DeployRequest *asked)
+{
+    Grid__V1__ReleaseConfig none = GRID__V1__RELEASE_CONFIG__INIT;
+    char why[1024] = "the node is out of memory: try again later", *path = slice_to_str(pb_slice(asked->directory));
+    struct buf config;
+    int fd = -1;
+    buf_init(&config, CONFIG_BYTES_MAX);
+    int err = path ? open_folder(n, path, &fd, why) : GRID_ENOMEM;
+    if (err == 0 && (err = pb_append(&config, asked->config ? &asked->config->base : &none.base)) != 0)
+        snprintf(why, sizeof why, "the environment and json_conf are larger than 256 KiB: send less");
+    if (err == 0)
+        err = releases_publish(n->releases, fd, buf_slice(&config), &EVENTS, d);
+    else if (fd >= 0)
+        close(fd);
+    free(path);
+    buf_dispose(&config);
+    if (err != 0)
+        deploy_finish(d, status_of(err), why);
+    return err;
+}
+
+void node_deploy(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    Grid__V1__DeployRequest *asked = grid__v1__deploy_request__unpack(NULL, request.size, request.data);
+    struct deploy *d;
+    if (!asked)
+        admin_finish(call, GRPC_INVALID_ARGUMENT, "the message is not a DeployRequest");
+    else if (!caller_may_read(admin_call_caller(call)))
+        admin_finish(call, GRPC_PERMISSION_DENIED, "folders are read with the node's rights: deploy as root or as the node's user");
+    else if ((d = deploy_create(n, call, asked->wait_ms)))
+        deploy_start(n, d, asked);
+    if (asked)
+        grid__v1__deploy_request__free_unpacked(asked, NULL);
+}
+
+void node_rollback(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    Grid__V1__RollbackRequest *asked = grid__v1__rollback_request__unpack(NULL, request.size, request.data);
+    struct deploy *d;
+    if (!asked) {
+        admin_finish(call, GRPC_INVALID_ARGUMENT, "the message is not a RollbackRequest");
+        return;
+    }
+    if ((d = deploy_create(n, call, asked->wait_ms)) && releases_rollback(n->releases, pb_slice(asked->root), &EVENTS, d) != 0)
+        deploy_finish(d, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+    grid__v1__rollback_request__free_unpacked(asked, NULL);
+}

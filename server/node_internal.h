@@ -1,0 +1,115 @@
+/* server/node_internal.h: one node's parts, for the files node*.c alone: they see all, and nobody sees them. Control thread. */
+#ifndef GRID_SERVER_NODE_INTERNAL_H
+#define GRID_SERVER_NODE_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "base/map.h"
+#include "discovery/gossip.h"
+#include "server/admin.h"
+#include "server/host_info.h"
+#include "server/node.h"
+#include "server/options.h"
+#include "server/release/releases.h"
+#include "server/worker.h"
+#include "trust/authority.h"
+#include "trust/gridfile.h"
+#include "trust/identity.h"
+#include "trust/verify.h"
+
+enum { NODE_NAME_MAX = 63 };
+
+/* A question that waits for news (a watcher of nodes or logs, a deploy). */
+struct node_watch {
+    struct node_watch *next, **prev;
+};
+
+struct node {
+    const struct options *options;
+    struct loop *loop;
+    struct host_info host;
+    char name[NODE_NAME_MAX + 1];
+    char grid[NODE_NAME_MAX + 1];
+    int64_t started_at_ms;
+    int state_lock;
+
+    /* trust */
+    struct gridfile *gridfile; /* NULL: a grid of one */
+    struct authority *authority;
+    struct verifier *verifier;
+    struct key *key;
+    struct buf certificate_der;
+    struct tls_context *server_tls;  /* takes calls and control links */
+    struct tls_context *call_tls;    /* dials calls */
+    struct tls_context *control_tls; /* dials control links and chunk connections */
+
+    /* control plane */
+    struct admin *admin;
+    struct supervisor *supervisor;
+    struct releases *releases;
+    struct gossip *gossip; /* NULL: a grid of one */
+    struct grpc_server *control_grpc;
+    struct http_server *control_server;
+    char api_token[257];
+    char **api_hosts;
+
+    /* data plane */
+    struct worker_set *workers;
+    struct route_shared *route_shared;
+    struct map *task_shared; /* task name -> struct route_task_shared */
+    uint64_t route_version;
+    struct loop_deferred route_dirty;
+    bool linked_once;  /* has met another member, or never will */
+    bool joined_alone; /* gave up waiting for the first one */
+
+    /* read by workers */
+    _Atomic bool ready;
+    _Atomic uint64_t metric_members, metric_tasks, metric_instances, metric_restarts, metric_releases;
+    struct route_table *metric_table; /* under metric_lock, for /metrics */
+    uv_mutex_t metric_lock;
+
+    /* questions */
+    struct node_watch *node_watchers;
+    struct node_watch *deploys;
+    bool stopping;
+    uv_signal_t signals[3];
+    unsigned signals_open;
+};
+
+/* node_trust.c: identity, Gridfile, contexts. 0, or a sentence in `why` and GRID_E*. */
+int node_trust_open(struct node *n, char why[640]);
+void node_trust_close(struct node *n);
+int node_sign(void *node, struct slice bytes, uint8_t signature[RELEASE_SIGNATURE_MAX], size_t *size);
+int node_verify_entry(void *node, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
+/* The PEM or text file's first line. */
+const char *node_id(const struct node *n);
+
+/* node_routes.c: the route table, from members, tasks and releases. */
+void node_routes_init(struct node *n);
+void node_routes_changed(struct node *n);
+void node_routes_close(struct node *n);
+void node_metrics(void *node, struct buf *out);
+bool node_is_ready(void *node, char why[160]);
+
+/* node_gossip.c: this node's own record, and what it hears of others. */
+int node_gossip_open(struct node *n, char why[640]);
+void node_gossip_update(struct node *n);
+/* A member as the API shows it; strings are borrowed from `m` and `n`. */
+void node_host_of(const struct node *n, const struct member *m, Grid__V1__Host *out);
+size_t node_member_count(const struct node *n);
+/* Index 0 is this node. */
+const struct member *node_member(const struct node *n, size_t index);
+/* The name of the member with this id, or the id itself. */
+const char *node_name_of(const struct node *n, const char *id);
+
+/* node_control.c: the methods of grid.v1.Control. */
+extern const struct admin_method NODE_CONTROL[];
+void node_watchers_event(struct node *n, const char *kind, const struct member *m);
+
+/* node_deploy.c: Deploy and Rollback. */
+void node_deploy(void *node, struct admin_call *call, struct slice request);
+void node_rollback(void *node, struct admin_call *call, struct slice request);
+/* The view has changed: deploys that wait for nodes look at it. */
+void node_deploys_check(struct node *n);
+
+#endif

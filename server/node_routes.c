@@ -1,0 +1,278 @@
+/* Turns what control knows (members, tasks, releases) into the route table that the workers run by, once for all changes of an iteration. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/pb.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "server/ingress/host_json.h"
+#include "server/node_internal.h"
+
+/* ---- nodes ---- */
+
+/* Another node may be given calls when it is alive and runs what we run; a node that has nothing yet sends calls to whoever has something. */
+static bool may_route_to(const struct node *n, const struct member *m)
+{
+    const char *current = releases_current(n->releases);
+    if (!member_routable(m) || m->release[0] == '\0')
+        return false;
+    return current[0] == '\0' || strcmp(current, m->release) == 0;
+}
+
+static void take_addresses(const struct member *m, struct route_node *out)
+{
+    for (size_t i = 0; i < m->address_count && out->address_count < ROUTE_ADDRESSES_MAX; i++)
+        if (addr_parse(slice_of_str(m->addresses[i]), &out->addresses[out->address_count]) == 0)
+            out->address_count++;
+}
+
+static int add_node(struct node *n, struct route_builder *b, const struct member *m, bool local)
+{
+    Grid__V1__Host host;
+    struct route_node node = {.incarnation = m->incarnation, .local = local, .routable = local || may_route_to(n, m)};
+    struct buf packed, json;
+    struct json_writer w;
+    node_host_of(n, m, &host);
+    buf_init(&packed, 0);
+    buf_init(&json, 0);
+    json_writer_init(&w, &json);
+    host_json_write(&w, &host, 0);
+    snprintf(node.id, sizeof node.id, "%s", m->id);
+    snprintf(node.name, sizeof node.name, "%s", m->name);
+    snprintf(node.release, sizeof node.release, "%s", local ? releases_current(n->releases) : m->release);
+    take_addresses(m, &node);
+    int err = pb_append(&packed, &host.base);
+    node.host_packed = buf_slice(&packed);
+    node.host_json = buf_slice(&json);
+    if (err == 0)
+        err = route_builder_node(b, &node);
+    buf_dispose(&packed);
+    buf_dispose(&json);
+    return err;
+}
+
+/* ---- tasks ---- */
+
+static struct route_task_shared *shared_for(struct node *n, const char *task)
+{
+    struct slice key = slice_of_str(task);
+    struct route_task_shared *shared = map_get(n->task_shared, key);
+    if (shared)
+        return shared;
+    shared = route_task_shared_create(n->options->workers);
+    if (shared && map_set(n->task_shared, key, shared) != 0) {
+        route_task_shared_unref(shared);
+        return NULL;
+    }
+    return shared;
+}
+
+/* Members that stand in the table, in its order. */
+struct route_members {
+    const struct member **list;
+    size_t count;
+};
+
+static uint32_t ready_on(const struct member *m, const char *task)
+{
+    for (size_t i = 0; i < m->task_count; i++)
+        if (strcmp(m->tasks[i].name, task) == 0)
+            return m->tasks[i].instances;
+    return 0;
+}
+
+static int add_task(struct node *n, struct route_builder *b, const struct route_members *members, const char *name, const struct supervisor_task *here)
+{
+    struct instance **instances = here && here->instance_count > 0 ? calloc(here->instance_count, sizeof *instances) : NULL;
+    uint32_t *ready = calloc(members->count, sizeof *ready);
+    struct route_task_spec spec = {.name = name, .shared = shared_for(n, name), .ready = ready, .instances = instances, .known_here = here != NULL};
+    int err = GRID_ENOMEM;
+    if (ready && spec.shared && (instances || !here || here->instance_count == 0)) {
+        for (size_t i = 0; here && i < here->instance_count; i++)
+            if (here->instances[i].ready)
+                instances[spec.instance_count++] = here->instances[i].instance;
+        ready[0] = (uint32_t) spec.instance_count;
+        for (size_t i = 1; i < members->count; i++)
+            ready[i] = ready_on(members->list[i], name);
+        if (here && here->ready == 0 && here->reason[0] != '\0')
+            spec.fault = here->reason;
+        err = route_builder_task(b, &spec);
+    }
+    free(instances);
+    free(ready);
+    return err;
+}
+
+static bool task_is_here(const struct supervisor_task *tasks, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(tasks[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Tasks of this node, then those that only others have. */
+static int add_tasks(struct node *n, struct route_builder *b, const struct route_members *members)
+{
+    size_t count;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    struct map *seen = map_create(NULL);
+    int err = seen ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < count; i++)
+        err = add_task(n, b, members, tasks[i].name, &tasks[i]);
+    for (size_t m = 1; err == 0 && m < members->count; m++) {
+        const struct member *other = members->list[m];
+        for (size_t i = 0; err == 0 && i < other->task_count && may_route_to(n, other); i++) {
+            struct slice key = slice_of_str(other->tasks[i].name);
+            if (map_get(seen, key) || task_is_here(tasks, count, other->tasks[i].name))
+                continue;
+            err = map_set(seen, key, seen);
+            if (err == 0)
+                err = add_task(n, b, members, other->tasks[i].name, NULL);
+        }
+    }
+    map_destroy(seen);
+    return err;
+}
+
+/* ---- the table ---- */
+
+static struct route_table *build(struct node *n)
+{
+    struct route_builder *b = route_builder_create(++n->route_version, n->route_shared);
+    struct route_members members = {.list = calloc(node_member_count(n) + 1, sizeof *members.list)};
+    bool settling = releases_settling(n->releases) || !n->linked_once;
+    int err = b && members.list ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err >= 0 && i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        if (i > 0 && m->state != MEMBER_ALIVE && m->state != MEMBER_STALLED)
+            continue;
+        err = add_node(n, b, m, i == 0);
+        members.list[members.count++] = m;
+    }
+    if (err >= 0)
+        err = add_tasks(n, b, &members);
+    free(members.list);
+    if (err < 0) {
+        if (b)
+            route_builder_abort(b);
+        return NULL;
+    }
+    return route_builder_finish(b, settling, releases_current(n->releases), n->call_tls);
+}
+
+/* ---- what the table tells monitors ---- */
+
+static void count_tasks(struct node *n)
+{
+    size_t count, ready = 0, restarts = 0, waiting = 0;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    for (size_t i = 0; i < count; i++) {
+        ready += tasks[i].ready;
+        restarts += tasks[i].restarts;
+        waiting += tasks[i].ready == 0 && tasks[i].status != SUPERVISOR_ERRORED;
+    }
+    atomic_store(&n->metric_tasks, count);
+    atomic_store(&n->metric_instances, ready);
+    atomic_store(&n->metric_restarts, restarts);
+    atomic_store(&n->ready, waiting == 0 && n->linked_once && !releases_settling(n->releases) && !n->stopping);
+}
+
+static void publish(void *arg)
+{
+    struct node *n = arg;
+    struct route_table *table = build(n), *before;
+    count_tasks(n);
+    if (!table) {
+        node_routes_changed(n); /* out of memory: the workers run by the last one, and we try again */
+        return;
+    }
+    if (n->workers)
+        worker_set_publish(n->workers, table);
+    uv_mutex_lock(&n->metric_lock);
+    before = n->metric_table;
+    n->metric_table = table;
+    uv_mutex_unlock(&n->metric_lock);
+    if (before)
+        route_table_unref(before);
+    node_deploys_check(n);
+}
+
+void node_routes_changed(struct node *n)
+{
+    loop_defer(n->loop, &n->route_dirty, publish, n);
+}
+
+static void shared_dispose(void *value)
+{
+    route_task_shared_unref(value);
+}
+
+void node_routes_init(struct node *n)
+{
+    n->route_shared = route_shared_create();
+    n->task_shared = map_create(shared_dispose);
+    uv_mutex_init(&n->metric_lock);
+}
+
+void node_routes_close(struct node *n)
+{
+    loop_defer_cancel(&n->route_dirty);
+    if (n->metric_table)
+        route_table_unref(n->metric_table);
+    if (n->route_shared)
+        route_shared_unref(n->route_shared);
+    map_destroy(n->task_shared);
+    uv_mutex_destroy(&n->metric_lock);
+}
+
+/* ---- /metrics and /readyz, on any thread ---- */
+
+static void metric(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name, type, name, value);
+}
+
+/* A label's value: backslash, quote and line end are escaped (exposition format 0.0.4). Task names have none of them. */
+static void task_metric(struct buf *out, const struct route_table *t, const char *name, const char *help, size_t offset)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
+    for (size_t i = 0; t && i < t->task_count; i++) {
+        uint64_t sum = 0;
+        for (unsigned w = 0; w < t->tasks[i].shared->workers; w++)
+            sum += atomic_load_explicit((_Atomic uint64_t *) (uintptr_t) ((const char *) &t->tasks[i].shared->counters[w] + offset), memory_order_relaxed);
+        buf_printf(out, "%s{task=\"%s\"} %" PRIu64 "\n", name, t->tasks[i].name, sum);
+    }
+}
+
+void node_metrics(void *arg, struct buf *out)
+{
+    struct node *n = arg;
+    uv_mutex_lock(&n->metric_lock);
+    struct route_table *t = n->metric_table ? route_table_ref(n->metric_table) : NULL;
+    uv_mutex_unlock(&n->metric_lock);
+    buf_printf(out, "# HELP grid_info What this node is.\n# TYPE grid_info gauge\ngrid_info{version=\"%s\",node=\"%s\",release=\"%s\"} 1\n", GRID_VERSION, n->name,
+               t ? t->release : "");
+    metric(out, "grid_ready", "gauge", "1 when joined and tasks are ready.", atomic_load(&n->ready));
+    metric(out, "grid_members", "gauge", "Members alive, this node included.", atomic_load(&n->metric_members));
+    metric(out, "grid_tasks", "gauge", "Tasks of the release on this node.", atomic_load(&n->metric_tasks));
+    metric(out, "grid_task_instances_ready", "gauge", "Ready processes of this node.", atomic_load(&n->metric_instances));
+    metric(out, "grid_task_restarts_total", "counter", "Processes started again after an exit.", atomic_load(&n->metric_restarts));
+    metric(out, "process_resident_memory_bytes", "gauge", "Resident memory of the daemon.", host_resident_bytes(0));
+    task_metric(out, t, "grid_invocations_total", "Calls that came in at this node.", offsetof(struct route_counters, invocations));
+    task_metric(out, t, "grid_invocation_success_total", "Calls that came in here and succeeded.", offsetof(struct route_counters, success));
+    task_metric(out, t, "grid_invocation_errors_total", "Calls that came in here and failed.", offsetof(struct route_counters, errors));
+    task_metric(out, t, "grid_invocations_from_peers_total", "Calls that another node sent here.", offsetof(struct route_counters, remote));
+    if (t)
+        route_table_unref(t);
+}
+
+bool node_is_ready(void *arg, char why[160])
+{
+    struct node *n = arg;
+    bool ready = atomic_load(&n->ready);
+    snprintf(why, 160, "%s", ready ? "" : "the node has not joined, or its release or tasks are still starting: try again in a moment");
+    return ready;
+}

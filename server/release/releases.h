@@ -1,0 +1,89 @@
+/* server/release/releases.h: which release this node runs, and how it comes to run the newest. Control thread; disk work, hashing and
+ * compression go to the thread pool.
+ *
+ *   publish:  folder -> store -> tree -> tasks checked -> signed entry -> log, announce -> apply
+ *   receive:  entry checked -> missing objects fetched -> tree -> tasks checked -> apply
+ *
+ * One job at a time; what arrives meanwhile is looked at when it ends, the newest first. A failed job leaves the release that runs. */
+#ifndef GRID_SERVER_RELEASE_RELEASES_H
+#define GRID_SERVER_RELEASE_RELEASES_H
+
+#include "fs/publish.h"
+#include "fs/release_log.h"
+#include "net/addr.h"
+#include "net/tls.h"
+#include "server/release/sync_service.h"
+#include "server/supervise/supervisor.h"
+
+struct releases;
+
+enum { RELEASE_PEERS_MAX = 64, RELEASE_SIGNATURE_MAX = 80 };
+
+/* A node that may have a release's objects. */
+struct release_peer {
+    char id[65];
+    struct addr address;
+    bool runs_it; /* says it runs that root: asked first */
+};
+
+struct releases_options {
+    struct loop *loop;
+    const char *state_dir;
+    struct supervisor *supervisor;
+    const char *publisher;        /* this node's id */
+    struct slice certificate_der; /* this node's, put into the entries it signs */
+    struct tls_context *peer_tls; /* for chunk connections; NULL in a grid of one */
+    /* Signs an entry's bytes. 0 or GRID_E*. */
+    int (*sign)(void *ctx, struct slice bytes, uint8_t signature[RELEASE_SIGNATURE_MAX], size_t *size);
+    /* Judges an entry's signature and its publisher's right to publish; `why` is a clause. */
+    int (*verify)(void *ctx, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
+    /* Who may have the objects of a root (hex); returns how many were filled in. */
+    size_t (*peers)(void *ctx, const char *root, struct release_peer out[RELEASE_PEERS_MAX]);
+    void (*announce)(void *ctx, struct slice packed_entry);
+    /* The current release, its progress or its tasks have changed. Never inside a call. */
+    void (*on_change)(void *ctx);
+    void *ctx;
+};
+
+/* Opens store and log, removes the rubbish of a crash. `why` is a sentence on failure. */
+int releases_create(const struct releases_options *options, struct releases **out, char why[512]);
+/* Runs the newest entry of the log, when there is one. */
+void releases_start(struct releases *r);
+/* Ends what is under way; `done` when the pool is out of the store. Frees it. */
+void releases_close(struct releases *r, loop_fn done, void *arg);
+
+struct release_events {
+    void (*on_progress)(void *ctx, const char *phase, const struct publish_progress *progress); /* "scan", "store" */
+    void (*on_warning)(void *ctx, const char *sentence);
+    /* Exactly once, last. err 0: this node runs it now, as `entry` (borrowed) says. Otherwise `sentence` says what failed and what to do. */
+    void (*on_done)(void *ctx, int err, const char *sentence, const struct release_entry *entry);
+};
+
+/* Publishes the folder open as dir_fd (taken over). `config` is a packed ReleaseConfig. Several are done in turn. Events follow, never inside.
+ * 0 or GRID_ENOMEM. After releases_forget(ctx) no event of that ctx comes any more; the job goes on. */
+int releases_publish(struct releases *r, int dir_fd, struct slice config, const struct release_events *events, void *ctx);
+/* Publishes a kept root again, by hex prefix of at least 8 digits; empty: the one before the current. */
+int releases_rollback(struct releases *r, struct slice prefix, const struct release_events *events, void *ctx);
+void releases_forget(struct releases *r, void *ctx);
+
+/* A packed ReleaseEntry arrived from a peer. Bad ones are logged and dropped. */
+void releases_receive(struct releases *r, struct slice packed);
+/* Members came or changed: a fetch that waits for somebody who has the objects goes on. */
+void releases_peers_changed(struct releases *r);
+/* Stops the tasks until the next entry. */
+void releases_clear(struct releases *r);
+
+/* Hex root of what runs here, "" before the first. Lives until the next change. */
+const char *releases_current(const struct releases *r);
+/* The newest entry known, NULL before the first. */
+const struct release_entry *releases_newest(const struct releases *r);
+/* Runs the newest entry known. */
+bool releases_synchronized(const struct releases *r);
+/* A newer entry is being fetched or put in place. */
+bool releases_settling(const struct releases *r);
+/* Kept entries, newest first. */
+size_t releases_list(const struct releases *r, const struct release_entry **out, size_t max);
+
+const struct grpc_service *releases_sync_service(const struct releases *r);
+
+#endif

@@ -1,0 +1,215 @@
+/* Answers SyncChunk.Fetch. A call reads a batch on the pool, sends it, and reads the next when the last has left. */
+#include "server/release/sync_service.h"
+
+#include <stdlib.h>
+
+#include "api/pb.h"
+#include "base/err.h"
+#include "grid/v1/sync.pb-c.h"
+
+enum { FETCH_IDS_MAX = 4096, BATCH_BYTES = 1024 * 1024, BATCH_OBJECTS = 256, QUEUE_LOW = 256 * 1024, REQUEST_BYTES_MAX = 256 * 1024 };
+
+struct sync_service {
+    struct loop *loop;
+    struct store *store;
+    struct grpc_service grpc;
+    unsigned reading;
+};
+
+struct fetch_call {
+    struct sync_service *service;
+    struct grpc_call *call; /* NULL once closed */
+    struct arena *arena;    /* the request */
+    struct object_id *ids;
+    size_t count, next;
+    bool reading;
+    struct buf batch; /* packed, filled on the pool */
+    int err;
+};
+
+static void fetch_free(struct fetch_call *f)
+{
+    if (f->call || f->reading)
+        return;
+    buf_dispose(&f->batch);
+    arena_destroy(f->arena);
+    free(f);
+}
+
+/* ---- on the thread pool ---- */
+
+struct batch_builder {
+    Grid__V1__ObjectBatch message;
+    Grid__V1__ObjectRecord records[BATCH_OBJECTS];
+    Grid__V1__ObjectRecord *record_list[BATCH_OBJECTS];
+    ProtobufCBinaryData missing[BATCH_OBJECTS];
+    struct buf memory[BATCH_OBJECTS];
+    size_t bytes;
+};
+
+static int batch_add(struct batch_builder *b, struct store *store, const struct object_id *id)
+{
+    struct record_packed packed;
+    size_t at = b->message.n_objects;
+    buf_init(&b->memory[at], 0);
+    int err = store_get_packed(store, id, &b->memory[at], &packed);
+    if (err == GRID_ENOENT || err == GRID_ECORRUPT) {
+        buf_dispose(&b->memory[at]);
+        b->missing[b->message.n_missing++] = pb_bytes(slice_of(id->bytes, sizeof id->bytes));
+        return 0;
+    }
+    if (err != 0) {
+        buf_dispose(&b->memory[at]);
+        return err;
+    }
+    Grid__V1__ObjectRecord *record = &b->records[at];
+    grid__v1__object_record__init(record);
+    record->id = pb_bytes(slice_of(id->bytes, sizeof id->bytes));
+    record->raw_size = packed.raw_size;
+    record->codec = (uint32_t) packed.codec;
+    record->data = pb_bytes(packed.data);
+    b->record_list[b->message.n_objects++] = record;
+    b->bytes += packed.data.size;
+    return 0;
+}
+
+static void read_batch(void *arg)
+{
+    struct fetch_call *f = arg;
+    struct batch_builder *b = calloc(1, sizeof *b);
+    f->err = b ? 0 : GRID_ENOMEM;
+    if (!b)
+        return;
+    grid__v1__object_batch__init(&b->message);
+    b->message.objects = b->record_list;
+    b->message.missing = b->missing;
+    while (f->err == 0 && f->next < f->count && b->bytes < BATCH_BYTES && b->message.n_objects < BATCH_OBJECTS && b->message.n_missing < BATCH_OBJECTS)
+        f->err = batch_add(b, f->service->store, &f->ids[f->next++]);
+    buf_clear(&f->batch);
+    if (f->err == 0)
+        f->err = pb_append(&f->batch, &b->message.base);
+    for (size_t i = 0; i < b->message.n_objects; i++)
+        buf_dispose(&b->memory[i]);
+    free(b);
+}
+
+/* ---- on the loop ---- */
+
+static void fetch_continue(struct fetch_call *f);
+
+static void batch_read(void *arg)
+{
+    struct fetch_call *f = arg;
+    f->reading = false;
+    f->service->reading--;
+    if (!f->call) {
+        fetch_free(f);
+    } else if (f->err != 0) {
+        grpc_call_finish(f->call, GRPC_UNAVAILABLE, grid_err_text(f->err));
+    } else {
+        grpc_call_send(f->call, buf_slice(&f->batch));
+        fetch_continue(f);
+    }
+}
+
+static void fetch_continue(struct fetch_call *f)
+{
+    if (f->reading || !f->call)
+        return;
+    if (f->next == f->count) {
+        grpc_call_finish(f->call, GRPC_OK, NULL);
+        return;
+    }
+    if (grpc_call_queued(f->call) > QUEUE_LOW)
+        return; /* on_writable goes on */
+    f->reading = true;
+    f->service->reading++;
+    if (loop_work(f->service->loop, read_batch, batch_read, f) != 0) {
+        f->reading = false;
+        f->service->reading--;
+        grpc_call_finish(f->call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+    }
+}
+
+static bool take_ids(struct fetch_call *f, struct slice message)
+{
+    const Grid__V1__FetchRequest *request = pb_unpack(&grid__v1__fetch_request__descriptor, f->arena, message);
+    if (!request || request->n_ids > FETCH_IDS_MAX)
+        return false;
+    f->ids = arena_calloc(f->arena, request->n_ids, sizeof *f->ids);
+    for (size_t i = 0; f->ids && i < request->n_ids; i++)
+        if (object_id_from_slice(pb_slice(request->ids[i]), &f->ids[f->count++]) != 0)
+            return false;
+    return f->ids != NULL || request->n_ids == 0;
+}
+
+static void on_message(void *ctx, struct grpc_call *call, struct slice message)
+{
+    struct fetch_call *f = ctx;
+    if (take_ids(f, message))
+        fetch_continue(f);
+    else
+        grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "ids are SHA-256 hashes of 32 bytes, at most 4,096 of them");
+}
+
+static void on_writable(void *ctx, struct grpc_call *call)
+{
+    (void) call;
+    fetch_continue(ctx);
+}
+
+static void on_close(void *ctx, struct grpc_call *call, int err)
+{
+    struct fetch_call *f = ctx;
+    (void) call;
+    (void) err;
+    f->call = NULL;
+    fetch_free(f);
+}
+
+static const struct grpc_call_events CALL_EVENTS = {.on_message = on_message, .on_writable = on_writable, .on_close = on_close};
+
+static void on_fetch(void *ctx, struct grpc_call *call)
+{
+    struct fetch_call *f = calloc(1, sizeof *f);
+    struct arena *arena = arena_create(4096, 2 * 1024 * 1024);
+    if (!f || !arena) {
+        free(f);
+        arena_destroy(arena);
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        return;
+    }
+    *f = (struct fetch_call){.service = ctx, .call = call, .arena = arena};
+    buf_init(&f->batch, 0);
+    grpc_call_bind(call, &CALL_EVENTS, f);
+}
+
+static const struct grpc_method METHODS[] = {
+    {.path = "/grid.v1.SyncChunk/Fetch", .server_streams = true, .tls_roles = TLS_ROLE_NODE, .on_call = on_fetch, .max_message = REQUEST_BYTES_MAX},
+};
+
+int sync_service_create(struct loop *l, struct store *store, struct sync_service **out)
+{
+    struct sync_service *s = calloc(1, sizeof *s);
+    if (!s)
+        return GRID_ENOMEM;
+    *s = (struct sync_service){.loop = l, .store = store};
+    s->grpc = (struct grpc_service){.name = "grid.v1.SyncChunk", .methods = METHODS, .method_count = 1, .ctx = s};
+    *out = s;
+    return 0;
+}
+
+void sync_service_destroy(struct sync_service *s)
+{
+    free(s);
+}
+
+bool sync_service_idle(const struct sync_service *s)
+{
+    return s->reading == 0;
+}
+
+const struct grpc_service *sync_service_grpc(const struct sync_service *s)
+{
+    return &s->grpc;
+}
