@@ -79,7 +79,7 @@ struct node {
 /* node_trust.c: identity, Gridfile, contexts. 0, or a sentence in `why` and GRID_E*. */
 int node_trust_open(struct node *n, char why[640]);
 void node_trust_close(struct node *n);
-int node_sign(void *node, struct slice bytes, uint8_t signature[RELEASE_SIGNATURE_MAX], size_t *size);
+int node_sign(void *node, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
 int node_verify_entry(void *node, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
 /* The PEM or text file's first line. */
 const char *node_id(const struct node *n);

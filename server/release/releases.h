@@ -17,7 +17,7 @@
 
 struct releases;
 
-enum { RELEASE_PEERS_MAX = 64, RELEASE_SIGNATURE_MAX = 80 };
+enum { RELEASE_PEERS_MAX = 64, ENTRY_SIGNATURE_BYTES = 80 };
 
 /* A node that may have a release's objects. */
 struct release_peer {
@@ -34,7 +34,7 @@ struct releases_options {
     struct slice certificate_der; /* this node's, put into the entries it signs */
     struct tls_context *peer_tls; /* for chunk connections; NULL in a grid of one */
     /* Signs an entry's bytes. 0 or GRID_E*. */
-    int (*sign)(void *ctx, struct slice bytes, uint8_t signature[RELEASE_SIGNATURE_MAX], size_t *size);
+    int (*sign)(void *ctx, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
     /* Judges an entry's signature and its publisher's right to publish; `why` is a clause. */
     int (*verify)(void *ctx, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
     /* Who may have the objects of a root (hex); returns how many were filled in. */
