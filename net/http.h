@@ -67,6 +67,8 @@ void http_respond_data(struct http_exchange *x, struct slice bytes);
 void http_respond_end(struct http_exchange *x, const struct http_header *trailers, size_t count);
 /* HTTP/2: one HEADERS with END_STREAM (gRPC's Trailers-Only); HTTP/1: a head with an empty body. */
 void http_respond_head_only(struct http_exchange *x, int status, const struct http_header *headers, size_t count);
+/* Answers a request that nobody wants to hear of any more: binds it, and drops its body. */
+void http_answer_unread(struct http_exchange *x, int status, const struct http_header *headers, size_t count, struct slice body);
 /* Breaks the answer off: RST_STREAM (http2_code of RFC 9113 section 7) or a closed connection. */
 void http_exchange_reset(struct http_exchange *x, uint32_t http2_code);
 /* Bytes of this answer not yet handed to the connection. */

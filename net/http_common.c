@@ -193,3 +193,32 @@ void http_client_close(struct http_client *c)
 {
     c->ops->close(c);
 }
+
+/* ---- a request that nobody wants ---- */
+
+static void unread_on_data(void *ctx, struct http_exchange *x, struct slice bytes)
+{
+    (void) ctx;
+    (void) x;
+    (void) bytes;
+}
+
+static void unread_on_end(void *ctx, struct http_exchange *x)
+{
+    (void) ctx;
+    (void) x;
+}
+
+static void unread_on_close(void *ctx, struct http_exchange *x, int err)
+{
+    (void) ctx;
+    (void) x;
+    (void) err;
+}
+
+void http_answer_unread(struct http_exchange *x, int status, const struct http_header *headers, size_t count, struct slice body)
+{
+    static const struct http_exchange_events UNREAD = {.on_data = unread_on_data, .on_end = unread_on_end, .on_close = unread_on_close};
+    http_exchange_bind(x, &UNREAD, NULL);
+    http_respond(x, status, headers, count, body);
+}

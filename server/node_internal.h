@@ -31,11 +31,13 @@ struct node {
     char name[NODE_NAME_MAX + 1];
     char grid[NODE_NAME_MAX + 1];
     int64_t started_at_ms;
-    int state_lock;
+    int state_lock;  /* descriptor that holds the state folder's lock, -1 before */
+    struct member self;
+    struct arena *self_arena; /* what `self` points to, made anew with each change */
 
     /* trust */
-    struct gridfile *gridfile; /* NULL: a grid of one */
-    struct authority *authority;
+    struct gridfile gridfile;
+    struct authority *authority; /* NULL: a grid of one */
     struct verifier *verifier;
     struct key *key;
     struct buf certificate_der;
@@ -59,8 +61,8 @@ struct node {
     struct map *task_shared; /* task name -> struct route_task_shared */
     uint64_t route_version;
     struct loop_deferred route_dirty;
-    bool linked_once;  /* has met another member, or never will */
-    bool joined_alone; /* gave up waiting for the first one */
+    bool linked_once;  /* has met another member, or waits for none any more */
+    struct loop_timer join_timer;
 
     /* read by workers */
     _Atomic bool ready;
@@ -72,16 +74,21 @@ struct node {
     struct node_watch *node_watchers;
     struct node_watch *deploys;
     bool stopping;
-    uv_signal_t signals[3];
+    uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
     unsigned signals_open;
 };
 
-/* node_trust.c: identity, Gridfile, contexts. 0, or a sentence in `why` and GRID_E*. */
-int node_trust_open(struct node *n, char why[640]);
+enum { NODE_WHY_MAX = 768 };
+
+/* node_state.c: the state folder, its lock, and the node's name. 0, or GRID_E* with a sentence in `why`. */
+int node_state_open(struct node *n, char why[NODE_WHY_MAX]);
+void node_state_close(struct node *n);
+
+/* node_trust.c: identity, Gridfile, contexts. 0, or GRID_E* with a sentence in `why`. */
+int node_trust_open(struct node *n, char why[NODE_WHY_MAX]);
 void node_trust_close(struct node *n);
 int node_sign(void *node, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
 int node_verify_entry(void *node, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
-/* The PEM or text file's first line. */
 const char *node_id(const struct node *n);
 
 /* node_routes.c: the route table, from members, tasks and releases. */
@@ -92,8 +99,11 @@ void node_metrics(void *node, struct buf *out);
 bool node_is_ready(void *node, char why[160]);
 
 /* node_gossip.c: this node's own record, and what it hears of others. */
-int node_gossip_open(struct node *n, char why[640]);
+int node_gossip_open(struct node *n, char why[NODE_WHY_MAX]);
+/* Releases, tasks or load have changed: the record is made anew and spread when it differs. */
 void node_gossip_update(struct node *n);
+size_t node_release_peers(void *node, const char *root, struct release_peer out[RELEASE_PEERS_MAX]);
+void node_announce(void *node, struct slice packed);
 /* A member as the API shows it; strings are borrowed from `m` and `n`. */
 void node_host_of(const struct node *n, const struct member *m, Grid__V1__Host *out);
 size_t node_member_count(const struct node *n);

@@ -87,6 +87,74 @@ static int read_config(struct option_set *set, const char *path, struct option_e
     return err;
 }
 
+/* ---- options in the Gridfile ---- */
+
+bool options_is_known(struct slice key)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (slice_equal_str(key, ROWS[i].name))
+            return true;
+    return false;
+}
+
+bool options_find_gridfile(const struct options *o, char *path, size_t size)
+{
+    if (o->gridfile) {
+        snprintf(path, size, "%s", o->gridfile);
+        return true;
+    }
+    snprintf(path, size, "Gridfile");
+    if (access(path, F_OK) == 0)
+        return true;
+    snprintf(path, size, "%s/Gridfile", o->state ? o->state : "");
+    return o->state && access(path, F_OK) == 0;
+}
+
+/* Keeps the entries whose keys are options; the others are the access card's own. */
+static void keep_options(struct toml_document *document, struct toml_entry *entries)
+{
+    const struct toml_entry *e = document->first;
+    struct toml_entry *last = NULL;
+    document->first = NULL;
+    document->count = 0;
+    for (; e; e = e->next) {
+        if (e->table.size != 0 || !options_is_known(e->key))
+            continue;
+        struct toml_entry *copy = &entries[document->count++];
+        *copy = *e;
+        copy->next = NULL;
+        if (last)
+            last->next = copy;
+        else
+            document->first = copy;
+        last = copy;
+    }
+}
+
+/* What cannot be read or parsed is said by the one who needs the card. */
+static int read_gridfile(struct options *o, struct option_error *error)
+{
+    struct arena *arena = arena_create(4096, 8 * 1024 * 1024);
+    struct toml_document document;
+    struct toml_error toml;
+    struct option_error unread;
+    char path[PATH_MAX];
+    struct buf text;
+    int err = 0;
+    buf_init(&text, CONFIG_BYTES_MAX);
+    if (arena && options_find_gridfile(o, path, sizeof path) && read_whole(path, &text, &unread) == 0 &&
+        toml_parse(buf_slice(&text), arena, &document, &toml) == 0 && document.count > 0) {
+        struct toml_entry *entries = arena_calloc(arena, document.count, sizeof *entries);
+        if (entries) {
+            keep_options(&document, entries);
+            err = option_read_toml(o->set, &document, "", path, error);
+        }
+    }
+    buf_dispose(&text);
+    arena_destroy(arena);
+    return err;
+}
+
 /* ---- defaults that depend on the machine ---- */
 
 static int default_state(struct options *o, struct option_error *error)
@@ -177,7 +245,8 @@ static int take_values(struct options *o, struct option_error *error)
     o->grid = option_string(set, "grid");
     o->gridfile = option_string(set, "gridfile");
     o->name = option_string(set, "name");
-    o->state = option_string(set, "state");
+    if (option_string(set, "state"))
+        o->state = option_string(set, "state");
     o->open = option_flag(set, "open");
     o->api = option_hostports(set, "api", &o->api_count);
     o->api_given = option_source(set, "api") > OPTION_FROM_DEFAULT;
@@ -219,7 +288,7 @@ static int check_arguments(const struct options *o, struct option_error *error)
 
 int options_read(struct options *o, int argc, char **argv, char **environment, struct option_error *error)
 {
-    *o = (struct options){0};
+    *o = (struct options){.argc = argc, .argv = argv, .environment = environment};
     error->message[0] = '\0';
     int err = option_set_create(ROWS, ROW_COUNT, &o->set);
     if (err == 0)
@@ -236,6 +305,12 @@ int options_read(struct options *o, int argc, char **argv, char **environment, s
     err = option_read_environment(o->set, environment, error);
     if (err == 0 && option_string(o->set, "config"))
         err = read_config(o->set, option_string(o->set, "config"), error);
+    o->gridfile = option_string(o->set, "gridfile");
+    o->state = option_string(o->set, "state");
+    if (err == 0)
+        err = default_state(o, error);
+    if (err == 0)
+        err = read_gridfile(o, error);
     if (err == 0)
         err = take_values(o, error);
     return err == 0 ? check_combinations(o, error) : err;

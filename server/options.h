@@ -35,6 +35,9 @@ struct options {
     const char *runtimes; /* folder of the language runtimes */
     uint64_t drain_timeout_ms;
     bool check, help, version;
+    int argc; /* as they were read, to read them again */
+    char **argv;
+    char **environment;
     char state_buffer[512];
     char socket_buffer[256];
     char runtimes_buffer[4096];
@@ -44,6 +47,13 @@ struct options {
  * options_dispose in any case. */
 int options_read(struct options *o, int argc, char **argv, char **environment, struct option_error *error);
 void options_dispose(struct options *o);
+
+/* True when a Gridfile's key is the name of an option. */
+bool options_is_known(struct slice key);
+
+/* The Gridfile to use: --gridfile, else ./Gridfile, else the state folder's. False when there is none (a given one that is missing is still
+ * named, so that its reader says so). */
+bool options_find_gridfile(const struct options *o, char *path, size_t size);
 
 /* The text of --help. */
 int options_help(struct buf *out);

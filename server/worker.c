@@ -35,6 +35,7 @@ struct worker_set {
     struct addr api_bound;
     struct addr peer_bound;
     bool started;
+    bool stopped;
     /* Draining. */
     unsigned draining;
     bool drained;
@@ -333,7 +334,8 @@ static int worker_bind(struct worker *w, char why[256])
             snprintf(why, 256, "--api-socket: %.160s is longer than a socket's path may be: give a shorter one", o->api_socket);
             return GRID_EINVAL;
         }
-        return worker_listen(w, &path, &unix_options, on_api_accept, why, "--api-socket");
+        int err = worker_listen(w, &path, &unix_options, on_api_accept, why, "--api-socket");
+        return o->api_socket_optional ? 0 : err;
     }
     return 0;
 }
@@ -355,6 +357,8 @@ int worker_set_create(const struct worker_set_options *options, struct worker_se
             break;
     }
     if (err != 0) {
+        if (s->workers)
+            worker_set_stop(s);
         worker_set_destroy(s);
         return err;
     }
@@ -493,27 +497,29 @@ static void deliver_stop(void *arg)
     http_server_close(w->peer_server, servers_closed, w);
 }
 
-static void worker_dispose(struct worker *w)
+void worker_set_stop(struct worker_set *s)
 {
-    ingress_destroy(w->ingress);
-    if (w->loop)
-        loop_destroy(w->loop);
+    loop_timer_stop(&s->drain_timer);
+    s->drain_done = NULL;
+    s->stopped = true;
+    for (unsigned i = 0; i < s->options.count; i++) {
+        struct worker *w = &s->workers[i];
+        if (!w->loop || !w->dispatch || !w->api_server || !w->peer_server)
+            continue;
+        if (!s->started && pthread_create(&w->thread, NULL, worker_main, w) != 0)
+            continue;
+        loop_post(w->loop, deliver_stop, w);
+        pthread_join(w->thread, NULL);
+    }
 }
 
 void worker_set_destroy(struct worker_set *s)
 {
-    loop_timer_stop(&s->drain_timer);
     for (unsigned i = 0; s->workers && i < s->options.count; i++) {
-        struct worker *w = &s->workers[i];
-        if (w->loop && w->dispatch && w->api_server && w->peer_server) {
-            if (!s->started && pthread_create(&w->thread, NULL, worker_main, w) != 0)
-                continue;
-            loop_post(w->loop, deliver_stop, w);
-            pthread_join(w->thread, NULL);
-        }
+        if (s->workers[i].loop)
+            loop_destroy(s->workers[i].loop); /* runs what was still in the mailbox */
+        ingress_destroy(s->workers[i].ingress);
     }
-    for (unsigned i = 0; s->workers && i < s->options.count; i++)
-        worker_dispose(&s->workers[i]);
     free(s->workers);
     free(s);
 }
@@ -563,7 +569,7 @@ static void gather_collected(void *arg)
         g->each(g->ctx, &call);
     }
     buf_clear(&g->records);
-    if (++g->next < g->set->options.count) {
+    if (++g->next < g->set->options.count && !g->set->stopped) {
         gather_ask(g);
         return;
     }
@@ -576,8 +582,8 @@ static void gather_collected(void *arg)
 static void gather_collect(void *arg)
 {
     struct processing_gather *g = arg;
-    const struct invocation *inv = dispatch_processing(g->set->workers[g->next].dispatch);
-    for (; inv; inv = inv->next) {
+    struct dispatch *dispatch = g->set->workers[g->next].dispatch;
+    for (const struct invocation *inv = dispatch ? dispatch_processing(dispatch) : NULL; inv; inv = inv->next) {
         gather_put(&g->records, slice_of_str(inv->id));
         gather_put(&g->records, inv->task);
         gather_put(&g->records, inv->handler);
@@ -594,7 +600,7 @@ static void gather_ask(struct processing_gather *g)
 
 void worker_set_processing(struct worker_set *s, void (*each)(void *ctx, const struct worker_processing *call), void (*done)(void *ctx), void *ctx)
 {
-    struct processing_gather *g = calloc(1, sizeof *g);
+    struct processing_gather *g = s->stopped ? NULL : calloc(1, sizeof *g);
     if (!g) {
         done(ctx);
         return;

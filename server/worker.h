@@ -19,6 +19,7 @@ struct worker_set_options {
     unsigned api_count;
     bool api_optional[WORKER_API_ADDRESSES_MAX]; /* a family that this machine lacks is passed over */
     const char *api_socket;                      /* NULL: none */
+    bool api_socket_optional;                    /* one that another process serves, or that may not be made, is left out */
     const char *api_socket_group;                /* NULL: leave the group */
     mode_t api_socket_mode;
     struct addr peer; /* peers' port; size 0: none */
@@ -51,7 +52,10 @@ void worker_set_publish(struct worker_set *s, struct route_table *table);
 /* Stops accepting and lets calls in flight end; `done` on the control thread when every connection has gone or `timeout_ms` is over. */
 void worker_set_drain(struct worker_set *s, uint64_t timeout_ms, loop_fn done, void *arg);
 
-/* Closes what is left, ends and joins the threads, frees the set. Blocks for as long as that takes. Also before worker_set_start. */
+/* Closes what is left, ends and joins the threads. Blocks for as long as that takes. Also before worker_set_start. */
+void worker_set_stop(struct worker_set *s);
+
+/* Frees a stopped set; after every question its workers asked has been ended, and the control loop has run what they told it. */
 void worker_set_destroy(struct worker_set *s);
 
 /* Asks every worker for its calls in flight. `each` is called on the control thread, one at a time, with copies that live for the call;

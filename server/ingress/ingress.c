@@ -94,35 +94,11 @@ void ingress_destroy(struct ingress *i)
     free(i);
 }
 
-/* ---- a request that no door takes: read to its end and answered at once ---- */
-
-static void stray_on_data(void *ctx, struct http_exchange *x, struct slice bytes)
-{
-    (void) ctx;
-    (void) x;
-    (void) bytes;
-}
-
-static void stray_on_end(void *ctx, struct http_exchange *x)
-{
-    (void) ctx;
-    (void) x;
-}
-
-static void stray_on_close(void *ctx, struct http_exchange *x, int err)
-{
-    (void) ctx;
-    (void) x;
-    (void) err;
-}
-
-static const struct http_exchange_events STRAY_EVENTS = {.on_data = stray_on_data, .on_end = stray_on_end, .on_close = stray_on_close};
-
+/* A request that no door takes. */
 static void answer_stray(struct http_exchange *x, int status, struct slice json)
 {
     static const struct http_header JSON_TYPE = {SLICE_INIT("content-type"), SLICE_INIT("application/json")};
-    http_exchange_bind(x, &STRAY_EVENTS, NULL);
-    http_respond(x, status, &JSON_TYPE, 1, json);
+    http_answer_unread(x, status, &JSON_TYPE, 1, json);
 }
 
 /* ---- the two ports ---- */

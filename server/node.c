@@ -1,0 +1,486 @@
+/* One node's life: open the parts from the bottom up, run, and on SIGTERM take them down in the order that loses nothing:
+ *
+ *   not ready -> farewell to the grid -> no more accepts, calls in flight end -> workers stop -> releases -> tasks -> gossip -> control port
+ */
+#include "server/node.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "net/notify.h"
+#include "server/node_internal.h"
+
+enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK = 1000, UNSTARTABLE_MS = 5000, ATTEMPTS = 3, DESCRIPTORS_WANTED = 65536 };
+
+/* ---- the local API's rules ---- */
+
+static int read_token(struct node *n, char why[NODE_WHY_MAX])
+{
+    const char *path = n->options->api_token_file;
+    FILE *file = path ? fopen(path, "re") : NULL;
+    if (!path)
+        return 0;
+    if (file && fgets(n->api_token, sizeof n->api_token, file))
+        n->api_token[strcspn(n->api_token, "\r\n")] = '\0';
+    if (file)
+        fclose(file);
+    if (n->api_token[0])
+        return 0;
+    snprintf(why, NODE_WHY_MAX, "--api-token-file: %.300s holds no token: put one line of text into it", path);
+    return GRID_EINVAL;
+}
+
+static int resolve_api(const struct option_hostport *from, struct addr *to)
+{
+    char text[ADDR_TEXT_MAX];
+    const char *host = strcmp(from->host, "localhost") == 0 ? "127.0.0.1" : from->host;
+    snprintf(text, sizeof text, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, from->port);
+    return addr_parse(slice_of_str(text), to);
+}
+
+static int take_api_addresses(struct node *n, struct worker_set_options *w, char why[NODE_WHY_MAX])
+{
+    const struct options *o = n->options;
+    for (size_t i = 0; i < o->api_count; i++) {
+        if (resolve_api(&o->api[i], &w->api[i]) != 0) {
+            snprintf(why, NODE_WHY_MAX, "--api: \"%.100s\" is not a numeric address: give for example --api 127.0.0.1:10000", o->api[i].host);
+            return GRID_EINVAL;
+        }
+        if (!addr_is_loopback(&w->api[i]) && !n->api_token[0]) {
+            snprintf(why, NODE_WHY_MAX, "--api: %.100s is not loopback, so the API asks for a token: give --api-token-file FILE", o->api[i].host);
+            return GRID_EINVAL;
+        }
+        w->api_optional[i] = !o->api_given && i > 0;
+    }
+    w->api_count = (unsigned) o->api_count;
+    return 0;
+}
+
+static int take_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_MAX])
+{
+    if (!n->authority)
+        return 0; /* a grid of one listens to nobody */
+    if (resolve_api(&n->options->listen, to) == 0)
+        return 0;
+    snprintf(why, NODE_WHY_MAX, "--listen: \"%.100s\" is not a numeric address: give for example --listen [::]:7900", n->options->listen.host);
+    return GRID_EINVAL;
+}
+
+/* The socket's folder is made where it is missing; a group that does not exist is left out. */
+static void take_api_socket(const struct node *n, struct worker_set_options *w)
+{
+    char folder[256], *slash;
+    if (!n->options->api_socket)
+        return;
+    snprintf(folder, sizeof folder, "%s", n->options->api_socket);
+    slash = strrchr(folder, '/');
+    if (slash && slash != folder) {
+        *slash = '\0';
+        if (mkdir(folder, 0755) != 0 && errno != EEXIST) {
+            log_line(LOG_WARN, "the API has no Unix socket: its folder cannot be made", LOGF_STR("folder", folder), LOGF_STR("why", strerror(errno)));
+            return;
+        }
+    }
+    w->api_socket = n->options->api_socket;
+    w->api_socket_mode = geteuid() == 0 ? 0660 : 0600;
+    w->api_socket_group = geteuid() == 0 && getgrnam("gridcontrol") ? "gridcontrol" : NULL;
+}
+
+/* ---- news from the workers ---- */
+
+static void on_instance_refused(void *ctx, uint64_t instance_id)
+{
+    supervisor_report_refused(((struct node *) ctx)->supervisor, instance_id);
+}
+
+static void on_task_wanted(void *ctx, const char *task)
+{
+    supervisor_grow(((struct node *) ctx)->supervisor, task);
+}
+
+static void on_peer_failed(void *ctx, const char *node_id)
+{
+    (void) ctx;
+    log_line(LOG_DEBUG, "a call link failed", LOGF_STR("id", node_id));
+}
+
+static void on_control_conn(void *ctx, struct conn *c)
+{
+    http_server_adopt(((struct node *) ctx)->control_server, c);
+}
+
+/* ---- news from below ---- */
+
+static void on_tasks_changed(void *ctx)
+{
+    struct node *n = ctx;
+    node_gossip_update(n);
+    node_routes_changed(n);
+}
+
+static void on_releases_changed(void *ctx)
+{
+    on_tasks_changed(ctx);
+}
+
+/* ---- opening ---- */
+
+static int open_workers(struct node *n, char why[NODE_WHY_MAX])
+{
+    const struct options *o = n->options;
+    struct worker_set_options w = {.count = o->workers, .control = n->loop, .peer_tls = n->server_tls, .admin = n->admin, .on_control_conn = on_control_conn,
+                                   .on_instance_refused = on_instance_refused, .on_task_wanted = on_task_wanted, .on_peer_failed = on_peer_failed, .ctx = n};
+    w.ingress = (struct ingress_options){.max_payload = o->max_payload, .default_deadline_ms = DEFAULT_DEADLINE_MS, .grid_name = n->grid,
+                                         .api_hosts = (const char *const *) n->api_hosts, .api_token = n->api_token[0] ? n->api_token : NULL,
+                                         .metrics = node_metrics, .ready = node_is_ready, .ctx = n};
+    w.dispatch = (struct dispatch_options){.max_payload = o->max_payload, .in_flight_limit = IN_FLIGHT_PER_INSTANCE, .queue_limit = QUEUE_PER_TASK,
+                                           .unstartable_ms = UNSTARTABLE_MS, .attempts = ATTEMPTS};
+    int err = take_api_addresses(n, &w, why);
+    if (err == 0)
+        err = take_peer_address(n, &w.peer, why);
+    if (err != 0)
+        return err;
+    take_api_socket(n, &w);
+    w.api_socket_optional = option_source(o->set, "api-socket") <= OPTION_FROM_DEFAULT;
+    return worker_set_create(&w, &n->workers, why);
+}
+
+static int open_supervisor(struct node *n, char why[NODE_WHY_MAX])
+{
+    const struct options *o = n->options;
+    char node_runtime[4200], python_runtime[4200], api[ADDR_TEXT_MAX];
+    snprintf(node_runtime, sizeof node_runtime, "%s/node/run.js", o->runtimes ? o->runtimes : "");
+    snprintf(python_runtime, sizeof python_runtime, "%s/python/run.py", o->runtimes ? o->runtimes : "");
+    addr_format(worker_set_api(n->workers), api);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct supervisor_options s = {.state_dir = o->state, .node_runtime = node_runtime, .python_runtime = python_runtime, .grid_name = n->grid, .node_name = n->name,
+                                   .node_id = node_id(n), .api = api, .max_payload = o->max_payload,
+                                   .first_port = o->task_ports ? o->task_ports : (uint16_t) (addr_port(worker_set_api(n->workers)) + 1),
+                                   .max_instances = cores > 0 ? (uint32_t) cores : 1, .drain_timeout_ms = o->drain_timeout_ms, .on_change = on_tasks_changed, .ctx = n};
+    int err = supervisor_create(n->loop, &s, &n->supervisor);
+    if (err != 0)
+        snprintf(why, NODE_WHY_MAX, "--state: the supervisor cannot work in %.300s (%s): free space or mend its permissions", o->state, grid_err_text(err));
+    return err;
+}
+
+static int open_releases(struct node *n, char why[NODE_WHY_MAX])
+{
+    struct releases_options r = {.loop = n->loop, .state_dir = n->options->state, .supervisor = n->supervisor, .publisher = node_id(n),
+                                 .certificate_der = buf_slice(&n->certificate_der), .peer_tls = n->control_tls, .sign = node_sign, .verify = node_verify_entry,
+                                 .peers = node_release_peers, .announce = node_announce, .on_change = on_releases_changed, .ctx = n};
+    return releases_create(&r, &n->releases, why);
+}
+
+static void on_control_request(void *node, struct http_exchange *x)
+{
+    if (!grpc_server_handle(((struct node *) node)->control_grpc, x))
+        http_answer_unread(x, 415, NULL, 0, slice_of(NULL, 0));
+}
+
+/* The control plane's own gRPC server: gossip and chunks, for peers whose connections the workers hand over. */
+static int open_control_port(struct node *n)
+{
+    enum { CONTROL_MESSAGE_MAX = 4 * 1024 * 1024 };
+    struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
+    limits.streams = 1000;
+    int err = grpc_server_create(n->loop, CONTROL_MESSAGE_MAX, &n->control_grpc);
+    if (err == 0 && n->gossip)
+        err = grpc_server_add(n->control_grpc, gossip_service(n->gossip));
+    if (err == 0)
+        err = grpc_server_add(n->control_grpc, releases_sync_service(n->releases));
+    return err == 0 ? http_server_create(n->loop, &limits, on_control_request, n, &n->control_server) : err;
+}
+
+
+/* As many descriptors as the system allows, up to what a busy node needs. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* api_hosts as a list ended by NULL. */
+static int take_api_hosts(struct node *n)
+{
+    n->api_hosts = calloc(n->options->api_host_count + 1, sizeof *n->api_hosts);
+    for (size_t i = 0; n->api_hosts && i < n->options->api_host_count; i++)
+        n->api_hosts[i] = strdup(n->options->api_hosts[i]);
+    return n->api_hosts ? 0 : GRID_ENOMEM;
+}
+
+static int open_parts(struct node *n, char why[NODE_WHY_MAX])
+{
+    const struct group *writers = getgrnam("gridcontrol");
+    snprintf(why, NODE_WHY_MAX, "out of memory");
+    int err = take_api_hosts(n);
+    if (err == 0)
+        err = read_token(n, why);
+    if (err == 0)
+        err = admin_create(n->loop, NODE_CONTROL, writers ? writers->gr_gid : (gid_t) -1, n, &n->admin);
+    if (err == 0)
+        err = open_workers(n, why);
+    if (err == 0)
+        err = open_supervisor(n, why);
+    if (err == 0)
+        err = open_releases(n, why);
+    if (err == 0)
+        err = node_gossip_open(n, why);
+    return err == 0 ? open_control_port(n) : err;
+}
+
+/* ---- ready ---- */
+
+static void write_ready_file(const struct node *n)
+{
+    struct buf text;
+    struct json_writer w;
+    char api[ADDR_TEXT_MAX], listen[ADDR_TEXT_MAX] = "";
+    addr_format(worker_set_api(n->workers), api);
+    if (worker_set_peer(n->workers)->size != 0)
+        addr_format(worker_set_peer(n->workers), listen);
+    buf_init(&text, 0);
+    json_writer_init(&w, &text);
+    json_open_object(&w);
+    json_write_key(&w, "name");
+    json_write_str(&w, n->name);
+    json_write_key(&w, "id");
+    json_write_str(&w, node_id(n));
+    json_write_key(&w, "grid");
+    json_write_str(&w, n->grid);
+    json_write_key(&w, "api");
+    json_write_str(&w, api);
+    json_write_key(&w, "listen");
+    json_write_str(&w, listen);
+    json_write_key(&w, "pid");
+    json_write_int(&w, getpid());
+    json_close_object(&w);
+    buf_append_byte(&text, '\n');
+    log_line(LOG_INFO, "ready", LOGF_STR("name", n->name), LOGF_STR("id", node_id(n)), LOGF_STR("grid", n->grid), LOGF_STR("api", api), LOGF_STR("listen", listen),
+             LOGF_INT("workers", worker_set_count(n->workers)));
+    if (n->options->ready_file && trust_file_write(n->options->ready_file, buf_slice(&text), 0644) != 0)
+        log_line(LOG_ERROR, "the ready file cannot be written: give --ready-file a path in a folder that exists", LOGF_STR("path", n->options->ready_file));
+    buf_dispose(&text);
+    notify_service_manager("READY=1");
+}
+
+/* ---- stopping, step by step; parts that were never opened are passed over ---- */
+
+static void control_closed(void *arg)
+{
+    struct node *n = arg;
+    for (unsigned i = 0; i < n->signals_open; i++)
+        uv_close((uv_handle_t *) &n->signals[i], NULL);
+    loop_stop(n->loop);
+}
+
+static void gossip_closed(void *arg)
+{
+    struct node *n = arg;
+    n->gossip = NULL;
+    if (n->control_server)
+        http_server_close(n->control_server, control_closed, n);
+    else
+        control_closed(n);
+}
+
+static void tasks_stopped(void *arg)
+{
+    struct node *n = arg;
+    n->supervisor = NULL;
+    if (n->gossip)
+        gossip_close(n->gossip, gossip_closed, n);
+    else
+        gossip_closed(n);
+}
+
+static void releases_closed(void *arg)
+{
+    struct node *n = arg;
+    n->releases = NULL;
+    loop_defer_cancel(&n->route_dirty);
+    if (n->supervisor)
+        supervisor_close(n->supervisor, tasks_stopped, n);
+    else
+        tasks_stopped(n);
+}
+
+static void drained(void *arg)
+{
+    struct node *n = arg;
+    n->stopping = true;
+    if (n->workers)
+        worker_set_stop(n->workers);
+    if (n->releases)
+        releases_close(n->releases, releases_closed, n);
+    else
+        releases_closed(n);
+}
+
+static void said_goodbye(void *arg)
+{
+    struct node *n = arg;
+    worker_set_drain(n->workers, n->options->drain_timeout_ms, drained, n);
+}
+
+static void on_stop_signal(uv_signal_t *handle, int number)
+{
+    struct node *n = handle->data;
+    if (n->stopping)
+        return;
+    n->stopping = true;
+    atomic_store(&n->ready, false);
+    log_line(LOG_INFO, "stopping: calls in flight may end first", LOGF_INT("signal", number));
+    notify_service_manager("STOPPING=1");
+    loop_timer_stop(&n->join_timer);
+    if (n->gossip)
+        gossip_leave(n->gossip, said_goodbye, n);
+    else
+        said_goodbye(n);
+}
+
+/* Reads the options again and takes what may change while running. */
+static void on_reload_signal(uv_signal_t *handle, int number)
+{
+    struct node *n = handle->data;
+    struct options again;
+    struct option_error error;
+    (void) number;
+    if (options_read(&again, n->options->argc, n->options->argv, n->options->environment, &error) != 0) {
+        log_line(LOG_ERROR, "the configuration cannot be reloaded: what was in force stays", LOGF_STR("why", error.message));
+    } else {
+        const char *fixed = option_fixed_change(n->options->set, again.set);
+        log_set_level(again.log_level);
+        if (fixed)
+            log_line(LOG_WARN, "reloaded, but an option that changed needs a restart", LOGF_STR("option", fixed));
+        else
+            log_line(LOG_INFO, "reloaded");
+    }
+    options_dispose(&again);
+}
+
+static int open_signals(struct node *n)
+{
+    static const int NUMBERS[] = {SIGTERM, SIGINT, SIGHUP};
+    signal(SIGPIPE, SIG_IGN);
+    for (; n->signals_open < sizeof NUMBERS / sizeof *NUMBERS; n->signals_open++) {
+        uv_signal_t *handle = &n->signals[n->signals_open];
+        int number = NUMBERS[n->signals_open];
+        if (uv_signal_init(loop_uv(n->loop), handle) != 0)
+            return GRID_EIO;
+        handle->data = n;
+        if (uv_signal_start(handle, number == SIGHUP ? on_reload_signal : on_stop_signal, number) != 0)
+            return GRID_EIO;
+    }
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+static void node_free(struct node *n)
+{
+    if (n->workers)
+        worker_set_destroy(n->workers);
+    if (n->loop)
+        loop_destroy(n->loop);
+    if (n->control_grpc)
+        grpc_server_destroy(n->control_grpc);
+    admin_destroy(n->admin);
+    node_routes_close(n);
+    node_trust_close(n);
+    node_state_close(n);
+    arena_destroy(n->self_arena);
+    for (size_t i = 0; n->api_hosts && n->api_hosts[i]; i++)
+        free(n->api_hosts[i]);
+    free(n->api_hosts);
+    free(n);
+}
+
+static struct node *node_create(const struct options *options)
+{
+    struct node *n = calloc(1, sizeof *n);
+    if (!n)
+        return NULL;
+    n->options = options;
+    n->state_lock = -1;
+    n->started_at_ms = loop_wall_ms();
+    host_info_read(&n->host);
+    node_routes_init(n);
+    return n;
+}
+
+static int open_identity(struct node *n, char why[NODE_WHY_MAX])
+{
+    int err = node_state_open(n, why);
+    return err == 0 ? node_trust_open(n, why) : err;
+}
+
+int node_check(const struct options *options)
+{
+    char why[NODE_WHY_MAX] = "out of memory";
+    struct node *n = node_create(options);
+    int err = n ? open_identity(n, why) : GRID_ENOMEM;
+    if (err != 0)
+        fprintf(stderr, "gridd: %s\n", why);
+    if (n)
+        node_free(n);
+    return err == 0 ? 0 : 2;
+}
+
+static void start(struct node *n)
+{
+    node_gossip_update(n);
+    releases_start(n->releases);
+    node_routes_changed(n);
+    write_ready_file(n);
+}
+
+/* Opens everything; on failure what was opened is closed by running the loop's stopping steps. */
+static int open_all(struct node *n, char why[NODE_WHY_MAX])
+{
+    int err = open_identity(n, why);
+    if (err == 0)
+        err = loop_create(&n->loop);
+    if (err == 0)
+        err = open_signals(n);
+    if (err == 0)
+        err = open_parts(n, why);
+    return err == 0 ? worker_set_start(n->workers) : err;
+}
+
+int node_run(const struct options *options)
+{
+    char why[NODE_WHY_MAX] = "out of memory";
+    struct node *n = node_create(options);
+    if (!n)
+        return 1;
+    log_configure(options->log_level, options->log_format, NULL);
+    raise_descriptor_limit();
+    int err = open_all(n, why);
+    if (err != 0) {
+        fprintf(stderr, "gridd: %s\n", why);
+        if (n->loop)
+            loop_post(n->loop, drained, n);
+    } else {
+        log_configure(options->log_level, options->log_format, n->name);
+        start(n);
+    }
+    if (n->loop)
+        loop_run(n->loop);
+    if (err == 0)
+        log_line(LOG_INFO, "stopped");
+    node_free(n);
+    return err == 0 ? 0 : 2;
+}

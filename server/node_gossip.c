@@ -1,0 +1,251 @@
+/* This node's own record, and what it hears of others. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/pb.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "server/node_internal.h"
+
+enum { JOIN_WAIT_MS = 5000 };
+
+/* ---- the view ---- */
+
+size_t node_member_count(const struct node *n)
+{
+    return n->gossip ? members_count(gossip_members(n->gossip)) : 1;
+}
+
+const struct member *node_member(const struct node *n, size_t index)
+{
+    return index == 0 ? &n->self : members_at(gossip_members(n->gossip), index);
+}
+
+const char *node_name_of(const struct node *n, const char *id)
+{
+    for (size_t i = 0; i < node_member_count(n); i++)
+        if (strcmp(node_member(n, i)->id, id) == 0)
+            return node_member(n, i)->name;
+    return id;
+}
+
+void node_host_of(const struct node *n, const struct member *m, Grid__V1__Host *out)
+{
+    struct slice ip = slice_of(NULL, 0);
+    uint16_t port = 0;
+    grid__v1__host__init(out);
+    if (m->address_count > 0)
+        (void) addr_split(slice_of_str(m->addresses[0]), &ip, &port);
+    out->id = pb_str(m->id);
+    out->name = pb_str(m->name);
+    out->public_ip = out->private_ip = pb_bytes(ip);
+    out->api_port = m->api_port;
+    out->hostname = pb_str(m->hostname);
+    out->platform = pb_str(m->platform);
+    out->grid = pb_str(n->grid);
+    out->user = pb_str(m->user);
+    out->version = pb_str(m->version);
+    out->started_at_ms = m->started_at_ms;
+    out->local = m == &n->self;
+    out->state = pb_str(member_state_name(m->state));
+    out->release = pb_str(m->release);
+    out->synchronized = m->synchronized;
+    out->listen_port = port;
+}
+
+/* ---- the own record ---- */
+
+static int add_address(struct node *n, const char **list, const char *host, uint16_t port)
+{
+    const char *format = strchr(host, ':') ? "[%s]:%u" : "%s:%u";
+    list[n->self.address_count] = arena_printf(n->self_arena, format, host, (unsigned) port);
+    return list[n->self.address_count++] ? 0 : GRID_ENOMEM;
+}
+
+/* --advertise, else the address listened on, else every address of the host. */
+static int take_addresses(struct node *n)
+{
+    const struct addr *bound = worker_set_peer(n->workers);
+    const char **list = arena_calloc(n->self_arena, HOST_ADDRESSES_MAX, sizeof *list);
+    char host[ADDR_TEXT_MAX];
+    int err = 0;
+    n->self.addresses = list;
+    n->self.address_count = 0;
+    if (!list)
+        return GRID_ENOMEM;
+    if (n->options->advertise) {
+        list[n->self.address_count++] = n->options->advertise;
+        return 0;
+    }
+    if (bound->size == 0)
+        return add_address(n, list, n->host.private_ip, 0);
+    addr_format_host(bound, host);
+    if (!addr_is_any(bound))
+        return add_address(n, list, host, addr_port(bound));
+    for (unsigned i = 0; err == 0 && i < n->host.address_count; i++)
+        err = add_address(n, list, n->host.addresses[i], addr_port(bound));
+    return err;
+}
+
+static int take_tasks(struct node *n)
+{
+    size_t count;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    struct member_task *list = arena_calloc(n->self_arena, count + 1, sizeof *list);
+    n->self.tasks = list;
+    n->self.task_count = 0;
+    if (!list)
+        return GRID_ENOMEM;
+    for (size_t i = 0; i < count && n->self.task_count < MEMBER_TASKS_MAX; i++)
+        if (tasks[i].ready > 0)
+            list[n->self.task_count++] = (struct member_task){arena_str(n->self_arena, slice_of_str(tasks[i].name)), tasks[i].ready};
+    return 0;
+}
+
+static int make_self(struct node *n)
+{
+    struct arena *before = n->self_arena;
+    n->self_arena = arena_create(2048, 0);
+    if (!n->self_arena) {
+        n->self_arena = before;
+        return GRID_ENOMEM;
+    }
+    snprintf(n->self.id, sizeof n->self.id, "%s", node_id(n));
+    snprintf(n->self.name, sizeof n->self.name, "%s", n->name);
+    snprintf(n->self.release, sizeof n->self.release, "%s", releases_current(n->releases));
+    n->self.local = true;
+    n->self.state = n->stopping ? MEMBER_LEFT : MEMBER_ALIVE;
+    n->self.started_at_ms = n->started_at_ms;
+    n->self.incarnation = (uint64_t) n->started_at_ms;
+    n->self.api_port = addr_port(worker_set_api(n->workers));
+    n->self.hostname = n->host.hostname;
+    n->self.platform = n->host.platform;
+    n->self.user = n->host.user;
+    n->self.version = GRID_VERSION;
+    n->self.synchronized = releases_synchronized(n->releases);
+    int err = take_addresses(n);
+    if (err == 0)
+        err = take_tasks(n);
+    arena_destroy(before);
+    return err;
+}
+
+void node_gossip_update(struct node *n)
+{
+    int err = make_self(n);
+    if (err == 0 && n->gossip && !n->stopping)
+        err = gossip_update_self(n->gossip, &n->self);
+    if (err != 0)
+        log_line(LOG_ERROR, "this node's record could not be brought up to date", LOGF_ERR(err));
+}
+
+/* ---- news ---- */
+
+static void count_members(struct node *n)
+{
+    uint64_t alive = 0;
+    for (size_t i = 0; i < node_member_count(n); i++)
+        alive += member_routable(node_member(n, i));
+    atomic_store(&n->metric_members, alive);
+}
+
+static const char *event_kind(enum members_event_kind kind)
+{
+    switch (kind) {
+    case MEMBERS_JOINED:
+        return "joined";
+    case MEMBERS_LEFT:
+        return "left";
+    case MEMBERS_FAILED:
+        return "failed";
+    default:
+        return "updated";
+    }
+}
+
+static bool is_worth_a_line(enum members_event_kind kind)
+{
+    return kind != MEMBERS_UPDATED && kind != MEMBERS_LINKED;
+}
+
+static void joined(struct node *n)
+{
+    n->linked_once = true;
+    loop_timer_stop(&n->join_timer);
+}
+
+static void on_event(void *ctx, enum members_event_kind kind, const struct member *m)
+{
+    struct node *n = ctx;
+    if (is_worth_a_line(kind))
+        log_line(kind == MEMBERS_FAILED ? LOG_WARN : LOG_INFO, "membership", LOGF_STR("event", members_event_name(kind)), LOGF_STR("member", m->name), LOGF_STR("id", m->id));
+    if (kind == MEMBERS_LINKED)
+        joined(n);
+    if (m != NULL && !m->local)
+        node_watchers_event(n, event_kind(kind), m);
+    count_members(n);
+    releases_peers_changed(n->releases);
+    node_routes_changed(n);
+}
+
+static void on_release(void *ctx, struct slice packed, const struct member *from)
+{
+    struct node *n = ctx;
+    (void) from;
+    releases_receive(n->releases, packed);
+}
+
+static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release};
+
+static void on_join_timeout(void *arg)
+{
+    struct node *n = arg;
+    n->linked_once = true;
+    log_line(LOG_WARN, "none of --join has answered yet: this node goes on alone and keeps trying");
+    node_routes_changed(n);
+}
+
+int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
+{
+    int err = make_self(n);
+    count_members(n);
+    n->linked_once = true;
+    if (err != 0 || !n->authority)
+        return err;
+    struct gossip_config config = {.loop = n->loop, .tls = n->control_tls, .authority = authority_id(n->authority), .grid = n->grid, .self = &n->self,
+                                   .seeds = n->options->join, .seed_count = n->options->join_count, .events = &GOSSIP_EVENTS, .ctx = n};
+    err = gossip_create(&config, &n->gossip);
+    if (err != 0) {
+        snprintf(why, NODE_WHY_MAX, "membership cannot be started (%s): check --name, --advertise and --join", grid_err_text(err));
+        return err;
+    }
+    if (n->options->join_count > 0) {
+        n->linked_once = false;
+        loop_timer_start(n->loop, &n->join_timer, JOIN_WAIT_MS, on_join_timeout, n);
+    }
+    return 0;
+}
+
+/* ---- for releases ---- */
+
+size_t node_release_peers(void *arg, const char *root, struct release_peer out[RELEASE_PEERS_MAX])
+{
+    const struct node *n = arg;
+    size_t count = 0;
+    for (size_t i = 1; i < node_member_count(n) && count < RELEASE_PEERS_MAX; i++) {
+        const struct member *m = node_member(n, i);
+        if (!member_routable(m) || m->address_count == 0 || addr_parse(slice_of_str(m->addresses[0]), &out[count].address) != 0)
+            continue;
+        snprintf(out[count].id, sizeof out[count].id, "%s", m->id);
+        out[count++].runs_it = strcmp(m->release, root) == 0;
+    }
+    return count;
+}
+
+void node_announce(void *arg, struct slice packed)
+{
+    struct node *n = arg;
+    if (n->gossip && gossip_announce_release(n->gossip, packed) != 0)
+        log_line(LOG_ERROR, "a release could not be announced: deploy it again");
+}

@@ -1,0 +1,129 @@
+/* The state folder: one daemon at a time, a format version, and the name the node was given at its first start. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bsd/stdlib.h>
+
+#include "base/err.h"
+#include "server/moniker.h"
+#include "server/node_internal.h"
+
+#define STATE_VERSION "1\n"
+
+static int fail(char why[NODE_WHY_MAX], int err, const char *path, const char *what)
+{
+    snprintf(why, NODE_WHY_MAX, "--state: %.300s %s", path, what);
+    return err;
+}
+
+/* mkdir -p. */
+static int make_folders(const char *path)
+{
+    char part[PATH_MAX];
+    size_t size = strlen(path);
+    if (size >= sizeof part)
+        return ENAMETOOLONG;
+    for (size_t i = 1; i <= size; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0755) != 0 && errno != EEXIST)
+            return errno;
+    }
+    return 0;
+}
+
+static int lock_folder(struct node *n, const char *path, char why[NODE_WHY_MAX])
+{
+    char file[PATH_MAX], pid[24] = "";
+    snprintf(file, sizeof file, "%.4000s/lock", path);
+    n->state_lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (n->state_lock < 0)
+        return fail(why, GRID_EPERM, path, "cannot be written: give a folder that belongs to this user");
+    if (flock(n->state_lock, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t size = read(n->state_lock, pid, sizeof pid - 1);
+        pid[size > 0 ? size : 0] = '\0';
+        snprintf(why, NODE_WHY_MAX, "--state: %.300s is in use by another gridd (process %.20s): stop it, or give another folder", path, pid[0] ? pid : "unknown");
+        return GRID_EBUSY;
+    }
+    snprintf(pid, sizeof pid, "%d", (int) getpid());
+    if (ftruncate(n->state_lock, 0) != 0 || pwrite(n->state_lock, pid, strlen(pid), 0) < 0)
+        return fail(why, GRID_ENOSPC, path, "cannot be written: free some space");
+    return 0;
+}
+
+/* Reads a small file's text without its line end; "" when there is none. */
+static void read_text(const char *path, char *out, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    out[0] = '\0';
+    if (!file)
+        return;
+    if (fgets(out, (int) size, file))
+        out[strcspn(out, "\n")] = '\0';
+    fclose(file);
+}
+
+static int check_version(const char *path, char why[NODE_WHY_MAX])
+{
+    char file[PATH_MAX], text[16];
+    snprintf(file, sizeof file, "%.4000s/VERSION", path);
+    read_text(file, text, sizeof text);
+    if (text[0] == '\0')
+        return trust_file_write(file, SLICE(STATE_VERSION), 0644) == 0 ? 0 : fail(why, GRID_EIO, path, "cannot be written: free space or mend its permissions");
+    if (strcmp(text, "1") != 0)
+        return fail(why, GRID_EUNSUPPORTED, path, "was written by another version of gridd: use that version, or give another folder");
+    return 0;
+}
+
+/* --name, else the name kept from before, else a minted one, which is kept. */
+static int take_name(struct node *n, const char *path, char why[NODE_WHY_MAX])
+{
+    char file[PATH_MAX], minted[MONIKER_MAX];
+    snprintf(file, sizeof file, "%.4000s/name", path);
+    if (n->options->name) {
+        if (!trust_name_valid(slice_of_str(n->options->name))) {
+            snprintf(why, NODE_WHY_MAX, "--name: a node's name is 1 to 63 bytes of text without control characters: give a shorter or plainer one");
+            return GRID_EINVAL;
+        }
+        snprintf(n->name, sizeof n->name, "%s", n->options->name);
+        return 0;
+    }
+    read_text(file, n->name, sizeof n->name);
+    if (trust_name_valid(slice_of_str(n->name)))
+        return 0;
+    moniker_make(arc4random(), minted);
+    snprintf(n->name, sizeof n->name, "%s", minted);
+    return trust_file_write(file, slice_of_str(minted), 0644) == 0 ? 0 : fail(why, GRID_EIO, path, "cannot be written: free space or mend its permissions");
+}
+
+int node_state_open(struct node *n, char why[NODE_WHY_MAX])
+{
+    const char *path = n->options->state;
+    int errnum = make_folders(path);
+    n->state_lock = -1;
+    if (errnum != 0) {
+        snprintf(why, NODE_WHY_MAX, "--state: %.300s cannot be made (%s): give a folder that this user may write to", path, strerror(errnum));
+        return grid_err_from_errno(errnum);
+    }
+    chmod(path, 0711); /* others may pass to the releases their tasks run in, and list nothing */
+    int err = lock_folder(n, path, why);
+    if (err == 0)
+        err = check_version(path, why);
+    return err == 0 ? take_name(n, path, why) : err;
+}
+
+void node_state_close(struct node *n)
+{
+    if (n->state_lock >= 0)
+        close(n->state_lock);
+    n->state_lock = -1;
+}
