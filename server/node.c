@@ -44,7 +44,8 @@ static int resolve_api(const struct option_hostport *from, struct addr *to)
 {
     char text[ADDR_TEXT_MAX];
     const char *host = strcmp(from->host, "localhost") == 0 ? "127.0.0.1" : from->host;
-    snprintf(text, sizeof text, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, from->port);
+    bool v6 = strchr(host, ':') != NULL;
+    snprintf(text, sizeof text, "%s%.100s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "", from->port);
     return addr_parse(slice_of_str(text), to);
 }
 

@@ -358,7 +358,7 @@ static void list_releases(void *ctx, struct admin_call *call, struct slice reque
         object_id_to_hex(&entries[i]->root, root);
         release->root = pb_str(root);
         release->sequence = entries[i]->sequence;
-        release->publisher = pb_str(node_name_of(n, entries[i]->publisher));
+        release->publisher = pb_bytes(node_name_of(n, entries[i]->publisher));
         release->published_at_ms = entries[i]->published_at_ms;
         release->files = entries[i]->files;
         release->size_bytes = entries[i]->size_bytes;

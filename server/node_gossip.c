@@ -22,11 +22,11 @@ const struct member *node_member(const struct node *n, size_t index)
     return index == 0 ? &n->self : members_at(gossip_members(n->gossip), index);
 }
 
-const char *node_name_of(const struct node *n, const char *id)
+struct slice node_name_of(const struct node *n, struct slice id)
 {
     for (size_t i = 0; i < node_member_count(n); i++)
-        if (strcmp(node_member(n, i)->id, id) == 0)
-            return node_member(n, i)->name;
+        if (slice_equal_str(id, node_member(n, i)->id))
+            return slice_of_str(node_member(n, i)->name);
     return id;
 }
 
@@ -58,8 +58,8 @@ void node_host_of(const struct node *n, const struct member *m, Grid__V1__Host *
 
 static int add_address(struct node *n, const char **list, const char *host, uint16_t port)
 {
-    const char *format = strchr(host, ':') ? "[%s]:%u" : "%s:%u";
-    list[n->self.address_count] = arena_printf(n->self_arena, format, host, (unsigned) port);
+    bool v6 = strchr(host, ':') != NULL;
+    list[n->self.address_count] = arena_printf(n->self_arena, "%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "", (unsigned) port);
     return list[n->self.address_count++] ? 0 : GRID_ENOMEM;
 }
 

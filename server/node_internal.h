@@ -6,6 +6,7 @@
 
 #include "base/map.h"
 #include "discovery/gossip.h"
+#include "grid/v1/types.pb-c.h"
 #include "server/admin.h"
 #include "server/host_info.h"
 #include "server/node.h"
@@ -110,7 +111,7 @@ size_t node_member_count(const struct node *n);
 /* Index 0 is this node. */
 const struct member *node_member(const struct node *n, size_t index);
 /* The name of the member with this id, or the id itself. */
-const char *node_name_of(const struct node *n, const char *id);
+struct slice node_name_of(const struct node *n, struct slice id);
 
 /* node_control.c: the methods of grid.v1.Control. */
 extern const struct admin_method NODE_CONTROL[];

@@ -79,7 +79,7 @@ static int read_config(struct option_set *set, const char *path, struct option_e
     buf_init(&text, CONFIG_BYTES_MAX);
     int err = arena ? read_whole(path, &text, error) : GRID_ENOMEM;
     if (err == 0 && (err = toml_parse(buf_slice(&text), arena, &document, &toml)) != 0)
-        snprintf(error->message, sizeof error->message, "--config: %.120s line %u, column %u: %s", path, toml.line, toml.column, toml.message);
+        snprintf(error->message, sizeof error->message, "--config: %.90s line %u, column %u: %.160s", path, toml.line, toml.column, toml.message);
     if (err == 0)
         err = option_read_toml(set, &document, "", path, error);
     buf_dispose(&text);
