@@ -125,6 +125,8 @@ static void on_control_conn(void *ctx, struct conn *c)
 static void on_tasks_changed(void *ctx)
 {
     struct node *n = ctx;
+    if (!n->releases)
+        return; /* closing: nobody is told any more */
     node_gossip_update(n);
     node_routes_changed(n);
 }

@@ -415,13 +415,13 @@ static void deliver_table(void *arg)
 
 void worker_set_publish(struct worker_set *s, struct route_table *table)
 {
-    for (unsigned i = 0; i < s->options.count; i++)
+    for (unsigned i = 0; i < s->options.count && !s->stopped; i++)
         worker_send(&s->workers[i], deliver_table, &(struct worker_message){.u.table = route_table_ref(table)});
 }
 
 void worker_set_close_idle(struct worker_set *s, uint64_t instance_id)
 {
-    for (unsigned i = 0; i < s->options.count; i++)
+    for (unsigned i = 0; i < s->options.count && !s->stopped; i++)
         worker_send(&s->workers[i], deliver_close_idle, &(struct worker_message){.u.instance_id = instance_id});
 }
 
