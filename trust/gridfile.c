@@ -171,38 +171,6 @@ bool gridfile_is_secret(const struct gridfile *g)
     return false;
 }
 
-static int parse_file(const char *path, const struct buf *text, gridfile_other_fn other, void *ctx, struct gridfile *out,
-                      char sentence[TRUST_SENTENCE_MAX])
-{
-    char fault[TRUST_SENTENCE_MAX];
-    int err = gridfile_parse(buf_slice(text), other, ctx, out, fault);
-    if (err != 0)
-        snprintf(sentence, TRUST_SENTENCE_MAX, "%.250s: %.380s", path, fault);
-    return err;
-}
-
-int gridfile_load(const char *path, gridfile_other_fn other, void *ctx, struct gridfile *out, char sentence[TRUST_SENTENCE_MAX])
-{
-    bool open_to_others = false;
-    struct buf text;
-    buf_init(&text, 0);
-    sentence[0] = '\0';
-    int err = trust_file_read(path, &text, &open_to_others);
-    if (err != 0)
-        snprintf(sentence, TRUST_SENTENCE_MAX, "cannot read the Gridfile %.400s: %s", path, grid_err_text(err));
-    else
-        err = parse_file(path, &text, other, ctx, out, sentence);
-    if (err == 0 && open_to_others && gridfile_is_secret(out)) {
-        snprintf(sentence, TRUST_SENTENCE_MAX, "the Gridfile %.200s holds secrets and others can read it: run chmod 600 %.200s", path, path);
-        gridfile_dispose(out);
-        err = GRID_EPERM;
-    }
-    if (text.data)
-        explicit_bzero(text.data, text.size);
-    buf_dispose(&text);
-    return err;
-}
-
 /* ---- writing ---- */
 
 static bool fits_literal(const char *text)
@@ -264,21 +232,6 @@ int gridfile_format(const struct gridfile *g, struct buf *out)
     int err = buf_append_str(out, "# The access card of a grid: who has it can let servers and people in. Keep it secret (chmod 600).\n");
     for (size_t i = 0; err == 0 && i < FIELD_COUNT; i++)
         err = append_field(g, &fields[i], out);
-    return err;
-}
-
-int gridfile_store(const char *path, const struct gridfile *g, char sentence[TRUST_SENTENCE_MAX])
-{
-    struct buf text;
-    buf_init(&text, 0);
-    int err = gridfile_format(g, &text);
-    if (err == 0)
-        err = trust_file_write(path, buf_slice(&text), 0600);
-    if (err != 0)
-        snprintf(sentence, TRUST_SENTENCE_MAX, "cannot write the Gridfile %.400s: %s", path, grid_err_text(err));
-    if (text.data)
-        explicit_bzero(text.data, text.size);
-    buf_dispose(&text);
     return err;
 }
 

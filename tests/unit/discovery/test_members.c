@@ -230,10 +230,10 @@ static void test_members__refutes_every_claim_that_it_is_gone(void **state)
     struct rig *r = *state;
     static const enum member_state claims[] = {MEMBER_DEAD, MEMBER_STALLED, MEMBER_LEFT};
     link_peer(r, LINK, PEER, "peer");
-    for (size_t i = 0; i < 3; i++) {
-        uint64_t before = members_at(r->m, 0)->incarnation;
-        assert_int_equal(claim(r, SELF, before + 5 * i, claims[i]), 0);
-        assert_int_equal(members_at(r->m, 0)->incarnation, before + 5 * i + 1);
+    for (size_t i = 0; i < 6; i++) {
+        uint64_t before = members_at(r->m, 0)->incarnation, ahead = i % 2 * 5;
+        assert_int_equal(claim(r, SELF, before + ahead, claims[i / 2]), 0);
+        assert_int_equal(members_at(r->m, 0)->incarnation, before + ahead + 1);
         assert_non_null(find_sent(r, GOSSIP_TABLE));
         expect_state(r, SELF, MEMBER_ALIVE);
     }
@@ -257,6 +257,30 @@ static void test_members__orders_claims_by_incarnation_then_state_then_revision(
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         assert_int_equal(claim(r, THIRD, steps[i].incarnation, steps[i].said), 0);
         expect_state(r, THIRD, steps[i].seen);
+    }
+}
+
+static void test_members__keeps_the_newer_record_of_the_dead(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    say_of(r, LINK, record_of(THIRD, "third", 10, 5), MEMBER_ALIVE, GOSSIP_TABLE);
+    say_of(r, LINK, record_of(THIRD, "third", 10, 4), MEMBER_DEAD, GOSSIP_TABLE);
+    expect_state(r, THIRD, MEMBER_DEAD);
+    assert_int_equal(members_find(r->m, THIRD)->revision, 5);
+}
+
+static void test_members__spreads_news_to_all_but_whom_it_came_from(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    link_peer(r, LINK + 1, FOURTH, "fourth");
+    static const enum member_state news[] = {MEMBER_ALIVE, MEMBER_DEAD};
+    for (size_t i = 0; i < 2; i++) {
+        claim(r, THIRD, 10, news[i]);
+        assert_int_equal(r->sent_count, 1);
+        assert_int_equal(r->sent_on[0], LINK + 1);
+        assert_int_equal(r->sent[0].entries[0].state, news[i]);
     }
 }
 
@@ -319,6 +343,7 @@ static void test_members__holds_its_own_pause_against_nobody(void **state)
     struct rig *r = *state;
     link_peer(r, LINK, PEER, "peer");
     keep_alive(r, LINK, 1000);
+    tick(r, 600); /* a ping is out */
     r->now += 60000;
     members_tick(r->m, r->now);
     drain(r);
@@ -544,6 +569,8 @@ int main(void)
         CASE(test_members__refuses_hellos_with_a_reason),
         CASE(test_members__refutes_every_claim_that_it_is_gone),
         CASE(test_members__orders_claims_by_incarnation_then_state_then_revision),
+        CASE(test_members__keeps_the_newer_record_of_the_dead),
+        CASE(test_members__spreads_news_to_all_but_whom_it_came_from),
         CASE(test_members__learns_of_no_strangers_death),
         CASE(test_members__tells_who_knows_less),
         CASE(test_members__doubts_the_death_of_whom_it_just_heard),
