@@ -26,6 +26,7 @@ enum {
     BUSY_PUSHBACK_MS = 500,
     WANTED_LOAD = 3, /* the least loaded instance has as many calls: the task could grow */
     WANTED_EVERY_MS = 100,
+    REFUSED_EVERY_MS = 100,
     CALL_OVERHEAD_BYTES = 8 * 1024, /* what a waiting call holds beside its payload */
 };
 #define WAITING_BYTES_MAX ((size_t) 256 * 1024 * 1024)
@@ -39,7 +40,8 @@ struct dispatch {
     struct invocation *first, *last;
     size_t in_flight;
     struct waiting waiting;
-    struct loop_deferred look; /* at all that wait */
+    uint64_t refused_id, refused_told_ms; /* the instance that control was last told of */
+    struct loop_deferred look;            /* at all that wait */
     struct loop_timer busy_timer;
     struct loop_deferred closed;
     bool closing;
@@ -362,6 +364,17 @@ static void attempt_on_data(struct invocation *inv, struct slice bytes)
         inv->sink->on_data(inv, bytes);
 }
 
+/* Once for all calls that find out at about the same time. */
+static void dispatch_tell_refused(struct dispatch *d, uint64_t instance_id)
+{
+    uint64_t now = loop_now_ms(d->loop);
+    if (!d->options.on_instance_refused || (d->refused_id == instance_id && now < d->refused_told_ms + REFUSED_EVERY_MS))
+        return;
+    d->refused_id = instance_id;
+    d->refused_told_ms = now;
+    d->options.on_instance_refused(d->options.ctx, instance_id);
+}
+
 static void call_note_failure(struct call *c)
 {
     const struct dispatch_options *o = &c->d->options;
@@ -373,8 +386,8 @@ static void call_note_failure(struct call *c)
         return;
     }
     c->avoid_instance = c->instance->id;
-    if (c->failure.refused && o->on_instance_refused)
-        o->on_instance_refused(o->ctx, c->instance->id);
+    if (c->failure.refused)
+        dispatch_tell_refused(c->d, c->instance->id);
 }
 
 /* By the failure table. The fault is set already, for the case that it is the end. */

@@ -15,7 +15,7 @@
 #include "server/route/dispatch.h"
 #include "tests/unit/server/fake_task.h"
 
-enum { GUARD_MS = 20000, CALLS_MAX = 64, NODES_MAX = 4, HTTP2_REFUSED_STREAM = 7 };
+enum { GUARD_MS = 20000, CALLS_MAX = 256, NODES_MAX = 4, HTTP2_REFUSED_STREAM = 7 };
 
 /* ---- another node ---- */
 
@@ -38,7 +38,7 @@ struct grid;
 struct peer {
     struct grid *grid;
     enum behaviour behaviour;
-    struct addr at;
+    struct addr at, dead_first; /* size 0: no such address */
     struct listener *listener;
     struct http_server *http;
     struct grpc_server *grpc;
@@ -281,8 +281,9 @@ static void node_fill(const struct grid *g, unsigned index, struct route_node *n
     snprintf(n->id, sizeof n->id, "%064u", index);
     snprintf(n->name, sizeof n->name, "node-%u", index);
     if (index > 0) {
-        n->addresses[0] = g->peers[index - 1].at;
-        n->address_count = 1;
+        n->addresses[0] = g->peers[index - 1].dead_first;
+        n->address_count = n->addresses[0].size ? 1 : 0;
+        n->addresses[n->address_count++] = g->peers[index - 1].at;
     }
 }
 
@@ -943,6 +944,41 @@ static void test_dispatch__tells_a_peer_who_asks_what(void **state)
     grid_dispose(&g);
 }
 
+static void test_dispatch__reaches_a_node_by_its_second_address(void **state)
+{
+    (void) state;
+    struct grid g;
+    grid_init(&g, PLAIN);
+    struct peer *p = grid_add_peer(&g, PEER_ANSWER);
+    addr_loopback_v4(fake_dead_port(), &p->dead_first);
+    grid_publish(&g);
+    for (int i = 0; i < 10; i++)
+        grid_start(&g, 5000);
+    grid_run(&g);
+    for (int i = 0; i < 10; i++)
+        assert_body(&g.calls[i], "peer-1");
+    assert_int_equal(http_server_connections(p->http), 1);
+    assert_int_equal(g.failed_peers, 0);
+    grid_dispose(&g);
+}
+
+static void test_dispatch__opens_a_second_link_when_the_first_is_full(void **state)
+{
+    (void) state;
+    struct grid g;
+    grid_init(&g, PLAIN);
+    struct peer *p = grid_add_peer(&g, PEER_HANG);
+    grid_publish(&g);
+    for (unsigned i = 0; i < HTTP_SERVER_LIMITS_DEFAULT.streams + 20; i++)
+        grid_start(&g, 400);
+    grid_run(&g);
+    for (unsigned i = 0; i < HTTP_SERVER_LIMITS_DEFAULT.streams + 20; i++)
+        assert_int_equal(g.calls[i].status, GRPC_DEADLINE_EXCEEDED);
+    assert_int_equal(p->calls, HTTP_SERVER_LIMITS_DEFAULT.streams + 20);
+    assert_int_equal(http_server_connections(p->http), 2);
+    grid_dispose(&g);
+}
+
 static void streamed(struct invocation *inv)
 {
     inv->stream = true;
@@ -1214,6 +1250,8 @@ int main(void)
         cmocka_unit_test(test_dispatch__queues_when_busy_and_refuses_beyond),
         cmocka_unit_test(test_dispatch__notices_an_instance_that_another_worker_freed),
         cmocka_unit_test(test_dispatch__tells_a_peer_who_asks_what),
+        cmocka_unit_test(test_dispatch__reaches_a_node_by_its_second_address),
+        cmocka_unit_test(test_dispatch__opens_a_second_link_when_the_first_is_full),
         cmocka_unit_test(test_dispatch__streams_a_peers_answer),
         cmocka_unit_test(test_dispatch__fails_what_was_in_flight_to_an_older_incarnation),
         cmocka_unit_test(test_dispatch__visits_nodes_in_turn),
