@@ -27,6 +27,7 @@ struct link {
     struct link *next;
     uint64_t id;
     bool up;      /* the core knows it */
+    bool linked;  /* the core has known it */
     bool closing; /* ends in order, or is being torn down */
     uint64_t heard_ms;
     struct loop_timer timer;
@@ -109,10 +110,11 @@ static void leave_done(void *arg)
         done(g->on_left_arg);
 }
 
-static bool any_link_up(const struct gossip *g)
+/* Also those that end in order and have not been written out yet. */
+static bool any_link_left(const struct gossip *g)
 {
     for (const struct link *l = g->links; l; l = l->next)
-        if (l->in || l->out)
+        if (l->linked)
             return true;
     return false;
 }
@@ -128,7 +130,7 @@ static void link_free(struct link *l)
     for (size_t i = 0; i < l->target_count; i++)
         free(l->targets[i]);
     free(l);
-    if (g->on_left && !any_link_up(g))
+    if (g->on_left && !any_link_left(g))
         leave_done(g);
     gossip_finish_close(g);
 }
@@ -145,6 +147,7 @@ static void link_up(struct link *l, const struct tls_peer *peer)
 {
     l->up = members_link_up(l->g->core, l->id, peer->id, l->token, loop_now_ms(l->g->loop)) == 0;
     l->token = 0;
+    l->linked = true;
     l->heard_ms = loop_now_ms(l->g->loop);
     memcpy(l->peer, peer->id, sizeof l->peer);
     kick(l->g);
@@ -485,7 +488,7 @@ void gossip_leave(struct gossip *g, loop_fn done, void *arg)
     g->on_left_arg = arg;
     members_leave(g->core, loop_now_ms(g->loop));
     gossip_work(g);
-    loop_timer_start(g->loop, &g->leave, any_link_up(g) ? LEAVE_MS : 0, leave_done, g);
+    loop_timer_start(g->loop, &g->leave, any_link_left(g) ? LEAVE_MS : 0, leave_done, g);
     for (struct link *l = g->links, *next; l; l = next) {
         next = l->next;
         if (l->in || l->out)
