@@ -202,7 +202,8 @@ def processes_with_env(entry):
 
 def describe_process(pid):
     with contextlib.suppress(OSError):
-        return f"{pid} ({Path('/proc', str(pid), 'cmdline').read_bytes().replace(bytes(1), b' ').decode().strip()})"
+        command = Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return f"{pid} ({command[:100]})"
     return str(pid)
 
 
