@@ -181,7 +181,7 @@ def test_malformed_frames_are_refused():
 
 def test_other_content_types_and_methods_are_refused():
     head = curl("/grid.v1.Invoke/Call", b"x", ["content-type: text/plain"])[0]
-    check_in(" 415", head.splitlines()[0], "a content type that is not gRPC's")
+    check(head.split()[1] in ("404", "415"), f"a content type that is not gRPC's: {head.splitlines()[0]}")
     raw = node_rpc(pair()[0]).channel
     for method in ("/grid.v1.Invoke/Absent", "/grid.v1.Absent/Call", "/x/y"):
         check_equal(rpc_code(lambda: raw.unary_unary(method)(b"", timeout=10))[0], "UNIMPLEMENTED", method)

@@ -58,7 +58,7 @@ def test_any_bytes_pass_unchanged():
 
 def test_chunked_requests_pass():
     for _ in range(2):
-        answer = pair()[0].http("POST", "/invoke/cecho", iter([b"ab", b"c" * 70000, b"d"]), {"Content-Type": "text/plain"})
+        answer = pair()[0].http("POST", "/invoke/cecho", iter([b"ab", b"c" * 70000, b"d"]), {"Content-Type": "application/octet-stream"})
         check_equal((answer.status, len(answer.body)), (200, 70003), "echo of a chunked body")
 
 
@@ -133,6 +133,14 @@ def test_status_of_the_task_passes_through():
             check_equal((answer.status, answer.text), (status, body), f"status {status}")
 
 
+def broken_off(plan):
+    """Calls the raw task. None when the answer broke off, which is how HTTP tells it once a success has begun."""
+    try:
+        return pair()[0].invoke("raw", json.dumps(plan))
+    except (http.client.HTTPException, OSError):
+        return None
+
+
 def test_garbage_from_a_task_is_502():
     cases = {
         "no HTTP": "this is not HTTP\r\n\r\n",
@@ -144,18 +152,12 @@ def test_garbage_from_a_task_is_502():
     }
     for what, raw in cases.items():
         for _ in range(2):
-            answer = pair()[0].invoke("raw", json.dumps({"raw": raw, "close": True}))
-            check_equal(answer.status, 502, f"{what} ({answer})")
+            answer = broken_off({"raw": raw, "close": True})
+            if answer is None and what == "bad chunk":
+                continue
+            check(answer is not None and answer.status == 502, f"{what} ({answer})")
             check_in("raw", answer.json["error"]["message"], f"{what}: the task is named")
     check_equal(pair()[0].invoke("raw", b"{}").body, b"ok", "the next call")
-
-
-def broken_off(plan):
-    """Calls the raw task. None when the answer broke off, which is how HTTP tells it once a success has begun."""
-    try:
-        return pair()[0].invoke("raw", json.dumps(plan))
-    except (http.client.HTTPException, OSError):
-        return None
 
 
 def test_an_answer_cut_short_is_no_success():
@@ -221,6 +223,12 @@ def test_strategy_local_stays_here():
         got = {node.invoke("cecho", b"1", {"Grid-Strategy": "local"}).headers["grid-node"] for _ in range(4)}
         check_equal(got, {node.name}, "nodes that ran it")
     check_equal(pair()[0].invoke("cecho", b"1", {"Grid-Strategy": "by-moonlight"}).status, 400, "an unknown strategy")
+
+
+def test_forms_and_text_are_refused():
+    """A web page may send them anywhere without being asked; the original's routes alone take them."""
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        check_equal(pair()[0].invoke("cecho", b"a=1", {"Content-Type": kind}).status, 415, kind)
 
 
 def test_only_post_is_taken():
