@@ -343,15 +343,15 @@ bool door_open(struct ingress *i, const struct door *doors, struct http_exchange
         if (!d->method || slice_equal_str(head->method, d->method))
             found = d;
     }
+    if (!path_known)
+        return false;
     int status = guard_check(&rules, head, &token, &why);
     if (status != 0 && !(found && found->exempt)) {
         request_refuse_at_once(i, x, status, status == 401 ? "UNAUTHENTICATED" : "PERMISSION_DENIED", why);
         return true;
     }
-    if (!found && path_known)
+    if (!found)
         request_refuse_at_once(i, x, 405, "UNIMPLEMENTED", "this path does not take that method: docs/http-api.md lists the routes");
-    else if (!found)
-        return false;
     else if (!found->any_body_type && !guard_json_like(http_header_find(head->headers, head->header_count, "content-type")))
         request_refuse_at_once(i, x, 415, "INVALID_ARGUMENT", "forms and plain text are taken only on the original's routes: send JSON or application/octet-stream");
     else

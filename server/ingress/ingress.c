@@ -134,7 +134,8 @@ void ingress_on_api_request(void *ingress, struct http_exchange *x)
     for (size_t n = 0; n < sizeof DOORS / sizeof *DOORS; n++)
         if (door_open(i, DOORS[n], x))
             return;
-    answer_stray(x, 404, SLICE("{\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"no such route: docs/http-api.md lists them\"}}"));
+    if (guard_passes(i, x))
+        answer_stray(x, 404, SLICE("{\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"no such route: docs/http-api.md lists them\"}}"));
 }
 
 void ingress_on_peer_request(void *ingress, struct http_exchange *x)
