@@ -274,8 +274,9 @@ class Node:
         return self.launch().wait_ready()
 
     def _address(self, key):
-        host, port = self.info[key].rsplit(":", 1)
-        return host.strip("[]"), int(port)
+        """(host, port); None for what the node does not listen on."""
+        host, _, port = self.info[key].rpartition(":")
+        return (host.strip("[]"), int(port)) if port else None
 
     @property
     def api_text(self):

@@ -133,10 +133,10 @@ def test_status_of_the_task_passes_through():
             check_equal((answer.status, answer.text), (status, body), f"status {status}")
 
 
-def broken_off(plan):
-    """Calls the raw task. None when the answer broke off, which is how HTTP tells it once a success has begun."""
+def broken_off(plan, task="raw"):
+    """Calls a task. None when the answer broke off, which is how HTTP tells it once a success has begun."""
     try:
-        return pair()[0].invoke("raw", json.dumps(plan))
+        return pair()[0].invoke(task, json.dumps(plan))
     except (http.client.HTTPException, OSError):
         return None
 
@@ -148,7 +148,7 @@ def test_garbage_from_a_task_is_502():
         "two lengths": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
         "length and chunks": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         "bad chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        "endless head": "HTTP/1.1 200 OK\r\n" + "X-Pad: " + "p" * 60000 + "\r\n\r\n",
+        "endless head": "HTTP/1.1 200 OK\r\n" + "X-Pad: " + "p" * 300000 + "\r\n\r\n",
     }
     for what, raw in cases.items():
         for _ in range(2):
@@ -173,8 +173,8 @@ def test_an_answer_over_the_limit_is_502():
         check_equal(answer.status, 502, f"8 MiB ({answer})")
         answer = broken_off({"raw": "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "more_mib": 8, "close": True})
         check(answer is None or answer.status == 502, f"8 MiB whose length is not announced ({answer})")
-    answer = pair()[0].invoke("faults.big", b"{}")
-    check_equal(answer.status, 502, f"7 MiB from a function ({answer})")
+    answer = broken_off({}, "faults.big")
+    check(answer is None or answer.status == 502, f"7 MiB from a function ({answer})")
 
 
 def test_a_task_that_exits_mid_call_is_a_fault_and_comes_back():
