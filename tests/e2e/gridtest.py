@@ -230,6 +230,7 @@ class Node:
         self.join, self.options, self.env = join, list(options), env or {}
         self.ports = PortBlock()
         self.process = self.info = None
+        self.terminated = False  # SIGTERM was sent; a second one would end it without a drain
         self.user = None  # uid to run as, when it is not ours
         self.expect_exit = 0
         self.ids = set()
@@ -250,7 +251,7 @@ class Node:
     def launch(self):
         """Starts the process without waiting for it."""
         (self.folder / "ready").unlink(missing_ok=True)
-        self.expect_exit = 0
+        self.expect_exit, self.terminated = 0, False
         other = {} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}
         with open(self.log, "ab") as log, open(self.folder / "stdout", "ab") as out:
             self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL, stdout=out, stderr=log, cwd=self.folder,
@@ -292,8 +293,11 @@ class Node:
     def task_pids(self):
         return sorted({pid for node_id in self.ids for pid in processes_with_env(f"GRID_NODE_ID={node_id}")})
 
-    def signal(self, number):
-        self.process.send_signal(number)
+    def terminate(self):
+        """Asks for a drain and an end, once."""
+        if not self.terminated:
+            self.terminated = True
+            self.process.terminate()
 
     def kill(self):
         """A crash: nothing is said to anybody."""
@@ -307,7 +311,7 @@ class Node:
         if self.process is None:
             return wrong
         if self.process.poll() is None:
-            self.process.terminate()
+            self.terminate()
             try:
                 self.process.wait(deadline_s or PATIENCE)
             except subprocess.TimeoutExpired:
@@ -526,7 +530,7 @@ class Grid:
         wrong = []
         for node in self.nodes:
             if node.alive():
-                node.process.terminate()
+                node.terminate()
         for node in self.nodes:
             wrong += node.close()
         return wrong

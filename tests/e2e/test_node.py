@@ -210,7 +210,7 @@ def test_a_stop_waits_for_calls_in_flight():
                    for node in grid.nodes for name in ("node1", "node2")]
         [c.start() for c in callers]
         wait_for(lambda: sum(len(n.get("/tasks/processing").json) for n in grid.nodes) >= 4, "four calls are processed")
-        grid[1].signal(15)
+        grid[1].terminate()
         [c.join() for c in callers]
         check_equal([a.status for a in answers], [200] * 4, f"calls that ran while node2 stopped ({answers})")
         check_equal(grid[1].stop(), [], "the end of node2")
@@ -248,7 +248,7 @@ def test_sigterm_during_start_ends_cleanly():
         with Grid(1, start=False) as grid:
             node = grid.add(start=False).launch()
             wait_for(lambda: node.state.exists() or not node.alive(), "it has begun")
-            node.signal(15)
+            node.terminate()
             node.process.wait(20)
             node.expect_exit = node.process.returncode
             check_in(node.process.returncode, (0, -15), "exit code")

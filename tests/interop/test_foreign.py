@@ -86,7 +86,7 @@ def test_grid_api_lists():
 
 def test_grid_api_stop_tasks_clears():
     node_script("grid_api.js", "stop", driven()[0].api_text)
-    check_equal(driven()[0].task_pids(), [], "processes left")
+    wait_for(lambda: not driven()[0].task_pids(), "no process is left")
 
 
 # ---- @grpc/grpc-js and its companions --------------------------------------------------------------------------------------------------
