@@ -287,7 +287,7 @@ static void peer_connect(struct fetch *f, const struct release_peer *at)
     if (!peer)
         return;
     peer->fetch = f;
-    snprintf(peer->id, sizeof peer->id, "%s", at->id);
+    memcpy(peer->id, at->id, sizeof peer->id);
     if (http2_client_dial(f->options.loop, &at->address, &options, &PEER_EVENTS, peer, &peer->client) != 0) {
         free(peer);
         return;
