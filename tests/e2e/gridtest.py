@@ -416,6 +416,13 @@ def compiled(source, flags=()):
     return _compiled[text]
 
 
+def discard_compiled():
+    """Removes what compiled() built."""
+    for program in _compiled.values():
+        shutil.rmtree(program.parent, ignore_errors=True)
+    _compiled.clear()
+
+
 class Project:
     """A folder with tasks/."""
 
