@@ -96,7 +96,7 @@ static struct h2_call *call_open(struct h2_client *c, const struct http_call_eve
         return NULL;
     struct h2_fields fields = call->fields;
     struct h2_queue body = call->body;
-    *call = (struct h2_call){.base = {&CALL_OPS, events, ctx}, .client = c, .fields = fields, .body = body};
+    *call = (struct h2_call){.base = {&CALL_OPS, events, ctx, -1}, .client = c, .fields = fields, .body = body};
     call->next = c->calls;
     call->prev = &c->calls;
     if (call->next)

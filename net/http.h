@@ -146,6 +146,8 @@ int http_client_call(struct http_client *c, const struct http_request_head *head
                      void *ctx, struct http_call **out);
 int http_call_data(struct http_call *c, struct slice bytes, bool last);
 size_t http_call_queued(const struct http_call *c);
+/* From on_head on: bytes of the answer's body as its Content-Length announces (HTTP/1 only), -1 when unknown. */
+int64_t http_call_announced(const struct http_call *c);
 /* Resets the stream (HTTP/2 CANCEL) or closes the connection (HTTP/1). on_close comes later with GRID_ECANCELED. */
 void http_call_cancel(struct http_call *c);
 void http_call_pause(struct http_call *c);

@@ -232,6 +232,7 @@ static void on_answer_head(struct http1_client *c)
     struct http_call *call = &c->call.base;
     c->call.answered = true;
     loop_timer_stop(&c->expect_timer);
+    call->announced = head->chunked ? -1 : head->content_length;
     call->events->on_head(call->ctx, call, head->status, head->request.headers, head->request.header_count);
 }
 

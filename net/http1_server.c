@@ -17,7 +17,8 @@ enum {
     INPUT_MAX = 64 * 1024,       /* unparsed bytes held before reading is paused */
     SKIP_MAX = 64 * 1024,        /* rest of an unwanted body that is read rather than ending the connection */
     BODY_STALL_MS = 30000,       /* a body that does not flow */
-    HALF_CLOSE_MS = 100,         /* an end this soon after the request is a half-close (as of `nc -N`), later the caller has left */
+    HALF_CLOSE_MS = 100,         /* an end this soon after the request may be a half-close (as of `nc -N`), later the caller has left */
+    HALF_CLOSE_ANSWER_MS = 1000, /* how long an answer may take to begin after one; TCP does not tell it from a caller that has left */
     REFUSAL_MAX = 512,
 };
 
@@ -38,6 +39,7 @@ struct http1_session {
     struct http1_parser parser;
     struct buf input;
     struct loop_timer timer;
+    struct loop_timer half_closed;
     struct loop_deferred work;
     bool close_after; /* the answer being written is the last */
     bool peer_ended;
@@ -415,6 +417,13 @@ static void on_read(void *ctx, struct conn *c, struct slice bytes)
         advance(s, bytes);
 }
 
+static void on_half_closed(void *arg)
+{
+    struct http1_session *s = arg;
+    if (s->exchange.open && !s->exchange.begun)
+        abort_session(s);
+}
+
 /* The caller ended its half: at once after its request it may still read; later it has left. */
 static void on_end(void *ctx, struct conn *c)
 {
@@ -426,6 +435,8 @@ static void on_end(void *ctx, struct conn *c)
         abort_session(s);
     else if (!s->exchange.open)
         finish_session(s);
+    else
+        loop_timer_start(conn_loop(c), &s->half_closed, HALF_CLOSE_ANSWER_MS, on_half_closed, s);
 }
 
 static void on_drained(void *ctx, struct conn *c)
@@ -446,6 +457,7 @@ static void on_close(void *ctx, struct conn *c, int err)
     s->dead = true;
     loop_defer_cancel(&s->work);
     loop_timer_stop(&s->timer);
+    loop_timer_stop(&s->half_closed);
     if (s->exchange.open) {
         s->exchange.open = false;
         x->events->on_close(x->ctx, x, s->exchange.ended ? 0 : GRID_ECANCELED);

@@ -194,6 +194,11 @@ void http_client_close(struct http_client *c)
     c->ops->close(c);
 }
 
+int64_t http_call_announced(const struct http_call *c)
+{
+    return c->announced;
+}
+
 /* ---- a request that nobody wants ---- */
 
 static void unread_on_data(void *ctx, struct http_exchange *x, struct slice bytes)

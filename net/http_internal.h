@@ -81,6 +81,7 @@ struct http_call {
     const struct http_call_ops *ops;
     const struct http_call_events *events;
     void *ctx;
+    int64_t announced; /* bytes of the answer's body by its Content-Length, -1 when unknown; set before on_head */
 };
 
 struct http_client_ops {

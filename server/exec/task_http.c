@@ -520,7 +520,6 @@ static void call_too_much(struct task_call *c)
 static void on_head(void *ctx, struct http_call *http, int status, const struct http_header *headers, size_t count)
 {
     struct task_call *c = ctx;
-    (void) http;
     unanswered_remove(c);
     call_judge_serial(c);
     c->conn->answered = true;
@@ -529,6 +528,10 @@ static void on_head(void *ctx, struct http_call *http, int status, const struct 
     if (c->probing && call_learn_method(c, status, headers, count)) {
         c->repeat = true;
         http_call_cancel(c->http);
+        return;
+    }
+    if (http_call_announced(http) > 0 && (uint64_t) http_call_announced(http) > c->pool->options.max_answer) {
+        call_too_much(c); /* said before anything of it was passed on */
         return;
     }
     c->headed = true;

@@ -242,9 +242,9 @@ static void set_deadline(struct rpc_call *r, struct invocation *inv)
     inv->deadline_ms = loop_now_ms(r->ingress->loop) + left;
 }
 
-static void invocation_abandon(struct rpc_call *r, const char *message)
+static void invocation_abandon(struct rpc_call *r, int status, const char *message)
 {
-    finish_fault(r, GRPC_INVALID_ARGUMENT, message, -1, true);
+    finish_fault(r, status, message, -1, true);
     invocation_destroy(r->inv);
     r->inv = NULL;
 }
@@ -262,11 +262,15 @@ static void on_message(void *ctx, struct grpc_call *call, struct slice message)
     r->inv = inv;
     r->hop = is_peer_hop(call);
     if (call_request_decode(message, inv, &r->json, &why) != 0) {
-        invocation_abandon(r, why);
+        invocation_abandon(r, GRPC_INVALID_ARGUMENT, why);
+        return;
+    }
+    if (inv->payload.size > r->ingress->options.max_payload) {
+        invocation_abandon(r, GRPC_RESOURCE_EXHAUSTED, "the payload is larger than --max-payload: send less, or start gridd with a larger one");
         return;
     }
     if (r->json && !r->hop && json_validate(inv->payload, &raw, NULL) != 0) {
-        invocation_abandon(r, "json is not one valid JSON value: send other bytes as payload");
+        invocation_abandon(r, GRPC_INVALID_ARGUMENT, "json is not one valid JSON value: send other bytes as payload");
         return;
     }
     inv->stream = r->stream;
