@@ -34,7 +34,7 @@ struct attempt_events {
 
 struct task_pool_options {
     size_t max_answer;          /* bytes of one answer's body: beyond it the call ends as a fault of the task (GRPC_INTERNAL) */
-    unsigned idle_per_instance; /* connections kept; 64 is a good number */
+    unsigned idle_per_instance; /* connections kept; as many as may be in flight is a good number */
     uint32_t idle_timeout_ms;   /* 30,000 likewise */
     /* Asks the other workers to close their idle connections to an instance; may be NULL with one worker. */
     void (*close_idle_elsewhere)(void *ctx, uint64_t instance_id);

@@ -20,7 +20,6 @@
 #include "server/route/waiting.h"
 
 enum {
-    IDLE_PER_INSTANCE = 64,
     IDLE_TIMEOUT_MS = 30 * 1000,
     BUSY_LOOK_MS = 5, /* other workers free instances without a word */
     BUSY_PUSHBACK_MS = 500,
@@ -669,7 +668,8 @@ int dispatch_create(struct loop *l, const struct dispatch_options *options, stru
     d->options = *options;
     options_fill(&d->options);
     waiting_init(&d->waiting, WAITING_BYTES_MAX);
-    struct task_pool_options pool = {d->options.max_payload, IDLE_PER_INSTANCE, IDLE_TIMEOUT_MS, options->close_idle_elsewhere,
+    /* As many as may be in flight: a burst's answers come together, and what is not kept between them is dialled anew for the next. */
+    struct task_pool_options pool = {d->options.max_payload, d->options.in_flight_limit, IDLE_TIMEOUT_MS, options->close_idle_elsewhere,
                                      options->ctx};
     int err = task_pool_create(l, &pool, &d->tasks);
     struct peer_links_options links = {.max_answer = d->options.max_payload, .in_clear = options->peers_in_clear};
