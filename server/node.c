@@ -67,6 +67,15 @@ static int take_api_addresses(struct node *n, struct worker_set_options *w, char
     return 0;
 }
 
+/* The token is asked for as soon as one listener is not loopback, on all but the Unix socket. */
+static bool api_asks_token(const struct worker_set_options *w)
+{
+    for (unsigned i = 0; i < w->api_count; i++)
+        if (!addr_is_loopback(&w->api[i]))
+            return true;
+    return false;
+}
+
 static int take_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_MAX])
 {
     if (!n->authority)
@@ -143,16 +152,16 @@ static int open_workers(struct node *n, char why[NODE_WHY_MAX])
     const struct options *o = n->options;
     struct worker_set_options w = {.count = o->workers, .control = n->loop, .peer_tls = n->server_tls, .admin = n->admin, .on_control_conn = on_control_conn,
                                    .on_instance_refused = on_instance_refused, .on_task_wanted = on_task_wanted, .on_peer_failed = on_peer_failed, .ctx = n};
-    w.ingress = (struct ingress_options){.max_payload = o->max_payload, .default_deadline_ms = DEFAULT_DEADLINE_MS, .grid_name = n->grid,
-                                         .api_hosts = (const char *const *) n->api_hosts, .api_token = n->api_token[0] ? n->api_token : NULL,
-                                         .metrics = node_metrics, .ready = node_is_ready, .ctx = n};
-    w.dispatch = (struct dispatch_options){.max_payload = o->max_payload, .in_flight_limit = IN_FLIGHT_PER_INSTANCE, .queue_limit = QUEUE_PER_TASK,
-                                           .unstartable_ms = UNSTARTABLE_MS, .attempts = ATTEMPTS};
     int err = take_api_addresses(n, &w, why);
     if (err == 0)
         err = take_peer_address(n, &w.peer, why);
     if (err != 0)
         return err;
+    w.ingress = (struct ingress_options){.max_payload = o->max_payload, .default_deadline_ms = DEFAULT_DEADLINE_MS, .grid_name = n->grid,
+                                         .api_hosts = (const char *const *) n->api_hosts, .api_token = api_asks_token(&w) ? n->api_token : NULL,
+                                         .metrics = node_metrics, .ready = node_is_ready, .ctx = n};
+    w.dispatch = (struct dispatch_options){.max_payload = o->max_payload, .in_flight_limit = IN_FLIGHT_PER_INSTANCE, .queue_limit = QUEUE_PER_TASK,
+                                           .unstartable_ms = UNSTARTABLE_MS, .attempts = ATTEMPTS};
     take_api_socket(n, &w);
     w.api_socket_optional = option_source(o->set, "api-socket") <= OPTION_FROM_DEFAULT;
     return worker_set_create(&w, &n->workers, why);
@@ -430,11 +439,25 @@ static int open_identity(struct node *n, char why[NODE_WHY_MAX])
     return err == 0 ? node_trust_open(n, why) : err;
 }
 
+/* What a start would refuse, as far as it can be told without writing or binding anything. */
+static int check_all(struct node *n, char why[NODE_WHY_MAX])
+{
+    struct worker_set_options w = {0};
+    int err = node_state_check(n, why);
+    if (err == 0)
+        err = node_trust_check(n, why);
+    if (err == 0)
+        err = read_token(n, why);
+    if (err == 0)
+        err = take_api_addresses(n, &w, why);
+    return err == 0 ? take_peer_address(n, &w.peer, why) : err;
+}
+
 int node_check(const struct options *options)
 {
     char why[NODE_WHY_MAX] = "out of memory";
     struct node *n = node_create(options);
-    int err = n ? open_identity(n, why) : GRID_ENOMEM;
+    int err = n ? check_all(n, why) : GRID_ENOMEM;
     if (err != 0)
         fprintf(stderr, "gridd: %s\n", why);
     if (n)

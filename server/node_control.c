@@ -191,7 +191,7 @@ static void take_counters(const struct node *n, const char *task, Grid__V1__Task
         out->invocations += atomic_load_explicit(&shared->counters[w].invocations, memory_order_relaxed);
         out->success += atomic_load_explicit(&shared->counters[w].success, memory_order_relaxed);
         out->errors += atomic_load_explicit(&shared->counters[w].errors, memory_order_relaxed);
-        out->remote_invocations += atomic_load_explicit(&shared->counters[w].remote, memory_order_relaxed);
+        out->remote_invocations += atomic_load_explicit(&shared->counters[w].forwarded, memory_order_relaxed);
     }
 }
 

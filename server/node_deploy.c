@@ -24,6 +24,7 @@ struct deploy {
     char root[OBJECT_ID_HEX + 1];
     uint64_t sequence;
     struct map *live; /* ids of nodes told of */
+    char *folder;     /* that is published, NULL for a rollback */
 };
 
 static void send_progress(struct deploy *d, Grid__V1__DeployProgress *progress)
@@ -47,6 +48,7 @@ static void deploy_free(struct deploy *d)
     loop_timer_stop(&d->timer);
     releases_forget(d->node->releases, d);
     map_destroy(d->live);
+    free(d->folder);
     free(d);
 }
 
@@ -161,7 +163,9 @@ static void on_done(void *ctx, int err, const char *sentence, const struct relea
 {
     struct deploy *d = ctx;
     if (err != 0) {
-        deploy_finish(d, status_of(err), sentence);
+        char why[1536];
+        snprintf(why, sizeof why, "%.400s%s%.1000s", d->folder ? d->folder : "", d->folder ? ": " : "", sentence);
+        deploy_finish(d, status_of(err), why);
         return;
     }
     object_id_to_hex(&entry->root, d->root);
@@ -236,7 +240,7 @@ static bool caller_may_read(const struct admin_caller *caller)
     return caller->token || (caller->uid_known && (caller->uid == 0 || caller->uid == geteuid()));
 }
 
-static int deploy_start(struct node *n, struct deploy *d, const Grid__V1__DeployRequest *asked)
+static void deploy_start(struct node *n, struct deploy *d, const Grid__V1__DeployRequest *asked)
 {
     Grid__V1__ReleaseConfig none = GRID__V1__RELEASE_CONFIG__INIT;
     char why[1024] = "the node is out of memory: try again later", *path = slice_to_str(pb_slice(asked->directory));
@@ -250,11 +254,10 @@ static int deploy_start(struct node *n, struct deploy *d, const Grid__V1__Deploy
         err = releases_publish(n->releases, fd, buf_slice(&config), &EVENTS, d);
     else if (fd >= 0)
         close(fd);
-    free(path);
+    d->folder = path;
     buf_dispose(&config);
     if (err != 0)
         deploy_finish(d, status_of(err), why);
-    return err;
 }
 
 void node_deploy(void *ctx, struct admin_call *call, struct slice request)

@@ -84,10 +84,14 @@ enum { NODE_WHY_MAX = 768 };
 /* node_state.c: the state folder, its lock, and the node's name. 0, or GRID_E* with a sentence in `why`. */
 int node_state_open(struct node *n, char why[NODE_WHY_MAX]);
 void node_state_close(struct node *n);
+/* What node_state_open would refuse, without writing. */
+int node_state_check(struct node *n, char why[NODE_WHY_MAX]);
 
 /* node_trust.c: identity, Gridfile, contexts. 0, or GRID_E* with a sentence in `why`. */
 int node_trust_open(struct node *n, char why[NODE_WHY_MAX]);
 void node_trust_close(struct node *n);
+/* What node_trust_open would refuse, without making a key. */
+int node_trust_check(struct node *n, char why[NODE_WHY_MAX]);
 int node_sign(void *node, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
 int node_verify_entry(void *node, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
 const char *node_id(const struct node *n);

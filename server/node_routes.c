@@ -31,7 +31,7 @@ static void take_addresses(const struct member *m, struct route_node *out)
 static int add_node(struct node *n, struct route_builder *b, const struct member *m, bool local)
 {
     Grid__V1__Host host;
-    struct route_node node = {.incarnation = m->incarnation, .local = local, .routable = local || may_route_to(n, m)};
+    struct route_node node = {.incarnation = (uint64_t) m->started_at_ms, .local = local, .routable = local || may_route_to(n, m)};
     struct buf packed, json;
     struct json_writer w;
     node_host_of(n, m, &host);
@@ -147,8 +147,8 @@ static struct route_table *build(struct node *n)
     int err = b && members.list ? 0 : GRID_ENOMEM;
     for (size_t i = 0; err >= 0 && i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
-        if (i > 0 && m->state != MEMBER_ALIVE && m->state != MEMBER_STALLED)
-            continue;
+        if (i > 0 && m->state == MEMBER_DEAD)
+            continue; /* one that has left stays: it still answers what it has taken */
         err = add_node(n, b, m, i == 0);
         members.list[members.count++] = m;
     }

@@ -72,16 +72,33 @@ static void read_text(const char *path, char *out, size_t size)
     fclose(file);
 }
 
-static int check_version(const char *path, char why[NODE_WHY_MAX])
+/* *fresh: it has no version yet. */
+static int check_version(const char *path, bool *fresh, char why[NODE_WHY_MAX])
 {
     char file[PATH_MAX], text[16];
     snprintf(file, sizeof file, "%.4000s/VERSION", path);
     read_text(file, text, sizeof text);
-    if (text[0] == '\0')
-        return trust_file_write(file, SLICE(STATE_VERSION), 0644) == 0 ? 0 : fail(why, GRID_EIO, path, "cannot be written: free space or mend its permissions");
-    if (strcmp(text, "1") != 0)
+    *fresh = text[0] == '\0';
+    if (!*fresh && strcmp(text, "1") != 0)
         return fail(why, GRID_EUNSUPPORTED, path, "was written by another version of gridd: use that version, or give another folder");
     return 0;
+}
+
+static int write_version(const char *path, char why[NODE_WHY_MAX])
+{
+    char file[PATH_MAX];
+    snprintf(file, sizeof file, "%.4000s/VERSION", path);
+    if (trust_file_write(file, SLICE(STATE_VERSION), 0644) == 0)
+        return 0;
+    return fail(why, GRID_EIO, path, "cannot be written: free space or mend its permissions");
+}
+
+static int check_name(const struct node *n, char why[NODE_WHY_MAX])
+{
+    if (!n->options->name || trust_name_valid(slice_of_str(n->options->name)))
+        return 0;
+    snprintf(why, NODE_WHY_MAX, "--name: a node's name is 1 to 63 bytes of text without control characters: give a shorter or plainer one");
+    return GRID_EINVAL;
 }
 
 /* --name, else the name kept from before, else a minted one, which is kept. */
@@ -90,12 +107,8 @@ static int take_name(struct node *n, const char *path, char why[NODE_WHY_MAX])
     char file[PATH_MAX], minted[MONIKER_MAX];
     snprintf(file, sizeof file, "%.4000s/name", path);
     if (n->options->name) {
-        if (!trust_name_valid(slice_of_str(n->options->name))) {
-            snprintf(why, NODE_WHY_MAX, "--name: a node's name is 1 to 63 bytes of text without control characters: give a shorter or plainer one");
-            return GRID_EINVAL;
-        }
         snprintf(n->name, sizeof n->name, "%s", n->options->name);
-        return 0;
+        return check_name(n, why);
     }
     read_text(file, n->name, sizeof n->name);
     if (trust_name_valid(slice_of_str(n->name)))
@@ -116,9 +129,25 @@ int node_state_open(struct node *n, char why[NODE_WHY_MAX])
     }
     chmod(path, 0711); /* others may pass to the releases their tasks run in, and list nothing */
     int err = lock_folder(n, path, why);
+    bool fresh = false;
     if (err == 0)
-        err = check_version(path, why);
+        err = check_version(path, &fresh, why);
+    if (err == 0 && fresh)
+        err = write_version(path, why);
     return err == 0 ? take_name(n, path, why) : err;
+}
+
+int node_state_check(struct node *n, char why[NODE_WHY_MAX])
+{
+    const char *path = n->options->state;
+    struct stat st;
+    bool fresh;
+    int err = check_name(n, why);
+    if (err == 0 && stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+        err = fail(why, GRID_EINVAL, path, "is not a folder: give another path");
+    if (err == 0 && access(path, F_OK) == 0 && access(path, W_OK | X_OK) != 0)
+        err = fail(why, GRID_EPERM, path, "cannot be written: give a folder that belongs to this user");
+    return err == 0 ? check_version(path, &fresh, why) : err;
 }
 
 void node_state_close(struct node *n)

@@ -128,22 +128,25 @@ static int make_contexts(struct node *n, char why[NODE_WHY_MAX])
     return err;
 }
 
+int node_trust_check(struct node *n, char why[NODE_WHY_MAX])
+{
+    int err = load_gridfile(n, why);
+    if (err != 0 || n->authority || (!n->options->grid && n->options->join_count == 0))
+        return err; /* without a Gridfile it is a grid of one until told */
+    snprintf(why, NODE_WHY_MAX, "%s needs a Gridfile: mint one with \"grid new\", and give it to every node with --gridfile FILE",
+             n->options->grid ? "--grid" : "--join");
+    return GRID_EINVAL;
+}
+
 int node_trust_open(struct node *n, char why[NODE_WHY_MAX])
 {
     buf_init(&n->certificate_der, 0);
     int err = identity_load(n->options->state, &n->key, why);
     if (err == 0)
-        err = load_gridfile(n, why);
-    if (err != 0)
-        return err;
-    if (!n->authority) {
-        if (!n->options->grid && n->options->join_count == 0)
-            return 0; /* a grid of one until told */
-        snprintf(why, NODE_WHY_MAX, "%s needs a Gridfile: mint one with \"grid new\", and give it to every node with --gridfile FILE", n->options->grid ? "--grid" : "--join");
-        return GRID_EINVAL;
-    }
-    err = issue_certificate(n, why);
-    return err == 0 ? make_contexts(n, why) : err;
+        err = node_trust_check(n, why);
+    if (err == 0 && n->authority)
+        err = issue_certificate(n, why);
+    return err == 0 && n->authority ? make_contexts(n, why) : err;
 }
 
 void node_trust_close(struct node *n)

@@ -323,16 +323,17 @@ static void request_begin(struct ingress *i, const struct door *door, struct htt
     }
 }
 
-static bool is_loopback_listener(struct http_exchange *x)
+/* The token is set when any listener is beyond loopback; the Unix socket never asks for it. */
+bool ingress_trusts_listener(const struct ingress *i, struct http_exchange *x)
 {
-    return addr_is_loopback(conn_local_addr(http_exchange_conn(x)));
+    return !i->options.api_token || conn_local_addr(http_exchange_conn(x))->u.any.sa_family == AF_UNIX;
 }
 
 bool door_open(struct ingress *i, const struct door *doors, struct http_exchange *x)
 {
     const struct http_request_head *head = http_exchange_head(x);
     struct slice path = http_target_path(head->target);
-    struct guard_rules rules = {.hosts = i->options.api_hosts, .loopback = is_loopback_listener(x), .token = i->options.api_token};
+    struct guard_rules rules = {.hosts = i->options.api_hosts, .loopback = ingress_trusts_listener(i, x), .token = i->options.api_token};
     const struct door *found = NULL;
     const char *why;
     bool token, path_known = false;

@@ -112,7 +112,7 @@ static bool is_grpc(struct http_exchange *x)
 /* gRPC on the local API obeys the same guard as the rest. */
 static bool guard_passes(const struct ingress *i, struct http_exchange *x)
 {
-    struct guard_rules rules = {.hosts = i->options.api_hosts, .loopback = addr_is_loopback(conn_local_addr(http_exchange_conn(x))),
+    struct guard_rules rules = {.hosts = i->options.api_hosts, .loopback = ingress_trusts_listener(i, x),
                                 .token = i->options.api_token};
     bool token;
     const char *why;

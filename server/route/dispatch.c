@@ -101,8 +101,21 @@ static void call_count_in(struct call *c)
 
 static void call_count_out(struct call *c, bool success)
 {
-    if (c->counted && c->task && c->inv->hops == 0)
-        count(success ? &call_counters(c)->success : &call_counters(c)->errors);
+    if (!c->counted || !c->task || c->inv->hops > 0)
+        return;
+    count(success ? &call_counters(c)->success : &call_counters(c)->errors);
+    if (c->node != 0 && c->fault.status == GRPC_OK)
+        count(&call_counters(c)->forwarded);
+}
+
+/* One line a call, the same id on every hop: at debug, but what a person would look for at info. */
+static void call_log(const struct call *c)
+{
+    int status = c->fault.status;
+    bool notable = status == GRPC_INTERNAL || status == GRPC_UNAVAILABLE || status == GRPC_DEADLINE_EXCEEDED;
+    log_line(notable ? LOG_INFO : LOG_DEBUG, "invocation", LOGF_STR("id", c->inv->id), LOGF_SLICE("task", slice_first(c->inv->task, 128)),
+             LOGF_SLICE("from", c->inv->from), LOGF_STR("ran_on", c->node != 0 ? c->inv->view->table->nodes[c->node].name : "here"),
+             LOGF_STR("status", status == GRPC_OK ? "OK" : grpc_status_name(status)), LOGF_STR("why", status == GRPC_OK ? "" : c->text));
 }
 
 /* ---- ends ---- */
@@ -153,6 +166,7 @@ static void call_finish(struct call *c)
     waiting_remove(&d->waiting, &c->wait);
     list_remove(d, inv);
     call_count_out(c, !faulty && !c->erred);
+    call_log(c);
     inv->producer = NULL;
     c->fault.unseen = faulty && !c->seen;
     c->fault.message = c->text;

@@ -19,7 +19,7 @@ enum { ROUTE_ADDRESSES_MAX = 8, ROUTE_SLOTS_PER_NODE = 16 };
 struct route_node {
     char id[65];
     char name[64];
-    uint64_t incarnation; /* a link to an older one is not used */
+    uint64_t incarnation; /* tells one process of the node from the next: a link to an older one is not used */
     bool local;
     bool routable; /* alive, and runs the current release */
     struct addr addresses[ROUTE_ADDRESSES_MAX];
@@ -33,7 +33,8 @@ struct route_counters {
     _Alignas(64) _Atomic uint64_t invocations; /* that came in at this node, per worker */
     _Atomic uint64_t success;
     _Atomic uint64_t errors;
-    _Atomic uint64_t remote; /* that a peer sent us */
+    _Atomic uint64_t remote;    /* that a peer sent us */
+    _Atomic uint64_t forwarded; /* that came in here and were answered by another node */
 };
 
 /* What is one for a task on this node. */
