@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "net/addr.h"
 
 static const struct option_row ROWS[] = {
     {.name = "grid", .kind = OPTION_STRING, .placeholder = "NAME", .env_alias = "GRID", .help = "grid to link to; the Gridfile names it too"},
@@ -224,6 +225,23 @@ static int check_discover(struct option_set *set, struct option_error *error)
     return 0;
 }
 
+static int check_join(const struct options *o, struct option_error *error)
+{
+    struct slice host;
+    uint16_t port;
+    for (size_t i = 0; i < o->join_count; i++) {
+        if (strncmp(o->join[i], "srv:", 4) == 0) {
+            option_explain(o->set, "join", "names a DNS SRV record, which is not built into this version", "give nodes as host:port", error);
+            return GRID_EINVAL;
+        }
+        if (addr_split(slice_of_str(o->join[i]), &host, &port) != 0 || host.size == 0 || port == 0) {
+            option_explain(o->set, "join", "is not a list of host:port", "give for example --join 192.0.2.1:7900", error);
+            return GRID_EINVAL;
+        }
+    }
+    return 0;
+}
+
 static int check_combinations(struct options *o, struct option_error *error)
 {
     if (o->open) {
@@ -234,7 +252,8 @@ static int check_combinations(struct options *o, struct option_error *error)
         option_explain(o->set, "password-file", "joins by password, which is not built into this version", "mint a Gridfile with \"grid new\" and give it to every node", error);
         return GRID_EINVAL;
     }
-    return check_discover(o->set, error);
+    int err = check_join(o, error);
+    return err == 0 ? check_discover(o->set, error) : err;
 }
 
 static int take_values(struct options *o, struct option_error *error)
