@@ -1,10 +1,10 @@
 # cmake --install BUILD --prefix P: programs, client library and header, runtimes.
 install(TARGETS ${GRID_PROGRAMS} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS gridcontrol LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES ${CMAKE_BINARY_DIR}/gridcontrol.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(DIRECTORY runtimes/ DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/gridcontrol/runtimes USE_SOURCE_PERMISSIONS
     PATTERN "__pycache__" EXCLUDE PATTERN "test*" EXCLUDE)
-if(EXISTS ${CMAKE_SOURCE_DIR}/client/gridcontrol)
-    install(DIRECTORY client/gridcontrol DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-endif()
+install(DIRECTORY client/gridcontrol DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(EXISTS ${CMAKE_SOURCE_DIR}/docs/man)
     install(DIRECTORY docs/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()

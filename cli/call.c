@@ -1,0 +1,105 @@
+/* Calls: input read, target split, errors said. */
+#include "cli/call.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "cli/text.h"
+
+enum { INPUT_MAX = 64 * 1024 * 1024, READ_SIZE = 64 * 1024 };
+
+char *call_split_target(char *target)
+{
+    char *dot = strchr(target, '.');
+    if (!dot)
+        return target + strlen(target);
+    *dot = '\0';
+    return dot + 1;
+}
+
+struct grid_input call_classify(struct slice data, bool is_raw, const char **content_type)
+{
+    struct slice value;
+    *content_type = NULL;
+    if (!is_raw && json_validate(data, &value, NULL) == 0)
+        return (struct grid_input){GRID_INPUT_JSON, data.data, data.size};
+    if (!is_raw && slice_is_utf8(data))
+        *content_type = "text/plain; charset=utf-8";
+    return grid_bytes(data.data, data.size);
+}
+
+static int read_all(FILE *file, const char *name, struct buf *out)
+{
+    int err = 0;
+    size_t got = 1;
+    while (err == 0 && got > 0) {
+        err = buf_reserve(out, READ_SIZE);
+        got = err ? 0 : fread(out->data + out->size, 1, READ_SIZE, file);
+        out->size += got;
+    }
+    if (err == GRID_ELIMIT)
+        return cli_fail(GRID_FAILED, "%s is over %d MiB: send less", name, INPUT_MAX >> 20);
+    if (err != 0)
+        return cli_fail(GRID_FAILED, "out of memory");
+    return ferror(file) ? cli_fail(GRID_FAILED, "%s cannot be read: %m", name) : GRID_DONE;
+}
+
+static int read_file(const char *path, struct buf *out)
+{
+    FILE *file = fopen(path, "rbe");
+    if (!file)
+        return cli_fail(GRID_FAILED, "%s cannot be read: %s", path, strerror(errno));
+    int code = read_all(file, path, out);
+    fclose(file);
+    return code;
+}
+
+/* What --data says: text, @FILE or -. */
+static int read_data(const char *data, struct buf *out)
+{
+    if (strcmp(data, "-") == 0)
+        return read_all(stdin, "standard input", out);
+    if (*data == '@')
+        return read_file(data + 1, out);
+    return buf_append_str(out, data) == 0 ? GRID_DONE : cli_fail(GRID_FAILED, "out of memory");
+}
+
+int call_init(struct call *call, struct cli *cli)
+{
+    const char *data = option_string(cli->options, "data");
+    *call = (struct call){.task = strdup(cli->arguments[0])};
+    buf_init(&call->data, INPUT_MAX);
+    if (!call->task)
+        return cli_fail(GRID_FAILED, "out of memory");
+    call->handler = call_split_target(call->task);
+    call->options.timeout_ms = (uint32_t) option_number(cli->options, "timeout");
+    int code = data ? read_data(data, &call->data) : GRID_DONE;
+    if (code == GRID_DONE && data)
+        call->input = call_classify(buf_slice(&call->data), option_flag(cli->options, "raw"), &call->options.content_type);
+    return code == GRID_DONE ? node_link_open(cli) : code;
+}
+
+void call_dispose(struct call *call)
+{
+    free(call->task);
+    buf_dispose(&call->data);
+}
+
+int call_explain_error(const char *task, const struct grid_result *result)
+{
+    const struct grid_task_error *error = result->task_error;
+    struct buf stack;
+    buf_init(&stack, 0);
+    cli_fail(GRID_FAILED, "%s failed on %s: %s%s%s", task, *result->node ? result->node : "a node", error->type, *error->type ? ": " : "",
+             error->message);
+    for (size_t i = 0; i < error->stack_count; i++) {
+        buf_append_str(&stack, "    ");
+        text_append_line(&stack, slice_trim(slice_of_str(error->stack[i])));
+        buf_append_byte(&stack, '\n');
+    }
+    fwrite(stack.data, 1, stack.size, stderr);
+    buf_dispose(&stack);
+    return GRID_FAILED;
+}

@@ -1,0 +1,73 @@
+/* Minting a Gridfile. */
+#include "cli/gridfile_new.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "cli/cli.h"
+#include "trust/gridfile.h"
+
+/* The file's text. 0 or a GRID_E*. */
+static int compose(const struct authority *authority, struct buf *out)
+{
+    struct buf certificate, key;
+    buf_init(&certificate, 0);
+    buf_init(&key, 0);
+    int err = authority_append_certificate_pem(authority, &certificate);
+    if (err == 0)
+        err = authority_append_key_pem(authority, &key);
+    if (err == 0) {
+        struct gridfile g = {.grid_name = authority_grid_name(authority),
+                             .authority_certificate = buf_cstr(&certificate),
+                             .authority_key = buf_cstr(&key)};
+        err = gridfile_format(&g, out);
+    }
+    buf_dispose(&certificate);
+    buf_dispose(&key);
+    return err;
+}
+
+static int explain_write(const char *path, int error)
+{
+    if (error == EEXIST)
+        return cli_fail(GRID_FAILED, "%s exists already: it holds a grid's key, so it is left alone; move it away to mint another", path);
+    return cli_fail(GRID_FAILED, "%s cannot be written: %s", path, strerror(error));
+}
+
+/* Whole or not at all: what could not be written whole is taken away again. */
+static int write_once(const char *path, struct slice text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return explain_write(path, errno);
+    ssize_t written = write(fd, text.data, text.size);
+    int error = written < 0 ? errno : (size_t) written < text.size ? ENOSPC : fsync(fd) != 0 ? errno : 0;
+    if (close(fd) != 0 && error == 0)
+        error = errno;
+    if (error == 0)
+        return GRID_DONE;
+    unlink(path);
+    return explain_write(path, error);
+}
+
+int gridfile_new(const char *path, const char *name)
+{
+    struct authority *authority;
+    struct buf text;
+    if (!trust_name_valid(slice_of_str(name)))
+        return cli_fail(GRID_USAGE, "\"%s\" is not a name for a grid: give 1 to 63 characters without control characters", name);
+    if (access(path, F_OK) == 0)
+        return explain_write(path, EEXIST);
+    int err = authority_mint(name, time(NULL), &authority);
+    if (err != 0)
+        return cli_fail(GRID_FAILED, "the grid's authority cannot be minted: %s", grid_err_text(err));
+    buf_init(&text, 0);
+    err = compose(authority, &text);
+    int code = err == 0 ? write_once(path, buf_slice(&text)) : cli_fail(GRID_FAILED, "%s cannot be composed: %s", path, grid_err_text(err));
+    buf_dispose(&text);
+    authority_destroy(authority);
+    return code;
+}

@@ -1,0 +1,43 @@
+/* Log lines of tasks. */
+#include "cli/log_line.h"
+
+#include "cli/text.h"
+
+#define DIM "\x1b[2m"
+#define RED "\x1b[31m"
+#define YELLOW "\x1b[33m"
+#define PLAIN "\x1b[0m"
+
+/* The colour of a stream, NULL for the terminal's own. */
+static const char *stream_colour(struct slice stream)
+{
+    if (slice_equal_str(stream, "stderr"))
+        return RED;
+    return slice_equal_str(stream, "grid") ? YELLOW : NULL;
+}
+
+static void append_text(struct buf *out, const Grid__V1__LogLine *line, enum log_style style)
+{
+    const char *colour = style == LOG_STYLE_COLOUR ? stream_colour(pb_slice(line->stream)) : NULL;
+    if (colour)
+        buf_append_str(out, colour);
+    if (style == LOG_STYLE_RAW)
+        buf_append(out, pb_slice(line->text));
+    else
+        text_append_line(out, pb_slice(line->text));
+    if (colour)
+        buf_append_str(out, PLAIN);
+}
+
+void log_line_append(struct buf *out, const Grid__V1__LogLine *line, enum log_style style)
+{
+    char clock[TEXT_SHORT_MAX];
+    text_clock(line->time_ms, clock);
+    buf_printf(out, style == LOG_STYLE_COLOUR ? DIM "%s" PLAIN " " : "%s ", clock);
+    text_append_line(out, line->task.len ? pb_slice(line->task) : SLICE("grid"));
+    if (line->task.len)
+        buf_printf(out, ".%u", line->instance);
+    buf_append_str(out, "  ");
+    append_text(out, line, style);
+    buf_append_byte(out, '\n');
+}

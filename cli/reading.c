@@ -1,0 +1,82 @@
+/* Lists: asked, then shown as table or JSON. */
+#include "cli/reading.h"
+
+#include <time.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "cli/node_link.h"
+#include "cli/pb_json.h"
+
+enum { ARENA_BLOCK = 16 * 1024, SHORT_ID = 8 };
+
+struct slice reading_short_id(ProtobufCBinaryData id)
+{
+    return slice_first(pb_slice(id), SHORT_ID);
+}
+
+int reading_write_json(const struct reading *r, const ProtobufCMessage *answer, struct buf *out)
+{
+    struct json_writer w;
+    size_t count;
+    ProtobufCMessage *const *items = pb_repeated(answer, r->field, &count);
+    json_writer_init(&w, out);
+    json_open_array(&w);
+    for (size_t i = 0; i < count; i++)
+        pb_json_write(&w, items[i]);
+    json_close_array(&w);
+    int err = json_writer_finish(&w);
+    return err ? err : buf_append_byte(out, '\n');
+}
+
+int reading_write_table(const struct reading *r, const ProtobufCMessage *answer, int64_t now_ms, bool has_colour, struct buf *out)
+{
+    struct table table;
+    size_t count;
+    ProtobufCMessage *const *items = pb_repeated(answer, r->field, &count);
+    struct arena *arena = arena_create(ARENA_BLOCK, 0);
+    if (!arena)
+        return GRID_ENOMEM;
+    table_init(&table, r->columns, r->column_count, arena);
+    for (size_t i = 0; i < count; i++)
+        r->add_row(&table, items[i], now_ms);
+    int err = table_render(&table, has_colour, out);
+    arena_destroy(arena);
+    return err;
+}
+
+static int64_t unix_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int show(struct cli *cli, const struct reading *r, const ProtobufCMessage *answer)
+{
+    struct buf out;
+    size_t count;
+    pb_repeated(answer, r->field, &count);
+    if (count == 0 && !cli_wants_json(cli)) {
+        fprintf(stderr, "%s\n", r->when_empty);
+        return GRID_DONE;
+    }
+    buf_init(&out, 0);
+    int err = cli_wants_json(cli) ? reading_write_json(r, answer, &out)
+                                  : reading_write_table(r, answer, unix_ms(), cli->out_has_colour, &out);
+    if (err == 0)
+        return cli_write_buf(&out);
+    buf_dispose(&out);
+    return cli_fail(GRID_FAILED, "the answer cannot be shown: %s", grid_err_text(err));
+}
+
+int reading_show(struct cli *cli, const struct reading *r, const ProtobufCMessage *request)
+{
+    void *answer;
+    struct arena *arena = arena_create(ARENA_BLOCK, 0);
+    int code = arena ? node_ask(cli, r->method, request, r->answer, arena, &answer) : cli_fail(GRID_FAILED, "out of memory");
+    if (code == GRID_DONE)
+        code = show(cli, r, answer);
+    arena_destroy(arena);
+    return code;
+}

@@ -1,0 +1,47 @@
+/* grid ps: the processes of this node. */
+#include <inttypes.h>
+
+#include "cli/reading.h"
+#include "cli/text.h"
+#include "cli/verb_names.h"
+#include "grid/v1/control.pb-c.h"
+
+static const struct table_column COLUMNS[] = {{"TASK", 0},    {"INSTANCE", true}, {"PID", true},     {"PORT", true}, {"STATUS", 0},
+                                              {"UP", true}, {"RESTARTS", true}, {"MEMORY", true}, {"CALLS", true}, {"REASON", 0}};
+
+static void add_row(struct table *t, const void *item, int64_t now_ms)
+{
+    const Grid__V1__ProcessInfo *process = item;
+    char age[TEXT_SHORT_MAX], memory[TEXT_SHORT_MAX];
+    text_age(now_ms - process->started_at_ms, age);
+    text_bytes(process->resident_bytes, memory);
+    table_add(t, pb_slice(process->task));
+    table_addf(t, "%u", process->instance);
+    table_addf(t, "%d", process->pid);
+    table_addf(t, "%u", process->port);
+    table_add(t, pb_slice(process->status));
+    table_add_str(t, process->started_at_ms ? age : "-");
+    table_addf(t, "%" PRIu64, process->restarts);
+    table_add_str(t, process->resident_bytes ? memory : "-");
+    table_addf(t, "%u", process->in_flight);
+    table_add(t, pb_slice(process->reason));
+}
+
+static const struct reading READING = {"ListProcesses", &grid__v1__list_processes_response__descriptor, "processes", COLUMNS,
+                                       sizeof COLUMNS / sizeof *COLUMNS, add_row, "no processes: no task is deployed"};
+
+static int run(struct cli *cli)
+{
+    Grid__V1__ListProcessesRequest request = GRID__V1__LIST_PROCESSES_REQUEST__INIT;
+    return reading_show(cli, &READING, &request.base);
+}
+
+const struct verb VERB_ps = {
+    .name = "ps",
+    .arguments = "",
+    .summary = "show the task processes of this node",
+    .details = "CALLS counts the calls that an instance is working on now.",
+    .example = "grid ps --json",
+    .traits = VERB_READS | VERB_ASKS_NODE,
+    .run = run,
+};

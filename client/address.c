@@ -1,0 +1,87 @@
+/* Addresses of a node's local API. */
+#include "client/address.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+#define DEFAULT_API "127.0.0.1:10000"
+#define ROOT_SOCKET "/run/gridcontrol/api.sock"
+
+static int copy(char out[ADDRESS_MAX], const char *prefix, const char *text)
+{
+    int size = snprintf(out, ADDRESS_MAX, "%s%s", prefix, text);
+    return size < 0 || size >= ADDRESS_MAX ? GRID_ELIMIT : 0;
+}
+
+/* "host:port" with a host of letters, digits, dots and hyphens, or "[v6]:port". */
+static bool is_host_port(const char *text)
+{
+    static const char HOST[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
+    const char *colon = strrchr(text, ':');
+    uint64_t port = 0;
+    if (!colon || colon == text || slice_parse_u64(slice_of_str(colon + 1), 65535, &port) != 0 || port == 0)
+        return false;
+    if (*text != '[')
+        return strspn(text, HOST) == (size_t) (colon - text);
+    return colon - text > 2 && colon[-1] == ']' && strspn(text + 1, "0123456789abcdefABCDEF:.") == (size_t) (colon - text - 2);
+}
+
+int address_normalize(const char *text, char out[ADDRESS_MAX])
+{
+    if (strncmp(text, "unix:", 5) == 0)
+        text += 5;
+    if (*text == '/')
+        return copy(out, "unix:", text);
+    return is_host_port(text) ? copy(out, "", text) : GRID_EINVAL;
+}
+
+const char *address_socket_path(const char *normalized)
+{
+    return strncmp(normalized, "unix:", 5) == 0 ? normalized + 5 : NULL;
+}
+
+int address_target(const char *normalized, char out[ADDRESS_MAX])
+{
+    const char *colon = strrchr(normalized, ':');
+    if (address_socket_path(normalized))
+        return copy(out, "", normalized);
+    if (*normalized == '[')
+        return copy(out, "ipv6:", normalized);
+    if (strspn(normalized, "0123456789.") == (size_t) (colon - normalized))
+        return copy(out, "ipv4:", normalized);
+    return copy(out, "dns:///", normalized);
+}
+
+static const char *socket_path(const struct address_surroundings *around, char room[ADDRESS_MAX])
+{
+    if (around->api_socket && *around->api_socket)
+        return around->api_socket;
+    if (around->is_root)
+        return ROOT_SOCKET;
+    if (!around->runtime_dir || !*around->runtime_dir)
+        return NULL;
+    int size = snprintf(room, ADDRESS_MAX, "%s/gridcontrol/api.sock", around->runtime_dir);
+    return size > 0 && size < ADDRESS_MAX ? room : NULL;
+}
+
+size_t address_candidates(const struct address_surroundings *around, char out[ADDRESS_CANDIDATES_MAX][ADDRESS_MAX],
+                          const char **unsound)
+{
+    char room[ADDRESS_MAX];
+    const char *places[] = {socket_path(around, room), around->api, DEFAULT_API};
+    size_t count = 0;
+    if (unsound)
+        *unsound = NULL;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (!places[i] || !*places[i])
+            continue;
+        if (address_normalize(places[i], out[count]) == 0)
+            count += count == 0 || strcmp(out[count], out[count - 1]) != 0;
+        else if (unsound && i > 0)
+            *unsound = places[i];
+    }
+    return count;
+}

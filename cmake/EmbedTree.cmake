@@ -1,0 +1,18 @@
+# Turns the files of a folder into cli/sample.h's table of struct sample_file.
+#   cmake -DROOT=examples/sample -DFILES="a;b/c" -DOUTPUT=F.c -P EmbedTree.cmake
+set(arrays "")
+set(rows "")
+set(number 0)
+foreach(file ${FILES})
+    file(READ ${ROOT}/${file} hex HEX)
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+    execute_process(COMMAND test -x ${ROOT}/${file} RESULT_VARIABLE not_executable)
+    set(executable true)
+    if(not_executable)
+        set(executable false)
+    endif()
+    string(APPEND arrays "static const unsigned char FILE_${number}[] = {${bytes}0};\n")
+    string(APPEND rows "    {\"${file}\", ${executable}, FILE_${number}, sizeof FILE_${number} - 1},\n")
+    math(EXPR number "${number} + 1")
+endforeach()
+file(WRITE ${OUTPUT} "#include \"cli/sample.h\"\n${arrays}const struct sample_file SAMPLE_FILES[] = {\n${rows}    {0},\n};\n")
