@@ -81,6 +81,9 @@ function(grid_test_libraries folder out)
     if(NOT folder MATCHES "/")
         set(name grid_${name})
     endif()
+    if(name STREQUAL "grid_client")
+        list(APPEND name grid_net Threads::Threads) # the node that its tests call
+    endif()
     set(${out} ${name} PARENT_SCOPE)
 endfunction()
 
