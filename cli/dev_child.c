@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 16 * 1024, KILL_ROUNDS = 64, NAME_SIZE = 64 };
+enum { READ_SIZE = 16 * 1024, KILL_ROUNDS = 64, CHILDREN_AT_ONCE = 256, NAME_SIZE = 64 };
 
 extern char **environ;
 
@@ -104,28 +104,25 @@ void dev_child_describe(int status, char out[32])
         snprintf(out, 32, "exit %d", WEXITSTATUS(status));
 }
 
-/* Kills the direct children; true when there was one. */
-static bool kill_children(void)
+/* Kills and reaps the direct children of now; how many there were. Those of theirs become ours by that. */
+static size_t kill_children(void)
 {
     char path[64];
-    int pid;
-    bool found = false;
+    int pids[CHILDREN_AT_ONCE];
+    size_t count = 0;
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int) getpid());
     FILE *file = fopen(path, "re");
-    while (file && fscanf(file, "%d", &pid) == 1) {
-        kill(pid, SIGKILL);
-        found = true;
-    }
+    while (file && count < CHILDREN_AT_ONCE && fscanf(file, "%d", &pids[count]) == 1)
+        kill(pids[count++], SIGKILL);
     if (file)
         fclose(file);
-    return found;
+    for (size_t i = 0; i < count; i++)
+        waitpid(pids[i], NULL, 0);
+    return count;
 }
 
 void dev_children_kill_all(void)
 {
-    for (int round = 0; round < KILL_ROUNDS && kill_children(); round++)
-        while (waitpid(-1, NULL, 0) > 0)
-            ;
-    while (waitpid(-1, NULL, WNOHANG) > 0)
+    for (int round = 0; round < KILL_ROUNDS && kill_children() > 0; round++)
         ;
 }
