@@ -1,6 +1,6 @@
-/* server/ingress/admin.h: how a worker's ingress reaches the control thread: every administrative question is a method of grid.v1.Control,
- * asked with its packed request and answered with packed messages, whether it came as gRPC or by one of the original's routes.
- * node.c implements it; calls and callbacks are on the worker's thread. */
+/* server/ingress/admin.h: how a worker's ingress reaches the control thread: every administrative question is a method of
+ * grid.v1.Control, asked with its packed request and answered with packed messages, whether it came as gRPC or by one of the
+ * original's routes. node.c implements it; calls and callbacks are on the worker's thread. */
 #ifndef GRID_SERVER_INGRESS_ADMIN_H
 #define GRID_SERVER_INGRESS_ADMIN_H
 

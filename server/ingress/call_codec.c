@@ -1,5 +1,6 @@
-/* CallRequest is decoded by protobuf-c into the invocation's arena; answers are written by hand, straight into the frame, since they are
- * the hot path and one of their fields (the node) is packed already. Protocol buffers encoding: length-delimited fields and varints. */
+/* CallRequest is decoded by protobuf-c into the invocation's arena; answers are written by hand, straight into the frame, since
+ * they are the hot path and one of their fields (the node) is packed already. Protocol buffers encoding: length-delimited fields
+ * and varints. */
 #include "server/ingress/call_codec.h"
 
 #include "api/pb.h"
@@ -45,7 +46,9 @@ int call_request_decode(struct slice packed, struct invocation *inv, bool *json,
     *json = m->input_case == GRID__V1__CALL_REQUEST__INPUT_JSON;
     inv->task = pb_slice(m->task);
     inv->handler = pb_slice(m->handler);
-    inv->payload = m->input_case == GRID__V1__CALL_REQUEST__INPUT__NOT_SET ? slice_of(NULL, 0) : *json ? pb_slice(m->json) : pb_slice(m->payload);
+    inv->payload = m->input_case == GRID__V1__CALL_REQUEST__INPUT__NOT_SET ? slice_of(NULL, 0)
+                   : *json                                                 ? pb_slice(m->json)
+                                                                           : pb_slice(m->payload);
     inv->content_type = pb_slice(m->content_type);
     if (inv->content_type.size == 0)
         inv->content_type = *json ? SLICE("application/json") : SLICE("application/octet-stream");
@@ -168,8 +171,8 @@ static int chunk_begin(struct buf *out, unsigned field, size_t inner, uint8_t **
 int call_chunk_head(const struct call_answer *a, struct buf *out)
 {
     uint8_t *at;
-    size_t inner = bytes_size(a->content_type) + number_size((uint64_t) a->status) + bytes_size(a->node_packed) + bytes_size(a->request_id) +
-                   bytes_size(a->release) + number_size(a->attempts) + bytes_size(a->function_error);
+    size_t inner = bytes_size(a->content_type) + number_size((uint64_t) a->status) + bytes_size(a->node_packed) +
+                   bytes_size(a->request_id) + bytes_size(a->release) + number_size(a->attempts) + bytes_size(a->function_error);
     int err = chunk_begin(out, 1, inner, &at);
     if (err != 0)
         return err;

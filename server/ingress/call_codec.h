@@ -7,13 +7,13 @@
 
 enum { CALL_TASK_MAX = 128, CALL_HANDLER_MAX = 256, CALL_METADATA_MAX = 64, CALL_METADATA_BYTES = 8192, CALL_DATA_MAX = 65536 };
 
-/* Decodes a packed CallRequest into the invocation's request fields, in its arena. *json tells whether the input came as `json`. 0, or
- * GRID_EPROTO with a sentence in *why (static, or in the arena). */
+/* Decodes a packed CallRequest into the invocation's request fields, in its arena. *json tells whether the input came as `json`. 0,
+ * or GRID_EPROTO with a sentence in *why (static, or in the arena). */
 int call_request_decode(struct slice packed, struct invocation *inv, bool *json, const char **why);
 
 /* An answer to encode. Slices are borrowed. */
 struct call_answer {
-    bool json;                 /* output as `json` (must be UTF-8), otherwise as `payload` */
+    bool json; /* output as `json` (must be UTF-8), otherwise as `payload` */
     struct slice output;
     struct slice content_type;
     int status;
@@ -22,7 +22,7 @@ struct call_answer {
     struct slice request_id;
     struct slice release;
     uint32_t attempts;
-    struct slice function_error;    /* "Handled", "Unhandled" or empty: only in a head */
+    struct slice function_error; /* "Handled", "Unhandled" or empty: only in a head */
 };
 
 /* Bytes of the packed CallResponse, and writing exactly them. */

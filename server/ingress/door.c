@@ -4,11 +4,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "server/ingress/guard.h"
 
-enum { DOOR_ARENA_BLOCK = 2048, DOOR_FORM_FACTOR = 3 };
+enum { DOOR_ARENA_BLOCK = 2048, DOOR_FORM_FACTOR = 3, DOOR_ALLOW_MAX = 64 };
 
 static void request_free(struct door_request *r)
 {
@@ -49,16 +50,10 @@ void door_answer_json(struct door_request *r, int status, struct slice json)
     door_answer(r, status, "application/json", json);
 }
 
-void door_answer_error(struct door_request *r, int http_status, const char *code, const char *message, int64_t pushback_ms)
+static int error_json(struct buf *out, const char *code, const char *message)
 {
-    struct buf json;
     struct json_writer w;
-    char seconds[24];
-    struct http_header headers[2] = {{SLICE("content-type"), SLICE("application/json")}, {SLICE("retry-after"), {0}}};
-    if (!r->x)
-        return;
-    buf_init(&json, 0);
-    json_writer_init(&w, &json);
+    json_writer_init(&w, out);
     json_open_object(&w);
     json_write_key(&w, "error");
     json_open_object(&w);
@@ -68,9 +63,35 @@ void door_answer_error(struct door_request *r, int http_status, const char *code
     json_write_str(&w, message);
     json_close_object(&w);
     json_close_object(&w);
+    return json_writer_finish(&w);
+}
+
+void door_answer_error(struct door_request *r, int http_status, const char *code, const char *message, int64_t pushback_ms)
+{
+    struct buf json;
+    char seconds[24];
+    struct http_header headers[2] = {{SLICE("content-type"), SLICE("application/json")}, {SLICE("retry-after"), {0}}};
+    if (!r->x)
+        return;
     snprintf(seconds, sizeof seconds, "%" PRId64, pushback_ms < 1000 ? 1 : (pushback_ms + 999) / 1000);
     headers[1].value = slice_of_str(seconds);
-    http_respond(r->x, http_status, headers, pushback_ms >= 0 ? 2 : 1, buf_slice(&json));
+    buf_init(&json, 0);
+    if (error_json(&json, code, message) == 0)
+        http_respond(r->x, http_status, headers, pushback_ms >= 0 ? 2 : 1, buf_slice(&json));
+    else
+        http_respond(r->x, http_status, NULL, 0, slice_of(NULL, 0));
+    buf_dispose(&json);
+}
+
+void door_answer_stray(struct http_exchange *x, int status, const char *code, const char *message, const char *allow)
+{
+    struct http_header headers[2] = {{SLICE("content-type"), SLICE("application/json")}, {SLICE("allow"), slice_of_str(allow)}};
+    struct buf json;
+    buf_init(&json, 0);
+    if (error_json(&json, code, message) == 0)
+        http_answer_unread(x, status, headers, allow ? 2 : 1, buf_slice(&json));
+    else
+        http_answer_unread(x, status, NULL, 0, slice_of(NULL, 0));
     buf_dispose(&json);
 }
 
@@ -169,7 +190,8 @@ static void collect_on_data(struct invocation *inv, struct slice bytes)
 static void collect_on_end(struct invocation *inv, const struct invocation_fault *fault)
 {
     struct door_request *r = inv->sink_ctx;
-    static const struct invocation_fault TOO_LARGE = {.status = GRPC_INTERNAL, .message = "the task's answer is larger than --max-payload", .pushback_ms = -1};
+    static const struct invocation_fault TOO_LARGE = {
+        .status = GRPC_INTERNAL, .message = "the task's answer is larger than --max-payload", .pushback_ms = -1};
     if (r->x)
         r->on_answer(r, !fault && r->answer_too_large ? &TOO_LARGE : fault);
     door_invocation_ended(r);
@@ -188,6 +210,7 @@ void door_invoke_collect(struct door_request *r, void (*on_answer)(struct door_r
 static void question_on_message(void *ctx, struct slice packed)
 {
     struct door_request *r = ctx;
+    r->replied = true;
     if (r->x && r->on_reply)
         r->on_reply(r, packed);
 }
@@ -196,20 +219,24 @@ static void question_on_end(void *ctx, int status, const char *message)
 {
     struct door_request *r = ctx;
     r->question = NULL;
-    if (r->x)
+    if (r->x && status == GRPC_OK && r->on_reply && !r->replied)
+        r->on_replied(r, GRPC_INTERNAL, "the node gave no answer: see its log");
+    else if (r->x)
         r->on_replied(r, status, message);
     door_release(r);
 }
 
 static const struct admin_events QUESTION_EVENTS = {question_on_message, question_on_end};
 
-void door_ask(struct door_request *r, const char *method, struct slice request, void (*on_reply)(struct door_request *r, struct slice packed),
+void door_ask(struct door_request *r, const char *method, struct slice request,
+              void (*on_reply)(struct door_request *r, struct slice packed),
               void (*on_replied)(struct door_request *r, int status, const char *message))
 {
     struct admin_caller caller;
     ingress_caller(http_exchange_conn(r->x), r->token, &caller);
     r->on_reply = on_reply;
     r->on_replied = on_replied;
+    r->replied = false;
     if (admin_start(r->ingress->admin, r->ingress->loop, method, &caller, request, &QUESTION_EVENTS, r, &r->question) != 0) {
         door_refuse(r, 503, "UNAVAILABLE", "the node is out of memory: try again later");
         return;
@@ -224,18 +251,22 @@ bool door_body_json(const struct door_request *r, struct slice *raw)
     return json_validate(buf_slice(&r->body), raw, NULL) == 0;
 }
 
+static void refuse_body(struct door_request *r)
+{
+    r->body_too_large = true;
+    buf_dispose(&r->body); /* what came of it is not wanted any more */
+    door_refuse(r, 413, "RESOURCE_EXHAUSTED",
+                arena_printf(r->arena,
+                             "the payload is larger than %zu bytes: send less, or start gridd with a larger --max-payload",
+                             r->ingress->options.max_payload));
+}
+
 static void request_on_data(void *ctx, struct http_exchange *x, struct slice bytes)
 {
     struct door_request *r = ctx;
     (void) x;
-    if (!r->body_too_large && buf_append(&r->body, bytes) == 0)
-        return;
-    if (!r->body_too_large) {
-        char message[160];
-        r->body_too_large = true;
-        snprintf(message, sizeof message, "the body is larger than %zu bytes: send less, or start gridd with a larger --max-payload", r->body.max_size);
-        door_refuse(r, 413, "RESOURCE_EXHAUSTED", message);
-    }
+    if (!r->body_too_large && buf_append(&r->body, bytes) != 0)
+        refuse_body(r);
 }
 
 static void request_on_end(void *ctx, struct http_exchange *x)
@@ -258,14 +289,15 @@ static void request_on_close(void *ctx, struct http_exchange *x, int err)
 {
     struct door_request *r = ctx;
     (void) x;
+    (void) err;
     r->x = NULL;
     r->head = NULL;
     r->pending++; /* what is cancelled may end inside */
-    if (err != 0 && r->inv)
+    if (r->inv)
         dispatch_cancel(r->ingress->dispatch, r->inv);
-    if (err != 0 && r->broadcast)
+    if (r->broadcast)
         dispatch_broadcast_cancel(r->broadcast);
-    if (err != 0 && r->question)
+    if (r->question)
         admin_cancel(r->question);
     door_release(r);
 }
@@ -283,7 +315,7 @@ static struct door_request *request_create(struct ingress *i, const struct door 
     r->path = arena_copy(arena, http_target_path(head->target));
     r->query = arena_copy(arena, http_target_query(head->target));
     r->content_type = arena_copy(arena, http_header_find(head->headers, head->header_count, "content-type"));
-    buf_init(&r->body, door->any_body_type && door->refuse ? i->options.max_payload * DOOR_FORM_FACTOR : i->options.max_payload);
+    buf_init(&r->body, i->options.max_payload * (door->form_body ? DOOR_FORM_FACTOR : 1));
     buf_init(&r->answer, i->options.max_payload);
     http_exchange_bind(x, &REQUEST_EVENTS, r);
     return r;
@@ -295,67 +327,75 @@ static bool door_path_matches(const struct door *door, struct slice path)
     return door->prefix ? path.size > pattern.size && slice_has_prefix(path, pattern) : slice_equal(path, pattern);
 }
 
-/* A refused request has no handler: its body is read and dropped. */
-static void ignore_end(struct door_request *r)
-{
-    (void) r;
-}
-
-static void request_refuse_at_once(struct ingress *i, struct http_exchange *x, int status, const char *code, const char *message)
-{
-    static const struct door NO_DOOR = {.path = "", .handle = ignore_end};
-    struct door_request *r = request_create(i, &NO_DOOR, x);
-    r->body_too_large = true;
-    door_answer_error(r, status, code, message, -1);
-}
-
 static void request_begin(struct ingress *i, const struct door *door, struct http_exchange *x, bool token)
 {
     struct door_request *r = request_create(i, door, x);
     int64_t announced = http_exchange_content_length(x);
     r->token = token;
     if (announced > 0 && (uint64_t) announced > r->body.max_size) {
-        char message[160];
-        r->body_too_large = true;
-        snprintf(message, sizeof message, "the body of %" PRId64 " bytes is larger than %zu: send less, or start gridd with a larger --max-payload",
-                 announced, r->body.max_size);
-        door_refuse(r, 413, "RESOURCE_EXHAUSTED", message);
+        refuse_body(r);
+    } else if (!door->any_body_type && !guard_json_like(r->content_type)) {
+        r->body_too_large = true; /* none of it is wanted */
+        door_refuse(r, 415, "INVALID_ARGUMENT",
+                    "forms and plain text are taken only on the original's routes: send Content-Type application/json or "
+                    "application/octet-stream");
     }
 }
 
-/* The token is set when any listener is beyond loopback; the Unix socket never asks for it. */
-bool ingress_trusts_listener(const struct ingress *i, struct http_exchange *x)
+int door_guard(const struct ingress *i, const struct door *door, struct http_exchange *x, bool *token)
 {
-    return !i->options.api_token || conn_local_addr(http_exchange_conn(x))->u.any.sa_family == AF_UNIX;
+    const struct addr *local = conn_local_addr(http_exchange_conn(x));
+    struct guard_rules rules = {.hosts = i->options.api_hosts,
+                                .loopback = addr_is_loopback(local),
+                                .any_host = local->u.any.sa_family == AF_UNIX || (door && door->any_host),
+                                .no_token = door && door->no_token,
+                                .token = i->options.api_token};
+    const char *why;
+    int status = guard_check(&rules, http_exchange_head(x), token, &why);
+    if (status != 0)
+        door_answer_stray(x, status, status == 401 ? "UNAUTHENTICATED" : "PERMISSION_DENIED", why, NULL);
+    return status;
+}
+
+/* ---- which door ---- */
+
+static bool door_takes_method(const struct door *door, struct slice method)
+{
+    return !door->method || slice_equal_str(method, door->method) ||
+           (slice_equal_str(method, "HEAD") && strcmp(door->method, "GET") == 0);
+}
+
+/* The door of this path and method. NULL: none, and the methods that the path has are in `allow`, "" when it is no door's path. */
+static const struct door *door_find(const struct door *doors, struct slice path, struct slice method, char allow[DOOR_ALLOW_MAX])
+{
+    size_t used = 0;
+    allow[0] = '\0';
+    for (const struct door *d = doors; d->path; d++) {
+        if (!door_path_matches(d, path))
+            continue;
+        if (door_takes_method(d, method))
+            return d;
+        int wrote = snprintf(allow + used, DOOR_ALLOW_MAX - used, "%s%s%s", used ? ", " : "", d->method,
+                             strcmp(d->method, "GET") ? "" : ", HEAD");
+        used += wrote > 0 && (size_t) wrote < DOOR_ALLOW_MAX - used ? (size_t) wrote : 0;
+    }
+    return NULL;
 }
 
 bool door_open(struct ingress *i, const struct door *doors, struct http_exchange *x)
 {
     const struct http_request_head *head = http_exchange_head(x);
-    struct slice path = http_target_path(head->target);
-    struct guard_rules rules = {.hosts = i->options.api_hosts, .loopback = ingress_trusts_listener(i, x), .token = i->options.api_token};
-    const struct door *found = NULL;
-    const char *why;
-    bool token, path_known = false;
-    for (const struct door *d = doors; d->path && !found; d++) {
-        if (!door_path_matches(d, path))
-            continue;
-        path_known = true;
-        if (!d->method || slice_equal_str(head->method, d->method))
-            found = d;
-    }
-    if (!path_known)
+    char allow[DOOR_ALLOW_MAX];
+    bool token;
+    const struct door *found = door_find(doors, http_target_path(head->target), head->method, allow);
+    if (!found && allow[0] == '\0')
         return false;
-    int status = guard_check(&rules, head, &token, &why);
-    if (status != 0 && !(found && found->exempt)) {
-        request_refuse_at_once(i, x, status, status == 401 ? "UNAUTHENTICATED" : "PERMISSION_DENIED", why);
+    if (door_guard(i, found, x, &token) != 0)
         return true;
-    }
-    if (!found)
-        request_refuse_at_once(i, x, 405, "UNIMPLEMENTED", "this path does not take that method: docs/http-api.md lists the routes");
-    else if (!found->any_body_type && !guard_json_like(http_header_find(head->headers, head->header_count, "content-type")))
-        request_refuse_at_once(i, x, 415, "INVALID_ARGUMENT", "forms and plain text are taken only on the original's routes: send JSON or application/octet-stream");
-    else
+    if (found)
         request_begin(i, found, x, token);
+    else
+        door_answer_stray(x, 405, "UNIMPLEMENTED",
+                          "this path does not take that method: see Allow, and docs/http-api.md for the routes", allow);
     return true;
 }

@@ -16,7 +16,8 @@ static struct slice header_of(const struct door_request *r, const char *name)
 
 /* ---- the answer ---- */
 
-static size_t grid_headers(const struct invocation *inv, const struct invocation_answer *answer, char attempts[12], struct http_header out[6])
+static size_t grid_headers(const struct invocation *inv, const struct invocation_answer *answer, char attempts[12],
+                           struct http_header out[6])
 {
     size_t n = 0;
     snprintf(attempts, 12, "%u", answer->attempts);
@@ -59,7 +60,8 @@ static void on_end(struct invocation *inv, const struct invocation_fault *fault)
     else if (r->x && r->answer_status != 0)
         http_exchange_reset(r->x, HTTP2_INTERNAL_ERROR); /* the answer had begun: all that is left is to break it off */
     else if (r->x)
-        door_answer_error(r, door_status_of_fault(fault->status), grpc_status_name(fault->status), fault->message, fault->pushback_ms);
+        door_answer_error(r, door_status_of_fault(fault->status), grpc_status_name(fault->status), fault->message,
+                          fault->pushback_ms);
     door_invocation_ended(r);
 }
 
@@ -111,6 +113,8 @@ static void invoke(struct door_request *r)
     if (!inv)
         return;
     inv->stream = true;
+    if (inv->payload.size > 0 && inv->content_type.size == 0)
+        inv->content_type = SLICE("application/octet-stream"); /* RFC 9110 section 8.3, and the same for local and remote tasks */
     inv->key = header_of(r, "grid-key");
     inv->node = header_of(r, "grid-node");
     inv->idempotency_key = header_of(r, "idempotency-key");

@@ -99,7 +99,8 @@ static void answer_timeout(struct door_request *r)
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S.000Z", &utc);
-    snprintf(message, sizeof message, "%s %s Task timed out after %.2f seconds", stamp, l->id, (double) (loop_now_ms(r->ingress->loop) - l->started_ms) / 1000);
+    snprintf(message, sizeof message, "%s %s Task timed out after %.2f seconds", stamp, l->id,
+             (double) (loop_now_ms(r->ingress->loop) - l->started_ms) / 1000);
     answer_failure(r, NULL, message);
 }
 
@@ -154,7 +155,8 @@ static int read_name(struct door_request *r, struct lambda_request *l)
     if (err != 0)
         service_error(r, 400, "InvalidParameterValueException", "the function's name is neither a name nor an ARN of a function");
     else if (qualifier.size > 0 && !slice_equal_str(qualifier, "$LATEST"))
-        service_error(r, err = 404, "ResourceNotFoundException", arena_printf(r->arena, "Function not found: %.*s:%.*s", SLICE_FMT(l->name), SLICE_FMT(qualifier)));
+        service_error(r, err = 404, "ResourceNotFoundException",
+                      arena_printf(r->arena, "Function not found: %.*s:%.*s", SLICE_FMT(l->name), SLICE_FMT(qualifier)));
     return err;
 }
 
@@ -183,9 +185,11 @@ static void lambda_invoke(struct door_request *r)
         snprintf(l->id, sizeof l->id, "00000000-0000-0000-0000-000000000000");
         dry_run(r, l);
     } else if (type.size > 0 && !slice_equal_str(type, "RequestResponse")) {
-        service_error(r, 400, "InvalidParameterValueException", "this version takes the invocation types RequestResponse and DryRun");
+        service_error(r, 400, "InvalidParameterValueException",
+                      "this version takes the invocation types RequestResponse and DryRun");
     } else if (r->body.size > 0 && !door_body_json(r, &raw)) {
-        service_error(r, 400, "InvalidRequestContentException", "Could not parse request body into json: the payload is not one JSON value");
+        service_error(r, 400, "InvalidRequestContentException",
+                      "Could not parse request body into json: the payload is not one JSON value");
     } else {
         struct invocation *inv = door_invocation(r, l->task, l->handler);
         if (!inv)

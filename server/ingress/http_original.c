@@ -30,7 +30,7 @@ static int read_object(struct door_request *r, struct slice *object, const char 
         if (err == GRID_EPROTO)
             *why = arena_printf(r->arena, "the form is malformed: parameter %zu %s", error.parameter, error.reason);
         else if (err != 0)
-            *why = "the form has too many parameters or is nested too deeply";
+            *why = "the form has more than 1,000 parameters, or is nested deeper than 20 brackets: send JSON";
         return err;
     }
     size_t at;
@@ -67,6 +67,8 @@ static uint64_t number_of(struct door_request *r, struct slice object, const cha
     return otherwise;
 }
 
+enum { TIMEOUT_MAX_MS = 24 * 3600 * 1000, ENV_MAX = 256, INSTANCES_MAX = 1000 };
+
 /* ---- {err, data, server} ---- */
 
 struct trigger_answer {
@@ -85,47 +87,49 @@ static void write_server(struct json_writer *w, const struct route_node *node)
         json_write_null(w);
 }
 
-static void write_error(struct json_writer *w, struct slice name, struct slice message, const char *code, const struct task_error *error)
+/* {name, message, code, stack}: code is raw JSON, null when empty; the stack as JavaScript has it, "NAME: MESSAGE" and the frames.
+ */
+static void write_error(struct json_writer *w, struct slice name, struct slice message, struct slice code,
+                        const struct task_error *error)
 {
+    struct buf stack;
+    buf_init(&stack, 0);
+    buf_append(&stack, name);
+    buf_append_str(&stack, ": ");
+    buf_append(&stack, message);
+    for (size_t i = 0; error && i < error->stack_count; i++) {
+        buf_append_str(&stack, "\n    ");
+        buf_append(&stack, error->stack[i]);
+    }
     json_write_key(w, "err");
     json_open_object(w);
     json_write_key(w, "name");
     json_write_string(w, name);
     json_write_key(w, "message");
     json_write_string(w, message);
-    if (code) {
-        json_write_key(w, "code");
-        json_write_str(w, code);
-    }
-    if (error && error->stack_count > 0) {
-        struct buf stack;
-        buf_init(&stack, 0);
-        for (size_t i = 0; i < error->stack_count; i++) {
-            buf_append_str(&stack, i ? "\n" : "");
-            buf_append(&stack, error->stack[i]);
-        }
-        json_write_key(w, "stack");
-        json_write_string(w, buf_slice(&stack));
-        buf_dispose(&stack);
-    }
+    json_write_key(w, "code");
+    json_write_raw(w, code.size > 0 ? code : SLICE("null"));
+    json_write_key(w, "stack");
+    json_write_string(w, buf_slice(&stack));
     json_close_object(w);
+    buf_dispose(&stack);
 }
 
-static void write_fault(struct json_writer *w, int status, const char *message)
+static void write_fault(struct arena *arena, struct json_writer *w, int status, const char *message)
 {
     const char *code = status == GRPC_DEADLINE_EXCEEDED ? "ETIMEDOUT" : grpc_status_name(status);
-    write_error(w, SLICE("Error"), slice_of_str(message), code, NULL);
+    write_error(w, SLICE("Error"), slice_of_str(message), slice_of_str(arena_printf(arena, "\"%s\"", code)), NULL);
     json_write_key(w, "data");
     json_write_null(w);
 }
 
 static void write_failure(struct json_writer *w, const struct task_error *error)
 {
-    if (error->plain_string) {
+    if (error->value.size > 0) {
         json_write_key(w, "err");
-        json_write_string(w, error->message);
+        json_write_raw(w, error->value);
     } else {
-        write_error(w, error->type, error->message, NULL, error);
+        write_error(w, error->type, error->message, error->code, error);
     }
     json_write_key(w, "data");
     json_write_null(w);
@@ -136,7 +140,8 @@ static void write_merged(struct arena *arena, struct json_writer *w, struct slic
 {
     struct json_iter members;
     struct slice key, value, name;
-    if (json_object_get(object, "err", &value) == 0 || json_object_get(object, "data", &value) == 0 || json_iter_init_object(&members, object) != 0)
+    if (json_object_get(object, "err", &value) == 0 || json_object_get(object, "data", &value) == 0 ||
+        json_iter_init_object(&members, object) != 0)
         return;
     while (json_object_next(&members, &key, &value)) {
         if (json_string_equal(key, SLICE("server")) || json_string_decode(key, arena, &name) != 0)
@@ -168,7 +173,7 @@ static void write_trigger_answer(struct arena *arena, struct buf *out, const str
     json_writer_init(&w, out);
     json_open_object(&w);
     if (a->fault)
-        write_fault(&w, a->fault->status, a->fault->message);
+        write_fault(arena, &w, a->fault->status, a->fault->message);
     else if (task_error_from_answer(arena, a->status, a->function_error, a->body, &error))
         write_failure(&w, &error);
     else
@@ -204,71 +209,76 @@ static void trigger_refuse(struct door_request *r, int http_status, const char *
 static void trigger_on_answer(struct door_request *r, const struct invocation_fault *fault)
 {
     struct buf out;
-    struct trigger_answer answer = {.status = r->answer_status, .type = r->answer_type, .function_error = r->answer_error, .body = buf_slice(&r->answer),
-                                    .node = fault ? local_node(r->ingress) : r->answer_node, .fault = fault};
+    struct trigger_answer answer = {.status = r->answer_status,
+                                    .type = r->answer_type,
+                                    .function_error = r->answer_error,
+                                    .body = buf_slice(&r->answer),
+                                    .node = fault ? local_node(r->ingress) : r->answer_node,
+                                    .fault = fault};
     buf_init(&out, 0);
     write_trigger_answer(r->arena, &out, &answer);
     door_answer_json(r, 200, buf_slice(&out));
     buf_dispose(&out);
 }
 
-/* Fills the request's invocation from {task_id, data, opts}. NULL: refused. */
+/* {task_id, data, opts} of the body. `data` is null when there is none. */
+struct trigger_body {
+    struct slice task_id, data;
+    uint64_t timeout_ms; /* 0: the default */
+};
+
+/* 0, or refused in the door's form. */
+static int read_trigger(struct door_request *r, struct trigger_body *out)
+{
+    struct slice object, opts;
+    const char *why = NULL;
+    int err = read_object(r, &object, &why);
+    if (err != 0) {
+        door_refuse(r, err == GRID_ENOMEM ? 503 : 400, "INVALID_ARGUMENT", why);
+        return err;
+    }
+    out->task_id = string_of(r, object, "task_id");
+    if (json_object_get(object, "data", &out->data) != 0)
+        out->data = SLICE("null");
+    if (json_object_get(object, "opts", &opts) == 0 && json_type(opts) == JSON_OBJECT)
+        out->timeout_ms = number_of(r, opts, "timeout", TIMEOUT_MAX_MS, 0);
+    if (out->task_id.size == 0)
+        door_refuse(r, err = 400, "INVALID_ARGUMENT", "task_id is missing: name the task to call, as \"file\" or \"file.handler\"");
+    else if (out->data.size > r->ingress->options.max_payload)
+        door_refuse(r, err = 413, "RESOURCE_EXHAUSTED",
+                    arena_printf(r->arena, "data is larger than %zu bytes: send less, or start gridd with a larger --max-payload",
+                                 r->ingress->options.max_payload));
+    return err;
+}
+
+/* Fills the request's invocation from the body. NULL: refused. */
 static struct invocation *trigger_invocation(struct door_request *r)
 {
-    struct slice object, task, handler, data, opts;
-    const char *why = NULL;
-    if (read_object(r, &object, &why) != 0) {
-        door_refuse(r, 400, "INVALID_ARGUMENT", why);
+    struct slice task, handler;
+    struct trigger_body body = {0};
+    if (read_trigger(r, &body) != 0)
         return NULL;
-    }
-    struct slice task_id = string_of(r, object, "task_id");
-    if (task_id.size == 0) {
-        door_refuse(r, 400, "INVALID_ARGUMENT", "task_id is missing: name the task to call, as \"file\" or \"file.handler\"");
-        return NULL;
-    }
-    ingress_split_task(r->ingress, task_id, &task, &handler);
+    ingress_split_task(r->ingress, body.task_id, &task, &handler);
     struct invocation *inv = door_invocation(r, task, handler);
     if (!inv)
         return NULL;
-    inv->payload = json_object_get(object, "data", &data) == 0 ? data : SLICE("null");
+    inv->payload = body.data;
     inv->content_type = SLICE("application/json");
-    if (json_object_get(object, "opts", &opts) == 0 && json_type(opts) == JSON_OBJECT) {
-        uint64_t timeout = number_of(r, opts, "timeout", 24 * 3600 * 1000, 0);
-        if (timeout > 0)
-            inv->deadline_ms = loop_now_ms(r->ingress->loop) + timeout;
-    }
+    if (body.timeout_ms > 0)
+        inv->deadline_ms = loop_now_ms(r->ingress->loop) + body.timeout_ms;
     return inv;
-}
-
-static bool payload_fits(struct door_request *r, const struct invocation *inv)
-{
-    if (inv->payload.size <= r->ingress->options.max_payload)
-        return true;
-    door_refuse(r, 413, "RESOURCE_EXHAUSTED", "data is larger than --max-payload: send less, or start gridd with a larger one");
-    return false;
-}
-
-static void abandon_invocation(struct door_request *r)
-{
-    invocation_destroy(r->inv);
-    r->inv = NULL;
 }
 
 static void trigger_single(struct door_request *r)
 {
-    struct invocation *inv = trigger_invocation(r);
-    if (!inv)
-        return;
-    if (!payload_fits(r, inv)) {
-        abandon_invocation(r);
-        return;
-    }
-    door_invoke_collect(r, trigger_on_answer);
+    if (trigger_invocation(r))
+        door_invoke_collect(r, trigger_on_answer);
 }
 
 /* ---- POST /tasks/lb_trigger_all ---- */
 
-static void all_on_each(void *ctx, const struct invocation_answer *answer, struct slice body, const struct invocation_fault *fault, const struct route_node *node)
+static void all_on_each(void *ctx, const struct invocation_answer *answer, struct slice body, const struct invocation_fault *fault,
+                        const struct route_node *node)
 {
     struct door_request *r = ctx;
     struct buf out;
@@ -305,11 +315,16 @@ static void trigger_all(struct door_request *r)
     struct invocation *inv = trigger_invocation(r);
     if (!inv)
         return;
-    http_respond_begin(r->x, 200, &JSON_TYPE, 1);
-    door_hold(r);
-    r->broadcast = dispatch_broadcast(r->ingress->dispatch, inv, false, &ALL_EVENTS, r);
     r->inv = NULL;
+    r->broadcast = dispatch_broadcast(r->ingress->dispatch, inv, false, &ALL_EVENTS, r);
+    if (!r->broadcast) {
+        invocation_destroy(inv);
+        door_refuse(r, 503, "UNAVAILABLE", "the node is out of memory: try again later");
+        return;
+    }
     r->state = inv;
+    door_hold(r);
+    http_respond_begin(r->x, 200, &JSON_TYPE, 1);
 }
 
 /* ---- lists ---- */
@@ -552,56 +567,73 @@ static void init_on_deployed(struct door_request *r, int status, const char *mes
         door_ask(r, "ListTasks", slice_of(NULL, 0), init_list_on_reply, init_failed);
 }
 
-static void read_env(struct door_request *r, struct slice object, Grid__V1__ReleaseConfig *config)
+/* One variable: numbers and booleans as they are written. NULL: out of memory, or no text. */
+static Grid__V1__StringPair *read_variable(struct arena *arena, struct slice key, struct slice value)
+{
+    Grid__V1__StringPair *pair = arena_calloc(arena, 1, sizeof *pair);
+    struct slice name, text = value;
+    if (!pair || json_string_decode(key, arena, &name) != 0)
+        return NULL;
+    if (json_type(value) == JSON_STRING && json_string_decode(value, arena, &text) != 0)
+        return NULL;
+    grid__v1__string_pair__init(pair);
+    pair->key = pb_bytes(name);
+    pair->value = pb_bytes(text);
+    return pair;
+}
+
+/* NULL, or what is wrong with `env`. */
+static const char *read_env(struct door_request *r, struct slice object, Grid__V1__ReleaseConfig *config)
 {
     struct json_iter members;
     struct slice env, key, value;
-    enum { ENV_MAX = 256 };
     if (json_object_get(object, "env", &env) != 0 || json_iter_init_object(&members, env) != 0)
-        return;
+        return NULL;
     config->env = arena_calloc(r->arena, ENV_MAX, sizeof *config->env);
-    while (config->env && config->n_env < ENV_MAX && json_object_next(&members, &key, &value)) {
-        Grid__V1__StringPair *pair = arena_calloc(r->arena, 1, sizeof *pair);
-        struct slice name, text = value; /* numbers and booleans as they are written */
-        if (!pair || json_string_decode(key, r->arena, &name) != 0)
-            continue;
-        if (json_type(value) == JSON_STRING && json_string_decode(value, r->arena, &text) != 0)
-            continue;
-        grid__v1__string_pair__init(pair);
-        pair->key = pb_bytes(name);
-        pair->value = pb_bytes(text);
-        config->env[config->n_env++] = pair;
+    while (config->env && json_object_next(&members, &key, &value)) {
+        if (config->n_env == ENV_MAX)
+            return "env has more than 256 variables: keep the others in a file of the project";
+        Grid__V1__StringPair *pair = read_variable(r->arena, key, value);
+        if (pair)
+            config->env[config->n_env++] = pair;
     }
+    return NULL;
+}
+
+/* What the original's client sends, as a DeployRequest of the arena's. NULL, or the fault. */
+static const char *read_init(struct door_request *r, Grid__V1__DeployRequest *deploy, Grid__V1__ReleaseConfig *config)
+{
+    struct slice object, json_conf;
+    const char *why = NULL;
+    if (read_object(r, &object, &why) != 0)
+        return why;
+    deploy->directory = pb_bytes(string_of(r, object, "base_folder"));
+    deploy->config = config;
+    deploy->wait_ms = 1; /* the answer is about this node; the others follow by themselves */
+    config->task_folder = pb_bytes(string_of(r, object, "task_folder"));
+    config->instances = (uint32_t) number_of(r, object, "instances", INSTANCES_MAX, 0);
+    if (json_object_get(object, "json_conf", &json_conf) == 0)
+        config->json_conf = pb_bytes(json_conf);
+    if (deploy->directory.len == 0)
+        return "base_folder is missing: give the absolute path of the project's folder";
+    return read_env(r, object, config);
 }
 
 static void tasks_init(struct door_request *r)
 {
     Grid__V1__ReleaseConfig config = GRID__V1__RELEASE_CONFIG__INIT;
     Grid__V1__DeployRequest deploy = GRID__V1__DEPLOY_REQUEST__INIT;
-    struct slice object, json_conf;
     struct buf packed;
-    const char *why = NULL;
-    if (read_object(r, &object, &why) != 0) {
+    const char *why = read_init(r, &deploy, &config);
+    if (why) {
         door_refuse(r, 500, "INVALID_ARGUMENT", why);
-        return;
-    }
-    deploy.directory = pb_bytes(string_of(r, object, "base_folder"));
-    deploy.config = &config;
-    deploy.wait_ms = 1; /* the answer is about this node; the others follow by themselves */
-    config.task_folder = pb_bytes(string_of(r, object, "task_folder"));
-    config.instances = (uint32_t) number_of(r, object, "instances", 1000, 0);
-    if (json_object_get(object, "json_conf", &json_conf) == 0)
-        config.json_conf = pb_bytes(json_conf);
-    read_env(r, object, &config);
-    if (deploy.directory.len == 0) {
-        door_refuse(r, 500, "INVALID_ARGUMENT", "base_folder is missing: give the absolute path of the project's folder");
         return;
     }
     buf_init(&packed, 0);
     if (pb_append(&packed, &deploy.base) == 0)
         door_ask(r, "Deploy", buf_slice(&packed), NULL, init_on_deployed);
     else
-        door_refuse(r, 500, "UNAVAILABLE", "the node is out of memory: try again later");
+        door_refuse(r, 503, "UNAVAILABLE", "the node is out of memory: try again later");
     buf_dispose(&packed);
 }
 
@@ -611,9 +643,24 @@ static void ping(struct door_request *r)
 }
 
 const struct door HTTP_ORIGINAL[] = {
-    {.method = "POST", .path = "/tasks/init", .any_body_type = true, .handle = tasks_init, .refuse = init_refuse},
-    {.method = "POST", .path = "/tasks/lb_trigger_single", .any_body_type = true, .handle = trigger_single, .refuse = trigger_refuse},
-    {.method = "POST", .path = "/tasks/lb_trigger_all", .any_body_type = true, .handle = trigger_all, .refuse = trigger_refuse},
+    {.method = "POST",
+     .path = "/tasks/init",
+     .any_body_type = true,
+     .form_body = true,
+     .handle = tasks_init,
+     .refuse = init_refuse},
+    {.method = "POST",
+     .path = "/tasks/lb_trigger_single",
+     .any_body_type = true,
+     .form_body = true,
+     .handle = trigger_single,
+     .refuse = trigger_refuse},
+    {.method = "POST",
+     .path = "/tasks/lb_trigger_all",
+     .any_body_type = true,
+     .form_body = true,
+     .handle = trigger_all,
+     .refuse = trigger_refuse},
     {.method = "GET", .path = "/tasks/list", .any_body_type = true, .handle = tasks_list},
     {.method = "GET", .path = "/tasks/stats", .any_body_type = true, .handle = tasks_stats},
     {.method = "GET", .path = "/tasks/processing", .any_body_type = true, .handle = tasks_processing},

@@ -42,7 +42,8 @@ void ingress_split_task(const struct ingress *i, struct slice task_id, struct sl
 
 static int add_services(struct ingress *i, struct grpc_server *server)
 {
-    const struct grpc_service *services[] = {&i->invoke_service, &i->control_service, &i->health_service, &i->reflection_v1, &i->reflection_v1alpha};
+    const struct grpc_service *services[] = {&i->invoke_service, &i->control_service, &i->health_service, &i->reflection_v1,
+                                             &i->reflection_v1alpha};
     int err = 0;
     for (size_t n = 0; err == 0 && n < sizeof services / sizeof *services; n++)
         err = grpc_server_add(server, services[n]);
@@ -57,7 +58,8 @@ static struct grpc_service service_for(const struct grpc_service *service, struc
     return copy;
 }
 
-int ingress_create(struct loop *l, const struct ingress_options *options, struct dispatch *dispatch, struct admin *admin, struct ingress **out)
+int ingress_create(struct loop *l, const struct ingress_options *options, struct dispatch *dispatch, struct admin *admin,
+                   struct ingress **out)
 {
     enum { MESSAGE_OVERHEAD = 64 * 1024 };
     struct ingress *i = calloc(1, sizeof *i);
@@ -94,13 +96,6 @@ void ingress_destroy(struct ingress *i)
     free(i);
 }
 
-/* A request that no door takes. */
-static void answer_stray(struct http_exchange *x, int status, struct slice json)
-{
-    static const struct http_header JSON_TYPE = {SLICE_INIT("content-type"), SLICE_INIT("application/json")};
-    http_answer_unread(x, status, &JSON_TYPE, 1, json);
-}
-
 /* ---- the two ports ---- */
 
 static bool is_grpc(struct http_exchange *x)
@@ -109,38 +104,26 @@ static bool is_grpc(struct http_exchange *x)
     return slice_has_prefix(http_header_find(head->headers, head->header_count, "content-type"), SLICE("application/grpc"));
 }
 
-/* gRPC on the local API obeys the same guard as the rest. */
-static bool guard_passes(const struct ingress *i, struct http_exchange *x)
-{
-    struct guard_rules rules = {.hosts = i->options.api_hosts, .loopback = ingress_trusts_listener(i, x),
-                                .token = i->options.api_token};
-    bool token;
-    const char *why;
-    int status = guard_check(&rules, http_exchange_head(x), &token, &why);
-    if (status != 0)
-        answer_stray(x, status, SLICE("{\"error\":{\"code\":\"PERMISSION_DENIED\",\"message\":\"this Host, Origin or missing token is refused: see docs/http-api.md\"}}"));
-    return status == 0;
-}
-
 void ingress_on_api_request(void *ingress, struct http_exchange *x)
 {
     static const struct door *const DOORS[] = {HTTP_INVOKE, HTTP_ORIGINAL, HTTP_LAMBDA, HTTP_OPS};
     struct ingress *i = ingress;
+    bool token;
     if (is_grpc(x)) {
-        if (guard_passes(i, x) && !grpc_server_handle(i->api_grpc, x))
-            answer_stray(x, 415, SLICE("{\"error\":{\"code\":\"INVALID_ARGUMENT\",\"message\":\"not a gRPC content type\"}}"));
+        if (door_guard(i, NULL, x, &token) == 0 && !grpc_server_handle(i->api_grpc, x))
+            door_answer_stray(x, 415, "INVALID_ARGUMENT", "the content type is none of gRPC's: send application/grpc", NULL);
         return;
     }
     for (size_t n = 0; n < sizeof DOORS / sizeof *DOORS; n++)
         if (door_open(i, DOORS[n], x))
             return;
-    if (guard_passes(i, x))
-        answer_stray(x, 404, SLICE("{\"error\":{\"code\":\"NOT_FOUND\",\"message\":\"no such route: docs/http-api.md lists them\"}}"));
+    if (door_guard(i, NULL, x, &token) == 0)
+        door_answer_stray(x, 404, "NOT_FOUND", "there is no such route: docs/http-api.md lists them", NULL);
 }
 
 void ingress_on_peer_request(void *ingress, struct http_exchange *x)
 {
     struct ingress *i = ingress;
     if (!grpc_server_handle(i->peer_grpc, x))
-        answer_stray(x, 415, SLICE("{\"error\":{\"code\":\"INVALID_ARGUMENT\",\"message\":\"this port speaks gRPC only: the HTTP API is on the API port\"}}"));
+        door_answer_stray(x, 415, "INVALID_ARGUMENT", "this port speaks gRPC only: the HTTP API is on the API port", NULL);
 }

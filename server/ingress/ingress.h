@@ -1,5 +1,5 @@
-/* server/ingress/ingress.h: the doors of one worker. Every door only translates: HTTP or gRPC in, one struct invocation or one admin
- * question through, and the answer back. Its thread only. */
+/* server/ingress/ingress.h: the doors of one worker. Every door only translates: HTTP or gRPC in, one struct invocation or one
+ * admin question through, and the answer back. Its thread only. */
 #ifndef GRID_SERVER_INGRESS_INGRESS_H
 #define GRID_SERVER_INGRESS_INGRESS_H
 
@@ -23,12 +23,13 @@ struct ingress_options {
     void *ctx;
 };
 
-int ingress_create(struct loop *l, const struct ingress_options *options, struct dispatch *dispatch, struct admin *admin, struct ingress **out);
+int ingress_create(struct loop *l, const struct ingress_options *options, struct dispatch *dispatch, struct admin *admin,
+                   struct ingress **out);
 void ingress_destroy(struct ingress *i);
 
-/* Request handlers for http_server_create, ctx being the ingress: of the local API (HTTP/1.1, HTTP/2, gRPC), and of peers and remote
- * clients that came to a worker (gRPC over mutual TLS only: Invoke, Control by role, health, reflection). PeerGossip and SyncChunk are
- * served by the control loop (server/peer_port.c). */
+/* Request handlers for http_server_create, ctx being the ingress: of the local API (HTTP/1.1, HTTP/2, gRPC), and of peers and
+ * remote clients that came to a worker (gRPC over mutual TLS only: Invoke, Control by role, health, reflection). PeerGossip and
+ * SyncChunk are served by the control loop (server/peer_port.c). */
 void ingress_on_api_request(void *ingress, struct http_exchange *x);
 void ingress_on_peer_request(void *ingress, struct http_exchange *x);
 

@@ -21,7 +21,8 @@ int lambda_name_parse(struct slice text, struct slice *name, struct slice *quali
 {
     struct slice parts[PARTS_MAX + 1];
     size_t count = split(text, parts), at = 0;
-    if (count >= 7 && slice_equal_str(parts[0], "arn") && slice_equal_str(parts[2], "lambda") && slice_equal_str(parts[5], "function"))
+    if (count >= 7 && slice_equal_str(parts[0], "arn") && slice_equal_str(parts[2], "lambda") &&
+        slice_equal_str(parts[5], "function"))
         at = 6;
     else if (count >= 3 && slice_equal_str(parts[1], "function"))
         at = 2;

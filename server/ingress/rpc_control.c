@@ -70,15 +70,28 @@ static void on_call(void *ctx, struct grpc_call *call)
 
 enum { READERS = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE, WRITERS = TLS_ROLE_ADMIN };
 
-#define READ(name) {.path = "/grid.v1.Control/" name, .tls_roles = READERS, .on_call = on_call}
-#define READ_STREAM(name) {.path = "/grid.v1.Control/" name, .server_streams = true, .tls_roles = READERS, .on_call = on_call}
-#define WRITE(name) {.path = "/grid.v1.Control/" name, .tls_roles = WRITERS, .on_call = on_call}
-#define WRITE_STREAM(name) {.path = "/grid.v1.Control/" name, .server_streams = true, .tls_roles = WRITERS, .on_call = on_call}
+#define READ(name)                                                                                                                 \
+    {                                                                                                                              \
+        .path = "/grid.v1.Control/" name, .tls_roles = READERS, .on_call = on_call                                                 \
+    }
+#define READ_STREAM(name)                                                                                                          \
+    {                                                                                                                              \
+        .path = "/grid.v1.Control/" name, .server_streams = true, .tls_roles = READERS, .on_call = on_call                         \
+    }
+#define WRITE(name)                                                                                                                \
+    {                                                                                                                              \
+        .path = "/grid.v1.Control/" name, .tls_roles = WRITERS, .on_call = on_call                                                 \
+    }
+#define WRITE_STREAM(name)                                                                                                         \
+    {                                                                                                                              \
+        .path = "/grid.v1.Control/" name, .server_streams = true, .tls_roles = WRITERS, .on_call = on_call                         \
+    }
 
 static const struct grpc_method METHODS[] = {
-    READ("GetNode"),       READ("ListNodes"),      READ_STREAM("WatchNodes"), READ("ListTasks"),          READ("ListProcesses"),
-    READ("ListProcessing"), READ("ListReleases"), WRITE_STREAM("Deploy"),    WRITE_STREAM("Rollback"), WRITE("Clear"),
-    READ_STREAM("Logs"),
+    READ("GetNode"),          READ("ListNodes"),      READ_STREAM("WatchNodes"), READ("ListTasks"),
+    READ("ListProcesses"),    READ("ListProcessing"), READ("ListReleases"),      WRITE_STREAM("Deploy"),
+    WRITE_STREAM("Rollback"), WRITE("Clear"),         READ_STREAM("Logs"),
 };
 
-const struct grpc_service RPC_CONTROL = {.name = "grid.v1.Control", .methods = METHODS, .method_count = sizeof METHODS / sizeof *METHODS};
+const struct grpc_service RPC_CONTROL = {
+    .name = "grid.v1.Control", .methods = METHODS, .method_count = sizeof METHODS / sizeof *METHODS};

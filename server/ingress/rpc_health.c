@@ -1,5 +1,5 @@
-/* grpc.health.v1.Health: "" and every service serve while the node is ready; unknown ones are NOT_FOUND on Check and SERVICE_UNKNOWN on
- * Watch, which stays open (grpc/doc/health-checking.md). */
+/* grpc.health.v1.Health: "" and every service serve while the node is ready; unknown ones are NOT_FOUND on Check and
+ * SERVICE_UNKNOWN on Watch, which stays open (grpc/doc/health-checking.md). */
 #include <stdlib.h>
 
 #include "api/pb.h"
@@ -31,8 +31,9 @@ static int service_status(const struct health_call *h)
     char why[160];
     if (!service_known(h->ingress, h->service))
         return GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
-    return h->ingress->options.ready(h->ingress->options.ctx, why) ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-                                                                   : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
+    return h->ingress->options.ready(h->ingress->options.ctx, why)
+               ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+               : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
 }
 
 static void send_status(struct health_call *h, int status)
@@ -59,7 +60,8 @@ static void watch_tick(void *arg)
 static void on_message(void *ctx, struct grpc_call *call, struct slice message)
 {
     struct health_call *h = ctx;
-    const Grpc__Health__V1__HealthCheckRequest *request = pb_unpack(&grpc__health__v1__health_check_request__descriptor, h->arena, message);
+    const Grpc__Health__V1__HealthCheckRequest *request =
+        pb_unpack(&grpc__health__v1__health_check_request__descriptor, h->arena, message);
     if (!request) {
         grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "the message is not a HealthCheckRequest");
         return;
@@ -115,7 +117,12 @@ enum { ANYBODY = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE };
 
 static const struct grpc_method METHODS[] = {
     {.path = "/grpc.health.v1.Health/Check", .tls_roles = ANYBODY, .on_call = on_check, .max_message = 4096},
-    {.path = "/grpc.health.v1.Health/Watch", .server_streams = true, .tls_roles = ANYBODY, .on_call = on_watch, .max_message = 4096},
+    {.path = "/grpc.health.v1.Health/Watch",
+     .server_streams = true,
+     .tls_roles = ANYBODY,
+     .on_call = on_watch,
+     .max_message = 4096},
 };
 
-const struct grpc_service RPC_HEALTH = {.name = "grpc.health.v1.Health", .methods = METHODS, .method_count = sizeof METHODS / sizeof *METHODS};
+const struct grpc_service RPC_HEALTH = {
+    .name = "grpc.health.v1.Health", .methods = METHODS, .method_count = sizeof METHODS / sizeof *METHODS};

@@ -1,7 +1,7 @@
 /* grid.v1.Invoke: Call, CallStream and Broadcast, for clients and for the one hop between nodes.
  *
- * A hop (metadata grid-hops: 1 from a peer with the role node) is answered with the task's raw body as payload and the function-error mark
- * as error.type, so that the node the client asked translates once; faults carry the trailer grid-seen. */
+ * A hop (metadata grid-hops: 1 from a peer with the role node) is answered with the task's raw body as payload and the
+ * function-error mark as error.type, so that the node the client asked translates once; faults carry the trailer grid-seen. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +17,12 @@ enum { QUEUE_HIGH = 1024 * 1024 };
 
 struct rpc_call {
     struct ingress *ingress;
-    struct grpc_call *call;  /* NULL once closed */
-    struct invocation *inv;  /* NULL once ended */
+    struct grpc_call *call; /* NULL once closed */
+    struct invocation *inv; /* NULL once ended */
     bool stream;
     bool broadcasting;
     bool hop;
-    bool json;               /* the request gave json */
+    bool json; /* the request gave json */
     struct dispatch_broadcast *broadcast;
     /* The answer so far. */
     struct invocation_answer answer;
@@ -64,8 +64,11 @@ static bool answers_json(const struct rpc_call *r, struct slice body)
 
 static void fill_answer(const struct rpc_call *r, const char *request_id, const struct route_node *node, struct call_answer *out)
 {
-    *out = (struct call_answer){.content_type = r->answer.content_type, .status = r->answer.status, .request_id = slice_of_str(request_id),
-                                .attempts = r->answer.attempts, .function_error = r->answer.function_error};
+    *out = (struct call_answer){.content_type = r->answer.content_type,
+                                .status = r->answer.status,
+                                .request_id = slice_of_str(request_id),
+                                .attempts = r->answer.attempts,
+                                .function_error = r->answer.function_error};
     if (!r->hop) {
         out->node_packed = node->host_packed;
         out->release = slice_of_str(node->release);
@@ -73,7 +76,8 @@ static void fill_answer(const struct rpc_call *r, const char *request_id, const 
 }
 
 /* The failure to show: a client's is read from the body, a hop's is only the mark. */
-static const struct task_error *answer_error(const struct rpc_call *r, struct arena *arena, struct slice body, struct task_error *error)
+static const struct task_error *answer_error(const struct rpc_call *r, struct arena *arena, struct slice body,
+                                             struct task_error *error)
 {
     if (r->hop) {
         *error = (struct task_error){.type = r->answer.function_error};
@@ -82,7 +86,8 @@ static const struct task_error *answer_error(const struct rpc_call *r, struct ar
     return task_error_from_answer(arena, r->answer.status, r->answer.function_error, body, error) ? error : NULL;
 }
 
-static void send_response(struct rpc_call *r, struct arena *arena, const char *request_id, const struct route_node *node, struct slice body)
+static void send_response(struct rpc_call *r, struct arena *arena, const char *request_id, const struct route_node *node,
+                          struct slice body)
 {
     struct call_answer a;
     struct task_error error;
@@ -180,7 +185,8 @@ static const struct invocation_sink RPC_SINK = {on_head, on_data, on_end};
 
 /* ---- broadcast ---- */
 
-static void broadcast_on_each(void *ctx, const struct invocation_answer *answer, struct slice body, const struct invocation_fault *fault, const struct route_node *node)
+static void broadcast_on_each(void *ctx, const struct invocation_answer *answer, struct slice body,
+                              const struct invocation_fault *fault, const struct route_node *node)
 {
     struct rpc_call *r = ctx;
     struct task_error error;
@@ -191,7 +197,10 @@ static void broadcast_on_each(void *ctx, const struct invocation_answer *answer,
         send_response(r, r->inv->arena, r->inv->id, node, body);
         return;
     }
-    struct call_answer a = {.error = &error, .node_packed = node->host_packed, .request_id = slice_of_str(r->inv->id), .release = slice_of_str(node->release)};
+    struct call_answer a = {.error = &error,
+                            .node_packed = node->host_packed,
+                            .request_id = slice_of_str(r->inv->id),
+                            .release = slice_of_str(node->release)};
     uint8_t *at;
     error = (struct task_error){.type = slice_of_str(grpc_status_name(fault->status)), .message = slice_of_str(fault->message)};
     if (grpc_call_send_begin(r->call, call_response_size(&a), &at) == 0) {
@@ -347,4 +356,5 @@ static const struct grpc_method METHODS[] = {
     {.path = "/grid.v1.Invoke/Broadcast", .server_streams = true, .tls_roles = INVOKERS, .on_call = on_broadcast},
 };
 
-const struct grpc_service RPC_INVOKE = {.name = "grid.v1.Invoke", .methods = METHODS, .method_count = sizeof METHODS / sizeof *METHODS};
+const struct grpc_service RPC_INVOKE = {
+    .name = "grid.v1.Invoke", .methods = METHODS, .method_count = sizeof METHODS / sizeof *METHODS};

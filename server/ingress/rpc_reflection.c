@@ -90,7 +90,8 @@ static void on_message(void *ctx, struct grpc_call *call, struct slice message)
 {
     struct ingress *i = ctx;
     struct arena *a = arena_create(1024, 256 * 1024);
-    const reflection_request *request = a ? pb_unpack(&grpc__reflection__v1__server_reflection_request__descriptor, a, message) : NULL;
+    const reflection_request *request =
+        a ? pb_unpack(&grpc__reflection__v1__server_reflection_request__descriptor, a, message) : NULL;
     if (request)
         answer(i, call, a, request);
     else
@@ -121,11 +122,23 @@ static void on_call(void *ctx, struct grpc_call *call)
 enum { ANYBODY = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE };
 
 static const struct grpc_method METHODS_V1[] = {
-    {.path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", .client_streams = true, .server_streams = true, .tls_roles = ANYBODY, .on_call = on_call, .max_message = 65536},
+    {.path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+     .client_streams = true,
+     .server_streams = true,
+     .tls_roles = ANYBODY,
+     .on_call = on_call,
+     .max_message = 65536},
 };
 static const struct grpc_method METHODS_V1ALPHA[] = {
-    {.path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", .client_streams = true, .server_streams = true, .tls_roles = ANYBODY, .on_call = on_call, .max_message = 65536},
+    {.path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+     .client_streams = true,
+     .server_streams = true,
+     .tls_roles = ANYBODY,
+     .on_call = on_call,
+     .max_message = 65536},
 };
 
-const struct grpc_service RPC_REFLECTION_V1 = {.name = "grpc.reflection.v1.ServerReflection", .methods = METHODS_V1, .method_count = 1};
-const struct grpc_service RPC_REFLECTION_V1ALPHA = {.name = "grpc.reflection.v1alpha.ServerReflection", .methods = METHODS_V1ALPHA, .method_count = 1};
+const struct grpc_service RPC_REFLECTION_V1 = {
+    .name = "grpc.reflection.v1.ServerReflection", .methods = METHODS_V1, .method_count = 1};
+const struct grpc_service RPC_REFLECTION_V1ALPHA = {
+    .name = "grpc.reflection.v1alpha.ServerReflection", .methods = METHODS_V1ALPHA, .method_count = 1};

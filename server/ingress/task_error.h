@@ -11,10 +11,14 @@ struct task_error {
     struct slice message;
     struct slice *stack; /* lines */
     size_t stack_count;
-    bool plain_string; /* the function failed with a mere string */
+    struct slice code; /* raw JSON, a string or a number: the error's own `code`; empty without one */
+    /* What the function failed with when that was no error object: raw JSON, such as "\"text\"", "5" or "{...}". Empty otherwise.
+     */
+    struct slice value;
 };
 
-/* True when the answer is a failure; fills `out`, whose slices live in the arena. `function_error` is the wrapper's mark or empty. */
+/* True when the answer is a failure; fills `out`, whose slices live in the arena. `function_error` is the wrapper's mark or empty.
+ */
 bool task_error_from_answer(struct arena *a, int status, struct slice function_error, struct slice body, struct task_error *out);
 
 #endif
