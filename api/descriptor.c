@@ -4,9 +4,10 @@
 extern const unsigned char grid_descriptor_set[];
 extern const size_t grid_descriptor_set_size;
 
-/* Field numbers of descriptor.proto. */
+/* Field numbers of descriptor.proto. A service's methods have the number of a message's fields. */
 enum { SET_FILE = 1, FILE_NAME = 1, FILE_PACKAGE = 2, FILE_DEPENDENCY = 3, FILE_MESSAGE = 4, FILE_ENUM = 5, FILE_SERVICE = 6 };
-enum { ELEMENT_NAME = 1, MESSAGE_FIELD = 2, MESSAGE_NESTED = 3, MESSAGE_ENUM = 4, SERVICE_METHOD = 2, SYMBOL_DEPTH_MAX = 16 };
+enum { ELEMENT_NAME = 1, MESSAGE_FIELD = 2, MESSAGE_NESTED = 3, MESSAGE_ENUM = 4, MESSAGE_ONEOF = 8, ENUM_VALUE = 2 };
+enum { SYMBOL_DEPTH_MAX = 16 };
 
 static bool read_varint(struct slice *in, uint64_t *out)
 {
@@ -89,6 +90,17 @@ static bool symbol_enter(struct slice *symbol, struct slice name)
     return true;
 }
 
+/* Is the symbol a value of this enum? Values are named beside their enum, not inside it. */
+static bool enum_has_value(struct slice element, struct slice symbol)
+{
+    unsigned field;
+    struct slice child;
+    while (next_field(&element, &field, &child))
+        if (field == ENUM_VALUE && slice_equal(field_of(child, ELEMENT_NAME), symbol))
+            return true;
+    return false;
+}
+
 /* Does an element (message, enum, service) declare what is left of the symbol? */
 static bool element_declares(struct slice element, struct slice symbol, unsigned depth)
 {
@@ -98,9 +110,11 @@ static bool element_declares(struct slice element, struct slice symbol, unsigned
         return false;
     if (symbol.size == 0)
         return true;
-    while (depth < SYMBOL_DEPTH_MAX && next_field(&element, &field, &child))
-        if ((field == MESSAGE_FIELD || field == MESSAGE_NESTED || field == MESSAGE_ENUM) && element_declares(child, symbol, depth + 1))
+    while (depth < SYMBOL_DEPTH_MAX && next_field(&element, &field, &child)) {
+        bool named = field == MESSAGE_FIELD || field == MESSAGE_NESTED || field == MESSAGE_ENUM || field == MESSAGE_ONEOF;
+        if ((named && element_declares(child, symbol, depth + 1)) || (field == MESSAGE_ENUM && enum_has_value(child, symbol)))
             return true;
+    }
     return false;
 }
 
@@ -110,9 +124,11 @@ static bool file_declares(struct slice file, struct slice symbol)
     struct slice element, package = field_of(file, FILE_PACKAGE);
     if (package.size > 0 && !symbol_enter(&symbol, package))
         return false;
-    while (next_field(&file, &field, &element))
-        if ((field == FILE_MESSAGE || field == FILE_ENUM || field == FILE_SERVICE) && element_declares(element, symbol, 0))
+    while (next_field(&file, &field, &element)) {
+        bool named = field == FILE_MESSAGE || field == FILE_ENUM || field == FILE_SERVICE;
+        if ((named && element_declares(element, symbol, 0)) || (field == FILE_ENUM && enum_has_value(element, symbol)))
             return true;
+    }
     return false;
 }
 

@@ -1,5 +1,6 @@
 /* api/descriptor.h: the descriptors of every proto that this build serves, embedded, for server reflection. Read-only; any thread.
- * The set is google.protobuf.FileDescriptorSet (descriptor.proto), read with a scanner of its own: protobuf-c cannot decode descriptors. */
+ * The set is google.protobuf.FileDescriptorSet (descriptor.proto), read with a scanner of its own: protobuf-c cannot decode
+ * descriptors. */
 #ifndef GRID_API_DESCRIPTOR_H
 #define GRID_API_DESCRIPTOR_H
 

@@ -25,7 +25,8 @@ static inline ProtobufCBinaryData pb_str(const char *str)
     return pb_bytes(slice_of_str(str));
 }
 
-/* An allocator that takes from an arena and never frees; zeroed, since protobuf-c leaves unknown_fields as it finds them. The arena's cap bounds what a message may make us take. */
+/* An allocator that takes from an arena and never frees; zeroed, since protobuf-c leaves unknown_fields as it finds them. The
+ * arena's cap bounds what a message may make us take. */
 ProtobufCAllocator pb_arena_allocator(struct arena *a);
 
 /* Decodes into the arena; NULL when malformed or over the arena's cap. */

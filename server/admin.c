@@ -1,9 +1,11 @@
 /* Questions from worker threads to the control thread and the answers back, each a message in the other's mailbox.
  *
- * A call has two halves. The worker's ends when on_end was called, the control's when admin_finish was; the memory goes with the last
- * reference, of which every message under way holds one. */
+ * A call has two halves. The worker's ends when on_end was called, the control's when admin_finish was; the memory goes with the
+ * last reference, of which every message under way holds one. */
 #include "server/admin.h"
 
+#include <grp.h>
+#include <pwd.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,8 @@
 #include "base/err.h"
 #include "net/grpc.h"
 #include "net/tls.h"
+
+enum { GROUPS_MAX = 256 };
 
 struct admin {
     struct loop *control;
@@ -113,14 +117,36 @@ const struct admin_caller *admin_call_caller(const struct admin_call *call)
     return &call->caller;
 }
 
-/* Who may change things: CONTRACT.md, "The local API". */
+/* A process's credentials name one group; its user may be in more. Asks the user database, which may read files. */
+static bool user_is_in_group(uid_t uid, gid_t group)
+{
+    char room[4096];
+    struct passwd entry, *found = NULL;
+    gid_t groups[GROUPS_MAX];
+    int count = GROUPS_MAX;
+    if (getpwuid_r(uid, &entry, room, sizeof room, &found) != 0 || !found)
+        return false;
+    if (getgrouplist(entry.pw_name, entry.pw_gid, groups, &count) < 0)
+        count = GROUPS_MAX;
+    for (int i = 0; i < count; i++)
+        if (groups[i] == group)
+            return true;
+    return false;
+}
+
+static bool is_in_group(const struct admin_caller *caller, gid_t group)
+{
+    return group != (gid_t) -1 && (caller->gid == group || user_is_in_group(caller->uid, group));
+}
+
+/* Who may change things: root, the node's own user, the group's members, whoever has the API token or the role admin. */
 static bool may_write(const struct admin *a, const struct admin_caller *caller)
 {
     if (caller->token)
         return true;
     if (caller->remote)
         return caller->roles & TLS_ROLE_ADMIN;
-    return caller->uid_known && (caller->uid == 0 || caller->uid == geteuid() || (a->writers_group != (gid_t) -1 && caller->gid == a->writers_group));
+    return caller->uid_known && (caller->uid == 0 || caller->uid == geteuid() || is_in_group(caller, a->writers_group));
 }
 
 static void call_handle(void *arg)
@@ -129,7 +155,8 @@ static void call_handle(void *arg)
     struct admin *a = call->admin;
     if (call->method->writes && !may_write(a, &call->caller))
         admin_finish(call, GRPC_PERMISSION_DENIED,
-                     "this user may read and invoke, not change the node: ask as root, as the node's user, or as a member of the group gridcontrol");
+                     "this user may read and invoke, not change the node: ask as root, as the node's user, or as a member of the "
+                     "group gridcontrol");
     else
         call->method->handle(a->ctx, call, slice_of(call->request, call->request_size));
 }
@@ -157,8 +184,15 @@ int admin_start(struct admin *a, struct loop *from, const char *method, const st
     }
     if (request.size > 0)
         memcpy(copy, request.data, request.size);
-    *call = (struct admin_call){.references = 1, .admin = a, .method = found, .caller = *caller, .request = copy, .request_size = request.size,
-                                .from = from, .events = events, .ctx = ctx};
+    *call = (struct admin_call){.references = 1,
+                                .admin = a,
+                                .method = found,
+                                .caller = *caller,
+                                .request = copy,
+                                .request_size = request.size,
+                                .from = from,
+                                .events = events,
+                                .ctx = ctx};
     if (loop_post(a->control, call_handle, call) != 0) {
         call_unref(call);
         return GRID_ENOMEM;

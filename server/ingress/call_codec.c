@@ -7,7 +7,53 @@
 #include "base/err.h"
 #include "grid/v1/invoke.pb-c.h"
 
+enum { REQUEST_FIELDS_MAX = 128 };
+
+enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
 /* ---- requests ---- */
+
+static bool take_varint(struct slice *in, uint64_t *out)
+{
+    *out = 0;
+    for (unsigned shift = 0; shift < 64 && in->size > 0; shift += 7) {
+        uint8_t byte = in->data[0];
+        *in = slice_from(*in, 1);
+        *out |= (uint64_t) (byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return true;
+    }
+    return false;
+}
+
+static bool skip_field(struct slice *in)
+{
+    uint64_t tag, size = 0;
+    if (!take_varint(in, &tag))
+        return false;
+    if ((tag & 7) == WIRE_VARINT)
+        return take_varint(in, &size);
+    if ((tag & 7) == WIRE_FIXED64 || (tag & 7) == WIRE_FIXED32)
+        size = (tag & 7) == WIRE_FIXED64 ? 8 : 4;
+    else if ((tag & 7) != WIRE_BYTES || !take_varint(in, &size))
+        return false;
+    if (size > in->size)
+        return false;
+    *in = slice_from(*in, (size_t) size);
+    return true;
+}
+
+/* Counts a message's fields before memory is taken for them: each costs the decoder some 100 bytes, and may be sent in two. */
+static const char *fields_fault(struct slice in)
+{
+    unsigned count = 0;
+    while (in.size > 0 && count <= REQUEST_FIELDS_MAX) {
+        if (!skip_field(&in))
+            return "the message is not a CallRequest";
+        count++;
+    }
+    return count > REQUEST_FIELDS_MAX ? "the message has more than 128 fields: metadata takes at most 64 entries" : NULL;
+}
 
 static const char *request_fault(const Grid__V1__CallRequest *m)
 {
@@ -39,6 +85,9 @@ static int take_metadata(const Grid__V1__CallRequest *m, struct invocation *inv)
 
 int call_request_decode(struct slice packed, struct invocation *inv, bool *json, const char **why)
 {
+    *why = fields_fault(packed);
+    if (*why)
+        return GRID_EPROTO;
     const Grid__V1__CallRequest *m = pb_unpack(&grid__v1__call_request__descriptor, inv->arena, packed);
     *why = m ? request_fault(m) : "the message is not a CallRequest";
     if (*why)
@@ -50,7 +99,7 @@ int call_request_decode(struct slice packed, struct invocation *inv, bool *json,
                    : *json                                                 ? pb_slice(m->json)
                                                                            : pb_slice(m->payload);
     inv->content_type = pb_slice(m->content_type);
-    if (inv->content_type.size == 0)
+    if (inv->content_type.size == 0 && inv->payload.size > 0) /* nothing at all has no type */
         inv->content_type = *json ? SLICE("application/json") : SLICE("application/octet-stream");
     inv->key = pb_slice(m->key);
     inv->node = pb_slice(m->node);
@@ -63,8 +112,6 @@ int call_request_decode(struct slice packed, struct invocation *inv, bool *json,
 }
 
 /* ---- answers ---- */
-
-enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
 
 static size_t varint_size(uint64_t value)
 {

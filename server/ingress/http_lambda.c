@@ -3,6 +3,7 @@
 #include "server/ingress/http_lambda.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "api/pb.h"
@@ -15,6 +16,9 @@
 #define LAMBDA_PREFIX "/2015-03-31/functions/"
 #define LAMBDA_SUFFIX "/invocations"
 
+/* What calls that were not made are called. */
+#define NO_ID "00000000-0000-0000-0000-000000000000"
+
 struct lambda_request {
     struct slice name; /* as asked for */
     struct slice task, handler;
@@ -26,8 +30,10 @@ struct lambda_request {
 
 static void service_error(struct door_request *r, int status, const char *type, const char *message)
 {
-    struct http_header headers[3] = {{SLICE("content-type"), SLICE("application/json")},
+    const struct lambda_request *l = r->state;
+    struct http_header headers[4] = {{SLICE("content-type"), SLICE("application/json")},
                                      {SLICE("x-amzn-errortype"), slice_of_str(type)},
+                                     {SLICE("x-amzn-requestid"), slice_of_str(l ? l->id : NO_ID)},
                                      {SLICE("retry-after"), SLICE("1")}};
     struct buf json;
     struct json_writer w;
@@ -45,7 +51,7 @@ static void service_error(struct door_request *r, int status, const char *type, 
         json_write_str(&w, "ConcurrentInvocationLimitExceeded");
     }
     json_close_object(&w);
-    http_respond(r->x, status, headers, status == 429 ? 3 : 2, buf_slice(&json));
+    http_respond(r->x, status, headers, status == 429 ? 4 : 3, buf_slice(&json));
     buf_dispose(&json);
 }
 
@@ -54,6 +60,8 @@ static void lambda_refuse(struct door_request *r, int http_status, const char *c
     (void) code;
     if (http_status == 413)
         service_error(r, 413, "RequestEntityTooLargeException", message);
+    else if (http_status == 415)
+        service_error(r, 415, "UnsupportedMediaTypeException", message);
     else if (http_status >= 500)
         service_error(r, 500, "ServiceException", message);
     else
@@ -62,15 +70,84 @@ static void lambda_refuse(struct door_request *r, int http_status, const char *c
 
 /* ---- function answers ---- */
 
-static void answer_function(struct door_request *r, int status, struct slice function_error, struct slice body)
+static void answer_typed(struct door_request *r, int status, const char *type, struct slice function_error, struct slice body)
 {
     struct lambda_request *l = r->state;
-    struct http_header headers[4] = {{SLICE("content-type"), SLICE("application/json")},
+    struct http_header headers[4] = {{SLICE("content-type"), slice_of_str(type)},
                                      {SLICE("x-amz-executed-version"), SLICE("$LATEST")},
                                      {SLICE("x-amzn-requestid"), slice_of_str(l->id)},
                                      {SLICE("x-amz-function-error"), function_error}};
     if (r->x)
         http_respond(r->x, status, headers, function_error.size > 0 ? 4 : 3, body);
+}
+
+static void answer_function(struct door_request *r, int status, struct slice function_error, struct slice body)
+{
+    answer_typed(r, status, "application/json", function_error, body);
+}
+
+/* A payload is JSON: that of the task byte for byte, nothing as null, other text as a JSON string, other bytes as they are. */
+static void answer_success(struct door_request *r, struct slice body)
+{
+    struct slice raw;
+    struct buf json;
+    buf_init(&json, 0);
+    if (json_validate(body, &raw, NULL) == 0)
+        answer_function(r, 200, slice_of(NULL, 0), body);
+    else if (slice_trim(body).size == 0)
+        answer_function(r, 200, slice_of(NULL, 0), SLICE("null"));
+    else if (slice_is_utf8(body) && json_append_string(&json, body) == 0)
+        answer_function(r, 200, slice_of(NULL, 0), buf_slice(&json));
+    else
+        answer_typed(r, 200, "application/octet-stream", slice_of(NULL, 0), body);
+    buf_dispose(&json);
+}
+
+/* True when the frames are JavaScript's ("at f (file:1:2)"): Node functions give them as `trace`, others as `stackTrace`. */
+static bool is_node_stack(const struct task_error *error)
+{
+    for (size_t i = 0; i < error->stack_count; i++)
+        if (!slice_has_prefix(error->stack[i], SLICE("at ")))
+            return false;
+    return error->stack_count > 0;
+}
+
+/* {"errorType","errorMessage","trace":["TypeError: text","    at f (file:1:2)"]} */
+static int write_node_error(struct buf *out, const struct task_error *error)
+{
+    struct json_writer w;
+    struct buf line;
+    json_writer_init(&w, out);
+    json_open_object(&w);
+    json_write_key(&w, "errorType");
+    json_write_string(&w, error->type);
+    json_write_key(&w, "errorMessage");
+    json_write_string(&w, error->message);
+    json_write_key(&w, "trace");
+    json_open_array(&w);
+    for (size_t i = 0; i <= error->stack_count; i++) {
+        buf_init(&line, 0);
+        buf_append(&line, i == 0 ? error->type : SLICE("    "));
+        buf_append(&line, i == 0 ? SLICE(": ") : error->stack[i - 1]);
+        buf_append(&line, i == 0 ? error->message : slice_of(NULL, 0));
+        json_write_string(&w, buf_slice(&line));
+        buf_dispose(&line);
+    }
+    json_close_array(&w);
+    json_close_object(&w);
+    return json_writer_finish(&w);
+}
+
+/* The wrapper's error document, as AWS's runtime of that language would have written it. */
+static void answer_function_error(struct door_request *r, const struct task_error *error)
+{
+    struct buf json;
+    buf_init(&json, 0);
+    if (is_node_stack(error) && write_node_error(&json, error) == 0)
+        answer_function(r, 200, r->answer_error, buf_slice(&json));
+    else
+        answer_function(r, 200, r->answer_error, buf_slice(&r->answer));
+    buf_dispose(&json);
 }
 
 static void answer_failure(struct door_request *r, const char *type, const char *message)
@@ -117,11 +194,15 @@ static void answer_fault(struct door_request *r, const struct invocation_fault *
     case GRPC_RESOURCE_EXHAUSTED:
         service_error(r, 429, "TooManyRequestsException", fault->message);
         break;
-    case GRPC_INTERNAL:
-        answer_failure(r, "Runtime.ExitError", fault->message);
+    case GRPC_INVALID_ARGUMENT:
+        service_error(r, 400, "InvalidParameterValueException", fault->message);
         break;
     default:
-        service_error(r, 500, "ServiceException", fault->message);
+        /* What the function may have begun is its failure: a ServiceException would make SDKs call again. */
+        if (fault->unseen)
+            service_error(r, 500, "ServiceException", fault->message);
+        else
+            answer_failure(r, "Runtime.ExitError", fault->message);
     }
 }
 
@@ -131,32 +212,56 @@ static void on_answer(struct door_request *r, const struct invocation_fault *fau
     if (fault)
         answer_fault(r, fault);
     else if (!task_error_from_answer(r->arena, r->answer_status, r->answer_error, buf_slice(&r->answer), &error))
-        answer_function(r, 200, slice_of(NULL, 0), buf_slice(&r->answer));
+        answer_success(r, buf_slice(&r->answer));
     else if (r->answer_error.size > 0)
-        answer_function(r, 200, r->answer_error, buf_slice(&r->answer));
+        answer_function_error(r, &error);
     else
         answer_failure(r, arena_str(r->arena, error.type), arena_str(r->arena, error.message));
 }
 
 /* ---- the request ---- */
 
-/* The function named in the path. 0, or refused. */
+/* The value of ?Qualifier=, empty when there is none. */
+static struct slice query_qualifier(const struct door_request *r)
+{
+    static const struct slice KEY = SLICE_INIT("Qualifier=");
+    struct slice rest = r->query;
+    while (rest.size > 0) {
+        ptrdiff_t end = slice_find_byte(rest, 0, '&');
+        struct slice parameter = end < 0 ? rest : slice_first(rest, (size_t) end);
+        if (slice_has_prefix(parameter, KEY))
+            return slice_from(parameter, KEY.size);
+        rest = end < 0 ? slice_of(NULL, 0) : slice_from(rest, (size_t) end + 1);
+    }
+    return rest;
+}
+
+static int decode(struct door_request *r, struct slice encoded, struct slice *out)
+{
+    struct buf decoded;
+    buf_init(&decoded, 0);
+    int err = percent_decode(&decoded, encoded, PERCENT_PLUS_AS_IS);
+    *out = arena_copy(r->arena, buf_slice(&decoded));
+    buf_dispose(&decoded);
+    return err;
+}
+
+/* The function named in the path. There is one version of each, so that every well-formed qualifier means it. 0, or refused. */
 static int read_name(struct door_request *r, struct lambda_request *l)
 {
-    struct slice segment = slice_from(r->path, sizeof LAMBDA_PREFIX - 1), qualifier;
-    struct buf decoded;
+    struct slice segment = slice_from(r->path, sizeof LAMBDA_PREFIX - 1), text, qualifier, other;
     segment.size -= sizeof LAMBDA_SUFFIX - 1;
-    buf_init(&decoded, 0);
-    int err = percent_decode(&decoded, segment, PERCENT_PLUS_AS_IS);
-    struct slice text = arena_copy(r->arena, buf_slice(&decoded));
-    buf_dispose(&decoded);
+    int err = decode(r, segment, &text);
     if (err == 0)
         err = slice_is_utf8(text) ? lambda_name_parse(text, &l->name, &qualifier) : GRID_EINVAL;
-    if (err != 0)
+    if (err != 0) {
         service_error(r, 400, "InvalidParameterValueException", "the function's name is neither a name nor an ARN of a function");
-    else if (qualifier.size > 0 && !slice_equal_str(qualifier, "$LATEST"))
-        service_error(r, err = 404, "ResourceNotFoundException",
-                      arena_printf(r->arena, "Function not found: %.*s:%.*s", SLICE_FMT(l->name), SLICE_FMT(qualifier)));
+        return err;
+    }
+    if (decode(r, query_qualifier(r), &other) != 0 || (other.size > 0 && !lambda_qualifier_valid(other)) ||
+        (other.size > 0 && qualifier.size > 0 && !slice_equal(other, qualifier)))
+        service_error(r, err = 400, "InvalidParameterValueException",
+                      "The derived qualifier from the function name does not match the specified qualifier.");
     return err;
 }
 
@@ -169,37 +274,47 @@ static void dry_run(struct door_request *r, const struct lambda_request *l)
         answer_fault(r, &(struct invocation_fault){.status = GRPC_NOT_FOUND});
 }
 
+static void start(struct door_request *r, struct lambda_request *l, struct slice payload)
+{
+    struct invocation *inv = door_invocation(r, l->task, l->handler);
+    if (!inv)
+        return;
+    memcpy(l->id, inv->id, sizeof l->id);
+    l->started_ms = loop_now_ms(r->ingress->loop);
+    inv->payload = payload;
+    inv->content_type = SLICE("application/json");
+    door_invoke_collect(r, on_answer);
+}
+
+static void start_as_asked(struct door_request *r, struct lambda_request *l)
+{
+    struct slice type = http_header_find(r->head->headers, r->head->header_count, "x-amz-invocation-type"), payload = SLICE("{}");
+    if (slice_equal_str(type, "DryRun"))
+        dry_run(r, l);
+    else if (type.size > 0 && !slice_equal_str(type, "RequestResponse"))
+        service_error(r, 400, "InvalidParameterValueException",
+                      arena_printf(r->arena, "the invocation type %.*s is not taken: use RequestResponse or DryRun",
+                                   SLICE_FMT(slice_first(type, 64))));
+    else if (r->body.size > 0 && !door_body_json(r, &payload))
+        service_error(r, 400, "InvalidRequestContentException",
+                      "Could not parse request body into json: the payload is not one JSON value");
+    else
+        start(r, l, payload);
+}
+
 static void lambda_invoke(struct door_request *r)
 {
-    struct slice type = http_header_find(r->head->headers, r->head->header_count, "x-amz-invocation-type"), raw;
     struct lambda_request *l = arena_calloc(r->arena, 1, sizeof *l);
-    if (!slice_has_suffix(r->path, SLICE(LAMBDA_SUFFIX))) {
+    if (!l || !slice_has_suffix(r->path, SLICE(LAMBDA_SUFFIX)) || r->path.size < sizeof LAMBDA_PREFIX LAMBDA_SUFFIX - 1) {
         service_error(r, 404, "ResourceNotFoundException", "no such operation: POST " LAMBDA_PREFIX "NAME" LAMBDA_SUFFIX);
         return;
     }
+    memcpy(l->id, NO_ID, sizeof l->id);
     r->state = l;
-    if (!l || read_name(r, l) != 0)
+    if (read_name(r, l) != 0)
         return;
     ingress_split_task(r->ingress, l->name, &l->task, &l->handler);
-    if (slice_equal_str(type, "DryRun")) {
-        snprintf(l->id, sizeof l->id, "00000000-0000-0000-0000-000000000000");
-        dry_run(r, l);
-    } else if (type.size > 0 && !slice_equal_str(type, "RequestResponse")) {
-        service_error(r, 400, "InvalidParameterValueException",
-                      "this version takes the invocation types RequestResponse and DryRun");
-    } else if (r->body.size > 0 && !door_body_json(r, &raw)) {
-        service_error(r, 400, "InvalidRequestContentException",
-                      "Could not parse request body into json: the payload is not one JSON value");
-    } else {
-        struct invocation *inv = door_invocation(r, l->task, l->handler);
-        if (!inv)
-            return;
-        snprintf(l->id, sizeof l->id, "%s", inv->id);
-        l->started_ms = loop_now_ms(r->ingress->loop);
-        inv->payload = r->body.size > 0 ? raw : SLICE("{}");
-        inv->content_type = SLICE("application/json");
-        door_invoke_collect(r, on_answer);
-    }
+    start_as_asked(r, l);
 }
 
 /* ---- GET /2015-03-31/functions ---- */

@@ -80,11 +80,14 @@ struct trigger_answer {
 
 static void write_server(struct json_writer *w, const struct route_node *node)
 {
+    struct buf aged;
+    buf_init(&aged, 0);
     json_write_key(w, "server");
-    if (node)
-        json_write_raw(w, node->host_json);
+    if (node && host_json_append_aged(&aged, node->host_json, loop_wall_ms()) == 0)
+        json_write_raw(w, buf_slice(&aged));
     else
         json_write_null(w);
+    buf_dispose(&aged);
 }
 
 /* {name, message, code, stack}: code is raw JSON, null when empty; the stack as JavaScript has it, "NAME: MESSAGE" and the frames.

@@ -104,6 +104,29 @@ static bool is_grpc(struct http_exchange *x)
     return slice_has_prefix(http_header_find(head->headers, head->header_count, "content-type"), SLICE("application/grpc"));
 }
 
+/* The path names a method of one of our services: its caller wants gRPC, whatever it sent. */
+static bool is_grpc_path(const struct ingress *i, struct slice path)
+{
+    for (size_t n = 0; n < grpc_server_service_count(i->api_grpc); n++) {
+        struct slice name = slice_of_str(grpc_server_service(i->api_grpc, n)->name);
+        if (path.size > name.size + 1 && path.data[name.size + 1] == '/' && slice_has_prefix(slice_from(path, 1), name))
+            return true;
+    }
+    return false;
+}
+
+/* What no door takes. */
+static void answer_unknown(struct ingress *i, struct http_exchange *x)
+{
+    bool token;
+    if (door_guard(i, NULL, x, &token) != 0)
+        return;
+    if (is_grpc_path(i, http_target_path(http_exchange_head(x)->target)))
+        door_answer_stray(x, 415, "INVALID_ARGUMENT", "this is a gRPC method: send Content-Type application/grpc", NULL);
+    else
+        door_answer_stray(x, 404, "NOT_FOUND", "there is no such route: docs/http-api.md lists them", NULL);
+}
+
 void ingress_on_api_request(void *ingress, struct http_exchange *x)
 {
     static const struct door *const DOORS[] = {HTTP_INVOKE, HTTP_ORIGINAL, HTTP_LAMBDA, HTTP_OPS};
@@ -117,8 +140,7 @@ void ingress_on_api_request(void *ingress, struct http_exchange *x)
     for (size_t n = 0; n < sizeof DOORS / sizeof *DOORS; n++)
         if (door_open(i, DOORS[n], x))
             return;
-    if (door_guard(i, NULL, x, &token) == 0)
-        door_answer_stray(x, 404, "NOT_FOUND", "there is no such route: docs/http-api.md lists them", NULL);
+    answer_unknown(i, x);
 }
 
 void ingress_on_peer_request(void *ingress, struct http_exchange *x)

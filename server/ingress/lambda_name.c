@@ -3,7 +3,7 @@
 
 #include "base/err.h"
 
-enum { PARTS_MAX = 8, NAME_MAX_BYTES = 140 };
+enum { PARTS_MAX = 8, NAME_MAX_BYTES = 140, QUALIFIER_MAX_BYTES = 128 };
 
 static size_t split(struct slice text, struct slice parts[PARTS_MAX + 1])
 {
@@ -17,6 +17,17 @@ static size_t split(struct slice text, struct slice parts[PARTS_MAX + 1])
     }
 }
 
+bool lambda_qualifier_valid(struct slice qualifier)
+{
+    for (size_t i = 0; i < qualifier.size; i++) {
+        char c = (char) qualifier.data[i];
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!word && c != '$' && c != '_' && c != '-')
+            return false;
+    }
+    return qualifier.size > 0 && qualifier.size <= QUALIFIER_MAX_BYTES;
+}
+
 int lambda_name_parse(struct slice text, struct slice *name, struct slice *qualifier)
 {
     struct slice parts[PARTS_MAX + 1];
@@ -27,6 +38,8 @@ int lambda_name_parse(struct slice text, struct slice *name, struct slice *quali
     else if (count >= 3 && slice_equal_str(parts[1], "function"))
         at = 2;
     if (count > at + 2 || parts[at].size == 0 || parts[at].size > NAME_MAX_BYTES)
+        return GRID_EINVAL;
+    if (count == at + 2 && !lambda_qualifier_valid(parts[at + 1]))
         return GRID_EINVAL;
     *name = parts[at];
     *qualifier = count == at + 2 ? parts[at + 1] : slice_of(NULL, 0);

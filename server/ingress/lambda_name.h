@@ -9,4 +9,7 @@
  * arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER] (Lambda API reference, Invoke). */
 int lambda_name_parse(struct slice text, struct slice *name, struct slice *qualifier);
 
+/* An alias, a version's number or "$LATEST": 1 to 128 of A-Z a-z 0-9 $ _ -. */
+bool lambda_qualifier_valid(struct slice qualifier);
+
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/ingress/guard.h"
 #include "server/ingress/ingress_internal.h"
 
 struct rpc_question {
@@ -39,7 +40,8 @@ static void on_message(void *ctx, struct grpc_call *call, struct slice message)
     struct rpc_question *q = ctx;
     struct admin_caller caller;
     const char *name = strrchr(grpc_call_method(call)->path, '/') + 1;
-    ingress_caller(grpc_call_conn(call), false, &caller);
+    bool token = guard_token_given(q->ingress->options.api_token, grpc_call_head(call));
+    ingress_caller(grpc_call_conn(call), token, &caller);
     if (admin_start(q->ingress->admin, q->ingress->loop, name, &caller, message, &ADMIN_EVENTS, q, &q->question) != 0)
         grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
 }
@@ -68,29 +70,19 @@ static void on_call(void *ctx, struct grpc_call *call)
     grpc_call_bind(call, &CALL_EVENTS, q);
 }
 
-enum { READERS = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE, WRITERS = TLS_ROLE_ADMIN };
+enum { READERS = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE, WRITERS = TLS_ROLE_ADMIN, QUESTION_BYTES_MAX = 1024 * 1024 };
 
-#define READ(name)                                                                                                                 \
+/* Questions are small; a Deploy carries at most an environment and a configuration. */
+#define METHOD(name, streams, roles)                                                                                               \
     {                                                                                                                              \
-        .path = "/grid.v1.Control/" name, .tls_roles = READERS, .on_call = on_call                                                 \
-    }
-#define READ_STREAM(name)                                                                                                          \
-    {                                                                                                                              \
-        .path = "/grid.v1.Control/" name, .server_streams = true, .tls_roles = READERS, .on_call = on_call                         \
-    }
-#define WRITE(name)                                                                                                                \
-    {                                                                                                                              \
-        .path = "/grid.v1.Control/" name, .tls_roles = WRITERS, .on_call = on_call                                                 \
-    }
-#define WRITE_STREAM(name)                                                                                                         \
-    {                                                                                                                              \
-        .path = "/grid.v1.Control/" name, .server_streams = true, .tls_roles = WRITERS, .on_call = on_call                         \
+        "/grid.v1.Control/" name, false, streams, roles, on_call, QUESTION_BYTES_MAX                                               \
     }
 
 static const struct grpc_method METHODS[] = {
-    READ("GetNode"),          READ("ListNodes"),      READ_STREAM("WatchNodes"), READ("ListTasks"),
-    READ("ListProcesses"),    READ("ListProcessing"), READ("ListReleases"),      WRITE_STREAM("Deploy"),
-    WRITE_STREAM("Rollback"), WRITE("Clear"),         READ_STREAM("Logs"),
+    METHOD("GetNode", false, READERS),      METHOD("ListNodes", false, READERS),     METHOD("WatchNodes", true, READERS),
+    METHOD("ListTasks", false, READERS),    METHOD("ListProcesses", false, READERS), METHOD("ListProcessing", false, READERS),
+    METHOD("ListReleases", false, READERS), METHOD("Deploy", true, WRITERS),         METHOD("Rollback", true, WRITERS),
+    METHOD("Clear", false, WRITERS),        METHOD("Logs", true, READERS),
 };
 
 const struct grpc_service RPC_CONTROL = {

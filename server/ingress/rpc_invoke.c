@@ -15,6 +15,8 @@
 
 enum { QUEUE_HIGH = 1024 * 1024 };
 
+static const char OUT_OF_MEMORY[] = "the node is out of memory: try again later";
+
 struct rpc_call {
     struct ingress *ingress;
     struct grpc_call *call; /* NULL once closed */
@@ -246,9 +248,7 @@ static void take_hop(struct rpc_call *r, struct invocation *inv)
 static void set_deadline(struct rpc_call *r, struct invocation *inv)
 {
     uint64_t left = grpc_call_time_left_ms(r->call);
-    if (left > r->ingress->options.default_deadline_ms && left == UINT64_MAX)
-        left = r->ingress->options.default_deadline_ms;
-    inv->deadline_ms = loop_now_ms(r->ingress->loop) + left;
+    inv->deadline_ms = loop_now_ms(r->ingress->loop) + (left == UINT64_MAX ? r->ingress->options.default_deadline_ms : left);
 }
 
 static void invocation_abandon(struct rpc_call *r, int status, const char *message)
@@ -258,42 +258,45 @@ static void invocation_abandon(struct rpc_call *r, int status, const char *messa
     r->inv = NULL;
 }
 
-static void on_message(void *ctx, struct grpc_call *call, struct slice message)
+/* Fills the invocation from the request. GRPC_OK, or a status and what is wrong. */
+static int take_request(struct rpc_call *r, struct invocation *inv, struct slice message, const char **why)
 {
-    struct rpc_call *r = ctx;
-    struct invocation *inv = invocation_create();
     struct slice raw;
-    const char *why;
-    if (!inv) {
-        grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
-        return;
-    }
-    r->inv = inv;
-    r->hop = is_peer_hop(call);
-    if (call_request_decode(message, inv, &r->json, &why) != 0) {
-        invocation_abandon(r, GRPC_INVALID_ARGUMENT, why);
-        return;
-    }
-    if (inv->payload.size > r->ingress->options.max_payload) {
-        invocation_abandon(r, GRPC_RESOURCE_EXHAUSTED, "the payload is larger than --max-payload: send less, or start gridd with a larger one");
-        return;
-    }
-    if (r->json && !r->hop && json_validate(inv->payload, &raw, NULL) != 0) {
-        invocation_abandon(r, GRPC_INVALID_ARGUMENT, "json is not one valid JSON value: send other bytes as payload");
-        return;
-    }
+    if (call_request_decode(message, inv, &r->json, why) != 0)
+        return GRPC_INVALID_ARGUMENT;
+    *why = "the payload is larger than --max-payload: send less, or start gridd with a larger one";
+    if (inv->payload.size > r->ingress->options.max_payload)
+        return GRPC_RESOURCE_EXHAUSTED;
+    *why = "json is not one valid JSON value: send other bytes as payload";
+    if (r->json && !r->hop && json_validate(inv->payload, &raw, NULL) != 0)
+        return GRPC_INVALID_ARGUMENT;
+    if (inv->handler.size == 0 && !r->hop)
+        ingress_split_task(r->ingress, inv->task, &inv->task, &inv->handler);
     inv->stream = r->stream;
-    inv->started_wall_ms = loop_wall_ms();
-    inv->traceparent = arena_copy(inv->arena, grpc_call_metadata(call, "traceparent"));
+    inv->traceparent = arena_copy(inv->arena, grpc_call_metadata(r->call, "traceparent"));
     inv->sink = &RPC_SINK;
     inv->sink_ctx = r;
     set_deadline(r, inv);
     if (r->hop)
         take_hop(r, inv);
-    if (r->broadcasting)
-        r->broadcast = dispatch_broadcast(r->ingress->dispatch, inv, true, &BROADCAST_EVENTS, r);
-    else
-        dispatch_start(r->ingress->dispatch, inv);
+    return GRPC_OK;
+}
+
+static void on_message(void *ctx, struct grpc_call *call, struct slice message)
+{
+    struct rpc_call *r = ctx;
+    r->hop = is_peer_hop(call);
+    r->inv = invocation_create();
+    const char *why = NULL;
+    int status = r->inv ? take_request(r, r->inv, message, &why) : GRPC_OK;
+    if (!r->inv)
+        finish_fault(r, GRPC_UNAVAILABLE, OUT_OF_MEMORY, -1, true);
+    else if (status != GRPC_OK)
+        invocation_abandon(r, status, why);
+    else if (!r->broadcasting)
+        dispatch_start(r->ingress->dispatch, r->inv);
+    else if (!(r->broadcast = dispatch_broadcast(r->ingress->dispatch, r->inv, true, &BROADCAST_EVENTS, r)))
+        invocation_abandon(r, GRPC_UNAVAILABLE, OUT_OF_MEMORY);
 }
 
 static void on_writable(void *ctx, struct grpc_call *call)
@@ -325,7 +328,7 @@ static void call_begin(void *ctx, struct grpc_call *call, bool stream, bool broa
 {
     struct rpc_call *r = calloc(1, sizeof *r);
     if (!r) {
-        grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        grpc_call_finish(call, GRPC_UNAVAILABLE, OUT_OF_MEMORY);
         return;
     }
     *r = (struct rpc_call){.ingress = ctx, .call = call, .stream = stream, .broadcasting = broadcasting};
