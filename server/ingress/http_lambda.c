@@ -103,13 +103,14 @@ static void answer_success(struct door_request *r, struct slice body)
     buf_dispose(&json);
 }
 
-/* True when the frames are JavaScript's ("at f (file:1:2)"): Node functions give them as `trace`, others as `stackTrace`. */
-static bool is_node_stack(const struct task_error *error)
+/* True when the failure is JavaScript's (a mere value, or frames such as "at f (file:1:2)"): Node functions give their frames as
+ * `trace`, others as `stackTrace`. */
+static bool is_node_error(const struct task_error *error)
 {
     for (size_t i = 0; i < error->stack_count; i++)
         if (!slice_has_prefix(error->stack[i], SLICE("at ")))
             return false;
-    return error->stack_count > 0;
+    return error->stack_count > 0 || error->value.size > 0;
 }
 
 /* {"errorType","errorMessage","trace":["TypeError: text","    at f (file:1:2)"]} */
@@ -125,7 +126,7 @@ static int write_node_error(struct buf *out, const struct task_error *error)
     json_write_string(&w, error->message);
     json_write_key(&w, "trace");
     json_open_array(&w);
-    for (size_t i = 0; i <= error->stack_count; i++) {
+    for (size_t i = 0; error->stack_count > 0 && i <= error->stack_count; i++) {
         buf_init(&line, 0);
         buf_append(&line, i == 0 ? error->type : SLICE("    "));
         buf_append(&line, i == 0 ? SLICE(": ") : error->stack[i - 1]);
@@ -143,7 +144,7 @@ static void answer_function_error(struct door_request *r, const struct task_erro
 {
     struct buf json;
     buf_init(&json, 0);
-    if (is_node_stack(error) && write_node_error(&json, error) == 0)
+    if (is_node_error(error) && write_node_error(&json, error) == 0)
         answer_function(r, 200, r->answer_error, buf_slice(&json));
     else
         answer_function(r, 200, r->answer_error, buf_slice(&r->answer));
