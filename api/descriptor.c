@@ -84,7 +84,7 @@ static bool symbol_enter(struct slice *symbol, struct slice name)
         *symbol = slice_of(NULL, 0);
         return true;
     }
-    if (symbol->data[name.size] != '.')
+    if (symbol->data[name.size] != '.' || symbol->size == name.size + 1)
         return false;
     *symbol = slice_from(*symbol, name.size + 1);
     return true;
