@@ -342,11 +342,17 @@ static void request_begin(struct ingress *i, const struct door *door, struct htt
     }
 }
 
+/* The token is set when any listener is beyond loopback; the Unix socket never asks for it. */
+static bool asks_for_no_token(const struct ingress *i, const struct addr *local)
+{
+    return !i->options.api_token || local->u.any.sa_family == AF_UNIX;
+}
+
 int door_guard(const struct ingress *i, const struct door *door, struct http_exchange *x, bool *token)
 {
     const struct addr *local = conn_local_addr(http_exchange_conn(x));
     struct guard_rules rules = {.hosts = i->options.api_hosts,
-                                .loopback = addr_is_loopback(local),
+                                .loopback = asks_for_no_token(i, local),
                                 .any_host = local->u.any.sa_family == AF_UNIX || (door && door->any_host),
                                 .no_token = door && door->no_token,
                                 .token = i->options.api_token};

@@ -24,9 +24,6 @@ void ingress_caller(struct conn *c, bool token, struct admin_caller *out);
 /* The current route table; NULL before the first. Borrowed for the call. */
 const struct route_table *ingress_table(const struct ingress *i);
 
-/* True where the API token is not asked for. */
-bool ingress_trusts_listener(const struct ingress *i, struct http_exchange *x);
-
 /* Splits "file[.handler]": the longest prefix before a dot that names a known task, else the part before the first dot. */
 void ingress_split_task(const struct ingress *i, struct slice task_id, struct slice *task, struct slice *handler);
 
