@@ -403,7 +403,7 @@ static int write_file(int fd, struct slice bytes)
     return fsync(fd) == 0 ? 0 : GRID_EIO;
 }
 
-static int replace_file(int dir_fd, const char *name, struct slice bytes)
+int release_log_write(struct slice bytes, int dir_fd, const char *name)
 {
     char temporary[256];
     snprintf(temporary, sizeof temporary, "%s.new", name);
@@ -428,7 +428,7 @@ int release_log_save(const struct release_log *l, int dir_fd, const char *name)
     buf_init(&bytes, LOG_BYTES_MAX);
     int err = release_log_encode(l, &bytes);
     if (err == 0)
-        err = replace_file(dir_fd, name, buf_slice(&bytes));
+        err = release_log_write(buf_slice(&bytes), dir_fd, name);
     buf_dispose(&bytes);
     return err;
 }

@@ -85,6 +85,9 @@ int release_log_decode(struct slice in, struct release_log **out);
 /* Writes the log beside and renames it over `name`, durably. On an error the file is as before. */
 int release_log_save(const struct release_log *l, int dir_fd, const char *name);
 
+/* The same with bytes that release_log_encode made, for a thread that does not own the log. */
+int release_log_write(struct slice bytes, int dir_fd, const char *name);
+
 /* Reads it; a new log when there is no such file. GRID_ECORRUPT or GRID_EUNSUPPORTED with a sentence in `report`. */
 int release_log_load(int dir_fd, const char *name, struct fs_report *report, struct release_log **out);
 

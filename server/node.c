@@ -1,6 +1,6 @@
 /* One node's life: open the parts from the bottom up, run, and on SIGTERM take them down in the order that loses nothing:
  *
- *   not ready -> farewell to the grid -> no more accepts, calls in flight end -> workers stop -> releases -> tasks -> gossip -> control port
+ *   not ready -> farewell to the grid -> no more accepts, calls in flight end -> workers stop -> control port -> releases -> tasks -> gossip
  */
 #include "server/node.h"
 
@@ -189,7 +189,7 @@ static int open_releases(struct node *n, char why[NODE_WHY_MAX])
 {
     struct releases_options r = {.loop = n->loop, .state_dir = n->options->state, .supervisor = n->supervisor, .publisher = node_id(n),
                                  .certificate_der = buf_slice(&n->certificate_der), .peer_tls = n->control_tls, .sign = node_sign, .verify = node_verify_entry,
-                                 .peers = node_release_peers, .announce = node_announce, .on_change = on_releases_changed, .ctx = n};
+                                 .peers = node_release_peers, .announce = node_announce, .on_conflict = node_deploys_conflict, .on_change = on_releases_changed, .ctx = n};
     return releases_create(&r, &n->releases, why);
 }
 
@@ -290,9 +290,8 @@ static void write_ready_file(const struct node *n)
 
 /* ---- stopping, step by step; parts that were never opened are passed over ---- */
 
-static void control_closed(void *arg)
+static void signals_close(struct node *n)
 {
-    struct node *n = arg;
     for (unsigned i = 0; i < n->signals_open; i++)
         uv_close((uv_handle_t *) &n->signals[i], NULL);
     loop_stop(n->loop);
@@ -302,10 +301,7 @@ static void gossip_closed(void *arg)
 {
     struct node *n = arg;
     n->gossip = NULL;
-    if (n->control_server)
-        http_server_close(n->control_server, control_closed, n);
-    else
-        control_closed(n);
+    signals_close(n);
 }
 
 static void tasks_stopped(void *arg)
@@ -329,16 +325,34 @@ static void releases_closed(void *arg)
         tasks_stopped(n);
 }
 
+/* Nobody asks for chunks any more. */
+static void control_closed(void *arg)
+{
+    struct node *n = arg;
+    if (n->releases)
+        releases_close(n->releases, releases_closed, n);
+    else
+        releases_closed(n);
+}
+
+/* Behind the last question that a worker has sent. */
+static void workers_stopped(void *arg)
+{
+    struct node *n = arg;
+    if (n->control_server)
+        http_server_close(n->control_server, control_closed, n);
+    else
+        control_closed(n);
+}
+
 static void drained(void *arg)
 {
     struct node *n = arg;
     n->stopping = true;
     if (n->workers)
         worker_set_stop(n->workers);
-    if (n->releases)
-        releases_close(n->releases, releases_closed, n);
-    else
-        releases_closed(n);
+    if (loop_post(n->loop, workers_stopped, n) != 0)
+        workers_stopped(n);
 }
 
 static void said_goodbye(void *arg)
@@ -357,6 +371,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     log_line(LOG_INFO, "stopping: calls in flight may end first", LOGF_INT("signal", number));
     notify_service_manager("STOPPING=1");
     loop_timer_stop(&n->join_timer);
+    node_deploys_stop(n);
     if (n->gossip)
         gossip_leave(n->gossip, said_goodbye, n);
     else

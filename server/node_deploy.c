@@ -60,6 +60,13 @@ static void deploy_finish(struct deploy *d, int status, const char *message)
 
 /* ---- the other nodes ---- */
 
+static bool root_is(const struct release_entry *e, const char *hex)
+{
+    char own[OBJECT_ID_HEX + 1];
+    object_id_to_hex(&e->root, own);
+    return strcmp(own, hex) == 0;
+}
+
 static void count_live(struct deploy *d, uint32_t *live, uint32_t *total)
 {
     struct node *n = d->node;
@@ -95,12 +102,25 @@ static void deploy_done(struct deploy *d, uint32_t live, uint32_t total)
     deploy_finish(d, GRPC_OK, NULL);
 }
 
+/* Ends a deploy whose release another one has taken the place of. `how` is a verb. */
+static void deploy_lost(struct deploy *d, const struct release_entry *winner, const char *how)
+{
+    char hex[OBJECT_ID_HEX + 1], sentence[512];
+    object_id_to_hex(&winner->root, hex);
+    snprintf(sentence, sizeof sentence, "release %.8s was %s by release %.8s from node %.*s: deploy again if yours is the one to run", d->root, how, hex,
+             SLICE_FMT(node_name_of(d->node, winner->publisher)));
+    deploy_finish(d, GRPC_ABORTED, sentence);
+}
+
 static void deploy_look(struct deploy *d, bool time_is_over)
 {
+    const struct release_entry *newest = releases_newest(d->node->releases);
     uint32_t live, total;
     count_live(d, &live, &total);
     if (live == total || time_is_over)
         deploy_done(d, live, total);
+    else if (newest && newest->sequence > d->sequence && !root_is(newest, d->root))
+        deploy_lost(d, newest, "replaced");
 }
 
 void node_deploys_check(struct node *n)
@@ -110,6 +130,40 @@ void node_deploys_check(struct node *n)
         if (((struct deploy *) w)->waiting)
             deploy_look((struct deploy *) w, false);
     }
+}
+
+static void deploy_won(struct deploy *d, const struct release_entry *loser)
+{
+    Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
+    char hex[OBJECT_ID_HEX + 1], message[512];
+    object_id_to_hex(&loser->root, hex);
+    snprintf(message, sizeof message, "release %.8s was published at the same time by node %.*s and gave way to this one", hex,
+             SLICE_FMT(node_name_of(d->node, loser->publisher)));
+    progress.phase = pb_str("warning");
+    progress.message = pb_str(message);
+    send_progress(d, &progress);
+}
+
+void node_deploys_conflict(void *node, const struct release_entry *winner, const struct release_entry *loser)
+{
+    struct node *n = node;
+    bool same = object_id_equal(&winner->root, &loser->root) && slice_equal(winner->config, loser->config);
+    for (struct node_watch *w = n->deploys, *next; w && !same; w = next) {
+        struct deploy *d = (struct deploy *) w;
+        next = w->next;
+        if (!d->waiting || d->sequence != winner->sequence)
+            continue;
+        if (slice_equal_str(winner->publisher, node_id(n)))
+            deploy_won(d, loser);
+        else if (slice_equal_str(loser->publisher, node_id(n)))
+            deploy_lost(d, winner, "superseded, at the same moment,");
+    }
+}
+
+void node_deploys_stop(struct node *n)
+{
+    while (n->deploys)
+        deploy_finish((struct deploy *) n->deploys, GRPC_UNAVAILABLE, "the node is stopping: \"grid releases\" on another node shows whether the release went on");
 }
 
 static void on_timer(void *arg)
@@ -185,6 +239,10 @@ static void on_cancel(void *arg, struct admin_call *call)
 
 static struct deploy *deploy_create(struct node *n, struct admin_call *call, uint32_t wait_ms)
 {
+    if (n->stopping) {
+        admin_finish(call, GRPC_UNAVAILABLE, "the node is stopping: ask another one");
+        return NULL;
+    }
     struct deploy *d = calloc(1, sizeof *d);
     struct map *live = map_create(NULL);
     if (!d || !live) {

@@ -126,5 +126,9 @@ void node_deploy(void *node, struct admin_call *call, struct slice request);
 void node_rollback(void *node, struct admin_call *call, struct slice request);
 /* The view has changed: deploys that wait for nodes look at it. */
 void node_deploys_check(struct node *n);
+/* Two releases of one sequence have met: those who deployed them here are told. */
+void node_deploys_conflict(void *node, const struct release_entry *winner, const struct release_entry *loser);
+/* The node is stopping: nobody waits for other nodes any more. */
+void node_deploys_stop(struct node *n);
 
 #endif

@@ -1,31 +1,50 @@
 /* server/release/fetch.h: brings the objects of one release into the store from the nodes that have them: fs/sync.h's planner over
- * SyncChunk.Fetch. Control thread. Each peer gets a connection of its own, so that bulk never delays a probe. */
+ * SyncChunk.Fetch. Control thread; unpacking, hashing and everything of the store is done on the thread pool. Each peer gets a connection of
+ * its own, so that bulk never delays a probe.
+ *
+ * A peer that breaks off, stalls or refuses is left alone for a while, longer each time; one that sends wrong bytes for half a minute at
+ * least. What it was asked for is asked of others, and what arrived before a break stays in the store: a fetch begun anew asks for the rest. */
 #ifndef GRID_SERVER_RELEASE_FETCH_H
 #define GRID_SERVER_RELEASE_FETCH_H
 
 #include "fs/store.h"
-#include "fs/sync.h"
-#include "server/release/releases.h"
+#include "net/addr.h"
+#include "net/loop.h"
+#include "net/tls.h"
+
+enum { RELEASE_PEERS_MAX = 64 };
+
+/* A node that may have a release's objects. */
+struct release_peer {
+    char id[65];
+    struct addr address;
+    bool runs_it; /* says it runs that root: asked first */
+};
 
 struct fetch;
 
 struct fetch_options {
     struct loop *loop;
     struct store *store;
-    struct tls_context *tls;
+    struct tls_context *tls; /* NULL: in the clear (tests) */
+    /* Who may have the objects of a root (hex); returns how many were filled in. */
     size_t (*peers)(void *ctx, const char *root, struct release_peer out[RELEASE_PEERS_MAX]);
     void *peers_ctx;
-    /* Exactly once unless fetch_cancel came first; the fetch is gone then. err 0: everything is in the store. */
+    uint32_t stall_ms;    /* a request without a byte for so long has failed; 0 means 20,000 */
+    uint32_t patience_ms; /* GRID_ETIMEOUT when nothing new has come for so long; 0: waits for ever */
+    /* Exactly once; the fetch is gone then, and the pool out of the store. err 0: everything is in the store. GRID_ECANCELED after
+     * fetch_cancel. `sentence` is NULL or says what failed. */
     void (*on_done)(void *ctx, int err, const char *sentence);
     void *ctx;
 };
 
-/* Starts. on_done comes later, never inside; it waits, however long, for somebody who has what is missing. 0 or GRID_ENOMEM. */
+/* Starts. on_done comes later, never inside. 0 or GRID_ENOMEM. */
 int fetch_start(const struct fetch_options *options, const struct object_id *root, struct fetch **out);
-/* Ends it without on_done. */
+/* Ends it: on_done comes later. */
 void fetch_cancel(struct fetch *f);
 /* Members changed: new peers may have what is missing. */
 void fetch_peers_changed(struct fetch *f);
-void fetch_progress(const struct fetch *f, struct sync_progress *out);
+/* Milliseconds since something new arrived (or the start). */
+uint64_t fetch_idle_ms(const struct fetch *f);
 
 #endif

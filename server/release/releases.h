@@ -1,30 +1,24 @@
 /* server/release/releases.h: which release this node runs, and how it comes to run the newest. Control thread; disk work, hashing and
  * compression go to the thread pool.
  *
- *   publish:  folder -> store -> tree -> tasks checked -> signed entry -> log, announce -> apply
+ *   publish:  folder -> store -> tree -> tasks checked -> signed entry -> log on disk -> announce -> apply
  *   receive:  entry checked -> missing objects fetched -> tree -> tasks checked -> apply
  *
- * One job at a time; what arrives meanwhile is looked at when it ends, the newest first. A failed job leaves the release that runs. */
+ * One job at a time; what arrives meanwhile is looked at when it ends, the newest first. A failed job leaves the release that runs. After a
+ * restart the release that ran last is put in place first, since the newest may not be to be had. */
 #ifndef GRID_SERVER_RELEASE_RELEASES_H
 #define GRID_SERVER_RELEASE_RELEASES_H
 
 #include "fs/publish.h"
 #include "fs/release_log.h"
-#include "net/addr.h"
 #include "net/tls.h"
+#include "server/release/fetch.h"
 #include "server/release/sync_service.h"
 #include "server/supervise/supervisor.h"
 
 struct releases;
 
-enum { RELEASE_PEERS_MAX = 64, ENTRY_SIGNATURE_BYTES = 80 };
-
-/* A node that may have a release's objects. */
-struct release_peer {
-    char id[65];
-    struct addr address;
-    bool runs_it; /* says it runs that root: asked first */
-};
+enum { ENTRY_SIGNATURE_BYTES = 80 };
 
 struct releases_options {
     struct loop *loop;
@@ -40,6 +34,8 @@ struct releases_options {
     /* Who may have the objects of a root (hex); returns how many were filled in. */
     size_t (*peers)(void *ctx, const char *root, struct release_peer out[RELEASE_PEERS_MAX]);
     void (*announce)(void *ctx, struct slice packed_entry);
+    /* Two entries of one sequence have met: published at the same time. The one of the greater publisher's id stays. May be NULL. */
+    void (*on_conflict)(void *ctx, const struct release_entry *winner, const struct release_entry *loser);
     /* The current release, its progress or its tasks have changed. Never inside a call. */
     void (*on_change)(void *ctx);
     void *ctx;
@@ -53,17 +49,20 @@ void releases_start(struct releases *r);
 void releases_close(struct releases *r, loop_fn done, void *arg);
 
 struct release_events {
-    void (*on_progress)(void *ctx, const char *phase, const struct publish_progress *progress); /* "scan", "store" */
+    void (*on_progress)(void *ctx, const char *phase, const struct publish_progress *progress); /* "store" */
     void (*on_warning)(void *ctx, const char *sentence);
-    /* Exactly once, last. err 0: this node runs it now, as `entry` (borrowed) says. Otherwise `sentence` says what failed and what to do. */
+    /* Exactly once, last. err 0: this node runs it now, as `entry` (borrowed) says. GRID_ECANCELED: another node published at the same time
+     * and won, or this one is stopping. In any failure `sentence` says what failed and what to do. */
     void (*on_done)(void *ctx, int err, const char *sentence, const struct release_entry *entry);
 };
 
 /* Publishes the folder open as dir_fd (taken over). `config` is a packed ReleaseConfig. Several are done in turn. Events follow, never inside.
  * 0 or GRID_ENOMEM. After releases_forget(ctx) no event of that ctx comes any more; the job goes on. */
 int releases_publish(struct releases *r, int dir_fd, struct slice config, const struct release_events *events, void *ctx);
-/* Publishes a kept root again, by hex prefix of at least 8 digits; empty: the one before the current. */
+/* Publishes a kept root again, by hex prefix of at least 8 digits; empty: the one before the current. What this node lacks of it is fetched
+ * from the others, for as long as something comes. */
 int releases_rollback(struct releases *r, struct slice prefix, const struct release_events *events, void *ctx);
+/* `r` may be NULL. */
 void releases_forget(struct releases *r, void *ctx);
 
 /* A packed ReleaseEntry arrived from a peer. Bad ones are logged and dropped. */
@@ -79,7 +78,7 @@ const char *releases_current(const struct releases *r);
 const struct release_entry *releases_newest(const struct releases *r);
 /* Runs the newest entry known. */
 bool releases_synchronized(const struct releases *r);
-/* A newer entry is being fetched or put in place. */
+/* An entry is being fetched or put in place. Not any more while an older one runs and nobody gives what the newest lacks. */
 bool releases_settling(const struct releases *r);
 /* Kept entries, newest first. */
 size_t releases_list(const struct releases *r, const struct release_entry **out, size_t max);

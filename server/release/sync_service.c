@@ -23,6 +23,7 @@ struct fetch_call {
     struct object_id *ids;
     size_t count, next;
     bool reading;
+    bool finished;
     struct buf batch; /* packed, filled on the pool */
     int err;
 };
@@ -95,6 +96,12 @@ static void read_batch(void *arg)
 
 /* ---- on the loop ---- */
 
+static void finish(struct fetch_call *f, int status, const char *message)
+{
+    f->finished = true;
+    grpc_call_finish(f->call, status, message);
+}
+
 static void fetch_continue(struct fetch_call *f);
 
 static void batch_read(void *arg)
@@ -105,7 +112,7 @@ static void batch_read(void *arg)
     if (!f->call) {
         fetch_free(f);
     } else if (f->err != 0) {
-        grpc_call_finish(f->call, GRPC_UNAVAILABLE, grid_err_text(f->err));
+        finish(f, GRPC_UNAVAILABLE, grid_err_text(f->err));
     } else {
         grpc_call_send(f->call, buf_slice(&f->batch));
         fetch_continue(f);
@@ -114,10 +121,10 @@ static void batch_read(void *arg)
 
 static void fetch_continue(struct fetch_call *f)
 {
-    if (f->reading || !f->call)
+    if (f->reading || f->finished || !f->call)
         return;
     if (f->next == f->count) {
-        grpc_call_finish(f->call, GRPC_OK, NULL);
+        finish(f, GRPC_OK, NULL);
         return;
     }
     if (grpc_call_queued(f->call) > QUEUE_LOW)
@@ -127,7 +134,7 @@ static void fetch_continue(struct fetch_call *f)
     if (loop_work(f->service->loop, read_batch, batch_read, f) != 0) {
         f->reading = false;
         f->service->reading--;
-        grpc_call_finish(f->call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        finish(f, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
     }
 }
 
@@ -146,10 +153,13 @@ static bool take_ids(struct fetch_call *f, struct slice message)
 static void on_message(void *ctx, struct grpc_call *call, struct slice message)
 {
     struct fetch_call *f = ctx;
+    (void) call;
+    if (f->finished || f->ids)
+        return; /* one request to a call */
     if (take_ids(f, message))
         fetch_continue(f);
     else
-        grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "ids are SHA-256 hashes of 32 bytes, at most 4,096 of them");
+        finish(f, GRPC_INVALID_ARGUMENT, "ids are SHA-256 hashes of 32 bytes, at most 4,096 of them");
 }
 
 static void on_writable(void *ctx, struct grpc_call *call)

@@ -6,9 +6,11 @@
 
 enum { PUMP_DEADLINE_MS = 20000 };
 
-static void pump_nothing(void *arg)
+/* Runs again and again: a turn whose only timer has just fired would wait for ever. */
+static void pump_tick(void *arg)
 {
-    (void) arg;
+    struct loop_timer *tick = arg;
+    loop_timer_start(tick->loop, tick, 50, pump_tick, tick);
 }
 
 /* True when `condition` became non-zero in time. */
@@ -16,11 +18,9 @@ static inline bool pump_until_value(struct loop *l, const volatile int *conditio
 {
     uint64_t deadline = loop_clock_ms() + within_ms;
     struct loop_timer tick = {0};
-    while (*condition < value && loop_clock_ms() < deadline) {
-        if (!loop_timer_running(&tick))
-            loop_timer_start(l, &tick, 50, pump_nothing, NULL);
+    loop_timer_start(l, &tick, 50, pump_tick, &tick);
+    while (*condition < value && loop_clock_ms() < deadline)
         uv_run(loop_uv(l), UV_RUN_ONCE);
-    }
     loop_timer_stop(&tick);
     return *condition >= value;
 }

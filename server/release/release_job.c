@@ -1,0 +1,415 @@
+/* One job, from a folder, a kept root or an entry to tasks that run:
+ *
+ *   scan (pool) --> build (pool: tree, tasks) --> commit (pool: log, link) --> finish (loop: announce, apply)
+ *   fetch (peers, pool) --^    \--something was damaged: fetch--^
+ *
+ * A publish begins at scan; a rollback and an entry from a peer at fetch, which ends at once when nothing is missing. What fails before the
+ * commit leaves no trace but objects for the tidy; after it the release is the grid's. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "fs/materialize.h"
+#include "server/release/releases_internal.h"
+
+enum { RETRY_MS = 5000, TIDY_MS = 30000, BUILD_ATTEMPTS = 3, PROGRESS_MS = 100, PATIENCE_MS = 30000, STUCK_MS = 10000 };
+
+/* ---- life ---- */
+
+struct job *job_create(struct releases *r, const struct release_events *events, void *ctx)
+{
+    struct job *job = calloc(1, sizeof *job);
+    if (!job)
+        return NULL;
+    job->releases = r;
+    job->dir_fd = -1;
+    job->events = events;
+    job->events_ctx = ctx;
+    buf_init(&job->config, 0);
+    uv_mutex_init(&job->lock);
+    return job;
+}
+
+void job_free(struct job *job)
+{
+    loop_timer_stop(&job->progress_timer);
+    if (job->dir_fd >= 0)
+        close(job->dir_fd);
+    buf_dispose(&job->config);
+    fs_report_dispose(&job->report);
+    release_plan_dispose(&job->plan);
+    uv_mutex_destroy(&job->lock);
+    free(job);
+}
+
+void job_refuse(struct job *job, int err, const char *sentence)
+{
+    job->err = err;
+    snprintf(job->why, sizeof job->why, "%s", sentence);
+}
+
+/* What to tell about a failure: the job's own sentence, the report's, or the error's text. */
+static const char *job_sentence(const struct job *job)
+{
+    if (job->why[0])
+        return job->why;
+    return job->report.error ? job->report.error : grid_err_text(job->err);
+}
+
+void job_tell_done(struct job *job, int err, const char *sentence, const struct release_entry *entry)
+{
+    if (job->events && job->events_ctx)
+        job->events->on_done(job->events_ctx, err, sentence, entry);
+    job->events_ctx = NULL;
+}
+
+static void job_warn(struct job *job, const char *sentence)
+{
+    if (job->events && job->events_ctx)
+        job->events->on_warning(job->events_ctx, sentence);
+}
+
+static bool is_passing(int err)
+{
+    return err == GRID_ENOSPC || err == GRID_EIO || err == GRID_ENOMEM || err == GRID_EAGAIN || err == GRID_EBUSY;
+}
+
+static void step_again(void *arg)
+{
+    releases_step_later(arg);
+}
+
+static void entry_failed(struct job *job)
+{
+    struct releases *r = job->releases;
+    log_line(LOG_ERROR, "a release cannot be run here: the one before goes on", LOGF_INT("sequence", job->key.sequence), LOGF_STR("why", job_sentence(job)));
+    if (!is_passing(job->err)) {
+        r->refused = job->key;
+        return;
+    }
+    r->delayed = job->key;
+    loop_timer_start(r->options.loop, &r->retry, RETRY_MS, step_again, r);
+}
+
+static void job_fail(struct job *job)
+{
+    if (!job->makes_entry && !job->resumes && !job->cancelled)
+        entry_failed(job);
+    job_tell_done(job, job->err, job_sentence(job), NULL);
+    releases_job_over(job->releases, job);
+}
+
+static void cancelled(struct job *job)
+{
+    job_refuse(job, GRID_ECANCELED, "the node is stopping: deploy again when it is back, or on another node");
+    job_fail(job);
+}
+
+void job_cancel(struct job *job)
+{
+    uv_mutex_lock(&job->lock);
+    job->cancelled = true;
+    uv_mutex_unlock(&job->lock);
+    if (job->fetch)
+        fetch_cancel(job->fetch);
+}
+
+static bool pool_start(struct job *job, loop_fn work, loop_fn done)
+{
+    struct releases *r = job->releases;
+    r->on_pool = true;
+    if (loop_work(r->options.loop, work, done, job) == 0)
+        return true;
+    r->on_pool = false;
+    job->err = GRID_ENOMEM;
+    job_fail(job);
+    return false;
+}
+
+/* ---- finish: announce, apply ---- */
+
+static void tidy_now(void *arg)
+{
+    struct releases *r = arg;
+    r->tidy_due = true;
+    releases_step_later(r);
+}
+
+static void job_apply(struct job *job)
+{
+    struct releases *r = job->releases;
+    job->err = supervisor_apply(r->options.supervisor, &job->plan.tasks, &job->plan.env);
+    if (job->err != 0) {
+        job->makes_entry = false; /* it is the grid's release: tried again */
+        job_fail(job);
+        return;
+    }
+    for (size_t i = 0; i < job->plan.tasks.note_count; i++)
+        log_line(LOG_INFO, "not a task", LOGF_STR("note", job->plan.tasks.notes[i]));
+    memcpy(r->current, job->plan.env.release, sizeof r->current);
+    r->runs = job->key;
+    log_line(LOG_INFO, "a release runs", LOGF_STR("release", r->current), LOGF_INT("sequence", job->key.sequence), LOGF_INT("tasks", job->plan.tasks.count));
+    loop_timer_start(r->options.loop, &r->tidy, TIDY_MS, tidy_now, r);
+}
+
+/* Another node's entry of the same or a later sequence came while this one was made. */
+static void lost(struct job *job)
+{
+    const struct release_entry *winner = release_log_current(job->releases->log, RELEASES_APP);
+    char hex[OBJECT_ID_HEX + 1], sentence[TASK_ERROR_MAX];
+    object_id_to_hex(&winner->root, hex);
+    snprintf(sentence, sizeof sentence, "release %.8s was published at the same time by node %.*s and won: deploy again if yours is the one to run", hex,
+             SLICE_FMT(slice_first(winner->publisher, winner->publisher.size < 8 ? winner->publisher.size : 8)));
+    job_refuse(job, GRID_ECANCELED, sentence);
+    job_fail(job);
+}
+
+/* The entry is on disk: from here on it is the grid's newest, unless another came first. */
+static bool publish_entry(struct job *job)
+{
+    struct releases *r = job->releases;
+    enum release_outcome outcome;
+    job->err = release_log_add(r->log, &job->entry, &outcome);
+    if (job->err != 0) {
+        job_fail(job);
+        return false;
+    }
+    entry_key_set(&job->key, &job->entry);
+    r->save_due = true; /* what came meanwhile is not in what was written */
+    if (outcome != RELEASE_NEW_CURRENT) {
+        lost(job);
+        return false;
+    }
+    releases_announce(r, release_log_current(r->log, RELEASES_APP));
+    return true;
+}
+
+static void job_finish(struct job *job)
+{
+    struct releases *r = job->releases;
+    bool publishes = job->makes_entry;
+    if (publishes && !publish_entry(job))
+        return;
+    job_apply(job);
+    if (job->err != 0)
+        return;
+    job_tell_done(job, 0, NULL, publishes ? release_log_current(r->log, RELEASES_APP) : &job->entry);
+    const struct release_entry *newest = release_log_current(r->log, RELEASES_APP), *loser = publishes ? releases_find_conflict(r, newest) : NULL;
+    if (loser)
+        releases_tell_conflict(r, newest, loser);
+    releases_job_over(r, job);
+}
+
+/* ---- commit: the entry, and the log with it, to the disk ---- */
+
+static int entry_sign(struct job *job)
+{
+    struct releases *r = job->releases;
+    struct buf bytes;
+    size_t size = 0;
+    buf_init(&bytes, 0);
+    int err = release_entry_signing_bytes(&job->entry, &bytes);
+    if (err == 0)
+        err = r->options.sign(r->options.ctx, buf_slice(&bytes), job->signature, &size);
+    buf_dispose(&bytes);
+    job->entry.signature = slice_of(job->signature, size);
+    return err;
+}
+
+/* The job's release as the newest of the grid. */
+static int entry_make(struct job *job)
+{
+    struct releases *r = job->releases;
+    const struct release_entry *newest = release_log_current(r->log, RELEASES_APP);
+    job->entry = (struct release_entry){.app = RELEASES_APP, .sequence = newest ? newest->sequence + 1 : 1, .root = job->root, .has_parent = newest != NULL,
+                                        .publisher = slice_of_str(r->options.publisher), .published_at_ms = loop_wall_ms(), .files = job->files,
+                                        .size_bytes = job->bytes, .config = buf_slice(&job->config), .certificate = r->options.certificate_der};
+    if (newest)
+        job->entry.parent = newest->root;
+    int err = hash_sha256(job->entry.config, job->entry.config_hash);
+    return err == 0 ? entry_sign(job) : err;
+}
+
+static void job_commit(struct job *job)
+{
+    if (job->makes_entry)
+        job->err = entry_make(job);
+    if (job->err != 0) {
+        job_fail(job);
+        return;
+    }
+    job->committing = true;
+    releases_save(job->releases);
+}
+
+void job_committed(struct job *job, int err)
+{
+    job->committing = false;
+    job->err = err;
+    if (err == 0) {
+        job_finish(job);
+        return;
+    }
+    snprintf(job->why, sizeof job->why, "the state folder cannot be written (%s): free space or mend its permissions", grid_err_text(err));
+    job_fail(job);
+}
+
+/* ---- build: tree and tasks, on the pool ---- */
+
+static void build_work(void *arg)
+{
+    struct job *job = arg;
+    struct releases *r = job->releases;
+    struct materialize_options options = {.previous = job->previous[0] ? job->previous : NULL, .sync = true};
+    struct materialize_result result;
+    char hex[OBJECT_ID_HEX + 1], path[PATH_MAX + OBJECT_ID_HEX + 2];
+    object_id_to_hex(&job->root, hex);
+    snprintf(path, sizeof path, "%s/%s", r->trees_path, hex);
+    job->err = materialize_tree(r->store, &job->root, r->trees_fd, hex, &options, &job->report, &result);
+    if (job->err == 0)
+        job->err = release_plan_read(r->store, &job->root, path, buf_slice(&job->config), &job->plan, job->why);
+}
+
+static void job_fetch(struct job *job);
+
+/* Something was damaged and dropped: fetched again, a few times. */
+static bool is_repairable(const struct job *job)
+{
+    return (job->err == GRID_ENOENT || job->err == GRID_ECORRUPT) && !job->why[0] && !job->resumes && job->attempts + 1 < BUILD_ATTEMPTS;
+}
+
+static void build_done(void *arg)
+{
+    struct job *job = arg;
+    job->releases->on_pool = false;
+    if (job->cancelled) {
+        cancelled(job);
+    } else if (is_repairable(job)) {
+        job->attempts++;
+        fs_report_dispose(&job->report);
+        job->report = (struct fs_report){0};
+        release_plan_dispose(&job->plan);
+        job_fetch(job);
+    } else if (job->err != 0) {
+        job_fail(job);
+    } else {
+        job_commit(job);
+    }
+}
+
+static void job_build(struct job *job)
+{
+    memcpy(job->previous, job->releases->current, sizeof job->previous);
+    pool_start(job, build_work, build_done);
+}
+
+/* ---- fetch ---- */
+
+static void fetched(void *ctx, int err, const char *sentence)
+{
+    struct job *job = ctx;
+    job->fetch = NULL;
+    loop_timer_stop(&job->releases->stuck);
+    if (job->cancelled) {
+        cancelled(job);
+    } else if (err == 0) {
+        job_build(job);
+    } else {
+        job_refuse(job, err, sentence ? sentence : grid_err_text(err));
+        job_fail(job);
+    }
+}
+
+static void maybe_stuck(void *arg)
+{
+    struct job *job = arg;
+    releases_tell_change(job->releases);
+    loop_timer_start(job->releases->options.loop, &job->releases->stuck, STUCK_MS, maybe_stuck, job);
+}
+
+static void job_fetch(struct job *job)
+{
+    struct releases *r = job->releases;
+    struct fetch_options options = {.loop = r->options.loop, .store = r->store, .tls = r->options.peer_tls, .peers = r->options.peers,
+                                    .peers_ctx = r->options.ctx, .patience_ms = job->makes_entry ? PATIENCE_MS : 0, .on_done = fetched, .ctx = job};
+    job->err = fetch_start(&options, &job->root, &job->fetch);
+    if (job->err != 0)
+        job_fail(job);
+    else
+        loop_timer_start(r->options.loop, &r->stuck, STUCK_MS, maybe_stuck, job);
+}
+
+/* ---- scan: folder to store, on the pool ---- */
+
+static void tell_progress(void *arg)
+{
+    struct job *job = arg;
+    uv_mutex_lock(&job->lock);
+    struct publish_progress progress = job->progress;
+    uv_mutex_unlock(&job->lock);
+    if (job->events && job->events_ctx)
+        job->events->on_progress(job->events_ctx, "store", &progress);
+    loop_timer_start(job->releases->options.loop, &job->progress_timer, PROGRESS_MS, tell_progress, job);
+}
+
+/* On the pool. */
+static bool on_progress(void *arg, const struct publish_progress *progress)
+{
+    struct job *job = arg;
+    uv_mutex_lock(&job->lock);
+    job->progress = *progress;
+    bool goes_on = !job->cancelled;
+    uv_mutex_unlock(&job->lock);
+    return goes_on;
+}
+
+static void scan_work(void *arg)
+{
+    struct job *job = arg;
+    struct publish_options options = {.progress = on_progress, .arg = job};
+    struct publish_result result;
+    job->err = release_publish(job->releases->store, job->dir_fd, &options, &job->report, &result);
+    if (job->err != 0)
+        return;
+    job->root = result.root;
+    job->files = result.files;
+    job->bytes = result.bytes;
+}
+
+static void scan_done(void *arg)
+{
+    struct job *job = arg;
+    job->releases->on_pool = false;
+    for (size_t i = 0; i < job->report.kept; i++)
+        job_warn(job, job->report.warnings[i]);
+    tell_progress(job);
+    loop_timer_stop(&job->progress_timer);
+    if (job->cancelled)
+        cancelled(job);
+    else if (job->err != 0)
+        job_fail(job);
+    else
+        job_build(job);
+}
+
+static void job_scan(struct job *job)
+{
+    if (pool_start(job, scan_work, scan_done))
+        loop_timer_start(job->releases->options.loop, &job->progress_timer, PROGRESS_MS, tell_progress, job);
+}
+
+void job_start(struct job *job)
+{
+    store_hold_begin(job->releases->store, &job->hold);
+    if (job->err != 0)
+        job_fail(job); /* refused when it was asked for */
+    else if (job->scans)
+        job_scan(job);
+    else if (job->resumes)
+        job_build(job);
+    else
+        job_fetch(job);
+}

@@ -1,0 +1,111 @@
+/* server/release/releases_internal.h: what releases.c (what to do next) and release_job.c (how one thing is done) share. Control thread,
+ * but for what is said to be the pool's. */
+#ifndef GRID_SERVER_RELEASE_RELEASES_INTERNAL_H
+#define GRID_SERVER_RELEASE_RELEASES_INTERNAL_H
+
+#include <limits.h>
+
+#include "server/release/release_plan.h"
+#include "server/release/releases.h"
+
+#define RELEASES_APP SLICE("default")
+#define RELEASES_LINK "current" /* in the folder of trees: what ran last */
+
+/* Names one entry of the log. */
+struct entry_key {
+    uint64_t sequence; /* 0: none */
+    char publisher[RELEASE_PUBLISHER_MAX + 1];
+};
+
+struct job {
+    struct job *next;
+    struct releases *releases;
+    /* What was asked for. */
+    bool scans;       /* begins with a folder */
+    bool makes_entry; /* ends with a new entry; otherwise it puts an entry of the log in place */
+    bool resumes;     /* puts in place what ran before the restart, if it is whole */
+    int dir_fd;       /* of a scan, -1 otherwise */
+    struct buf config; /* packed ReleaseConfig */
+    struct object_id root;
+    struct entry_key key; /* of the entry put in place */
+    uint64_t files, bytes;
+    const struct release_events *events;
+    void *events_ctx; /* NULL once forgotten */
+    /* How it goes. */
+    struct fetch *fetch;
+    struct store_hold hold;
+    unsigned attempts;
+    int err;
+    struct fs_report report;
+    struct release_plan plan;
+    char why[TASK_ERROR_MAX];
+    char previous[OBJECT_ID_HEX + 1]; /* an older tree to take unchanged files from */
+    struct release_entry entry;       /* a new one, pointing into this job */
+    uint8_t signature[ENTRY_SIGNATURE_BYTES];
+    bool committing; /* waits for the log to be on disk */
+    /* From the pool's thread while it scans. */
+    uv_mutex_t lock;
+    bool cancelled; /* nothing comes of it any more */
+    struct publish_progress progress;
+    struct loop_timer progress_timer;
+};
+
+struct releases {
+    struct releases_options options;
+    struct store *store;
+    struct release_log *log;
+    struct sync_service *sync_service;
+    int state_fd;
+    int trees_fd;
+    char trees_path[PATH_MAX];
+    struct job *running;
+    struct job *queue, **queue_tail;
+    bool on_pool; /* the running job's work, or a tidy */
+    bool tidy_due;
+    struct loop_deferred step, change;
+    struct loop_timer retry, tidy, stuck;
+    char current[OBJECT_ID_HEX + 1];
+    char last[OBJECT_ID_HEX + 1];      /* what ran before the restart; "" once looked at */
+    struct entry_key runs;             /* applied since the start */
+    struct entry_key refused;          /* cannot run here (no tasks in it, say): not tried again */
+    struct entry_key delayed;          /* tried again when `retry` is over */
+    /* The log's way to the disk: one write at a time. */
+    bool save_due; /* the log has changed since the last write began */
+    bool saving;
+    int save_err;  /* of the write, from the pool */
+    struct buf save_bytes;
+    struct job *save_job; /* whose entry and link that write makes last */
+    bool closing;
+    loop_fn closed;
+    void *closed_arg;
+};
+
+/* releases.c */
+void releases_step_later(struct releases *r);
+/* on_change comes at the end of this turn. */
+void releases_tell_change(struct releases *r);
+void releases_announce(struct releases *r, const struct release_entry *e);
+/* An entry has come into the log: says so when another of its sequence is there. Returns that other one, NULL when there is none. */
+const struct release_entry *releases_find_conflict(struct releases *r, const struct release_entry *e);
+void releases_tell_conflict(struct releases *r, const struct release_entry *winner, const struct release_entry *loser);
+/* Writes the log when that is due or a job waits for it. */
+void releases_save(struct releases *r);
+/* The job is over: the next one begins. Frees it. */
+void releases_job_over(struct releases *r, struct job *job);
+
+bool entry_key_is(const struct entry_key *key, const struct release_entry *e);
+void entry_key_set(struct entry_key *key, const struct release_entry *e);
+
+/* release_job.c */
+struct job *job_create(struct releases *r, const struct release_events *events, void *ctx);
+void job_free(struct job *job);
+void job_start(struct job *job);
+/* Nothing shall come of it; it ends as soon as the pool and the peers are out of it. */
+void job_cancel(struct job *job);
+/* Makes it fail as soon as it is started. */
+void job_refuse(struct job *job, int err, const char *sentence);
+void job_tell_done(struct job *job, int err, const char *sentence, const struct release_entry *entry);
+/* The log with its entry (or only its link) is on disk, or could not be written. */
+void job_committed(struct job *job, int err);
+
+#endif

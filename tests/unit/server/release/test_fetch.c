@@ -1,0 +1,267 @@
+/* A fetch against SyncChunk servers in this process: honest ones, liars, one that breaks off in the middle, one that falls silent. */
+#include "tests/unit/server/release/chunk_node.h"
+
+#include "fs/id_map.h"
+
+enum { NODES_MAX = 3, FILES = 600 };
+
+struct fixture {
+    char *folder;
+    struct loop *loop;
+    struct store *store;
+    struct chunk_node nodes[NODES_MAX];
+    size_t node_count;
+    struct object_id root;
+    struct fetch *fetch;
+    volatile int done;
+    int err;
+    bool sentence;
+};
+
+static size_t peers(void *ctx, const char *root, struct release_peer out[RELEASE_PEERS_MAX])
+{
+    struct fixture *f = ctx;
+    assert_int_equal(strlen(root), 64);
+    for (size_t i = 0; i < f->node_count; i++) {
+        out[i] = (struct release_peer){.address = f->nodes[i].at, .runs_it = i == 0};
+        snprintf(out[i].id, sizeof out[i].id, "%064zu", i);
+    }
+    return f->node_count;
+}
+
+static void on_done(void *ctx, int err, const char *sentence)
+{
+    struct fixture *f = ctx;
+    f->fetch = NULL;
+    f->err = err;
+    f->sentence = sentence != NULL;
+    f->done++;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    f->folder = tree_make();
+    assert_int_equal(loop_create(&f->loop), 0);
+    assert_int_equal(store_open(tree_path(f->folder, "store"), NULL, NULL, &f->store), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t i = 0; i < f->node_count; i++)
+        chunk_node_close(&f->nodes[i]);
+    loop_destroy(f->loop);
+    store_close(f->store);
+    tree_remove(f->folder);
+    free(f);
+    return 0;
+}
+
+/* A project of many small files in folders, and a long one. */
+static void make_project(struct fixture *f)
+{
+    char name[64];
+    char *big = malloc(3 * 1024 * 1024);
+    uint32_t x = 1;
+    tree_dir(f->folder, "p");
+    for (int i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "p/d%d", i / 50);
+        if (i % 50 == 0)
+            tree_dir(f->folder, name);
+        snprintf(name, sizeof name, "p/d%d/f%d", i / 50, i);
+        tree_file(f->folder, name, name);
+    }
+    for (size_t i = 0; i < 3 * 1024 * 1024; i++)
+        big[i] = (char) ((x = x * 1664525 + 1013904223) >> 24);
+    tree_write(f->folder, "p/big", big, 3 * 1024 * 1024);
+    free(big);
+}
+
+/* All nodes have the project. */
+static void add_node(struct fixture *f, enum chunk_fault fault, unsigned answers_before)
+{
+    char name[16];
+    struct chunk_node *n = &f->nodes[f->node_count];
+    if (f->node_count == 0)
+        make_project(f);
+    snprintf(name, sizeof name, "store%zu", f->node_count);
+    n->fault = fault;
+    n->answers_before_fault = answers_before;
+    chunk_node_open(n, f->loop, f->folder, name);
+    f->root = chunk_node_publish(n, f->folder, "p");
+    f->node_count++;
+}
+
+static void start(struct fixture *f, uint32_t patience_ms)
+{
+    struct fetch_options options = {.loop = f->loop, .store = f->store, .peers = peers, .peers_ctx = f, .stall_ms = 200, .patience_ms = patience_ms,
+                                    .on_done = on_done, .ctx = f};
+    f->done = 0;
+    assert_int_equal(fetch_start(&options, &f->root, &f->fetch), 0);
+    assert_int_equal(f->done, 0);
+}
+
+static uint64_t count_missing(struct fixture *f)
+{
+    struct id_map live;
+    uint64_t missing = 0;
+    id_map_init(&live);
+    assert_int_equal(release_mark(f->store, &f->root, &live, &missing), 0);
+    id_map_dispose(&live);
+    return missing;
+}
+
+static void expect_whole(struct fixture *f)
+{
+    PUMP(f->loop, f->done, 1);
+    assert_int_equal(f->err, 0);
+    assert_int_equal(count_missing(f), 0);
+}
+
+static void test_fetch__brings_everything_from_one_peer(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, CHUNK_HONEST, 0);
+    start(f, 0);
+    expect_whole(f);
+}
+
+static void test_fetch__asks_nobody_when_nothing_is_missing(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, CHUNK_HONEST, 0);
+    start(f, 0);
+    expect_whole(f);
+    int calls = f->nodes[0].calls;
+    start(f, 0);
+    expect_whole(f);
+    assert_int_equal(f->nodes[0].calls, calls);
+}
+
+static void test_fetch__goes_round_a_peer_with_a_fault(void **state)
+{
+    static const struct {
+        enum chunk_fault fault;
+        unsigned answers_before;
+    } cases[] = {{CHUNK_LIES, 0}, {CHUNK_LIES, 2}, {CHUNK_GARBAGE, 1}, {CHUNK_BREAKS_OFF, 0}, {CHUNK_BREAKS_OFF, 2}, {CHUNK_STALLS, 1}, {CHUNK_LACKS, 0}};
+    (void) state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        void *one;
+        setup(&one);
+        struct fixture *f = one;
+        add_node(f, cases[i].fault, cases[i].answers_before);
+        add_node(f, CHUNK_HONEST, 0);
+        start(f, 0);
+        expect_whole(f);
+        teardown(&one);
+    }
+}
+
+static void test_fetch__leaves_a_liar_alone_for_a_while(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, CHUNK_LIES, 0);
+    start(f, 1500);
+    PUMP(f->loop, f->done, 1);
+    assert_int_equal(f->err, GRID_ETIMEOUT);
+    assert_true(f->nodes[0].calls <= 4); /* what was under way at once */
+}
+
+static void test_fetch__waits_for_a_peer_that_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, CHUNK_BREAKS_OFF, 1);
+    start(f, 0);
+    PUMP(f->loop, f->nodes[0].calls, 3);
+    f->nodes[0].fault = CHUNK_HONEST;
+    expect_whole(f);
+}
+
+static void test_fetch__gives_up_when_its_patience_ends(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, CHUNK_LACKS, 0);
+    start(f, 700);
+    PUMP(f->loop, f->done, 1);
+    assert_int_equal(f->err, GRID_ETIMEOUT);
+    assert_true(f->sentence);
+}
+
+static void test_fetch__goes_on_with_what_an_earlier_one_brought(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, CHUNK_BREAKS_OFF, 3);
+    start(f, 600);
+    PUMP(f->loop, f->done, 1);
+    assert_int_equal(f->err, GRID_ETIMEOUT);
+    uint64_t missing = count_missing(f);
+    struct store_stats stats;
+    store_stats(f->store, &stats);
+    assert_true(missing > 0 && stats.objects > 0);
+    f->nodes[0].fault = CHUNK_HONEST;
+    start(f, 0);
+    expect_whole(f);
+}
+
+static void test_fetch__finds_a_peer_that_appears_later(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, CHUNK_HONEST, 0);
+    f->node_count = 0;
+    start(f, 0);
+    for (int i = 0; i < 5; i++)
+        uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+    f->node_count = 1;
+    fetch_peers_changed(f->fetch);
+    expect_whole(f);
+}
+
+static void test_fetch__may_be_cancelled_at_any_turn(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, CHUNK_HONEST, 0);
+    for (int turns = 0; turns < 40; turns++) {
+        start(f, 0);
+        for (int i = 0; i < turns && f->done == 0; i++)
+            uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+        if (f->done > 0)
+            continue;
+        fetch_cancel(f->fetch);
+        assert_int_equal(f->done, 0);
+        PUMP(f->loop, f->done, 1);
+        assert_true(f->err == GRID_ECANCELED);
+    }
+}
+
+static void test_fetch__says_that_the_disk_is_full(void **state)
+{
+    struct fixture *f = *state;
+    struct store_options small = {.segment_bytes = 64 * 1024, .max_bytes = 256 * 1024};
+    store_close(f->store);
+    assert_int_equal(store_open(tree_path(f->folder, "small"), &small, NULL, &f->store), 0);
+    add_node(f, CHUNK_HONEST, 0);
+    start(f, 0);
+    PUMP(f->loop, f->done, 1);
+    assert_int_equal(f->err, GRID_ENOSPC);
+    assert_true(f->sentence);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_fetch__brings_everything_from_one_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__asks_nobody_when_nothing_is_missing, setup, teardown),
+        cmocka_unit_test(test_fetch__goes_round_a_peer_with_a_fault),
+        cmocka_unit_test_setup_teardown(test_fetch__leaves_a_liar_alone_for_a_while, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__waits_for_a_peer_that_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__gives_up_when_its_patience_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__goes_on_with_what_an_earlier_one_brought, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__finds_a_peer_that_appears_later, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__may_be_cancelled_at_any_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__says_that_the_disk_is_full, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
