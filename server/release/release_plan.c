@@ -74,8 +74,8 @@ static int append_entry(struct buf *out, const struct manifest_entry *e)
     return buf_append(out, slice_of(e->id.bytes, sizeof e->id.bytes));
 }
 
-/* Everything that all tasks share: what lies outside the tasks folder, and the environment. *tasks gets the folder's own entry. */
-static int shared_digest(struct store *store, const struct object_id *root, const struct release_plan *p, struct buf *out, struct manifest_entry *tasks)
+/* What lies outside the tasks folder. *tasks gets the folder's own entry. */
+static int append_outside(struct store *store, const struct object_id *root, const struct release_plan *p, struct buf *out, struct manifest_entry *tasks)
 {
     struct buf listing;
     struct manifest_dir dir;
@@ -90,11 +90,17 @@ static int shared_digest(struct store *store, const struct object_id *root, cons
         else
             err = append_entry(out, &e);
     }
+    buf_dispose(&listing);
+    return err;
+}
+
+static int append_env(const struct release_plan *p, struct buf *out)
+{
+    int err = 0;
     for (const char *const *v = p->env.env; err == 0 && v && *v; v++) {
         buf_append_u32be(out, (uint32_t) strlen(*v));
         err = buf_append_str(out, *v);
     }
-    buf_dispose(&listing);
     return err;
 }
 
@@ -106,23 +112,62 @@ static struct task *task_of_entry(struct release_plan *p, struct slice name)
     return NULL;
 }
 
-static int fill_digests(struct store *store, const struct object_id *root, struct release_plan *p)
+/* What lies in the tasks folder and is no task: any task may read it. */
+static int append_notes(struct release_plan *p, struct slice listing, struct buf *out)
+{
+    struct manifest_dir dir;
+    struct manifest_entry e;
+    int err = manifest_dir_open(listing, &dir);
+    while (err == 0 && manifest_dir_next(&dir, &e))
+        if (!task_of_entry(p, e.name))
+            err = append_entry(out, &e);
+    return err;
+}
+
+/* A task that is a link may lead to any other: all of the folder counts for it. */
+static int task_digest(struct task *task, const struct manifest_entry *e, const struct object_id *folder, struct buf *shared)
+{
+    size_t keep = shared->size;
+    int err = append_entry(shared, e);
+    if (err == 0 && e->kind == MANIFEST_SYMLINK)
+        err = buf_append(shared, slice_of(folder->bytes, sizeof folder->bytes));
+    if (err == 0)
+        err = hash_sha256(buf_slice(shared), task->digest);
+    buf_truncate(shared, keep);
+    return err;
+}
+
+static int fill_tasks(struct release_plan *p, const struct object_id *folder, struct slice listing, struct buf *shared)
+{
+    struct manifest_dir dir;
+    struct manifest_entry e;
+    struct task *task;
+    int err = append_notes(p, listing, shared);
+    if (err == 0)
+        err = manifest_dir_open(listing, &dir);
+    while (err == 0 && manifest_dir_next(&dir, &e))
+        if ((task = task_of_entry(p, e.name)))
+            err = task_digest(task, &e, folder, shared);
+    return err;
+}
+
+static int fill_digests(struct store *store, const struct object_id *root, struct release_plan *p, char why[TASK_ERROR_MAX])
 {
     struct buf shared, listing;
-    struct manifest_dir dir;
-    struct manifest_entry e, tasks = {0};
+    struct manifest_entry tasks = {0};
     buf_init(&shared, 0);
     buf_init(&listing, 0);
-    int err = shared_digest(store, root, p, &shared, &tasks);
+    int err = append_outside(store, root, p, &shared, &tasks);
     if (err == 0)
-        err = tasks.kind == MANIFEST_DIRECTORY ? store_get_typed(store, &tasks.id, OBJECT_DIRECTORY, &listing) : GRID_ENOENT;
-    if (err == 0)
-        err = manifest_dir_open(buf_slice(&listing), &dir);
-    for (size_t keep = shared.size; err == 0 && manifest_dir_next(&dir, &e); buf_truncate(&shared, keep)) {
-        struct task *task = task_of_entry(p, e.name);
-        if (task && (err = append_entry(&shared, &e)) == 0)
-            err = hash_sha256(buf_slice(&shared), task->digest);
+        err = append_env(p, &shared);
+    if (err == 0 && tasks.kind != MANIFEST_DIRECTORY) {
+        snprintf(why, TASK_ERROR_MAX, "%s is a link: tasks are the files of a folder of the project itself", p->env.tasks_folder);
+        err = GRID_EINVAL;
     }
+    if (err == 0)
+        err = store_get_typed(store, &tasks.id, OBJECT_DIRECTORY, &listing);
+    if (err == 0)
+        err = fill_tasks(p, &tasks.id, buf_slice(&listing), &shared);
     buf_dispose(&shared);
     buf_dispose(&listing);
     return err;
@@ -142,7 +187,7 @@ int release_plan_read(struct store *store, const struct object_id *root, const c
     if (err == 0)
         err = task_set_read(path, out->env.tasks_folder, &out->tasks, why);
     if (err == 0)
-        err = fill_digests(store, root, out);
+        err = fill_digests(store, root, out, why);
     return err;
 }
 

@@ -343,7 +343,7 @@ static void test_gossip__lets_no_client_certificate_link(void **state)
     uint64_t until = loop_clock_ms() + 1000;
     struct loop_timer tick = {0};
     while (loop_clock_ms() < until) {
-        loop_timer_start(r->loop, &tick, 50, pump_nothing, NULL);
+        loop_timer_start(r->loop, &tick, 50, pump_tick, &tick);
         uv_run(loop_uv(r->loop), UV_RUN_ONCE);
     }
     loop_timer_stop(&tick);
