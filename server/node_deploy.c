@@ -283,7 +283,7 @@ static int open_folder(const struct node *n, const char *path, int *fd, char why
     }
     if (realpath(n->options->state, state) && is_inside(real, state)) {
         snprintf(why, 1024, "the folder %.400s is inside the node's state folder: deploy from another place", path);
-        return GRID_EPERM;
+        return GRID_EINVAL;
     }
     *fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*fd >= 0)

@@ -178,6 +178,8 @@ static void joined(struct node *n)
 static void on_event(void *ctx, enum members_event_kind kind, const struct member *m)
 {
     struct node *n = ctx;
+    if (!n->releases)
+        return; /* closing */
     if (is_worth_a_line(kind))
         log_line(kind == MEMBERS_FAILED ? LOG_WARN : LOG_INFO, "membership", LOGF_STR("event", members_event_name(kind)), LOGF_STR("member", m->name), LOGF_STR("id", m->id));
     if (kind == MEMBERS_LINKED)
@@ -193,7 +195,8 @@ static void on_release(void *ctx, struct slice packed, const struct member *from
 {
     struct node *n = ctx;
     (void) from;
-    releases_receive(n->releases, packed);
+    if (n->releases)
+        releases_receive(n->releases, packed);
 }
 
 static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release};
