@@ -26,7 +26,7 @@
 #include "cli/dev_watch.h"
 #include "cli/gridfile_new.h"
 
-enum { QUIET_MS = 100, PATIENCE_MS = 1000, START_LIMIT_MS = 30000, STOP_LIMIT_MS = 10000, TICK_MS = 20, ADDRESS_SIZE = 64 };
+enum { QUIET_MS = 100, PATIENCE_MS = 1000, START_LIMIT_MS = 30000, STOP_LIMIT_MS = 10000, TICK_MS = 20, ADDRESS_SIZE = 64, REST_ROUNDS = 64 };
 enum { CHILDREN_MAX = 2 * DEV_NODES_MAX + 1, DEPLOY = 2 * DEV_NODES_MAX };
 enum { ARGUMENTS_MAX = 32, ARENA_BLOCK = 4096 };
 
@@ -42,7 +42,7 @@ struct dev {
     char listen[ADDRESS_SIZE];               /* of the first node */
     unsigned started, ready;
     uint64_t first_change_ms, last_change_ms; /* 0: no deploy is due */
-    bool has_deployed, is_stopping;
+    bool has_deployed, has_lost_stdout, is_stopping;
     int code;
 };
 
@@ -222,24 +222,25 @@ static int deploy_wait(const struct dev *d)
     return due <= now ? 0 : (int) (due - now);
 }
 
-static void flush(struct buf *out)
-{
-    cli_write_buf(out);
-}
-
-static void read_child(struct dev_child *child)
+/* Shows what there is. Nobody who reads it any more ends the grid. */
+static void read_child(struct dev *d, struct dev_child *child)
 {
     struct buf out;
     buf_init(&out, 0);
     dev_child_read(child, &out);
-    flush(&out);
+    if (!d->has_lost_stdout && cli_write_buf(&out) != GRID_DONE) {
+        d->has_lost_stdout = true;
+        stop_with(d, GRID_FAILED);
+    } else if (d->has_lost_stdout) {
+        buf_dispose(&out);
+    }
 }
 
 /* All that a process wrote before it ended. */
-static void read_rest(struct dev_child *child)
+static void read_rest(struct dev *d, struct dev_child *child)
 {
-    for (int round = 0; round < 64 && child->output >= 0; round++)
-        read_child(child);
+    for (int round = 0; round < REST_ROUNDS && child->output >= 0; round++)
+        read_child(d, child);
 }
 
 static void conclude_deploy(struct dev *d, int status)
@@ -260,7 +261,7 @@ static void take_end(struct dev *d, struct dev_child *child, int status)
     bool is_node = child < &d->children[DEV_NODES_MAX];
     child->pid = 0;
     child->status = status;
-    read_rest(child);
+    read_rest(d, child);
     dev_child_describe(status, how);
     if (child == &d->children[DEPLOY])
         conclude_deploy(d, status);
@@ -307,7 +308,7 @@ static void turn(struct dev *d, int wait_ms)
         return;
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         if (fds[i + 2].revents)
-            read_child(&d->children[i]);
+            read_child(d, &d->children[i]);
     if (fds[1].revents && dev_watch_read(d->watch))
         note_change(d);
     if (fds[0].revents)

@@ -180,3 +180,28 @@ def test_dev_runs_a_local_grid_and_leaves_nothing_behind():
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         check_equal(left, [], "processes left behind")
+
+
+@once
+def test_dev_is_taken_down_whole_when_a_node_dies():
+    with Grid(1, start=False) as grid:
+        project = grid.project().js("live", "exports.handler = () => 1;\n")
+        env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder), "TMPDIR": str(grid.folder)})
+        done = {}
+        dev = subprocess.Popen([BIN / "grid", "dev", "--nodes", "2"], cwd=project.folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        reader = threading.Thread(target=lambda: done.update(out=dev.communicate()[0].decode(errors="replace")))
+        reader.start()
+        try:
+            def second_node():
+                named = [pid for pid in processes_with_env(f"GRIDTEST_MARK={grid.folder}") if b"node2" in open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")]
+                return named and named[0]
+
+            os.kill(wait_for(second_node, "the second node runs"), signal.SIGKILL)
+            check_equal(dev.wait(30), 1, "exit code")
+        finally:
+            if dev.poll() is None:
+                dev.kill()
+            reader.join()
+        check_in("node2 ended by itself (signal 9)", done["out"], "what grid dev says")
+        check_equal(processes_with_env(f"GRIDTEST_MARK={grid.folder}"), [], "processes left behind")
+        check_equal(list(grid.folder.glob("grid-dev-*")), [], "folders left behind")
