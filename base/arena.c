@@ -65,11 +65,15 @@ void arena_destroy(struct arena *a)
     free(a);
 }
 
-static void *block_take(struct arena_block *block, size_t size)
+/* Out of line, so that the way through arena_alloc stays a handful of instructions. */
+__attribute__((noinline)) static bool arena_grow(struct arena *a, size_t rounded)
 {
-    void *result = block->bytes + block->used;
-    block->used += size;
-    return result;
+    struct arena_block *block = block_create(rounded > a->block_bytes ? rounded : a->block_bytes);
+    if (!block)
+        return false;
+    block->next = a->current;
+    a->current = block;
+    return true;
 }
 
 void *arena_alloc(struct arena *a, size_t size)
@@ -77,15 +81,13 @@ void *arena_alloc(struct arena *a, size_t size)
     if (size > a->max_bytes || a->total > a->max_bytes - size)
         return NULL;
     size_t rounded = (size + ARENA_ALIGN - 1) & ~(size_t) (ARENA_ALIGN - 1);
-    if (a->current->capacity - a->current->used < rounded) {
-        struct arena_block *block = block_create(rounded > a->block_bytes ? rounded : a->block_bytes);
-        if (!block)
-            return NULL;
-        block->next = a->current;
-        a->current = block;
-    }
+    if (a->current->capacity - a->current->used < rounded && !arena_grow(a, rounded))
+        return NULL;
+    struct arena_block *block = a->current;
+    void *result = block->bytes + block->used;
+    block->used += rounded;
     a->total += rounded;
-    return block_take(a->current, rounded);
+    return result;
 }
 
 void *arena_calloc(struct arena *a, size_t count, size_t size)

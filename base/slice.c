@@ -15,7 +15,7 @@ bool slice_equal_nocase(struct slice a, struct slice b)
     if (a.size != b.size)
         return false;
     for (size_t i = 0; i < a.size; i++)
-        if (ascii_lower(a.data[i]) != ascii_lower(b.data[i]))
+        if (a.data[i] != b.data[i] && ascii_lower(a.data[i]) != ascii_lower(b.data[i]))
             return false;
     return true;
 }
@@ -65,14 +65,23 @@ int slice_parse_u64(struct slice s, uint64_t max, uint64_t *out)
         if (s.data[i] < '0' || s.data[i] > '9')
             return GRID_EINVAL;
         uint64_t digit = (uint64_t) (s.data[i] - '0');
-        if (value > (UINT64_MAX - digit) / 10)
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, digit, &value))
             return GRID_ELIMIT;
-        value = value * 10 + digit;
     }
     if (value > max)
         return GRID_ELIMIT;
     *out = value;
     return 0;
+}
+
+struct slice slice_of_u64(uint64_t value, char text[SLICE_U64_TEXT])
+{
+    size_t at = SLICE_U64_TEXT;
+    do {
+        text[--at] = (char) ('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return slice_of(text + at, SLICE_U64_TEXT - at);
 }
 
 char *slice_to_str(struct slice s)

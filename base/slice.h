@@ -70,6 +70,10 @@ struct slice slice_trim(struct slice s);
  * Returns 0, GRID_EINVAL for anything else, GRID_ELIMIT above `max`. */
 int slice_parse_u64(struct slice s, uint64_t max, uint64_t *out);
 
+enum { SLICE_U64_TEXT = 20 };
+/* `value` in decimal, as slice_parse_u64 reads it; the digits stand in `text` and live as long as it. */
+struct slice slice_of_u64(uint64_t value, char text[SLICE_U64_TEXT]);
+
 /* A malloc'ed NUL-terminated copy, NULL when out of memory. The caller frees it. Embedded NULs are copied as they are. */
 char *slice_to_str(struct slice s);
 

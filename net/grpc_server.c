@@ -273,16 +273,15 @@ static void send_status(struct grpc_call *call, struct slice status, struct slic
 
 void grpc_call_finish(struct grpc_call *call, int status, const char *message)
 {
-    char number[16];
+    char number[SLICE_U64_TEXT];
     if (call->finished)
         return;
     call->finished = true;
     loop_timer_stop(&call->timer);
-    int size = snprintf(number, sizeof number, "%d", status);
     buf_clear(&call->out);
     if (message && grpc_message_encode(slice_of_str(message), &call->out) != 0)
         buf_clear(&call->out);
-    send_status(call, slice_of(number, (size_t) size), buf_slice(&call->out));
+    send_status(call, slice_of_u64((uint64_t) status, number), buf_slice(&call->out));
 }
 
 /* Finishes with a sentence that quotes what the caller sent. */

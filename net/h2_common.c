@@ -28,10 +28,14 @@ int h2_fields_add(struct h2_fields *f, struct slice name, struct slice value, si
     int err = fields_make_room(f);
     if (err != 0)
         return err;
-    struct http_header copy = {arena_copy(f->arena, name), arena_copy(f->arena, value)};
-    if (!copy.name.data || !copy.value.data)
+    uint8_t *copy = arena_alloc(f->arena, name.size + value.size + 1); /* a value ends in a NUL that does not count */
+    if (!copy)
         return GRID_ENOMEM;
-    f->at[f->count++] = copy;
+    memcpy(copy, name.data, name.size);
+    if (value.size > 0)
+        memcpy(copy + name.size, value.data, value.size);
+    copy[name.size + value.size] = '\0';
+    f->at[f->count++] = (struct http_header){slice_of(copy, name.size), slice_of(copy + name.size, value.size)};
     return 0;
 }
 

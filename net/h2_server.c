@@ -2,7 +2,6 @@
  *
  * Frames are taken in by one mem_recv per read; handlers run inside it and only submit. Everything goes out in h2_server_flush, which is
  * deferred to the end of the iteration, so that nghttp2 is never asked to send from inside a receive callback. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -338,9 +337,10 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *
 
 /* ---- answering ---- */
 
-static void nv_begin(struct h2_nv_list *list, char status_text[4], int status)
+static void nv_begin(struct h2_nv_list *list, char status_text[3], int status)
 {
-    snprintf(status_text, 4, "%03u", (unsigned) status % 1000);
+    for (int i = 2; i >= 0; i--, status /= 10)
+        status_text[i] = (char) ('0' + status % 10);
     list->count = 0;
     h2_nv_add(list, SLICE(":status"), slice_of(status_text, 3), true);
     h2_nv_add(list, SLICE("date"), http_date(), true);
@@ -405,14 +405,13 @@ static void exchange_respond(struct http_exchange *base, int status, const struc
 {
     struct h2_exchange *x = (struct h2_exchange *) base;
     struct h2_nv_list list;
-    char status_text[4], length[24];
+    char status_text[3], length[SLICE_U64_TEXT];
     if (!exchange_is_open(x) || x->answering)
         return;
     bool content = body.size > 0 && status_has_content(status) && !slice_equal_str(x->base.head.method, "HEAD");
     nv_begin(&list, status_text, status);
-    int size = snprintf(length, sizeof length, "%zu", body.size);
     if (status_has_content(status))
-        h2_nv_add(&list, SLICE("content-length"), slice_of(length, (size_t) size), true);
+        h2_nv_add(&list, SLICE("content-length"), slice_of_u64(body.size, length), true);
     h2_nv_add_all(&list, headers, count);
     x->ended = true;
     if (content)
@@ -425,7 +424,7 @@ static void exchange_begin(struct http_exchange *base, int status, const struct 
 {
     struct h2_exchange *x = (struct h2_exchange *) base;
     struct h2_nv_list list;
-    char status_text[4];
+    char status_text[3];
     if (!exchange_is_open(x) || x->answering)
         return;
     nv_begin(&list, status_text, status);
@@ -457,7 +456,7 @@ static void exchange_head_only(struct http_exchange *base, int status, const str
 {
     struct h2_exchange *x = (struct h2_exchange *) base;
     struct h2_nv_list list;
-    char status_text[4];
+    char status_text[3];
     if (!exchange_is_open(x) || x->answering)
         return;
     nv_begin(&list, status_text, status);

@@ -25,15 +25,16 @@ enum {
     CHUNK_DIGITS_MAX = 15, /* 60 bits: no overflow to think of */
 };
 
-/* Lower-case of each token character (RFC 9110 section 5.6.2) from 0x20 on; NUL for what is none. */
-static const char TOKEN[] = "\0!\0#$%&'\0\0*+\0-.\0"
-                            "0123456789\0\0\0\0\0\0"
-                            "\0abcdefghijklmnopqrstuvwxyz\0\0\0^_"
-                            "`abcdefghijklmnopqrstuvwxyz\0|\0~";
+/* Lower-case of each token character (RFC 9110 section 5.6.2); NUL for what is none. */
+static const char TOKEN[256] = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+                               "\0!\0#$%&'\0\0*+\0-.\0"
+                               "0123456789\0\0\0\0\0\0"
+                               "\0abcdefghijklmnopqrstuvwxyz\0\0\0^_"
+                               "`abcdefghijklmnopqrstuvwxyz\0|\0~";
 
 static uint8_t token_lower(uint8_t byte)
 {
-    return byte >= 0x20 && byte < 0x80 ? (uint8_t) TOKEN[byte - 0x20] : 0;
+    return (uint8_t) TOKEN[byte];
 }
 
 static bool is_digit(uint8_t byte)
@@ -442,11 +443,25 @@ bool http1_name_valid(struct slice name)
     return name.size > 0;
 }
 
+/* Whether one of the eight bytes is below 0x20 or is 0x7f: each test leaves the high bit in a byte that meets it, and may also in one
+ * above such a byte, which changes nothing here. */
+static bool has_control(const uint8_t *bytes)
+{
+    const uint64_t ones = UINT64_MAX / 0xff, highs = ones * 0x80;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    uint64_t deleted = word ^ ones * 0x7f;
+    return ((((word - ones * 0x20) & ~word) | ((deleted - ones) & ~deleted)) & highs) != 0;
+}
+
 /* field-vchar, SP, HTAB and obs-text. */
 bool http1_value_valid(struct slice value)
 {
-    for (size_t i = 0; i < value.size; i++) {
-        if ((value.data[i] < 0x20 && value.data[i] != '\t') || value.data[i] == 0x7f)
+    size_t at = 0;
+    while (value.size - at >= sizeof(uint64_t) && !has_control(value.data + at))
+        at += sizeof(uint64_t);
+    for (; at < value.size; at++) {
+        if ((value.data[at] < 0x20 && value.data[at] != '\t') || value.data[at] == 0x7f)
             return false;
     }
     return true;

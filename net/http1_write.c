@@ -94,10 +94,9 @@ static void put_headers(struct buf *out, const struct http_header *headers, size
 
 static void put_framing(struct buf *out, const struct http1_framed *framed)
 {
-    char number[24];
+    char number[SLICE_U64_TEXT];
     if (framed->framing == HTTP1_BODY_LENGTH) {
-        snprintf(number, sizeof number, "%llu", (unsigned long long) framed->length);
-        put_header(out, SLICE("content-length"), slice_of_str(number));
+        put_header(out, SLICE("content-length"), slice_of_u64(framed->length, number));
     } else if (framed->framing == HTTP1_BODY_CHUNKED) {
         put_header(out, SLICE("transfer-encoding"), SLICE("chunked"));
     }
@@ -131,9 +130,12 @@ int http1_write_request(struct buf *out, const struct http_request_head *head, c
 
 static void put_status_line(struct buf *out, int status)
 {
-    char line[64];
-    int size = snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\n", status, http1_reason(status));
-    put(out, slice_of(line, (size_t) size));
+    char number[SLICE_U64_TEXT];
+    put(out, SLICE("HTTP/1.1 "));
+    put(out, slice_of_u64((uint64_t) status, number));
+    put(out, SLICE(" "));
+    put(out, slice_of_str(http1_reason(status)));
+    put(out, SLICE("\r\n"));
 }
 
 int http1_write_response(struct buf *out, int status, const struct http_header *headers, size_t count, const struct http1_framed *framed,

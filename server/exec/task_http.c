@@ -390,16 +390,15 @@ static int metadata_add(const struct task_call *c, struct http_request_head *hea
     return 0;
 }
 
-static struct slice deadline_text(const struct task_call *c, char text[24])
+static struct slice deadline_text(const struct task_call *c, char text[SLICE_U64_TEXT])
 {
     uint64_t now = loop_now_ms(c->pool->loop);
-    int64_t left = c->inv->deadline_ms > now ? (int64_t) (c->inv->deadline_ms - now) : 0;
-    int size = snprintf(text, 24, "%lld", (long long) (loop_wall_ms() + left));
-    return slice_of(text, (size_t) size);
+    uint64_t left = c->inv->deadline_ms > now ? c->inv->deadline_ms - now : 0;
+    return slice_of_u64((uint64_t) loop_wall_ms() + left, text);
 }
 
 /* Fills the head; its headers live in the arena, the deadline in `text`. */
-static int request_make(const struct task_call *c, const char *authority, char text[24], struct http_request_head *head)
+static int request_make(const struct task_call *c, const char *authority, char text[SLICE_U64_TEXT], struct http_request_head *head)
 {
     const struct invocation *inv = c->inv;
     struct http_header *headers = arena_alloc(inv->arena, (HEADERS_OWN_MAX + inv->metadata_count) * sizeof *headers);
@@ -421,7 +420,7 @@ static const struct http_call_events CALL_EVENTS;
 /* Begins it on one connection. */
 static int call_begin(struct task_call *c, struct task_conn *conn)
 {
-    char deadline[24];
+    char deadline[SLICE_U64_TEXT];
     struct http_request_head head;
     int err = request_make(c, conn->up->authority, deadline, &head);
     if (err)

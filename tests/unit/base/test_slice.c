@@ -36,6 +36,23 @@ static void test_slice__compares_and_searches(void **state)
     free(copy);
 }
 
+static void test_slice__writes_numbers_that_parse_back(void **state)
+{
+    (void) state;
+    static const struct {
+        uint64_t value;
+        const char *text;
+    } cases[] = {{0, "0"}, {9, "9"}, {10, "10"}, {1234567890123, "1234567890123"}, {UINT64_MAX, "18446744073709551615"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[SLICE_U64_TEXT];
+        uint64_t value = 1;
+        struct slice digits = slice_of_u64(cases[i].value, text);
+        assert_true(slice_equal_str(digits, cases[i].text));
+        assert_int_equal(slice_parse_u64(digits, UINT64_MAX, &value), 0);
+        assert_true(value == cases[i].value);
+    }
+}
+
 static void test_slice__parses_numbers_whole_or_not_at_all(void **state)
 {
     (void) state;
@@ -106,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slice__compares_and_searches),
+        cmocka_unit_test(test_slice__writes_numbers_that_parse_back),
         cmocka_unit_test(test_slice__parses_numbers_whole_or_not_at_all),
         cmocka_unit_test(test_slice__knows_utf8),
     };

@@ -390,6 +390,29 @@ static void test_http1__refuses_to_write_what_would_split_a_head(void **state)
     buf_dispose(&out);
 }
 
+static bool is_token_byte(int byte)
+{
+    bool alphanumeric = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+    return alphanumeric || (byte != 0 && strchr("!#$%&'*+-.^_`|~", byte));
+}
+
+static void test_http1__judges_every_byte_at_every_place_of_a_name_and_a_value(void **state)
+{
+    (void) state;
+    for (size_t size = 1; size <= 20; size++)
+        for (size_t at = 0; at < size; at++)
+            for (int byte = 0; byte < 256; byte++) {
+                char text[20];
+                memset(text, (int) (size % 2) ? 'x' : 0xff, size);
+                text[at] = (char) byte;
+                bool visible = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+                assert_int_equal(http1_value_valid(slice_of(text, size)), visible);
+                memset(text, 'x', size);
+                text[at] = (char) byte;
+                assert_int_equal(http1_name_valid(slice_of(text, size)), is_token_byte(byte));
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_http1__holds_everything_to_its_bounds),
         cmocka_unit_test(test_http1__goes_on_with_the_next_message_after_a_reset),
         cmocka_unit_test(test_http1__writes_heads_anew),
+        cmocka_unit_test(test_http1__judges_every_byte_at_every_place_of_a_name_and_a_value),
         cmocka_unit_test(test_http1__refuses_to_write_what_would_split_a_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
