@@ -552,7 +552,7 @@ static void client_dispose(struct h2_client *c)
         c->free = call->next;
         call_destroy(call);
     }
-    nghttp2_session_del(c->ng);
+    h2_session_delete(c->ng);
     free(c);
 }
 
@@ -608,7 +608,7 @@ static int session_make(struct h2_client *c)
     if (err == 0) {
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_peer_max_concurrent_streams(option, UINT32_MAX); /* client_room counts */
-        err = nghttp2_session_client_new2(&c->ng, callbacks, c, option) == 0 ? 0 : GRID_ENOMEM;
+        err = h2_session_new(nghttp2_session_client_new3, callbacks, c, option, &c->ng);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);

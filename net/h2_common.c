@@ -2,6 +2,7 @@
 #include "net/h2_common.h"
 
 #include "base/err.h"
+#include "net/h2_memory.h"
 
 enum { FIELDS_FIRST = 16, FIELD_OVERHEAD = 32, QUEUE_KEEP = 32 * 1024 };
 
@@ -103,6 +104,24 @@ void h2_queue_reset(struct h2_queue *q)
         buf_dispose(&q->bytes);
     else
         buf_clear(&q->bytes);
+}
+
+int h2_session_new(h2_session_new_fn create, const nghttp2_session_callbacks *callbacks, void *ctx, const nghttp2_option *option, nghttp2_session **out)
+{
+    *out = NULL;
+    if (create(out, callbacks, ctx, option, h2_memory_take()) == 0)
+        return 0;
+    *out = NULL;
+    h2_memory_release();
+    return GRID_ENOMEM;
+}
+
+void h2_session_delete(nghttp2_session *ng)
+{
+    if (!ng)
+        return;
+    nghttp2_session_del(ng);
+    h2_memory_release();
 }
 
 int h2_pump(nghttp2_session *ng, struct conn *conn)

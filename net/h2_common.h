@@ -58,6 +58,13 @@ struct slice h2_queue_take(struct h2_queue *q, size_t size);
 /* Keeps a small block for the next user. */
 void h2_queue_reset(struct h2_queue *q);
 
+/* nghttp2_session_server_new3 or nghttp2_session_client_new3. */
+typedef int (*h2_session_new_fn)(nghttp2_session **out, const nghttp2_session_callbacks *callbacks, void *ctx, const nghttp2_option *option, nghttp2_mem *mem);
+
+/* Makes a session on the thread's pool of blocks (net/h2_memory.h), and deletes it (NULL: nothing) on the same thread. 0 or GRID_ENOMEM. */
+int h2_session_new(h2_session_new_fn create, const nghttp2_session_callbacks *callbacks, void *ctx, const nghttp2_option *option, nghttp2_session **out);
+void h2_session_delete(nghttp2_session *ng);
+
 /* Moves frames from nghttp2 into the connection's buffer until either has enough. 0, or GRID_EPROTO / GRID_ENOMEM. */
 int h2_pump(nghttp2_session *ng, struct conn *conn);
 

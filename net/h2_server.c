@@ -811,7 +811,7 @@ static void server_on_close(void *ctx, struct conn *c, int err)
         s->free = x->next;
         exchange_destroy(x);
     }
-    nghttp2_session_del(s->ng);
+    h2_session_delete(s->ng);
     http_session_dispose(&s->base);
     free(s);
 }
@@ -852,7 +852,7 @@ static int session_make(struct h2_server *s)
         nghttp2_option_set_no_closed_streams(option, 1);
         for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
             nghttp2_option_set_user_recv_extension_type(option, (uint8_t) type);
-        err = nghttp2_session_server_new2(&s->ng, callbacks, s, option) == 0 ? 0 : GRID_ENOMEM;
+        err = h2_session_new(nghttp2_session_server_new3, callbacks, s, option, &s->ng);
     }
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);

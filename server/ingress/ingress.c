@@ -93,6 +93,7 @@ void ingress_destroy(struct ingress *i)
         grpc_server_destroy(i->api_grpc);
     if (i->peer_grpc)
         grpc_server_destroy(i->peer_grpc);
+    rpc_invoke_dispose(i);
     free(i);
 }
 

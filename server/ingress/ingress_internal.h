@@ -4,6 +4,8 @@
 
 #include "server/ingress/ingress.h"
 
+struct rpc_call;
+
 struct ingress {
     struct loop *loop;
     struct ingress_options options;
@@ -16,6 +18,8 @@ struct ingress {
     struct grpc_service health_service;
     struct grpc_service reflection_v1;
     struct grpc_service reflection_v1alpha;
+    struct rpc_call *free_calls; /* rpc_invoke.c's: ended calls with their memory, for the next ones */
+    size_t free_call_count;
 };
 
 /* Who is at the other end of a connection, for admin questions. */
@@ -26,6 +30,9 @@ const struct route_table *ingress_table(const struct ingress *i);
 
 /* Splits "file[.handler]": the longest prefix before a dot that names a known task, else the part before the first dot. */
 void ingress_split_task(const struct ingress *i, struct slice task_id, struct slice *task, struct slice *handler);
+
+/* Frees the memory kept in free_calls; no call is under way any more. */
+void rpc_invoke_dispose(struct ingress *i);
 
 /* Services, as rows of methods with the ingress as context. */
 extern const struct grpc_service RPC_INVOKE, RPC_CONTROL, RPC_HEALTH, RPC_REFLECTION_V1, RPC_REFLECTION_V1ALPHA;

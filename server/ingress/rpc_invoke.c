@@ -13,7 +13,7 @@
 #include "server/ingress/guard.h"
 #include "server/ingress/ingress_internal.h"
 
-enum { QUEUE_HIGH = 1024 * 1024 };
+enum { QUEUE_HIGH = 1024 * 1024, FREE_CALLS_MAX = 256, BODY_KEPT = 16 * 1024 };
 
 static const char OUT_OF_MEMORY[] = "the node is out of memory: try again later";
 
@@ -29,14 +29,52 @@ struct rpc_call {
     /* The answer so far. */
     struct invocation_answer answer;
     struct buf body;
+    struct rpc_call *next_free;
 };
+
+/* One for a new call, zeroed but for its emptied body; NULL when out of memory. */
+static struct rpc_call *rpc_take(struct ingress *i)
+{
+    struct rpc_call *r = i->free_calls;
+    if (!r) {
+        r = calloc(1, sizeof *r);
+        if (r)
+            buf_init(&r->body, 0);
+        return r;
+    }
+    struct buf body = r->body;
+    i->free_calls = r->next_free;
+    i->free_call_count--;
+    *r = (struct rpc_call){.body = body};
+    return r;
+}
 
 static void rpc_free(struct rpc_call *r)
 {
+    struct ingress *i = r->ingress;
     if (r->call || r->inv)
         return;
-    buf_dispose(&r->body);
-    free(r);
+    if (i->free_call_count == FREE_CALLS_MAX) {
+        buf_dispose(&r->body);
+        free(r);
+        return;
+    }
+    if (r->body.capacity > BODY_KEPT)
+        buf_dispose(&r->body);
+    buf_clear(&r->body);
+    r->next_free = i->free_calls;
+    i->free_calls = r;
+    i->free_call_count++;
+}
+
+void rpc_invoke_dispose(struct ingress *i)
+{
+    while (i->free_calls) {
+        struct rpc_call *r = i->free_calls;
+        i->free_calls = r->next_free;
+        buf_dispose(&r->body);
+        free(r);
+    }
 }
 
 /* ---- statuses ---- */
@@ -326,13 +364,15 @@ static const struct grpc_call_events CALL_EVENTS = {.on_message = on_message, .o
 
 static void call_begin(void *ctx, struct grpc_call *call, bool stream, bool broadcasting)
 {
-    struct rpc_call *r = calloc(1, sizeof *r);
+    struct rpc_call *r = rpc_take(ctx);
     if (!r) {
         grpc_call_finish(call, GRPC_UNAVAILABLE, OUT_OF_MEMORY);
         return;
     }
-    *r = (struct rpc_call){.ingress = ctx, .call = call, .stream = stream, .broadcasting = broadcasting};
-    buf_init(&r->body, 0);
+    r->ingress = ctx;
+    r->call = call;
+    r->stream = stream;
+    r->broadcasting = broadcasting;
     grpc_call_bind(call, &CALL_EVENTS, r);
 }
 
