@@ -1,15 +1,11 @@
-/* server/ingress/call_codec.h: grid.v1 messages of a call to and from plain structs, with their limits. Pure. */
+/* server/ingress/call_codec.h: a call's answer from a plain struct to grid.v1 messages. Pure. */
 #ifndef GRID_SERVER_INGRESS_CALL_CODEC_H
 #define GRID_SERVER_INGRESS_CALL_CODEC_H
 
-#include "server/exec/invocation.h"
+#include "base/buf.h"
 #include "server/ingress/task_error.h"
 
-enum { CALL_TASK_MAX = 128, CALL_HANDLER_MAX = 256, CALL_METADATA_MAX = 64, CALL_METADATA_BYTES = 8192, CALL_DATA_MAX = 65536 };
-
-/* Decodes a packed CallRequest into the invocation's request fields, in its arena. *json tells whether the input came as `json`. 0,
- * or GRID_EPROTO with a sentence in *why (static, or in the arena). */
-int call_request_decode(struct slice packed, struct invocation *inv, bool *json, const char **why);
+enum { CALL_DATA_MAX = 65536 }; /* bytes of a data chunk */
 
 /* An answer to encode. Slices are borrowed. */
 struct call_answer {

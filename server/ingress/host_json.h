@@ -6,8 +6,8 @@
 #include "base/json.h"
 #include "grid/v1/types.pb-c.h"
 
-/* `uptime` is in milliseconds, counted from now_wall_ms (Unix time). It is left out when that is 0: as in the text that a route table
- * keeps of every node, which host_json_append_aged completes at each answer. */
+/* `uptime` is in milliseconds, counted from now_wall_ms (Unix time). It is left out when that is 0: as in the text that a route
+ * table keeps of every node, which host_json_append_aged completes at each answer. */
 void host_json_write(struct json_writer *w, const Grid__V1__Host *host, int64_t now_wall_ms);
 
 /* Appends such a text with its `uptime`. 0, GRID_ELIMIT or GRID_ENOMEM. */

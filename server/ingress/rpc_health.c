@@ -70,7 +70,7 @@ static void on_message(void *ctx, struct grpc_call *call, struct slice message)
     if (h->watch) {
         watch_tick(h);
     } else if (!service_known(h->ingress, h->service)) {
-        grpc_call_finish(call, GRPC_NOT_FOUND, "unknown service");
+        grpc_call_finish(call, GRPC_NOT_FOUND, "no such service: server reflection lists them");
     } else {
         send_status(h, service_status(h));
         grpc_call_finish(call, GRPC_OK, NULL);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/uuid.h"
 #include "server/ingress/call_codec.h"
+#include "server/ingress/call_request.h"
 #include "server/ingress/guard.h"
 #include "server/ingress/ingress_internal.h"
 
@@ -296,6 +297,13 @@ static void invocation_abandon(struct rpc_call *r, int status, const char *messa
     r->inv = NULL;
 }
 
+/* No node needs to be asked for a task that the release does not have. */
+static bool is_unknown(const struct ingress *i, struct slice task)
+{
+    const struct route_table *t = ingress_table(i);
+    return t && !t->settling && !route_table_task(t, task);
+}
+
 /* Fills the invocation from the request. GRPC_OK, or a status and what is wrong. */
 static int take_request(struct rpc_call *r, struct invocation *inv, struct slice message, const char **why)
 {
@@ -317,7 +325,10 @@ static int take_request(struct rpc_call *r, struct invocation *inv, struct slice
     set_deadline(r, inv);
     if (r->hop)
         take_hop(r, inv);
-    return GRPC_OK;
+    if (!r->broadcasting || !is_unknown(r->ingress, inv->task))
+        return GRPC_OK;
+    *why = arena_printf(inv->arena, "Task file %.*s does not exists", SLICE_FMT(inv->task));
+    return GRPC_NOT_FOUND;
 }
 
 static void on_message(void *ctx, struct grpc_call *call, struct slice message)

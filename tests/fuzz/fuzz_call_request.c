@@ -1,11 +1,12 @@
 /* A CallRequest that decodes is packed again by protobuf-c and must decode to
  * the same call; and a Lambda name to its own parts. */
 // links: server_ingress
+// covers: server/ingress/call_request.c server/ingress/lambda_name.c
 #include <stdlib.h>
 
 #include "api/pb.h"
 #include "grid/v1/invoke.pb-c.h"
-#include "server/ingress/call_codec.h"
+#include "server/ingress/call_request.h"
 #include "server/ingress/lambda_name.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
