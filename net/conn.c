@@ -436,16 +436,21 @@ static void conn_resumed(void *arg)
     conn_watch(c);
 }
 
+/* In place of a plain flush that may be due already: it would hold this one back. */
+static void conn_resume_later(struct conn *c)
+{
+    loop_defer_cancel(&c->flush);
+    loop_defer(c->loop, &c->flush, conn_resumed, c);
+}
+
 /* Under TLS, records that were taken in before the pause are still inside: they come at the end of the iteration. */
 void conn_resume(struct conn *c)
 {
     if (!c->paused || c->state == CONN_CLOSED)
         return;
     c->paused = false;
-    if (c->tls) {
-        loop_defer_cancel(&c->flush);
-        loop_defer(c->loop, &c->flush, conn_resumed, c);
-    }
+    if (c->tls)
+        conn_resume_later(c);
     conn_watch(c);
 }
 
@@ -626,8 +631,8 @@ static void conn_arrive(void *arg)
         abort(); /* the descriptor is ours alone and epoll had it a moment ago */
     c->poll.data = c;
     c->arrived(c->arrived_ctx, c);
-    if (c->state == CONN_OPEN && c->tls)
-        loop_defer(c->loop, &c->flush, conn_resumed, c);
+    if (c->state == CONN_OPEN)
+        conn_resume_later(c);
     conn_watch(c);
 }
 

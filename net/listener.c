@@ -122,13 +122,14 @@ static int socket_listen(const struct addr *at, const struct listener_options *o
             setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     }
     err = socket_bind(fd, at);
-    /* Bound alone, it may be shared from now on: the kernel looks at the option of both when the next one binds. */
-    if (err == 0 && options->reuse_port && options->first)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (err == 0 && at->u.any.sa_family == AF_UNIX)
         err = unix_set_permissions(at, options);
     if (err == 0 && listen(fd, SOMAXCONN) != 0)
         err = error_of_bind(errno);
+    /* Alone on the port, it may be shared from now on: the kernel looks at the option of both when the next one binds. Not before listen:
+     * two that only have bound (SO_REUSEADDR lets them) would both get through. */
+    if (err == 0 && options->reuse_port && options->first)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (err != 0) {
         close(fd);
         return err;

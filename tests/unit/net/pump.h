@@ -6,8 +6,8 @@
 
 enum { PUMP_DEADLINE_MS = 20000 };
 
-/* Runs again and again: a turn whose only timer has just fired would wait for ever. */
-static void pump_tick(void *arg)
+/* Starts itself anew: uv_run looks at timers before it polls too, and one that fired there would leave the poll without an end. */
+static inline void pump_tick(void *arg)
 {
     struct loop_timer *tick = arg;
     loop_timer_start(tick->loop, tick, 50, pump_tick, tick);
@@ -17,8 +17,8 @@ static void pump_tick(void *arg)
 static inline bool pump_until_value(struct loop *l, const volatile int *condition, int value, uint64_t within_ms)
 {
     uint64_t deadline = loop_clock_ms() + within_ms;
-    struct loop_timer tick = {0};
-    loop_timer_start(l, &tick, 50, pump_tick, &tick);
+    struct loop_timer tick = {.loop = l};
+    pump_tick(&tick);
     while (*condition < value && loop_clock_ms() < deadline)
         uv_run(loop_uv(l), UV_RUN_ONCE);
     loop_timer_stop(&tick);

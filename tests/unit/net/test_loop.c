@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "net/loop.h"
+#include "tests/unit/net/pump.h"
 
 struct trace {
     struct loop *loop;
@@ -170,6 +171,18 @@ static void test_loop__brings_work_back_from_the_pool(void **state)
     loop_destroy(trace.loop);
 }
 
+/* The loop's clock is as old as its last turn: the tick is due at once, before the poll that it is to end. */
+static void test_pump__keeps_its_deadline_on_a_loop_that_has_not_turned_for_long(void **state)
+{
+    (void) state;
+    struct loop *l = loop_new();
+    int never = 0;
+    for (uint64_t start = loop_clock_ms(); loop_clock_ms() < start + 60;)
+        ;
+    assert_false(pump_until_value(l, &never, 1, 10));
+    loop_destroy(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_loop__fires_timers_by_due_time_then_by_start),
         cmocka_unit_test(test_loop__keeps_its_heap_in_order_through_many_stops),
         cmocka_unit_test(test_loop__brings_work_back_from_the_pool),
+        cmocka_unit_test(test_pump__keeps_its_deadline_on_a_loop_that_has_not_turned_for_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -366,11 +366,12 @@ static void test_supervisor__replaces_what_no_longer_listens(void **state)
 {
     struct fixture *f = *state;
     write_task(f, "t.py", 0600, "import os, signal, socket, time\n"
-                                "signal.signal(signal.SIGUSR1, lambda n, f: (s.close(), print('closed')))\n"
                                 "s = socket.create_server(('127.0.0.1', int(os.environ['TASK_PORT'])))\n"
+                                "signal.signal(signal.SIGUSR1, lambda n, f: (s.close(), print('closed')))\n"
+                                "print('armed')\n"
                                 "while True: time.sleep(0.02)\n");
     apply(f, 1, 0);
-    UNTIL(f, task_of(f, "t").ready == 1);
+    UNTIL(f, task_of(f, "t").ready == 1 && logged(f, "t", "armed"));
     struct supervisor_instance first = task_of(f, "t").instances[0];
     uint64_t id = first.instance->id;
     supervisor_report_refused(f->supervisor, id);
