@@ -235,6 +235,10 @@ void http_server_accept(struct http_server *s, int fd, struct tls_context *tls)
 
 void http_server_adopt(struct http_server *s, struct conn *c)
 {
+    if (s->closing) { /* it was on its way here from another loop */
+        conn_close(c);
+        return;
+    }
     h2_server_start(s, c, slice_of(NULL, 0));
 }
 

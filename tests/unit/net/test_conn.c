@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -302,6 +304,108 @@ static void test_listener__says_busy_when_the_port_is_taken(void **state)
     pair_shut(&p);
 }
 
+/* ---- a port for several workers ---- */
+
+enum { SHARERS = 3, DIALS = 96, STARTS = 100 };
+
+static void on_shared_accept(void *ctx, int fd, const struct addr *from)
+{
+    (void) from;
+    ++*(int *) ctx;
+    close(fd);
+}
+
+static int share(struct loop *l, struct addr *at, bool first, int *accepted, struct listener **out)
+{
+    struct listener_options options = {.reuse_port = true, .first = first};
+    return listener_create(l, at, &options, on_shared_accept, accepted, at, out);
+}
+
+/* Until every dial was accepted and ended. */
+static void dial_all(struct loop *l, struct addr *at, struct end ends[DIALS])
+{
+    for (int i = 0; i < DIALS; i++) {
+        ends[i] = (struct end){.finish_on_end = true};
+        buf_init(&ends[i].got, 0);
+        assert_int_equal(conn_dial(l, at, NULL, &EVENTS, &ends[i], &ends[i].conn), 0);
+    }
+    for (int i = 0; i < DIALS; i++)
+        PUMP(l, ends[i].closed, 1);
+}
+
+static void test_listener__shares_its_port_with_workers_and_with_no_other_first(void **state)
+{
+    (void) state;
+    static struct end ends[DIALS];
+    struct loop *l;
+    struct addr at;
+    struct listener *sharers[SHARERS], *other;
+    int accepted[SHARERS] = {0}, total = 0;
+    addr_loopback_v4(0, &at);
+    assert_int_equal(loop_create(&l), 0);
+    for (int i = 0; i < SHARERS; i++) {
+        assert_int_equal(share(l, &at, i == 0, &accepted[i], &sharers[i]), 0);
+        assert_int_equal(share(l, &at, true, &total, &other), GRID_EBUSY);
+        assert_int_equal(listener_create(l, &at, NULL, on_shared_accept, &total, NULL, &other), GRID_EBUSY);
+    }
+    dial_all(l, &at, ends);
+    for (int i = 0; i < SHARERS; i++) {
+        assert_true(accepted[i] > 0);
+        total += accepted[i];
+        listener_close(sharers[i]);
+    }
+    assert_int_equal(total, DIALS);
+    loop_destroy(l);
+}
+
+struct starter {
+    struct addr at;
+    pthread_barrier_t *barrier;
+    atomic_int *winners;
+};
+
+static void *start_often(void *arg)
+{
+    struct starter *s = arg;
+    struct loop *l;
+    int accepted = 0;
+    assert_int_equal(loop_create(&l), 0);
+    for (int i = 0; i < STARTS; i++) {
+        struct listener *listener = NULL;
+        struct addr at = s->at;
+        pthread_barrier_wait(s->barrier);
+        if (share(l, &at, true, &accepted, &listener) == 0)
+            s->winners[i]++;
+        pthread_barrier_wait(s->barrier);
+        if (listener)
+            listener_close(listener);
+    }
+    loop_destroy(l);
+    return NULL;
+}
+
+static void test_listener__gives_the_port_to_one_of_two_that_start_at_once(void **state)
+{
+    (void) state;
+    static atomic_int winners[STARTS];
+    struct pair p;
+    pthread_barrier_t barrier;
+    pthread_t threads[2];
+    struct starter starter = {.barrier = &barrier, .winners = winners};
+    addr_loopback_v4(0, &starter.at);
+    pair_listen(&p, &starter.at);
+    starter.at = p.at; /* free again in a moment */
+    pair_shut(&p);
+    pthread_barrier_init(&barrier, NULL, 2);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, start_often, &starter), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&barrier);
+    for (int i = 0; i < STARTS; i++)
+        assert_int_equal(winners[i], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +419,8 @@ int main(void)
         cmocka_unit_test(test_conn__takes_no_uid_from_rows_without_a_live_socket),
         cmocka_unit_test(test_listener__serves_a_unix_socket_and_replaces_a_stale_one),
         cmocka_unit_test(test_listener__says_busy_when_the_port_is_taken),
+        cmocka_unit_test(test_listener__shares_its_port_with_workers_and_with_no_other_first),
+        cmocka_unit_test(test_listener__gives_the_port_to_one_of_two_that_start_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
