@@ -438,9 +438,13 @@ static void send_requests(struct fetch *f)
 
 /* ---- peers ---- */
 
+/* Another node at that address is not asked in this one's name. */
 static void peer_on_open(void *ctx, struct http_client *c)
 {
-    (void) ctx, (void) c;
+    struct fetch_peer *peer = ctx;
+    const struct tls_peer *who = conn_tls_peer(http_client_conn(c));
+    if (peer->fetch && peer->fetch->options.tls && (!who || strcmp(who->id, peer->id) != 0 || !(who->roles & TLS_ROLE_NODE)))
+        peer_fail(peer, FETCH_LIE_MS, FETCH_LIE_MAX_MS);
 }
 
 static void peer_on_draining(void *ctx, struct http_client *c)
