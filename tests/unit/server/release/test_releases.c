@@ -1,0 +1,487 @@
+/* Releases from end to end in one process: nodes with real stores, supervisors and chunk servers, and a wire between them that the tests hold. */
+#include "tests/unit/fs/tree.h"
+#include "tests/unit/net/pump.h"
+
+#include "api/pb.h"
+#include "base/log.h"
+#include "grid/v1/peer.pb-c.h"
+#include "net/grpc_server.h"
+#include "server/release/release_codec.h"
+#include "server/release/releases.h"
+
+enum { NODES = 3 };
+
+struct fixture;
+
+struct side {
+    struct fixture *f;
+    size_t number;
+    char id[65], state[256];
+    struct supervisor *supervisor;
+    struct releases *releases;
+    struct grpc_server *grpc;
+    struct http_server *http;
+    struct listener *listener;
+    struct addr at;
+    volatile int closed, server_closed, done, conflicts, warnings;
+    int err;
+    char sentence[640];
+    uint64_t sequence;
+    struct buf heard; /* the last announcement */
+    bool unreachable;
+};
+
+struct fixture {
+    char *folder;
+    struct loop *loop;
+    struct side sides[NODES];
+    bool cut; /* nothing is announced to anybody */
+};
+
+/* ---- what a node gives its releases ---- */
+
+static int sign(void *ctx, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size)
+{
+    (void) ctx;
+    *size = 32;
+    return hash_sha256(bytes, signature);
+}
+
+static int verify(void *ctx, struct slice certificate, const char *publisher, struct slice bytes, struct slice signature, char why[160])
+{
+    uint8_t expected[32];
+    (void) ctx, (void) certificate, (void) publisher;
+    snprintf(why, 160, "its signature is wrong");
+    assert_int_equal(hash_sha256(bytes, expected), 0);
+    return slice_equal(signature, slice_of(expected, sizeof expected)) ? 0 : GRID_EPERM;
+}
+
+static size_t peers(void *ctx, const char *root, struct release_peer out[RELEASE_PEERS_MAX])
+{
+    const struct side *self = ctx;
+    size_t count = 0;
+    (void) root;
+    for (size_t i = 0; i < NODES; i++) {
+        const struct side *s = &self->f->sides[i];
+        if (s == self || !s->releases || s->unreachable)
+            continue;
+        out[count] = (struct release_peer){.address = s->at};
+        memcpy(out[count++].id, s->id, sizeof s->id);
+    }
+    return count;
+}
+
+static void spread(struct side *from)
+{
+    for (size_t i = 0; i < NODES; i++)
+        if (&from->f->sides[i] != from && from->f->sides[i].releases && from->heard.size > 0)
+            releases_receive(from->f->sides[i].releases, buf_slice(&from->heard));
+}
+
+/* An announcement on its way. */
+struct news {
+    struct side *from;
+};
+
+static void deliver(void *arg)
+{
+    struct news *news = arg;
+    if (!news->from->f->cut)
+        spread(news->from);
+    free(news);
+}
+
+static void announce(void *ctx, struct slice packed)
+{
+    struct side *s = ctx;
+    struct news *news = malloc(sizeof *news);
+    buf_clear(&s->heard);
+    assert_int_equal(buf_append(&s->heard, packed), 0);
+    news->from = s;
+    assert_int_equal(loop_post(s->f->loop, deliver, news), 0);
+}
+
+static void on_conflict(void *ctx, const struct release_entry *winner, const struct release_entry *loser)
+{
+    assert_true(release_entry_compare(winner, loser) > 0 && winner->sequence == loser->sequence);
+    ((struct side *) ctx)->conflicts++;
+}
+
+static void on_change(void *ctx)
+{
+    (void) ctx;
+}
+
+static void on_request(void *ctx, struct http_exchange *x)
+{
+    assert_true(grpc_server_handle(((struct side *) ctx)->grpc, x));
+}
+
+static void on_accept(void *ctx, int fd, const struct addr *from)
+{
+    (void) from;
+    http_server_accept(((struct side *) ctx)->http, fd, NULL);
+}
+
+/* ---- nodes ---- */
+
+static void side_open(struct side *s)
+{
+    static const struct listener_options listen = {0};
+    struct supervisor_options tasks = {.state_dir = s->state, .node_runtime = "none", .python_runtime = "none", .grid_name = "g", .node_name = "n", .node_id = s->id,
+                                       .api = "none", .first_port = 20000, .stop_timeout_ms = 100, .drain_timeout_ms = 100, .on_change = on_change, .ctx = s};
+    struct releases_options options = {.loop = s->f->loop, .state_dir = s->state, .publisher = s->id, .sign = sign, .verify = verify, .peers = peers,
+                                       .announce = announce, .on_conflict = on_conflict, .on_change = on_change, .ctx = s};
+    struct addr any;
+    char why[512];
+    addr_loopback_v4(0, &any);
+    s->closed = s->server_closed = 0;
+    assert_int_equal(supervisor_create(s->f->loop, &tasks, &s->supervisor), 0);
+    options.supervisor = s->supervisor;
+    assert_int_equal(releases_create(&options, &s->releases, why), 0);
+    assert_int_equal(grpc_server_create(s->f->loop, 1024 * 1024, &s->grpc), 0);
+    assert_int_equal(grpc_server_add(s->grpc, releases_sync_service(s->releases)), 0);
+    assert_int_equal(http_server_create(s->f->loop, &HTTP_SERVER_LIMITS_DEFAULT, on_request, s, &s->http), 0);
+    assert_int_equal(listener_create(s->f->loop, &any, &listen, on_accept, s, &s->at, &s->listener), 0);
+    releases_start(s->releases);
+}
+
+static void count_closed(void *arg)
+{
+    ++*(volatile int *) arg;
+}
+
+static void side_close(struct side *s)
+{
+    if (!s->releases)
+        return;
+    listener_close(s->listener);
+    http_server_close(s->http, count_closed, (void *) &s->server_closed);
+    PUMP(s->f->loop, s->server_closed, 1);
+    releases_close(s->releases, count_closed, (void *) &s->closed);
+    PUMP(s->f->loop, s->closed, 1);
+    s->releases = NULL;
+    supervisor_close(s->supervisor, count_closed, (void *) &s->closed);
+    PUMP(s->f->loop, s->closed, 2);
+    grpc_server_destroy(s->grpc);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    log_configure(LOG_ERROR, LOG_TEXT, NULL);
+    f->folder = tree_make();
+    assert_int_equal(loop_create(&f->loop), 0);
+    for (size_t i = 0; i < NODES; i++) {
+        struct side *s = &f->sides[i];
+        char name[8];
+        s->f = f;
+        s->number = i;
+        snprintf(s->id, sizeof s->id, "%064zu", i + 1);
+        snprintf(name, sizeof name, "n%zu", i);
+        tree_dir(f->folder, name);
+        snprintf(s->state, sizeof s->state, "%s", tree_path(f->folder, name));
+        buf_init(&s->heard, 0);
+        side_open(s);
+    }
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t i = 0; i < NODES; i++) {
+        side_close(&f->sides[i]);
+        buf_dispose(&f->sides[i].heard);
+    }
+    loop_destroy(f->loop);
+    tree_remove(f->folder);
+    free(f);
+    return 0;
+}
+
+/* ---- publishing ---- */
+
+static void on_progress(void *ctx, const char *phase, const struct publish_progress *progress)
+{
+    (void) ctx, (void) progress;
+    assert_string_equal(phase, "store");
+}
+
+static void on_warning(void *ctx, const char *sentence)
+{
+    assert_true(sentence[0] != '\0');
+    ((struct side *) ctx)->warnings++;
+}
+
+static void on_done(void *ctx, int err, const char *sentence, const struct release_entry *entry)
+{
+    struct side *s = ctx;
+    s->err = err;
+    snprintf(s->sentence, sizeof s->sentence, "%s", sentence ? sentence : "");
+    s->sequence = entry ? entry->sequence : 0;
+    s->done++;
+}
+
+static const struct release_events EVENTS = {on_progress, on_warning, on_done};
+
+/* A project of one task that says `text`. */
+static void publish(struct side *s, const char *text)
+{
+    char name[32], path[64];
+    snprintf(name, sizeof name, "p%zu", s->number);
+    if (access(tree_path(s->f->folder, name), F_OK) != 0) {
+        tree_dir(s->f->folder, name);
+        snprintf(path, sizeof path, "%s/tasks", name);
+        tree_dir(s->f->folder, path);
+    }
+    snprintf(path, sizeof path, "%s/tasks/t", name);
+    tree_file(s->f->folder, path, text);
+    assert_int_equal(chmod(tree_path(s->f->folder, path), 0755), 0);
+    s->done = 0;
+    assert_int_equal(releases_publish(s->releases, tree_open(tree_path(s->f->folder, name)), slice_of(NULL, 0), &EVENTS, s), 0);
+}
+
+static void publish_whole(struct side *s, const char *text)
+{
+    publish(s, text);
+    PUMP(s->f->loop, s->done, 1);
+    if (s->err != 0)
+        fail_msg("%s", s->sentence);
+}
+
+#define UNTIL(f, condition)                                                                                                         \
+    do {                                                                                                                            \
+        uint64_t end_ms_ = loop_clock_ms() + PUMP_DEADLINE_MS;                                                                      \
+        struct loop_timer tick_ = {0};                                                                                              \
+        loop_timer_start((f)->loop, &tick_, 20, pump_tick, &tick_);                                                                 \
+        while (!(condition) && loop_clock_ms() < end_ms_)                                                                           \
+            uv_run(loop_uv((f)->loop), UV_RUN_ONCE);                                                                                \
+        loop_timer_stop(&tick_);                                                                                                    \
+        assert_true(condition);                                                                                                     \
+    } while (0)
+
+static bool all_run(struct fixture *f, const char *root)
+{
+    for (size_t i = 0; i < NODES; i++)
+        if (f->sides[i].releases && (strcmp(releases_current(f->sides[i].releases), root) != 0 || !releases_synchronized(f->sides[i].releases)))
+            return false;
+    return true;
+}
+
+static void take_root(const struct side *s, char out[65])
+{
+    snprintf(out, 65, "%s", releases_current(s->releases));
+}
+
+#define TASK(word) "#!/bin/sh\n# " word "\nexec sleep 600\n"
+
+/* ---- the claims ---- */
+
+static void test_releases__every_node_comes_to_run_what_one_published(void **state)
+{
+    struct fixture *f = *state;
+    char root[65];
+    publish_whole(&f->sides[0], TASK("one"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    publish_whole(&f->sides[1], TASK("two"));
+    take_root(&f->sides[1], root);
+    assert_int_equal(f->sides[1].sequence, 2);
+    UNTIL(f, all_run(f, root));
+}
+
+static void test_releases__two_publishers_at_once_have_one_winner(void **state)
+{
+    struct fixture *f = *state;
+    char root[65];
+    f->cut = true;
+    publish(&f->sides[0], TASK("lower"));
+    publish(&f->sides[1], TASK("greater"));
+    PUMP(f->loop, f->sides[0].done, 1);
+    PUMP(f->loop, f->sides[1].done, 1);
+    assert_int_equal(f->sides[0].sequence, f->sides[1].sequence);
+    take_root(&f->sides[1], root);
+    f->cut = false;
+    spread(&f->sides[0]);
+    spread(&f->sides[1]);
+    UNTIL(f, all_run(f, root));
+    assert_int_equal(f->sides[0].conflicts, 1);
+    assert_int_equal(f->sides[1].conflicts, 1);
+}
+
+static void test_releases__a_rollback_is_a_new_entry_with_an_old_root(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0], *other = &f->sides[2];
+    char first[65], second[65];
+    publish_whole(s, TASK("one"));
+    take_root(s, first);
+    publish_whole(s, TASK("two"));
+    take_root(s, second);
+    UNTIL(f, all_run(f, second));
+    s->done = 0;
+    assert_int_equal(releases_rollback(s->releases, slice_of(NULL, 0), &EVENTS, s), 0);
+    PUMP(f->loop, s->done, 1);
+    assert_int_equal(s->err, 0);
+    assert_int_equal(s->sequence, 3);
+    UNTIL(f, all_run(f, first));
+    other->done = 0;
+    assert_int_equal(releases_rollback(other->releases, slice_of(second, 8), &EVENTS, other), 0);
+    PUMP(f->loop, other->done, 1);
+    assert_int_equal(other->err, 0);
+    UNTIL(f, all_run(f, second));
+}
+
+static void test_releases__a_rollback_to_nothing_is_refused_in_words(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    static const struct {
+        const char *prefix;
+        int err;
+    } cases[] = {{"", GRID_ENOENT}, {"abc", GRID_EINVAL}, {"zzzzzzzz", GRID_EINVAL}, {"0123456789", GRID_ENOENT}};
+    publish_whole(s, TASK("one"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        s->done = 0;
+        assert_int_equal(releases_rollback(s->releases, slice_of_str(cases[i].prefix), &EVENTS, s), 0);
+        PUMP(f->loop, s->done, 1);
+        assert_int_equal(s->err, cases[i].err);
+        assert_non_null(strstr(s->sentence, "grid releases"));
+    }
+}
+
+static void test_releases__a_failed_publish_leaves_what_runs(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    char root[65];
+    publish_whole(s, TASK("one"));
+    take_root(s, root);
+    s->done = 0;
+    tree_dir(f->folder, "bare");
+    assert_int_equal(releases_publish(s->releases, tree_open(tree_path(f->folder, "bare")), slice_of(NULL, 0), &EVENTS, s), 0);
+    PUMP(f->loop, s->done, 1);
+    assert_int_equal(s->err, GRID_ENOENT);
+    assert_non_null(strstr(s->sentence, "no folder tasks"));
+    assert_string_equal(releases_current(s->releases), root);
+    assert_int_equal(releases_newest(s->releases)->sequence, 1);
+}
+
+/* An entry of node 1 as it might come from anywhere. */
+static void inject(struct side *to, const struct object_id *root, uint64_t sequence, struct slice config, bool signed_well)
+{
+    uint8_t signature[32];
+    struct release_entry e = {.app = SLICE("default"), .sequence = sequence, .root = *root, .publisher = slice_of_str(to->f->sides[0].id), .config = config};
+    struct buf bytes, packed;
+    buf_init(&bytes, 0);
+    buf_init(&packed, 0);
+    assert_int_equal(hash_sha256(config, e.config_hash), 0);
+    assert_int_equal(release_entry_signing_bytes(&e, &bytes), 0);
+    assert_int_equal(hash_sha256(buf_slice(&bytes), signature), 0);
+    signature[0] ^= !signed_well;
+    e.signature = slice_of(signature, sizeof signature);
+    assert_int_equal(release_entry_pack(&e, &packed), 0);
+    releases_receive(to->releases, buf_slice(&packed));
+    buf_dispose(&bytes);
+    buf_dispose(&packed);
+}
+
+static void test_releases__what_cannot_run_here_is_not_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[2];
+    char root[65];
+    publish_whole(&f->sides[0], TASK("one"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    f->cut = true;
+    inject(s, &releases_newest(s->releases)->root, 5, SLICE("\x0a\x06" "absent"), true);
+    assert_false(releases_synchronized(s->releases));
+    UNTIL(f, !releases_settling(s->releases));
+    assert_string_equal(releases_current(s->releases), root);
+    assert_false(releases_synchronized(s->releases));
+}
+
+static void test_releases__drops_what_is_badly_signed_or_garbage(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[2];
+    struct object_id root = {{1}};
+    inject(s, &root, 9, slice_of(NULL, 0), false);
+    releases_receive(s->releases, SLICE("\xff\xff"));
+    releases_receive(s->releases, slice_of(NULL, 0));
+    assert_null(releases_newest(s->releases));
+}
+
+static void test_releases__a_release_nobody_has_gives_way_to_the_next(void **state)
+{
+    struct fixture *f = *state;
+    struct object_id nowhere = {{0x77}};
+    char root[65];
+    publish_whole(&f->sides[1], TASK("one"));
+    take_root(&f->sides[1], root);
+    UNTIL(f, all_run(f, root));
+    for (size_t i = 0; i < NODES; i++)
+        inject(&f->sides[i], &nowhere, 2, slice_of(NULL, 0), true);
+    for (int i = 0; i < 20; i++)
+        uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+    assert_string_equal(releases_current(f->sides[2].releases), root);
+    publish_whole(&f->sides[1], TASK("two"));
+    assert_int_equal(f->sides[1].sequence, 3);
+    take_root(&f->sides[1], root);
+    UNTIL(f, all_run(f, root));
+}
+
+static void test_releases__a_restart_runs_the_last_one_while_the_newest_is_not_to_be_had(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[2];
+    struct object_id nowhere = {{0x77}};
+    char root[65];
+    publish_whole(&f->sides[0], TASK("one"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    f->cut = true;
+    inject(s, &nowhere, 2, slice_of(NULL, 0), true);
+    side_close(s);
+    side_open(s);
+    assert_int_equal(releases_newest(s->releases)->sequence, 2);
+    UNTIL(f, strcmp(releases_current(s->releases), root) == 0);
+    assert_false(releases_synchronized(s->releases));
+}
+
+static void test_releases__may_be_closed_at_any_turn(void **state)
+{
+    struct fixture *f = *state;
+    char word[64];
+    for (int turns = 0; turns < 24; turns++) {
+        struct side *s = &f->sides[turns % NODES];
+        snprintf(word, sizeof word, "#!/bin/sh\n# %d\nexec sleep 600\n", turns);
+        publish(s, word);
+        for (int i = 0; i < turns; i++)
+            uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+        side_close(s);
+        assert_int_equal(s->done, 1);
+        assert_true(s->err == 0 || s->err == GRID_ECANCELED);
+        side_open(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_releases__every_node_comes_to_run_what_one_published, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__two_publishers_at_once_have_one_winner, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_rollback_is_a_new_entry_with_an_old_root, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_rollback_to_nothing_is_refused_in_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_failed_publish_leaves_what_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_cannot_run_here_is_not_tried_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__drops_what_is_badly_signed_or_garbage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_release_nobody_has_gives_way_to_the_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_restart_runs_the_last_one_while_the_newest_is_not_to_be_had, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__may_be_closed_at_any_turn, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
