@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "server/ingress/guard.h"
 #include "server/ingress/ingress_internal.h"
 
@@ -42,7 +43,10 @@ static void on_message(void *ctx, struct grpc_call *call, struct slice message)
     const char *name = strrchr(grpc_call_method(call)->path, '/') + 1;
     bool token = guard_token_given(q->ingress->options.api_token, grpc_call_head(call));
     ingress_caller(grpc_call_conn(call), token, &caller);
-    if (admin_start(q->ingress->admin, q->ingress->loop, name, &caller, message, &ADMIN_EVENTS, q, &q->question) != 0)
+    int err = admin_start(q->ingress->admin, q->ingress->loop, name, &caller, message, &ADMIN_EVENTS, q, &q->question);
+    if (err == GRID_ENOENT)
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, "this node does not answer that question: ask one of a newer version");
+    else if (err != 0)
         grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
 }
 
