@@ -10,7 +10,7 @@
 #include "net/h2_guard.h"
 
 enum {
-    FREE_EXCHANGES = 64,
+    SPARES_MAX = 256,
     DRAIN_PING_MS = 1000,      /* without an answer to the ping of a drain, its second GOAWAY goes out anyway */
     STALL_CLOSE_FACTOR = 3,    /* times limits.header_timeout_ms: a peer that took nothing of much for so long is left */
     STALL_REFUSE_DIVISOR = 5,  /* header_timeout_ms by this: and gets no new streams before that */
@@ -54,8 +54,8 @@ struct h2_server {
     struct loop_timer timer;
     struct loop_timer drain_timer;
     enum h2_clock clock;
-    struct h2_exchange *exchanges, *free;
-    size_t exchange_count, free_count;
+    struct h2_exchange *exchanges;
+    size_t exchange_count;
     size_t queued;          /* over all answers */
     uint64_t progress_ms;   /* when bytes of answers last went down, or began to wait */
     bool settled;           /* the peer's SETTINGS came */
@@ -77,10 +77,11 @@ static const struct http_exchange_ops EXCHANGE_OPS;
 
 static struct h2_exchange *exchange_take(struct h2_server *s)
 {
-    struct h2_exchange *x = s->free;
+    struct h2_spares *spares = http_server_h2_spares(s->base.server);
+    struct h2_exchange *x = spares->first;
     if (x) {
-        s->free = x->next;
-        s->free_count--;
+        spares->first = x->next;
+        spares->count--;
         return x;
     }
     x = calloc(1, sizeof *x);
@@ -133,15 +134,26 @@ static void exchange_close(struct h2_exchange *x, int err)
     x->dead = true;
     if (x->base.events)
         x->base.events->on_close(x->base.ctx, &x->base, err);
-    if (s->free_count >= FREE_EXCHANGES) {
+    struct h2_spares *spares = http_server_h2_spares(s->base.server);
+    if (spares->count >= SPARES_MAX) {
         exchange_destroy(x);
         return;
     }
     h2_fields_reset(&x->fields);
     h2_queue_reset(&x->answer);
-    x->next = s->free;
-    s->free = x;
-    s->free_count++;
+    x->next = spares->first;
+    spares->first = x;
+    spares->count++;
+}
+
+void h2_spares_dispose(struct h2_spares *spares)
+{
+    while (spares->first) {
+        struct h2_exchange *x = spares->first;
+        spares->first = x->next;
+        exchange_destroy(x);
+    }
+    spares->count = 0;
 }
 
 /* ---- ending ---- */
@@ -806,11 +818,6 @@ static void server_on_close(void *ctx, struct conn *c, int err)
     loop_defer_cancel(&s->flush);
     loop_timer_stop(&s->timer);
     loop_timer_stop(&s->drain_timer);
-    while (s->free) {
-        struct h2_exchange *x = s->free;
-        s->free = x->next;
-        exchange_destroy(x);
-    }
     h2_session_delete(s->ng);
     http_session_dispose(&s->base);
     free(s);

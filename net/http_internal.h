@@ -61,6 +61,14 @@ void http_session_dispose(struct http_session *session);
 void h2_server_start(struct http_server *server, struct conn *conn, struct slice first_bytes);
 void http1_server_start(struct http_server *server, struct conn *conn, struct slice first_bytes);
 
+/* Ended HTTP/2 exchanges with their memory, for the next ones of any session of a server: an idle connection holds none. h2_server.c's. */
+struct h2_spares {
+    struct h2_exchange *first;
+    size_t count;
+};
+struct h2_spares *http_server_h2_spares(struct http_server *server);
+void h2_spares_dispose(struct h2_spares *spares);
+
 /* Gives a request to the server's handler. After it returns x->events is set (asserted). */
 void http_server_handle(struct http_server *server, struct http_exchange *x);
 const struct http_server_limits *http_server_limits(const struct http_server *server);

@@ -25,6 +25,7 @@ struct http_server {
     loop_fn on_drained, on_closed;
     void *drained_arg, *closed_arg;
     struct loop_deferred check;
+    struct h2_spares spares;
 };
 
 /* A connection whose protocol is not known yet. */
@@ -63,6 +64,7 @@ static void server_check(void *arg)
     loop_fn closed = s->on_closed;
     void *closed_arg = s->closed_arg;
     loop_defer_cancel(&s->check);
+    h2_spares_dispose(&s->spares);
     free(s);
     if (closed)
         closed(closed_arg);
@@ -281,6 +283,11 @@ const struct http_server_limits *http_server_limits(const struct http_server *se
 struct loop *http_server_loop(const struct http_server *server)
 {
     return server->loop;
+}
+
+struct h2_spares *http_server_h2_spares(struct http_server *server)
+{
+    return &server->spares;
 }
 
 bool http_server_draining(const struct http_server *server)
