@@ -198,6 +198,67 @@ def test_a_node_keeps_its_release_over_a_restart():
         wait_for(lambda: grid[0].invoke("kept").json == "kept", "the task answers after a crash")
 
 
+def deploy_stream(node, project, out):
+    """Runs Deploy to its end; out gets the status' name, its text, and what came."""
+    import grpc
+
+    came = []
+    try:
+        for progress in node_rpc(node).control.Deploy({"directory": str(project), "wait_ms": 20000}):
+            came.append(progress)
+        out.append(("OK", "", came))
+    except grpc.RpcError as error:
+        out.append((error.code().name, error.details(), came))
+
+
+def text_of(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def test_two_publishers_at_once_have_one_winner_and_both_are_told():
+    import threading
+
+    with Grid(3) as grid:
+        for attempt in range(3):
+            projects = [grid.project().js("who", f"exports.handler = () => '{i} {attempt}';\n") for i in range(2)]
+            results = [[], []]
+            threads = [threading.Thread(target=deploy_stream, args=(grid[i], projects[i].folder, results[i])) for i in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            outcomes = [r[0] for r in results]
+            check("OK" in [o[0] for o in outcomes], f"nobody won: {outcomes}")
+            wait_for(lambda: len({node.invoke("who").json for node in grid.nodes for _ in range(3)}) == 1, "one release answers on all nodes")
+            runs = text_of(node_rpc(grid[0]).control.ListReleases({}).releases[0].root)
+            for status, text, came in outcomes:
+                if status != "OK":
+                    check_equal(status, "ABORTED", f"how a deploy that lost ended ({text})")
+                    check_in(runs[:8], text, "the winner is named")
+
+
+def test_a_rollback_goes_back_on_every_node():
+    with Grid(2) as grid:
+        project = grid.project().js("v", "exports.handler = () => 'one';\n")
+        grid.deploy(project)
+        project.js("v", "exports.handler = () => 'two';\n")
+        grid.deploy(project)
+        wait_for(lambda: {node.invoke("v").json for node in grid.nodes for _ in range(3)} == {"two"}, "the second release answers")
+        check_equal(list(node_rpc(grid[1]).control.Rollback({"wait_ms": 20000}))[-1].nodes_live, 2, "nodes that run the old one")
+        wait_for(lambda: {node.invoke("v").json for node in grid.nodes for _ in range(3)} == {"one"}, "the first release answers again")
+
+
+def test_more_instances_run_when_asked_for():
+    with Grid(1) as grid:
+        project = grid.project().js("n", "exports.handler = () => process.pid;\n")
+        grid.deploy(project, instances=3)
+        wait_for(lambda: len({p.pid for p in node_rpc(grid[0]).control.ListProcesses({}).processes}) == 3, "three processes")
+        before = {p.pid for p in node_rpc(grid[0]).control.ListProcesses({}).processes}
+        grid.deploy(project, instances=2)
+        wait_for(lambda: len({p.pid for p in node_rpc(grid[0]).control.ListProcesses({}).processes}) == 2, "two processes")
+        check({p.pid for p in node_rpc(grid[0]).control.ListProcesses({}).processes} <= before, "those that stay were not restarted")
+
+
 def give_away(folder, uid):
     for place, _, names in os.walk(folder):
         for path in [place] + [os.path.join(place, name) for name in names]:
