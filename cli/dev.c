@@ -181,7 +181,7 @@ static void print_hint(const struct dev *d)
     char task[ADDRESS_SIZE];
     find_task(d, task);
     printf("\nThe grid is up and serves %s; it is deployed again when you save. To call a task:\n"
-           "  grid --api %s invoke %s -d '{}'\n  curl -d '{}' http://%s/invoke/%s\nCtrl-C ends it.\n\n",
+           "  grid --api %s invoke %s -d '{}'\n  curl -H 'content-type: application/json' -d '{}' http://%s/invoke/%s\nCtrl-C ends it.\n\n",
            d->options->folder, d->api[0], task, d->api[0], task);
     fflush(stdout);
 }

@@ -89,7 +89,7 @@ static const struct option_row OPTIONS[] = {
     {.name = "port", .kind = OPTION_UINT, .placeholder = "P", .fallback = "0", .max = 65535, .help = "API port of the first node; 0 takes any free one"},
     {.name = "instances", .kind = OPTION_UINT, .placeholder = "N", .max = 1024, .example = "2", .help = "processes of each task on each node"},
     {.name = "task-folder", .kind = OPTION_STRING, .placeholder = "F", .example = "tasks", .help = "the folder of the tasks inside DIR"},
-    {.name = "log-level", .kind = OPTION_STRING, .placeholder = "LEVEL", .fallback = "warn", .choices = "debug|info|warn|error",
+    {.name = "log-level", .kind = OPTION_STRING, .placeholder = "LEVEL", .fallback = "error", .choices = "debug|info|warn|error",
      .help = "what the nodes log"},
 };
 

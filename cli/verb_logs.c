@@ -10,6 +10,7 @@ struct logs {
     const struct cli *cli;
     struct arena *arena;
     enum log_style style;
+    bool has_shown;
     int code;
 };
 
@@ -31,6 +32,7 @@ static bool on_message(void *ctx, const void *message, size_t size)
     struct logs *logs = ctx;
     struct buf out;
     buf_init(&out, 0);
+    logs->has_shown = true;
     arena_reset(logs->arena);
     Grid__V1__LogLine *line = pb_unpack(&grid__v1__log_line__descriptor, logs->arena, slice_of(message, size));
     if (line)
@@ -51,6 +53,8 @@ static int run(struct cli *cli)
     request.follow = option_flag(cli->options, "follow");
     int code = node_follow(cli, "Logs", &request.base, on_message, &logs);
     arena_destroy(logs.arena);
+    if (code == GRID_DONE && !logs.has_shown && !request.follow && !cli_wants_json(cli))
+        fprintf(stderr, "nothing was written yet on this node: grid tasks shows what runs\n");
     return logs.code ? logs.code : code;
 }
 

@@ -60,7 +60,7 @@ static int run(struct cli *cli)
     const char *name = cli->arguments[0];
     int code = sample_write(name);
     if (code == GRID_DONE)
-        fprintf(stderr, "%s written. Next: cd %s, make, grid dev\n", name, name);
+        fprintf(stderr, "%s written. Next: cd %s && make && grid dev\n", name, name);
     return code;
 }
 

@@ -20,6 +20,7 @@ struct rpc {
     grpc_byte_buffer *message; /* what the read batch fills */
     grpc_status_code status;
     grpc_slice details;
+    uint32_t timeout_ms;
     bool is_over;
     grid_message_fn on_message;
     void *ctx;
@@ -50,6 +51,7 @@ static void rpc_init(struct rpc *rpc, struct grid_client *client, const struct r
     rpc->call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, rpc->queue, method, NULL,
                                          rpc_deadline(request->timeout_ms), NULL);
     grpc_slice_unref(method);
+    rpc->timeout_ms = request->timeout_ms;
     grpc_metadata_array_init(&rpc->head);
     grpc_metadata_array_init(&rpc->trailer);
     rpc->details = grpc_empty_slice();
@@ -138,6 +140,9 @@ static enum grid_code conclude(struct rpc *rpc, struct grid_error *error)
         return fault_set(error, GRID_CODE_INTERNAL, "the call could not be started");
     if (rpc->status == GRPC_STATUS_OK)
         return GRID_CODE_OK;
+    /* gRPC's own timer says no more than this. */
+    if (rpc->status == GRPC_STATUS_DEADLINE_EXCEEDED && slice_equal_str(details, "Deadline Exceeded"))
+        return fault_set(error, GRID_CODE_DEADLINE_EXCEEDED, "no answer came within %u ms", rpc->timeout_ms);
     return fault_set_slice(error, (enum grid_code) rpc->status, details);
 }
 

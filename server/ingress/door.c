@@ -337,8 +337,8 @@ static void request_begin(struct ingress *i, const struct door *door, struct htt
     } else if (!door->any_body_type && !guard_json_like(r->content_type)) {
         r->body_too_large = true; /* none of it is wanted */
         door_refuse(r, 415, "INVALID_ARGUMENT",
-                    "forms and plain text are taken only on the original's routes: send Content-Type application/json or "
-                    "application/octet-stream");
+                    "the body is marked as a form or as text, which is what curl does by itself: send Content-Type application/json, or "
+                    "application/octet-stream for bytes");
     }
 }
 

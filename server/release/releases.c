@@ -293,6 +293,14 @@ static const struct release_entry *entry_before(struct releases *r)
     return NULL;
 }
 
+static void refuse_root(struct job *job, struct slice prefix)
+{
+    char sentence[160];
+    snprintf(sentence, sizeof sentence, "there is no kept release %.*s%s to go back to: \"grid releases\" lists them",
+             SLICE_FMT(slice_first(prefix, 64)), prefix.size > 0 ? "" : "before this one");
+    job_refuse(job, GRID_ENOENT, sentence);
+}
+
 int releases_rollback(struct releases *r, struct slice prefix, const struct release_events *events, void *ctx)
 {
     const struct release_entry *e = NULL;
@@ -306,7 +314,7 @@ int releases_rollback(struct releases *r, struct slice prefix, const struct rele
     if (err == GRID_EINVAL) {
         job_refuse(job, err, "the root is not 8 or more hex digits that name one kept release: \"grid releases\" lists them");
     } else if (!e) {
-        job_refuse(job, GRID_ENOENT, "there is no such kept release to go back to: \"grid releases\" lists them");
+        refuse_root(job, prefix);
     } else if (buf_append(&job->config, e->config) != 0) {
         job_free(job);
         return GRID_ENOMEM;

@@ -46,7 +46,7 @@ static void explain_exit(const struct sup_child *c, char out[REASON_MAX])
 
 static void explain_spawn(const struct sup_task *t, int uv_error, char out[REASON_MAX])
 {
-    static const char *const programs[] = {[TASK_NODE] = "node", [TASK_PYTHON] = "python3"};
+    static const char *const programs[] = {[TASK_NODE] = "Node.js (node)", [TASK_PYTHON] = "Python (python3)"};
     if (t->spec.kind != TASK_EXECUTABLE && uv_error == UV_ENOENT && access(t->release->root, X_OK) == 0)
         snprintf(out, REASON_MAX, "it needs %s, which is not in PATH: install it", programs[t->spec.kind]);
     else if (uv_error == UV_ENOENT)

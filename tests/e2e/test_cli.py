@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import zoo
-from gridtest import (BIN, Grid, check, check_equal, check_in, clean_environment, free_port, grid_command, http_request, once, processes_with_env, shared, wait_for)
+from gridtest import (BIN, Grid, check, check_equal, check_in, clean_environment, free_port, grid_command, http_request, once, processes_with_env, shared, timeout, wait_for)
 
 VERBS = ["new", "sample", "dev", "deploy", "list", "tasks", "ps", "processing", "invoke", "broadcast", "logs", "releases", "version"]
 
@@ -28,6 +28,37 @@ def test_version_and_help_need_no_node():
         check_in(verb, text, "--help")
         own = grid_command(verb, "--help", cwd=folder, check_code=0).out
         check_in(f"grid {verb}", own, f"grid {verb} --help")
+
+
+@once
+@timeout(240)
+def test_help_examples_work_as_printed():
+    with Grid(2) as grid:
+        demo = grid.folder / "demo"
+        grid_command("sample", "demo", cwd=grid.folder, check_code=0)
+        for _ in range(2):
+            grid[0].grid("deploy", demo, check_code=0)
+        root = json.loads(grid[0].grid("releases", "--json", check_code=0).out)[0]["root"]
+        env = clean_environment(grid.folder, {"GRID_API": grid[0].api_text, "GRID_API_SOCKET": str(grid[0].socket)})
+        env["PATH"] = f"{BIN}:{env['PATH']}"
+        for verb in re.findall(r"^  ([a-z]+) ", grid_command("--help", cwd=demo, check_code=0).out, re.M):
+            example = re.search(r"^Example: (.+)$", grid_command(verb, "--help", cwd=demo, check_code=0).out, re.M)[1]
+            if verb in ("dev", "clear"):  # the one has its own test, the other would end what is called here
+                continue
+            command = example.replace("1a2b3c4d", root[:8]).replace(" -f", "")
+            done = subprocess.run(["bash", "-c", command], cwd=demo, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            check_equal(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
+
+
+def test_the_words_name_what_is_missing():
+    with Grid(1) as grid:
+        grid.deploy(grid.project().js("quiet", "exports.handler = () => 1;\n"))
+        check_in("nothing was written", grid[0].grid("logs", "quiet", check_code=0).err, "logs of a task that wrote nothing")
+        check_in("before this one", grid[0].grid("rollback").err, "rollback of the first release")
+        check_in("12345678", grid[0].grid("rollback", "12345678").err, "rollback to an unknown release")
+        grid[0].grid("clear", check_code=0)
+        done = grid[0].grid("broadcast", "quiet", "--timeout", "300ms")
+        check(done.returncode == 1 and "Deadline Exceeded" not in done.err, f"no bare status: {done.err}")
 
 
 def test_usage_faults_exit_2():
@@ -168,6 +199,11 @@ def test_dev_runs_a_local_grid_and_leaves_nothing_behind():
 
             wait_for(lambda: call().status == 200, "the task answers")
             wait_for(lambda: len({call().json["node"] for _ in range(4)}) == 2, "both nodes answer")
+            hints = [line for line in output.read_text().splitlines() if line.startswith(("  grid ", "  curl "))]
+            check_equal(len(hints), 2, f"the commands that it prints to try: {hints}")
+            for hint in hints:
+                tried = subprocess.run(["bash", "-c", hint], env={**env, "PATH": f"{BIN}:{env['PATH']}"}, capture_output=True, text=True)
+                check_in('"v":1', tried.stdout, f"{hint} ({tried.stderr})")
             project.js("live", "exports.handler = () => ({v: 2});\n")
             wait_for(lambda: call().json["v"] == 2, "what was saved is deployed")
             dev.send_signal(signal.SIGINT)
