@@ -33,6 +33,7 @@ struct grpc_call {
     const struct grpc_call_events *events; /* NULL until bound */
     void *ctx;
     struct grpc_deframer in;
+    size_t held;       /* of the server's budget */
     struct buf out;    /* the frame being built */
     struct buf packed; /* the same, gzipped */
     struct arena *arena; /* added metadata; made with the first */
@@ -55,6 +56,7 @@ struct method_slot {
 struct grpc_server {
     struct loop *loop;
     size_t max_message;
+    struct budget *budget; /* NULL: none */
     const struct grpc_service **services;
     size_t service_count;
     struct method_slot *slots; /* open addressing, a power of two, at most half full */
@@ -107,6 +109,11 @@ static void call_free(struct grpc_call *call)
     buf_dispose(&call->packed);
     arena_destroy(call->arena);
     free(call);
+}
+
+void grpc_server_share(struct grpc_server *s, struct budget *budget)
+{
+    s->budget = budget;
 }
 
 void grpc_server_destroy(struct grpc_server *s)
@@ -181,9 +188,16 @@ static struct grpc_call *call_take(struct grpc_server *s)
     return call;
 }
 
+/* Whether the request may take as much of the budget; 0 gives it all back. */
+static bool call_hold(struct grpc_call *call, size_t size)
+{
+    return !call->server->budget || budget_set(call->server->budget, &call->held, size);
+}
+
 static void call_give_back(struct grpc_call *call)
 {
     struct grpc_server *s = call->server;
+    call_hold(call, 0);
     if (s->free_count >= FREE_CALLS_MAX) {
         call_free(call);
         return;
@@ -439,6 +453,12 @@ static bool has_second_message(const struct grpc_call *call)
     return b->size > GRPC_PREFIX_SIZE + first;
 }
 
+static void refuse_held(struct grpc_call *call)
+{
+    grpc_deframer_dispose(&call->in);
+    grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "this node holds as many request bytes as it may: try again shortly");
+}
+
 /* Gives out the messages that are whole; stops when the handler finishes the call. */
 static void deliver_messages(struct grpc_call *call)
 {
@@ -459,6 +479,8 @@ static void on_data(void *ctx, struct http_exchange *x, struct slice bytes)
     int err = grpc_deframer_feed(&call->in, bytes);
     if (err != 0)
         refuse_stream(call, err);
+    else if (!call_hold(call, call->in.buffer.size))
+        refuse_held(call);
     else if (call->method->client_streams)
         deliver_messages(call);
     else if (has_second_message(call))

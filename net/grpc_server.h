@@ -3,6 +3,7 @@
 #ifndef GRID_NET_GRPC_SERVER_H
 #define GRID_NET_GRPC_SERVER_H
 
+#include "base/budget.h"
 #include "net/grpc.h"
 #include "net/http.h"
 
@@ -68,6 +69,9 @@ struct grpc_service {
 /* A set of services. Not changed once serving. */
 struct grpc_server;
 int grpc_server_create(struct loop *l, size_t max_message, struct grpc_server **out);
+/* Counts the bytes of requests being held in a budget that others may share: beyond it calls are refused with RESOURCE_EXHAUSTED. It must
+ * outlive the server. */
+void grpc_server_share(struct grpc_server *s, struct budget *budget);
 void grpc_server_destroy(struct grpc_server *s);
 int grpc_server_add(struct grpc_server *s, const struct grpc_service *service);
 size_t grpc_server_service_count(const struct grpc_server *s);

@@ -20,7 +20,8 @@
 #include "net/notify.h"
 #include "server/node_internal.h"
 
-enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK = 1000, UNSTARTABLE_MS = 5000, ATTEMPTS = 3, DESCRIPTORS_WANTED = 65536 };
+enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK = 1000, UNSTARTABLE_MS = 5000, ATTEMPTS = 3, DESCRIPTORS_WANTED = 65536,
+       HELD_OVERHEAD = 128 * 1024 /* of two requests beside their payloads */ };
 
 /* ---- the local API's rules ---- */
 
@@ -147,6 +148,13 @@ static void on_releases_changed(void *ctx)
 
 /* ---- opening ---- */
 
+/* A worker's share of --max-held, in which two of the largest requests fit whatever the number of workers. */
+static size_t held_by_a_worker(const struct options *o)
+{
+    size_t share = o->max_held / o->workers, two = o->max_payload * 2 + HELD_OVERHEAD;
+    return share > two ? share : two;
+}
+
 static int open_workers(struct node *n, char why[NODE_WHY_MAX])
 {
     const struct options *o = n->options;
@@ -157,7 +165,7 @@ static int open_workers(struct node *n, char why[NODE_WHY_MAX])
         err = take_peer_address(n, &w.peer, why);
     if (err != 0)
         return err;
-    w.ingress = (struct ingress_options){.max_payload = o->max_payload, .default_deadline_ms = DEFAULT_DEADLINE_MS, .grid_name = n->grid,
+    w.ingress = (struct ingress_options){.max_payload = o->max_payload, .held_bytes = held_by_a_worker(o), .default_deadline_ms = DEFAULT_DEADLINE_MS, .grid_name = n->grid,
                                          .api_hosts = (const char *const *) n->api_hosts, .api_token = api_asks_token(&w) ? n->api_token : NULL,
                                          .metrics = node_metrics, .ready = node_is_ready, .ctx = n};
     w.dispatch = (struct dispatch_options){.max_payload = o->max_payload, .in_flight_limit = IN_FLIGHT_PER_INSTANCE, .queue_limit = QUEUE_PER_TASK,

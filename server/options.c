@@ -30,6 +30,8 @@ static const struct option_row ROWS[] = {
      .help = "where task ports are taken from, upward; the API's port + 1 when not given"},
     {.name = "workers", .kind = OPTION_UINT, .placeholder = "N", .min = 1, .max = 256, .example = "4", .help = "data-plane threads; one per core when not given"},
     {.name = "max-payload", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "6MiB", .min = 1024, .max = 1024 * 1024 * 1024, .help = "largest call and answer"},
+    {.name = "max-held", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "512MiB", .min = 1024, .max = INT64_C(1024) * 1024 * 1024 * 1024,
+     .help = "bytes of requests held in memory at a time; what would be more is refused with 429"},
     {.name = "drain-timeout", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "30s", .max = 24 * 3600 * 1000, .help = "how long calls in flight may take when the node or a task stops"},
     {.name = "log-level", .kind = OPTION_STRING, .placeholder = "LEVEL", .choices = "debug|info|warn|error", .fallback = "info", .attributes = OPTION_RELOADABLE, .help = "what is logged to stderr"},
     {.name = "log-format", .kind = OPTION_STRING, .placeholder = "FORMAT", .choices = "text|json", .fallback = "text", .help = "how it is logged"},
@@ -280,6 +282,7 @@ static int take_values(struct options *o, struct option_error *error)
     if (o->workers == 0)
         o->workers = cores > 0 ? (unsigned) (cores > 256 ? 256 : cores) : 1;
     o->max_payload = (size_t) option_number(set, "max-payload");
+    o->max_held = (size_t) option_number(set, "max-held");
     o->drain_timeout_ms = option_number(set, "drain-timeout");
     o->ready_file = option_string(set, "ready-file");
     o->runtimes = option_string(set, "runtimes");

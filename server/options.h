@@ -29,6 +29,7 @@ struct options {
     uint16_t task_ports; /* 0: api port + 1 */
     unsigned workers;
     size_t max_payload;
+    size_t max_held; /* bytes of requests held at a time, by all workers */
     enum log_level log_level;
     enum log_format log_format;
     const char *ready_file;

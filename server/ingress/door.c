@@ -9,10 +9,11 @@
 #include "base/err.h"
 #include "server/ingress/guard.h"
 
-enum { DOOR_ARENA_BLOCK = 2048, DOOR_FORM_FACTOR = 3, DOOR_ALLOW_MAX = 64 };
+enum { DOOR_ARENA_BLOCK = 2048, DOOR_FORM_FACTOR = 3, DOOR_ALLOW_MAX = 64, HELD_PUSHBACK_MS = 1000 };
 
 static void request_free(struct door_request *r)
 {
+    budget_set(&r->ingress->held, &r->held, 0);
     buf_dispose(&r->body);
     buf_dispose(&r->answer);
     arena_destroy(r->arena);
@@ -255,17 +256,30 @@ static void refuse_body(struct door_request *r)
 {
     r->body_too_large = true;
     buf_dispose(&r->body); /* what came of it is not wanted any more */
+    budget_set(&r->ingress->held, &r->held, 0);
     door_refuse(r, 413, "RESOURCE_EXHAUSTED",
                 arena_printf(r->arena,
                              "the payload is larger than %zu bytes: send less, or start gridd with a larger --max-payload",
                              r->ingress->options.max_payload));
 }
 
+/* 429 in the form of the grid's own routes, whatever the door. */
+static void refuse_held(struct door_request *r)
+{
+    r->body_too_large = true;
+    buf_dispose(&r->body);
+    door_answer_error(r, 429, "RESOURCE_EXHAUSTED", "this node holds as many request bytes as it may: try again shortly", HELD_PUSHBACK_MS);
+}
+
 static void request_on_data(void *ctx, struct http_exchange *x, struct slice bytes)
 {
     struct door_request *r = ctx;
     (void) x;
-    if (!r->body_too_large && buf_append(&r->body, bytes) != 0)
+    if (r->body_too_large)
+        return;
+    if (!budget_set(&r->ingress->held, &r->held, r->held + bytes.size))
+        refuse_held(r);
+    else if (buf_append(&r->body, bytes) != 0)
         refuse_body(r);
 }
 

@@ -33,6 +33,7 @@ struct door_request {
     struct slice query;
     struct slice content_type;
     struct buf body;
+    size_t held; /* of the ingress's budget */
     bool body_too_large;
     bool token;
     bool replied;           /* the question has had an answer */

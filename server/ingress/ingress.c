@@ -66,6 +66,7 @@ int ingress_create(struct loop *l, const struct ingress_options *options, struct
     if (!i)
         return GRID_ENOMEM;
     *i = (struct ingress){.loop = l, .options = *options, .dispatch = dispatch, .admin = admin};
+    i->held.max = options->held_bytes ? options->held_bytes : SIZE_MAX;
     i->invoke_service = service_for(&RPC_INVOKE, i);
     i->control_service = service_for(&RPC_CONTROL, i);
     i->health_service = service_for(&RPC_HEALTH, i);
@@ -74,8 +75,11 @@ int ingress_create(struct loop *l, const struct ingress_options *options, struct
     int err = grpc_server_create(l, options->max_payload + MESSAGE_OVERHEAD, &i->api_grpc);
     if (err == 0)
         err = grpc_server_create(l, options->max_payload + MESSAGE_OVERHEAD, &i->peer_grpc);
-    if (err == 0)
+    if (err == 0) {
+        grpc_server_share(i->api_grpc, &i->held);
+        grpc_server_share(i->peer_grpc, &i->held);
         err = add_services(i, i->api_grpc);
+    }
     if (err == 0)
         err = add_services(i, i->peer_grpc);
     if (err != 0)

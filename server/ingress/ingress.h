@@ -12,6 +12,7 @@ struct ingress;
 
 struct ingress_options {
     size_t max_payload;
+    size_t held_bytes; /* of requests held by one worker at a time; beyond it they are refused with 429 / RESOURCE_EXHAUSTED; 0: no bound */
     uint64_t default_deadline_ms; /* 60,000 */
     const char *const *api_hosts; /* further names the local API answers to; NULL-terminated, may be NULL */
     const char *api_token;        /* asked for on listeners that are not loopback; NULL: none */

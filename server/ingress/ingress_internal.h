@@ -2,6 +2,7 @@
 #ifndef GRID_SERVER_INGRESS_INTERNAL_H
 #define GRID_SERVER_INGRESS_INTERNAL_H
 
+#include "base/budget.h"
 #include "server/ingress/ingress.h"
 
 struct rpc_call;
@@ -11,6 +12,7 @@ struct ingress {
     struct ingress_options options;
     struct dispatch *dispatch;
     struct admin *admin;
+    struct budget held; /* bytes of requests, at all doors */
     struct grpc_server *api_grpc;
     struct grpc_server *peer_grpc;
     struct grpc_service invoke_service;

@@ -19,7 +19,7 @@
 
 #define LOG_NAME "releases.log"
 
-enum { CLOSE_LOOK_MS = 10, STUCK_AFTER_MS = 10000 };
+enum { CLOSE_LOOK_MS = 10, STUCK_AFTER_MS = 10000, SEQUENCE_AHEAD_MS = 24 * 3600 * 1000 };
 
 static void releases_step(void *arg);
 
@@ -382,6 +382,13 @@ static void drop_entry(const char *why, int err)
     log_line(LOG_WARN, "a release entry from a peer was dropped", LOGF_STR("why", why), LOGF_ERR(err));
 }
 
+/* Sequences count releases, and nobody publishes one every millisecond since 1970: by this bound, which moves on, no entry can be the last that
+ * there ever is. */
+static bool is_beyond_counting(const struct release_entry *e)
+{
+    return e->sequence > (uint64_t) loop_wall_ms() + SEQUENCE_AHEAD_MS;
+}
+
 /* Entries of other apps are for versions to come. */
 static void receive_entry(struct releases *r, struct slice packed, struct arena *arena)
 {
@@ -391,6 +398,10 @@ static void receive_entry(struct releases *r, struct slice packed, struct arena 
     int err = release_entry_unpack(packed, arena, &e);
     if (err == 0 && (!slice_equal(e.app, RELEASES_APP) || is_known(r, &e)))
         return;
+    if (err == 0 && is_beyond_counting(&e)) {
+        err = GRID_ELIMIT;
+        snprintf(why, sizeof why, "its sequence is beyond what counting releases could have reached");
+    }
     if (err == 0)
         err = entry_verify(r, &e, why);
     if (err == 0 && (err = release_log_add(r->log, &e, &outcome)) != 0)

@@ -3,13 +3,15 @@
 import http.client
 import json
 import re
+import select
+import socket
 import subprocess
 import tempfile
 import threading
 import time
 
 import zoo
-from gridtest import Grid, check, check_equal, check_in, http_request, shared, wait_for, once
+from gridtest import Grid, check, check_equal, check_in, http_request, node_rpc, once, rpc_code, shared, wait_for
 
 UUID7 = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 # Numbers and escapes that a JSON library would rewrite.
@@ -79,6 +81,26 @@ def test_payload_at_the_limit_passes_and_over_it_is_413():
     check_equal(over.status, 413, "6 MiB and one byte")
     check_in("payload", over.json["error"]["message"].lower(), "what a 413 says")
     check_equal(pair()[0].invoke("cecho", b"after").body, b"after", "the next call")
+
+
+@once
+def test_requests_held_at_a_time_are_bounded_in_all():
+    with Grid(1, options=["--max-payload", "1MiB", "--max-held", "8MiB"], workers=1) as grid:
+        node = grid[0]
+        grid.deploy(grid.project().program("cecho"))
+        held = [socket.create_connection(node.api, timeout=10) for _ in range(12)]
+        for sock in held:
+            sock.sendall(b"POST /invoke/cecho HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 900000)
+        refused = select.select(held, [], [], 10)[0]
+        check(refused, "twelve halves of requests fit into a bound of eight MiB")
+        answer = refused[0].recv(65536)
+        check_in(b" 429 ", answer.split(b"\r\n")[0], "what is beyond the bound")
+        check_in(b"retry-after", answer.lower(), "the headers of it")
+        code, _ = rpc_code(lambda: node_rpc(node).invoke.Call({"task": b"cecho", "payload": b"x" * 1000000}))
+        check_equal(code, "RESOURCE_EXHAUSTED", "a gRPC call beyond the bound")
+        for sock in held:
+            sock.close()
+        wait_for(lambda: node.invoke("cecho", b"x" * 1000000).status == 200, "calls pass again once the halves have gone")
 
 
 def test_unknown_task_is_404_and_named():

@@ -415,6 +415,17 @@ static void test_releases__drops_what_is_badly_signed_or_garbage(void **state)
     assert_null(releases_newest(s->releases));
 }
 
+static void test_releases__no_entry_ends_the_counting(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[2];
+    struct object_id root = {{1}};
+    inject(s, &root, RELEASE_SEQUENCE_MAX, slice_of(NULL, 0), true);
+    assert_null(releases_newest(s->releases));
+    inject(s, &root, (uint64_t) loop_wall_ms(), slice_of(NULL, 0), true);
+    assert_non_null(releases_newest(s->releases));
+}
+
 static void test_releases__a_release_nobody_has_gives_way_to_the_next(void **state)
 {
     struct fixture *f = *state;
@@ -479,6 +490,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__a_failed_publish_leaves_what_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_cannot_run_here_is_not_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__drops_what_is_badly_signed_or_garbage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__no_entry_ends_the_counting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_release_nobody_has_gives_way_to_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_restart_runs_the_last_one_while_the_newest_is_not_to_be_had, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__may_be_closed_at_any_turn, setup, teardown),
