@@ -33,7 +33,7 @@ int cli_fail(int exit, const char *format, ...)
 
 int cli_write(struct slice bytes)
 {
-    if (fwrite(bytes.data, 1, bytes.size, stdout) == bytes.size && fflush(stdout) == 0)
+    if (bytes.size == 0 || (fwrite(bytes.data, 1, bytes.size, stdout) == bytes.size && fflush(stdout) == 0))
         return GRID_DONE;
     return cli_fail(GRID_FAILED, "stdout does not take the output: %m");
 }

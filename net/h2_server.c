@@ -35,6 +35,7 @@ struct h2_exchange {
     size_t unconsumed; /* body bytes handed on while paused: their window is withheld */
     int32_t id;
     bool too_large;    /* header list over the limit: answered 431 without the handler */
+    bool two_hosts;    /* Host and :authority differ: answered 400 without the handler */
     bool request_done; /* END_STREAM came */
     bool answering;    /* a head was submitted */
     bool ended;        /* the handler has ended the answer */
@@ -543,12 +544,14 @@ static void head_set_pseudo(struct h2_exchange *x, struct slice name, struct sli
         x->base.head.authority = copy;
 }
 
-/* RFC 9113 8.3.1: Host says what :authority leaves out. */
+/* RFC 9113 8.3.1: Host says what :authority leaves out, and nothing else than that. */
 static void head_set_field(struct h2_exchange *x, struct slice name, struct slice value, size_t limit)
 {
     if (slice_equal_str(name, "host")) {
         if (x->base.head.authority.size == 0)
             x->base.head.authority = arena_copy(x->fields.arena, value);
+        else if (!slice_equal_nocase(x->base.head.authority, value))
+            x->two_hosts = true;
         x->fields.list_bytes += name.size + value.size + 32;
         return;
     }
@@ -606,7 +609,7 @@ static void request_arrived(struct h2_server *s, struct h2_exchange *x, bool bod
         exchange_head_only(&x->base, STATUS_HEADERS_TOO_LARGE, NULL, 0);
         return;
     }
-    if (x->base.head.target.size == 0) { /* CONNECT: nothing here is a proxy */
+    if (x->base.head.target.size == 0 || x->two_hosts) { /* CONNECT: nothing here is a proxy */
         exchange_head_only(&x->base, STATUS_BAD_REQUEST, NULL, 0);
         return;
     }

@@ -101,9 +101,15 @@ void http1_parser_expect_head_only(struct http1_parser *p, bool head_only)
     p->head_only = head_only;
 }
 
+/* Nothing of the next head has come. */
+static bool at_head(const struct http1_parser *p)
+{
+    return p->state == STATE_HEAD && p->store.size == 0 && p->blank_lines == 0;
+}
+
 bool http1_parser_idle(const struct http1_parser *p)
 {
-    return p->state == STATE_HEAD && p->store.size == 0 && p->blank_lines == 0 && p->informational_count == 0;
+    return at_head(p) && p->informational_count == 0;
 }
 
 /* ---- finding lines ---- */
@@ -780,7 +786,7 @@ enum http1_event http1_parser_eof(struct http1_parser *p)
 {
     if (p->state == STATE_UNTIL_CLOSE || p->state == STATE_END)
         return end_message(p);
-    if (p->state == STATE_DONE || http1_parser_idle(p))
+    if (p->state == STATE_DONE || at_head(p))
         return HTTP1_MORE;
     if (p->state != STATE_FAILED)
         fail(p, 400, "the connection ended inside a message");

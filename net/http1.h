@@ -89,7 +89,8 @@ void http1_parser_expect_head_only(struct http1_parser *p, bool head_only);
  * http1_parser_reset: what is left in `in` belongs to the next message. Out of memory is HTTP1_FAILED with status 500. */
 enum http1_event http1_parser_next(struct http1_parser *p, struct slice *in);
 
-/* The other side ended its half: HTTP1_END for a body that ends so, HTTP1_MORE between messages, HTTP1_FAILED inside one. */
+/* The other side ended its half: HTTP1_END for a body that ends so, HTTP1_MORE between messages and
+ * behind an interim head, HTTP1_FAILED inside one. */
 enum http1_event http1_parser_eof(struct http1_parser *p);
 
 /* True when no byte of the next message has been seen. */

@@ -198,8 +198,8 @@ static int status_of(int err)
     switch (err) {
     case GRID_ENOENT:
         return GRPC_NOT_FOUND;
-    case GRID_EPERM:
-        return GRPC_PERMISSION_DENIED;
+    case GRID_EPERM: /* the folder's rights; the caller's were looked at before */
+        return GRPC_FAILED_PRECONDITION;
     case GRID_ENOSPC:
     case GRID_ELIMIT:
         return GRPC_RESOURCE_EXHAUSTED;

@@ -248,6 +248,7 @@ static void test_http1_client__says_how_far_a_failed_call_got(void **state)
     struct rig *r = *state;
     static const struct failure cases[] = {
         {"", GRID_ECLOSED, HTTP_SENT},
+        {"HTTP/1.1 100 Continue\r\n\r\n", GRID_ECLOSED, HTTP_SENT},
         {"garbage\r\n\r\n", GRID_EPROTO, HTTP_SENT},
         {"HTTP/1.1 200", GRID_EPROTO, HTTP_SENT},
         {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", GRID_EPROTO, HTTP_ANSWERED},
