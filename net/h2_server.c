@@ -11,6 +11,7 @@
 
 enum {
     SPARES_MAX = 256,
+    LINGER_MS = 100,           /* a request that was answered before its end has so long to end by itself */
     DRAIN_PING_MS = 1000,      /* without an answer to the ping of a drain, its second GOAWAY goes out anyway */
     STALL_CLOSE_FACTOR = 3,    /* times limits.header_timeout_ms: a peer that took nothing of much for so long is left */
     STALL_REFUSE_DIVISOR = 5,  /* header_timeout_ms by this: and gets no new streams before that */
@@ -33,6 +34,7 @@ struct h2_exchange {
     size_t trailer_count;
     struct loop_deferred writable;
     size_t unconsumed; /* body bytes handed on while paused: their window is withheld */
+    uint64_t sent_ms;  /* when the answer was sent whole before the request's end */
     int32_t id;
     bool too_large;    /* header list over the limit: answered 431 without the handler */
     bool two_hosts;    /* Host and :authority differ: answered 400 without the handler */
@@ -54,6 +56,7 @@ struct h2_server {
     struct loop_deferred flush;
     struct loop_timer timer;
     struct loop_timer drain_timer;
+    struct loop_timer linger_timer;
     enum h2_clock clock;
     struct h2_exchange *exchanges;
     size_t exchange_count;
@@ -310,12 +313,32 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
     return err;
 }
 
-/* RFC 9113 8.1: a whole answer before the request's end asks the client to stop. */
+static void on_linger(void *arg)
+{
+    struct h2_server *s = arg;
+    uint64_t now = loop_now_ms(s->loop), next = 0;
+    for (struct h2_exchange *x = s->exchanges; x; x = x->next) {
+        if (!x->sent || x->request_done)
+            continue;
+        if (now - x->sent_ms >= LINGER_MS)
+            nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, x->id, NGHTTP2_NO_ERROR);
+        else if (next == 0 || x->sent_ms + LINGER_MS < next)
+            next = x->sent_ms + LINGER_MS;
+    }
+    if (next > 0)
+        loop_timer_start(s->loop, &s->linger_timer, next - now, on_linger, s);
+    flush_later(s);
+}
+
+/* RFC 9113 8.1: a whole answer before the request's end asks the client to stop. Not at once: a body that is on its way anyway may end,
+ * since clients (curl 7.88) that see the reset together with the answer throw the answer away. */
 static void exchange_answer_sent(struct h2_exchange *x)
 {
+    struct h2_server *s = x->server;
     x->sent = true;
-    if (!x->request_done)
-        nghttp2_submit_rst_stream(x->server->ng, NGHTTP2_FLAG_NONE, x->id, NGHTTP2_NO_ERROR);
+    x->sent_ms = loop_now_ms(s->loop);
+    if (!x->request_done && !loop_timer_running(&s->linger_timer))
+        loop_timer_start(s->loop, &s->linger_timer, LINGER_MS, on_linger, s);
 }
 
 /* A reset that the application did not ask for was caused by the client (MadeYouReset). */
@@ -729,6 +752,8 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     struct h2_exchange *x = nghttp2_session_get_stream_user_data(ng, id);
     (void) flags;
     nghttp2_session_consume_connection(ng, size);
+    if (x && x->sent)
+        return 0; /* its window stays closed: nobody wants more */
     if (!x || x->dead || x->ended || !x->base.events) {
         nghttp2_session_consume_stream(ng, id, size);
         return 0;
@@ -821,6 +846,7 @@ static void server_on_close(void *ctx, struct conn *c, int err)
     loop_defer_cancel(&s->flush);
     loop_timer_stop(&s->timer);
     loop_timer_stop(&s->drain_timer);
+    loop_timer_stop(&s->linger_timer);
     h2_session_delete(s->ng);
     http_session_dispose(&s->base);
     free(s);

@@ -50,7 +50,8 @@ static int take_config(struct slice packed, struct release_plan *p, char why[TAS
         return GRID_EPROTO;
     struct slice folder = config->task_folder.len > 0 ? pb_slice(config->task_folder) : SLICE("tasks");
     if (!folder_is_sound(folder)) {
-        snprintf(why, TASK_ERROR_MAX, "task_folder is the name of a folder of the project, such as \"tasks\": give one name without slashes");
+        snprintf(why, TASK_ERROR_MAX, "the task_folder \"%.*s\" is no name of a folder of the project: give one name without slashes, such as \"tasks\"",
+                 SLICE_FMT(slice_first(folder, 100)));
         return GRID_EINVAL;
     }
     p->env.tasks_folder = arena_str(p->arena, folder);

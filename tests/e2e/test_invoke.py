@@ -1,17 +1,18 @@
 """POST /invoke: what goes in comes out, and what goes wrong is said."""
 
+import contextlib
 import http.client
 import json
 import re
 import select
+import selectors
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
 import zoo
-from gridtest import Grid, check, check_equal, check_in, http_request, node_rpc, once, rpc_code, shared, wait_for
+from gridtest import Grid, Response, check, check_equal, check_in, node_rpc, once, rpc_code, shared, wait_for
 
 UUID7 = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 # Numbers and escapes that a JSON library would rewrite.
@@ -298,20 +299,26 @@ def test_tasks_that_never_start_are_said_to_be_unavailable():
         check_equal(grid[0].invoke("fine").json, 1, "a good task beside them")
 
 
+def open_call(node, task):
+    """A connection of its own with a call of 20 s on it: 100 of them may run at an instance, 1,000 may wait."""
+    body = b'{"ms":20000}'
+    sock = socket.create_connection(node.api, timeout=10)
+    sock.sendall(b"POST /invoke/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (task.encode(), len(body)) + body)
+    return sock
+
+
 @once
 def test_too_many_calls_are_429_with_retry_after():
     with Grid(1) as grid:
         node = grid[0]
-        grid.deploy(grid.project().js("slow", "exports.handler = () => new Promise((done) => setTimeout(() => done(1), 1500));\n"))
-        with tempfile.NamedTemporaryFile() as body:
-            body.write(b"{}")
-            body.flush()
-            load = subprocess.Popen(["h2load", "-n1800", "-c18", "-m100", "-t1", "-d", body.name, "-H", "content-type: application/json",
-                                     f"http://{node.api_text}/invoke/slow"], stdout=subprocess.PIPE, text=True)
-            try:
-                busy = wait_for(lambda: (lambda a: a if a.status == 429 else None)(http_request(node.api, "POST", "/invoke/slow", b"{}")), "one call is refused for load", 20, 0.01)
-            finally:
-                load.wait(90)
+        grid.deploy(grid.project().js("slow", "exports.handler = (data) => new Promise((done) => setTimeout(() => done(1), +data.ms));\n"))
+        with contextlib.ExitStack() as open_calls:
+            answered = open_calls.enter_context(selectors.DefaultSelector())
+            for _ in range(1300):
+                answered.register(open_calls.enter_context(open_call(node, "slow")), selectors.EVENT_READ)
+            busy = http.client.HTTPResponse(wait_for(lambda: answered.select(0), "a call is refused for load")[0][0].fileobj)
+            busy.begin()
+            busy = Response(busy.status, busy.getheaders(), busy.read())
         fault(busy, 429, "RESOURCE_EXHAUSTED")
         check(int(busy.headers["retry-after"]) >= 0, "Retry-After in seconds")
-        wait_for(lambda: node.invoke("slow", b"{}").status == 200, "calls are taken again")
+        wait_for(lambda: node.invoke("slow", b'{"ms":0}').status == 200, "calls are taken again")
