@@ -127,7 +127,11 @@ static void on_peer_failed(void *ctx, const char *node_id)
 
 static void on_control_conn(void *ctx, struct conn *c)
 {
-    http_server_adopt(((struct node *) ctx)->control_server, c);
+    const struct node *n = ctx;
+    if (n->control_server)
+        http_server_adopt(n->control_server, c);
+    else
+        conn_close(c); /* it was on its way when the node closed */
 }
 
 /* ---- news from below ---- */
@@ -347,8 +351,10 @@ static void control_closed(void *arg)
 static void workers_stopped(void *arg)
 {
     struct node *n = arg;
-    if (n->control_server)
-        http_server_close(n->control_server, control_closed, n);
+    struct http_server *server = n->control_server;
+    n->control_server = NULL;
+    if (server)
+        http_server_close(server, control_closed, n);
     else
         control_closed(n);
 }

@@ -157,11 +157,6 @@ static void on_close_idle_elsewhere(void *ctx, uint64_t instance_id)
 /* ---- accepting ---- */
 
 /* A peer's connection: the handshake's ALPN decides who owns it. Calls ("h2") stay, the control plane's go to its loop. */
-static void peer_arrived_at_control(void *ctx, struct conn *c)
-{
-    struct worker_set *s = ctx;
-    s->options.on_control_conn(s->options.ctx, c);
-}
 
 static void peer_on_read(void *ctx, struct conn *c, struct slice bytes)
 {
@@ -182,13 +177,14 @@ static const struct conn_events PEER_MOVING_EVENTS = {.on_read = peer_on_read, .
 static void peer_on_open(void *ctx, struct conn *c)
 {
     struct worker *w = ctx;
+    const struct worker_set_options *o = &w->set->options;
     w->handshakes--;
     if (strcmp(conn_alpn(c), "h2") == 0) {
         http_server_adopt(w->peer_server, c);
         return;
     }
     conn_set_events(c, &PEER_MOVING_EVENTS, w);
-    conn_migrate(c, w->set->options.control, peer_arrived_at_control, w->set);
+    conn_migrate(c, o->control, o->on_control_conn, o->ctx); /* it may arrive when the workers are gone */
 }
 
 static void peer_on_close(void *ctx, struct conn *c, int err)
