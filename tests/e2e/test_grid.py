@@ -208,6 +208,7 @@ def test_killing_a_node_loses_only_the_calls_in_flight_on_it():
             wait_for(lambda: len(callers.calls) > 300, "300 calls were made")
             killed = time.monotonic()
             grid[2].kill()
+            gone = time.monotonic()  # the kernel closes a process's sockets last, for a sanitized one long after its end began
             count = len(callers.calls)
             wait_for(lambda: len(callers.calls) > count + 500 and len(grid[0].hosts()) == 2, "500 calls more, and the death is noticed")
         finally:
@@ -218,7 +219,7 @@ def test_killing_a_node_loses_only_the_calls_in_flight_on_it():
             if status == 200:
                 check_in(n, ended, "calls that were answered and ended")
                 continue
-            check(begun <= killed + 0.05 <= over + 0.05, f"call {n} ({status} {text}) failed though it was not in flight at the kill: "
+            check(begun <= gone and over >= killed, f"call {n} ({status} {text}) failed though it was not in flight at the kill: "
                   f"{begun - killed:+.3f} s to {over - killed:+.3f} s")
             check(started.get(n) in (victim, None), f"call {n} ({status} {text}) failed though another node ran it")
         lost = [c for c in calls if c[3] != 200]
