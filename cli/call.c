@@ -99,7 +99,8 @@ int call_explain_error(const char *task, const struct grid_result *result)
         text_append_line(&stack, slice_trim(slice_of_str(error->stack[i])));
         buf_append_byte(&stack, '\n');
     }
-    fwrite(stack.data, 1, stack.size, stderr);
+    if (stack.size > 0)
+        fwrite(stack.data, 1, stack.size, stderr);
     buf_dispose(&stack);
     return GRID_FAILED;
 }
