@@ -270,7 +270,7 @@ static int publish_tree(struct publisher *p, int dir_fd, struct publish_result *
 {
     struct manifest_entry root = {0};
     struct scan scan;
-    int err = scan_folder(dir_fd, p->report, &scan);
+    int err = scan_folder(dir_fd, p->options.left_out, p->report, &scan);
     if (err != 0)
         return err;
     p->progress.files_total = scan.files;

@@ -18,6 +18,7 @@
 struct walk {
     struct scan *scan;
     struct fs_report *report;
+    const struct scan_stamp *left_out;
     struct buf path; /* of what is being looked at, from the root */
     uint64_t entries;
 };
@@ -169,6 +170,8 @@ static bool look_at(struct walk *w, int dir_fd, size_t depth, const struct ignor
         return look_at_link(w, dir_fd, depth, e, err);
     if (!S_ISDIR(st.st_mode))
         return refuse(w, S_ISFIFO(st.st_mode) ? "a fifo" : S_ISSOCK(st.st_mode) ? "a socket" : "a device");
+    if (w->left_out && e->stamp.device == w->left_out->device && e->stamp.inode == w->left_out->inode)
+        return refuse(w, "the node's own state folder");
     e->kind = MANIFEST_DIRECTORY;
     return true;
 }
@@ -294,9 +297,9 @@ static int walk_folder(struct walk *w, int dir_fd, size_t depth, const struct ig
     return err;
 }
 
-int scan_folder(int dir_fd, struct fs_report *report, struct scan *out)
+int scan_folder(int dir_fd, const struct scan_stamp *left_out, struct fs_report *report, struct scan *out)
 {
-    struct walk w = {.scan = out, .report = report};
+    struct walk w = {.scan = out, .report = report, .left_out = left_out};
     *out = (struct scan){.arena = arena_create(ARENA_BLOCK_BYTES, 0)};
     if (!out->arena)
         return GRID_ENOMEM;

@@ -38,11 +38,12 @@ struct scan {
 };
 
 /* Walks the folder open as `dir_fd` (borrowed; any descriptor of a directory). Leaves out what .gridignore files and
- * ignore_name_reserved say, and, each with a warning: links that lead out of the tree, devices, sockets and fifos. Setuid, setgid and
+ * ignore_name_reserved say, and, each with a warning: links that lead out of the tree, devices, sockets and fifos, and the folder that
+ * `left_out` is a stamp of (NULL: none): a project may lie around the node's own state. Setuid, setgid and
  * sticky bits are dropped with a warning. 0; GRID_EPERM for something unreadable; GRID_ELIMIT beyond MANIFEST_DEPTH_MAX or
  * MANIFEST_ENTRIES_MAX or for a .gridignore that is too long; GRID_ENOENT, GRID_EIO, GRID_ENOMEM; `report` gets a sentence with the
  * remedy. On success the caller disposes of *out. */
-int scan_folder(int dir_fd, struct fs_report *report, struct scan *out);
+int scan_folder(int dir_fd, const struct scan_stamp *left_out, struct fs_report *report, struct scan *out);
 void scan_dispose(struct scan *s);
 
 struct stat;

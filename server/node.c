@@ -433,9 +433,11 @@ static int open_signals(struct node *n)
 static void node_free(struct node *n)
 {
     if (n->workers)
-        worker_set_destroy(n->workers);
+        worker_set_end(n->workers);
     if (n->loop)
-        loop_destroy(n->loop);
+        loop_destroy(n->loop); /* what workers told it last still finds their set */
+    if (n->workers)
+        worker_set_destroy(n->workers);
     if (n->control_grpc)
         grpc_server_destroy(n->control_grpc);
     admin_destroy(n->admin);

@@ -355,6 +355,7 @@ int worker_set_create(const struct worker_set_options *options, struct worker_se
     if (err != 0) {
         if (s->workers)
             worker_set_stop(s);
+        worker_set_end(s);
         worker_set_destroy(s);
         return err;
     }
@@ -509,13 +510,20 @@ void worker_set_stop(struct worker_set *s)
     }
 }
 
-void worker_set_destroy(struct worker_set *s)
+void worker_set_end(struct worker_set *s)
 {
     for (unsigned i = 0; s->workers && i < s->options.count; i++) {
-        if (s->workers[i].loop)
-            loop_destroy(s->workers[i].loop); /* runs what was still in the mailbox */
-        ingress_destroy(s->workers[i].ingress);
+        struct worker *w = &s->workers[i];
+        if (w->loop)
+            loop_destroy(w->loop); /* runs what was still in the mailbox */
+        ingress_destroy(w->ingress);
+        w->loop = NULL;
+        w->ingress = NULL;
     }
+}
+
+void worker_set_destroy(struct worker_set *s)
+{
     free(s->workers);
     free(s);
 }

@@ -55,7 +55,10 @@ void worker_set_drain(struct worker_set *s, uint64_t timeout_ms, loop_fn done, v
 /* Closes what is left, ends and joins the threads. Blocks for as long as that takes. Also before worker_set_start. */
 void worker_set_stop(struct worker_set *s);
 
-/* Frees a stopped set; after every question its workers asked has been ended, and the control loop has run what they told it. */
+/* Ends the loops of a stopped set; after every question its workers asked has been ended. A connection on its way to the control loop is
+ * posted there even now: that loop runs it, on the set that still stands. */
+void worker_set_end(struct worker_set *s);
+/* Frees the set; after worker_set_end, and after the control loop has run or dropped all that it was told. */
 void worker_set_destroy(struct worker_set *s);
 
 /* Asks every worker for its calls in flight. `each` is called on the control thread, one at a time, with copies that live for the call;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -371,6 +372,12 @@ static void scan_work(void *arg)
     struct job *job = arg;
     struct publish_options options = {.progress = on_progress, .arg = job};
     struct publish_result result;
+    struct scan_stamp own_state;
+    struct stat st;
+    if (fstat(job->releases->state_fd, &st) == 0) {
+        scan_stamp_from_stat(&st, &own_state);
+        options.left_out = &own_state;
+    }
     job->err = release_publish(job->releases->store, job->dir_fd, &options, &job->report, &result);
     if (job->err != 0)
         return;

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import zoo
-from gridtest import (BIN, Grid, Node, check, check_equal, check_in, clean_environment, http_request, node_rpc, once, shared, wait_for)
+from gridtest import (BIN, Grid, Node, check, check_equal, check_in, clean_environment, http_request, node_rpc, once, shared, timeout, wait_for)
 
 
 @shared
@@ -317,6 +317,20 @@ def test_the_api_listens_on_a_unix_socket_too():
         while part := sock.recv(4096):
             got += part
     check(got.startswith(b"HTTP/1.1 200") and b"pong" in got, got)
+
+
+@once
+@timeout(180)
+def test_a_node_that_stops_while_others_dial_it_ends_cleanly():
+    """A link may be on its way from a worker to the control loop just then; where it is caught is a matter of luck, hence the turns."""
+    for turn in range(12):
+        with Grid(2, workers=2) as grid:
+            grid[1].kill()
+            grid[1].launch()
+            descriptors = Path("/proc", str(grid[1].process.pid), "fd")
+            wait_for(lambda: len(os.listdir(descriptors)) >= 8 + 2 * turn or (grid[1].folder / "ready").exists(), "the other one is so far", poll_s=0.001)
+            check_equal(grid[0].stop(), [], "the end of a node that is being dialled")
+            grid[1].wait_ready()
 
 
 @once

@@ -5,7 +5,7 @@ import secrets
 import subprocess
 from pathlib import Path
 
-from gridtest import Grid, Node, Skip, check, check_equal, check_in, mint_gridfile, node_rpc, once, shared, wait_for
+from gridtest import Grid, Node, Project, Skip, check, check_equal, check_in, mint_gridfile, node_rpc, once, shared, wait_for
 
 
 def pids(node):
@@ -109,6 +109,16 @@ def refused(answer, *words):
         check_in(word, answer.json["msg"], "what it says")
     check("\n" not in answer.json["msg"].strip(), f"one sentence: {answer.json['msg']}")
     check_equal(single()[0].invoke("good").json, "good", "the old release still serves")
+
+
+@once
+def test_a_project_around_the_state_folder_leaves_it_out():
+    with Grid(1) as grid:
+        node = grid[0]
+        grid.deploy(Project(grid.folder).program("cecho"))
+        released = {path.relative_to(node.state / "releases").parts[1:] for path in (node.state / "releases").rglob("*") if path.is_file()}
+        check_in(("tasks", "cecho"), released, "the files of the release")
+        check_equal([parts for parts in released if "state" in parts], [], "what of the state folder is in the release")
 
 
 def test_folders_that_cannot_be_deployed_are_named():

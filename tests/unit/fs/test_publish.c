@@ -170,6 +170,31 @@ static void test_publish__secrets_and_git_are_in_no_release(void **state)
     assert_non_null(strstr(f->report.warnings[0], "sub/harmless.txt is left out: it holds a private key"));
 }
 
+static void test_publish__a_folder_to_be_left_out_is_not_gone_into(void **state)
+{
+    struct fixture *f = *state;
+    struct publish_options options = {0};
+    struct publish_result out;
+    struct scan_stamp stamp;
+    struct stat st;
+    struct manifest_entry entry;
+    tree_dir(f->folder, "p/kept");
+    tree_dir(f->folder, "p/sub");
+    tree_dir(f->folder, "p/sub/state");
+    tree_write(f->folder, "p/kept/file", "x", 1);
+    tree_write(f->folder, "p/sub/state/VERSION", "1", 1);
+    assert_int_equal(stat(tree_path(f->folder, "p/sub/state"), &st), 0);
+    scan_stamp_from_stat(&st, &stamp);
+    options.left_out = &stamp;
+    int fd = tree_open(tree_path(f->folder, "p"));
+    assert_int_equal(release_publish(f->store, fd, &options, &f->report, &out), 0);
+    close(fd);
+    assert_true(release_has(f, out.root, "kept/file", &entry));
+    assert_true(release_has(f, out.root, "sub", &entry));
+    assert_false(release_has(f, out.root, "sub/state", &entry));
+    assert_int_equal(f->report.warning_count, 1);
+}
+
 static void test_publish__links_out_and_special_files_are_left_out_with_a_warning(void **state)
 {
     struct fixture *f = *state;
@@ -340,6 +365,7 @@ int main(void)
         WITH_STORE(test_publish__a_byte_in_a_long_file_costs_few_chunks),
         WITH_STORE(test_publish__secrets_and_git_are_in_no_release),
         WITH_STORE(test_publish__links_out_and_special_files_are_left_out_with_a_warning),
+        WITH_STORE(test_publish__a_folder_to_be_left_out_is_not_gone_into),
         WITH_STORE(test_publish__nested_gridignore_and_whole_folders),
         WITH_STORE(test_publish__an_unreadable_file_is_named_with_the_remedy),
         WITH_STORE(test_publish__refuses_too_deep_a_folder),
