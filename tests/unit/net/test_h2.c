@@ -600,6 +600,45 @@ static void world_raw(struct world *w, struct raw *r)
     raw_open(w, r, true);
 }
 
+/* POST http /early, whose body is to come. */
+static void raw_early(struct raw *r, uint32_t stream)
+{
+    static const char block[] = "\x83\x86\x41\x01h\x04\x06/early";
+    raw_frame(r, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, stream, block, sizeof block - 1);
+}
+
+static void test_h2__a_request_that_is_answered_early_may_end_by_itself(void **state)
+{
+    (void) state;
+    struct world w;
+    struct raw r;
+    world_raw(&w, &r);
+    raw_early(&r, 1);
+    PUMP(w.loop, r.data_bytes, 2);
+    raw_frame(&r, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "body", 4);
+    PUMP(w.loop, w.closed_ok, 1);
+    assert_int_equal(r.streams_reset, 0);
+    raw_early(&r, 3); /* this one goes on */
+    PUMP(w.loop, r.streams_reset, 1);
+    assert_int_equal(w.closed_ok, 2);
+    raw_shut(&w, &r);
+}
+
+static void test_h2__a_host_unlike_the_authority_is_refused(void **state)
+{
+    (void) state;
+    static const char same[] = "\x82\x86\x41\x01h\x04\x05/hold\x00\x04host\x01H", other[] = "\x82\x86\x41\x01h\x04\x05/hold\x00\x04host\x01i";
+    struct world w;
+    struct raw r;
+    world_raw(&w, &r);
+    raw_frame(&r, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, same, sizeof same - 1);
+    PUMP(w.loop, w.requests, 1);
+    raw_frame(&r, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 3, other, sizeof other - 1);
+    PUMP(w.loop, r.status_headers, 1);
+    assert_int_equal(w.requests, 1);
+    raw_shut(&w, &r);
+}
+
 static void test_h2__a_reset_flood_is_told_to_calm_down(void **state)
 {
     (void) state;
@@ -941,6 +980,8 @@ int main(void)
         cmocka_unit_test(test_h2__calls_on_a_connection_that_never_opened_were_not_sent),
         cmocka_unit_test(test_h2__drain_finishes_what_is_in_flight_and_tells_the_client),
         cmocka_unit_test(test_h2__client_finish_waits_for_its_calls),
+        cmocka_unit_test(test_h2__a_request_that_is_answered_early_may_end_by_itself),
+        cmocka_unit_test(test_h2__a_host_unlike_the_authority_is_refused),
         cmocka_unit_test(test_h2__a_reset_flood_is_told_to_calm_down),
         cmocka_unit_test(test_h2__making_us_reset_streams_counts_like_resetting_them),
         cmocka_unit_test(test_h2__nuisance_frames_are_told_to_calm_down),
