@@ -1,5 +1,6 @@
 /* Records as they lie in segments and come from peers: what unpacks must pack and unpack to the same content. */
 // links: grid_fs
+// covers: fs/record.c
 #include <stdlib.h>
 
 #include "base/err.h"
