@@ -153,7 +153,8 @@ static void job_apply(struct job *job)
     memcpy(r->current, job->plan.env.release, sizeof r->current);
     r->runs = job->key;
     log_line(LOG_INFO, "a release runs", LOGF_STR("release", r->current), LOGF_INT("sequence", job->key.sequence), LOGF_INT("tasks", job->plan.tasks.count));
-    loop_timer_start(r->options.loop, &r->tidy, TIDY_MS, tidy_now, r);
+    if (!loop_timer_running(&r->tidy)) /* releases that follow one another closely do not put it off for ever */
+        loop_timer_start(r->options.loop, &r->tidy, TIDY_MS, tidy_now, r);
 }
 
 /* Another node's entry of the same or a later sequence came while this one was made. */
@@ -324,9 +325,23 @@ static void fetched(void *ctx, int err, const char *sentence)
     }
 }
 
+/* Once for each time that nothing comes. */
+static void say_stuck(struct job *job)
+{
+    char hex[OBJECT_ID_HEX + 1];
+    bool stuck = job->fetch && fetch_idle_ms(job->fetch) >= STUCK_MS;
+    if (stuck && !job->stuck_said) {
+        object_id_to_hex(&job->root, hex);
+        log_line(LOG_WARN, "parts of a release are lacking or damaged here and no node that can be reached has them: bring back a node that ran it, or deploy again",
+                 LOGF_STR("release", hex), LOGF_INT("sequence", job->key.sequence));
+    }
+    job->stuck_said = stuck;
+}
+
 static void maybe_stuck(void *arg)
 {
     struct job *job = arg;
+    say_stuck(job);
     releases_tell_change(job->releases);
     loop_timer_start(job->releases->options.loop, &job->releases->stuck, STUCK_MS, maybe_stuck, job);
 }

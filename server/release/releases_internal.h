@@ -35,6 +35,7 @@ struct job {
     struct fetch *fetch;
     struct store_hold hold;
     unsigned attempts;
+    bool stuck_said; /* the fetch has stood still and the log tells of it */
     int err;
     struct fs_report report;
     struct release_plan plan;

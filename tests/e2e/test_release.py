@@ -112,6 +112,21 @@ def refused(answer, *words):
 
 
 @once
+def test_a_damaged_store_is_said_and_the_next_deploy_mends_it():
+    with Grid(1) as grid:
+        node = grid[0]
+        project = grid.project().program("cecho")
+        grid.deploy(project)
+        node.kill()
+        for segment in (node.state / "store").glob("*.seg"):
+            segment.write_bytes(b"\0" * segment.stat().st_size)
+        node.start()
+        wait_for(lambda: "no node that can be reached has them" in node.text(), "the log says what is lacking")
+        grid.deploy(project)
+        check_equal(node.invoke("cecho", b"mended").body, b"mended", "the answer after another deploy")
+
+
+@once
 def test_a_project_around_the_state_folder_leaves_it_out():
     with Grid(1) as grid:
         node = grid[0]
