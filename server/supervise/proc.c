@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 
-enum { LISTENERS_MAX = 64, STAT_MAX = 1024 };
+enum { LISTENERS_MAX = 64, STAT_MAX = 1024, ENVIRON_MAX = 1024 * 1024 };
 
 static ssize_t read_small(const char *path, char *out, size_t size)
 {
@@ -96,6 +96,33 @@ unsigned proc_group_end(int group, uint64_t start_time)
     struct group_end g = {.start_time = start_time};
     each_member(group, end_member, &g);
     return g.ended;
+}
+
+static bool is_marked(int pid, const char *mark, char *room)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/environ", pid);
+    ssize_t size = read_small(path, room, ENVIRON_MAX);
+    for (const char *at = room; at < room + size; at += strlen(at) + 1)
+        if (strcmp(at, mark) == 0)
+            return true;
+    return false;
+}
+
+unsigned proc_marked_end(const char *mark)
+{
+    unsigned ended = 0;
+    char *room = malloc(ENVIRON_MAX);
+    DIR *dir = room ? opendir("/proc") : NULL;
+    for (struct dirent *d; dir && (d = readdir(dir)) != NULL;) {
+        int pid = isdigit((unsigned char) d->d_name[0]) ? atoi(d->d_name) : 0;
+        if (pid > 1 && pid != getpid() && is_marked(pid, mark, room) && kill(pid, SIGKILL) == 0)
+            ended++;
+    }
+    if (dir)
+        closedir(dir);
+    free(room);
+    return ended;
 }
 
 /* ---- listeners ---- */

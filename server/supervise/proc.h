@@ -37,4 +37,8 @@ void proc_boot_id(char out[37]);
  * and members that began no earlier are left. Returns how many were ended. */
 unsigned proc_group_end(int group, uint64_t start_time);
 
+/* Kills every process but ours whose environment holds exactly this NAME=VALUE: what a task has put into a session of its own. Returns how
+ * many. Reads all of /proc. */
+unsigned proc_marked_end(const char *mark);
+
 #endif

@@ -11,7 +11,10 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "server/supervise/pid_file.h"
+#include "server/supervise/proc.h"
 #include "server/supervise/supervisor_internal.h"
+
+enum { NODE_ID_DIGITS = 64 };
 
 /* ---- news ---- */
 
@@ -505,12 +508,22 @@ static void supervisor_free(struct supervisor *s)
     free(s);
 }
 
+/* Processes of our tasks that left their group: every task's environment has the node's id, which is ours alone. */
+static unsigned end_escaped(const struct supervisor *s)
+{
+    char mark[128];
+    if (strlen(s->options.node_id) < NODE_ID_DIGITS)
+        return 0; /* no id of a node: others might carry it too */
+    snprintf(mark, sizeof mark, "GRID_NODE_ID=%s", s->options.node_id);
+    return proc_marked_end(mark);
+}
+
 static void end_leftovers(struct supervisor *s)
 {
     char *path;
     if (asprintf(&path, "%s/tasks.pids", s->options.state_dir) < 0)
         return;
-    unsigned ended = pid_file_end_leftovers(path);
+    unsigned ended = pid_file_end_leftovers(path) + end_escaped(s);
     free(path);
     if (ended > 0)
         log_line(LOG_WARN, "task processes that an earlier daemon left running were ended", LOGF_INT("processes", ended));
@@ -541,6 +554,7 @@ int supervisor_create(struct loop *l, const struct supervisor_options *options, 
 static void finish_close(void *arg)
 {
     struct supervisor *s = arg;
+    end_escaped(s);
     loop_fn done = s->close_done;
     void *done_arg = s->close_arg;
     write_pids(s);

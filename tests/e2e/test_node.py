@@ -287,6 +287,21 @@ def test_children_of_a_task_end_with_it():
         wait_for(lambda: not grid[0].task_pids(), "neither task nor child is left")
 
 
+def test_what_a_task_put_into_a_session_of_its_own_ends_with_the_node():
+    """setsid -f takes it out of the task's process group and away from the task as its parent."""
+    with Grid(1) as grid:
+        grid.deploy(grid.project().js("parent", "require('child_process').spawn('setsid', ['-f', 'sleep', '1000']);\nexports.handler = () => 1;\n"))
+        wait_for(lambda: len(grid[0].task_pids()) >= 2, "the one that left runs")
+        grid[0].kill()
+        check(grid[0].task_pids(), "what runs on after the node was killed")
+        left = set(grid[0].task_pids())
+        grid[0].start()
+        wait_for(lambda: not left & set(grid[0].task_pids()), "what the killed node left behind is gone")
+        wait_for(lambda: len(grid[0].task_pids()) >= 2, "it has left again")
+        check_equal(grid[0].stop(), [], "the end of the node")
+        check_equal(grid[0].task_pids(), [], "what is left after the node's end")
+
+
 def test_a_single_threaded_keep_alive_task_is_served_by_many_workers():
     """Each worker keeps connections of its own; none of them may starve the others at a task that serves one connection at a time."""
     with Grid(2) as grid:
