@@ -645,6 +645,13 @@ static void request_arrived(struct h2_server *s, struct h2_exchange *x, bool bod
         exchange_request_ended(x);
 }
 
+/* A reset that the client asked for, though the call to make it is ours. */
+static void trailers_too_large(struct h2_server *s, struct h2_exchange *x)
+{
+    exchange_reset(&x->base, NGHTTP2_ENHANCE_YOUR_CALM);
+    server_calm(s, h2_guard_reset(&s->guard, loop_now_ms(s->loop)));
+}
+
 static void headers_arrived(struct h2_server *s, const nghttp2_frame *frame)
 {
     struct h2_exchange *x = nghttp2_session_get_stream_user_data(s->ng, frame->hd.stream_id);
@@ -655,7 +662,7 @@ static void headers_arrived(struct h2_server *s, const nghttp2_frame *frame)
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         request_arrived(s, x, end);
     else if (x->too_large && !x->dead)
-        exchange_reset(&x->base, NGHTTP2_ENHANCE_YOUR_CALM);
+        trailers_too_large(s, x);
     else if (end)
         exchange_request_ended(x);
 }

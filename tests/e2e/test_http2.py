@@ -203,6 +203,20 @@ def test_streams_we_are_made_to_reset_end_the_connection():
 
 
 @once
+def test_streams_reset_for_their_trailers_end_the_connection():
+    trailers = block([("x", "y" * 16300)])
+    with connect() as c:
+        stream = 1
+        while stream < 2000 and not c.closed and c.goaway() is None:
+            if not c.send(headers(stream, POST, END_HEADERS) + frame(HEADERS, END_STREAM | END_HEADERS, stream, trailers)):
+                break
+            stream += 2
+            c.read()
+        check(c.until(lambda c: c.closed or c.goaway() is not None, 5), f"{stream // 2} streams were reset and more taken")
+    still_serves()
+
+
+@once
 def test_continuation_floods_end_the_connection():
     with connect() as c:
         c.send(frame(HEADERS, END_STREAM, 1, block(REQUEST)))
