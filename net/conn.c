@@ -503,6 +503,7 @@ static void conn_connected(struct conn *c)
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
     struct conn *c = handle->data;
+    loop_event(c->loop);
     if (c->state == CONN_CONNECTING) {
         conn_connected(c);
     } else if (status < 0) {

@@ -2,11 +2,13 @@
 #include "net/loop.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/err.h"
+#include "net/busy_poll.h"
 
 enum {
     LOOP_SCRATCH_BYTES = 128 * 1024,
@@ -35,7 +37,10 @@ struct loop {
     uv_loop_t uv;
     uv_async_t async;
     uv_prepare_t prepare;
+    uv_idle_t idle; /* while it runs, libuv's poll does not sleep */
     uv_timer_t timer;
+    struct busy_poll busy_poll;
+    bool event; /* something came since the last poll began */
     struct loop_mailbox mailbox;
     atomic_bool stopping;
     struct loop_deferred deferred; /* sentinel of a ring: next is the first, prev the link that points back here */
@@ -110,9 +115,50 @@ static void deferred_run(struct loop *l)
         uv_async_send(&l->async);
 }
 
+/* ---- looking for a while before sleeping ---- */
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+}
+
+void loop_event(struct loop *l)
+{
+    l->event = true;
+}
+
+void loop_busy_poll(struct loop *l, uint64_t max_us)
+{
+    busy_poll_init(&l->busy_poll, max_us * 1000);
+}
+
+static void on_idle(uv_idle_t *handle)
+{
+    (void) handle;
+}
+
+/* Another thread that wants this CPU gets it between two looks. */
+static void loop_rest(struct loop *l)
+{
+    bool event = l->event;
+    l->event = false;
+    if (busy_poll_again(&l->busy_poll, event, clock_ns())) {
+        if (!event)
+            sched_yield();
+        uv_idle_start(&l->idle, on_idle);
+    } else {
+        uv_idle_stop(&l->idle);
+    }
+}
+
 static void on_prepare(uv_prepare_t *handle)
 {
-    deferred_run(handle->data);
+    struct loop *l = handle->data;
+    deferred_run(l);
+    if (l->busy_poll.max_ns > 0)
+        loop_rest(l);
 }
 
 /* ---- mailbox ---- */
@@ -160,6 +206,7 @@ static bool mailbox_run(struct loop *l)
 static void on_async(uv_async_t *handle)
 {
     struct loop *l = handle->data;
+    l->event = true;
     mailbox_run(l);
     if (atomic_exchange(&l->stopping, false))
         uv_stop(&l->uv);
@@ -287,10 +334,12 @@ static int loop_start_handles(struct loop *l)
     if (uv_async_init(&l->uv, &l->async, on_async) != 0)
         return GRID_EIO;
     uv_prepare_init(&l->uv, &l->prepare);
+    uv_idle_init(&l->uv, &l->idle);
     uv_timer_init(&l->uv, &l->timer);
     l->async.data = l->prepare.data = l->timer.data = l;
     uv_prepare_start(&l->prepare, on_prepare);
     uv_unref((uv_handle_t *) &l->prepare);
+    uv_unref((uv_handle_t *) &l->idle);
     return 0;
 }
 
@@ -333,6 +382,7 @@ void loop_destroy(struct loop *l)
     loop_settle(l);
     uv_close((uv_handle_t *) &l->async, NULL);
     uv_close((uv_handle_t *) &l->prepare, NULL);
+    uv_close((uv_handle_t *) &l->idle, NULL);
     uv_close((uv_handle_t *) &l->timer, NULL);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     uv_loop_close(&l->uv);

@@ -24,6 +24,11 @@ void loop_stop(struct loop *l);
 
 uv_loop_t *loop_uv(struct loop *l);
 
+/* Lets the loop look for events up to max_us microseconds before it sleeps, as long as they come so soon (net/busy_poll.h); 0, as at
+ * first: it sleeps at once. loop_event tells it that one came, from a poll callback. Its thread. */
+void loop_busy_poll(struct loop *l, uint64_t max_us);
+void loop_event(struct loop *l);
+
 /* One block per loop (128 KiB) that a callback may use until it returns or calls anybody who might use it too: reads go here. */
 struct loop_scratch {
     uint8_t *data;

@@ -29,6 +29,8 @@ static const struct option_row ROWS[] = {
     {.name = "task-ports", .kind = OPTION_UINT, .placeholder = "FIRST", .min = 1, .max = 65535, .example = "10001",
      .help = "where task ports are taken from, upward; the API's port + 1 when not given"},
     {.name = "workers", .kind = OPTION_UINT, .placeholder = "N", .min = 1, .max = 256, .example = "4", .help = "data-plane threads; one per core when not given"},
+    {.name = "busy-poll", .kind = OPTION_UINT, .placeholder = "MICROSECONDS", .fallback = "200", .max = 1000, .example = "200",
+     .help = "how long a worker looks for the next event before it sleeps, while they come so soon; 0 sleeps at once"},
     {.name = "max-payload", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "6MiB", .min = 1024, .max = 1024 * 1024 * 1024, .help = "largest call and answer"},
     {.name = "max-held", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "512MiB", .min = 1024, .max = INT64_C(1024) * 1024 * 1024 * 1024,
      .help = "bytes of requests held in memory at a time; what would be more is refused with 429"},
@@ -281,6 +283,7 @@ static int take_values(struct options *o, struct option_error *error)
     o->workers = (unsigned) option_number(set, "workers");
     if (o->workers == 0)
         o->workers = cores > 0 ? (unsigned) (cores > 256 ? 256 : cores) : 1;
+    o->busy_poll_us = option_number(set, "busy-poll");
     o->max_payload = (size_t) option_number(set, "max-payload");
     o->max_held = (size_t) option_number(set, "max-held");
     o->drain_timeout_ms = option_number(set, "drain-timeout");

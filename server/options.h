@@ -28,6 +28,7 @@ struct options {
     size_t join_count;
     uint16_t task_ports; /* 0: api port + 1 */
     unsigned workers;
+    uint64_t busy_poll_us;
     size_t max_payload;
     size_t max_held; /* bytes of requests held at a time, by all workers */
     enum log_level log_level;

@@ -275,6 +275,8 @@ static int worker_init(struct worker_set *s, unsigned index)
     peer_limits.streams = PEER_STREAMS_MAX;
     int err = loop_create(&w->loop);
     if (err == 0)
+        loop_busy_poll(w->loop, s->options.busy_poll_us);
+    if (err == 0)
         err = dispatch_create(w->loop, &dispatch, &w->dispatch);
     if (err == 0)
         err = ingress_create(w->loop, &s->options.ingress, w->dispatch, s->options.admin, &w->ingress);

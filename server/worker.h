@@ -14,6 +14,7 @@ enum { WORKER_API_ADDRESSES_MAX = 4, WORKERS_MAX = 256 };
 
 struct worker_set_options {
     unsigned count;
+    uint64_t busy_poll_us; /* as loop_busy_poll */
     struct loop *control;
     struct addr api[WORKER_API_ADDRESSES_MAX]; /* local API, TCP */
     unsigned api_count;

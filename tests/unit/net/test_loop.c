@@ -172,6 +172,24 @@ static void test_loop__brings_work_back_from_the_pool(void **state)
 }
 
 /* The loop's clock is as old as its last turn: the tick is due at once, before the poll that it is to end. */
+/* While it looks for events it must not forget what else is due, and with nothing left it must end. */
+static void test_loop__runs_posts_timers_and_work_while_it_busy_polls(void **state)
+{
+    (void) state;
+    struct trace trace = {.loop = loop_new()};
+    struct mark posted = {&trace, 1, false}, worked = {&trace, 2, false}, due = {&trace, 3, true};
+    struct loop_timer timer = {0};
+    loop_busy_poll(trace.loop, 1000);
+    loop_event(trace.loop);
+    assert_int_equal(loop_post(trace.loop, mark_run, &posted), 0);
+    assert_int_equal(loop_work(trace.loop, nothing, mark_run, &worked), 0);
+    loop_timer_start(trace.loop, &timer, 30, mark_run, &due);
+    loop_run(trace.loop);
+    assert_int_equal(trace.count, 3);
+    assert_int_equal(trace.at[2], 3);
+    loop_destroy(trace.loop);
+}
+
 static void test_pump__keeps_its_deadline_on_a_loop_that_has_not_turned_for_long(void **state)
 {
     (void) state;
@@ -192,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_loop__fires_timers_by_due_time_then_by_start),
         cmocka_unit_test(test_loop__keeps_its_heap_in_order_through_many_stops),
         cmocka_unit_test(test_loop__brings_work_back_from_the_pool),
+        cmocka_unit_test(test_loop__runs_posts_timers_and_work_while_it_busy_polls),
         cmocka_unit_test(test_pump__keeps_its_deadline_on_a_loop_that_has_not_turned_for_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
