@@ -23,6 +23,13 @@ bool member_id_valid(struct slice id)
     return true;
 }
 
+bool member_runs(const struct member *m, const char *root, uint64_t sequence, struct slice publisher)
+{
+    if (strcmp(m->release, root) != 0)
+        return false;
+    return m->release_sequence == 0 || (m->release_sequence == sequence && slice_equal_str(publisher, m->release_publisher));
+}
+
 /* ---- packing ---- */
 
 static ProtobufCBinaryData bytes_of(const char *text)
@@ -58,6 +65,8 @@ static void pack_fields(const struct member *m, Grid__V1__Member *message)
     message->started_at_ms = m->started_at_ms;
     message->revision = m->revision;
     message->release = bytes_of(m->release);
+    message->release_sequence = m->release_sequence;
+    message->release_publisher = bytes_of(m->release_publisher);
     message->synchronized = m->synchronized;
 }
 
@@ -143,15 +152,24 @@ static int take_tasks(struct arena *arena, const Grid__V1__Member *message, cons
     return err;
 }
 
+/* Empty, or an id. */
+static int take_optional_id(ProtobufCBinaryData text, char out[MEMBER_ID_SIZE])
+{
+    if (text.len > 0 && !member_id_valid(slice_of(text.data, text.len)))
+        return GRID_EPROTO;
+    return take_fixed(text, out, MEMBER_ID_SIZE - 1);
+}
+
 static int take_identity(const Grid__V1__Member *message, struct member *out)
 {
-    struct slice id = slice_of(message->id.data, message->id.len), release = slice_of(message->release.data, message->release.len);
-    if (!member_id_valid(id) || (release.size > 0 && !member_id_valid(release)) || message->name.len == 0 ||
+    if (!member_id_valid(slice_of(message->id.data, message->id.len)) || message->name.len == 0 ||
         message->incarnation >= MEMBER_INCARNATION_LIMIT || message->api_port > 65535)
         return GRID_EPROTO;
     int err = take_fixed(message->id, out->id, MEMBER_ID_SIZE - 1);
     if (err == 0)
-        err = take_fixed(message->release, out->release, MEMBER_ID_SIZE - 1);
+        err = take_optional_id(message->release, out->release);
+    if (err == 0)
+        err = take_optional_id(message->release_publisher, out->release_publisher);
     return err != 0 ? err : take_fixed(message->name, out->name, MEMBER_NAME_MAX);
 }
 
@@ -178,6 +196,7 @@ static int take_message(const Grid__V1__Member *message, struct arena *arena, st
         .started_at_ms = message->started_at_ms,
         .api_port = message->api_port,
         .synchronized = message->synchronized,
+        .release_sequence = message->release_sequence,
         .address_count = message->n_addresses,
         .capability_count = message->n_capabilities,
         .task_count = message->n_tasks,

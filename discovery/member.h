@@ -31,6 +31,8 @@ struct member {
     char id[MEMBER_ID_SIZE]; /* 64 lowercase hex digits */
     char name[MEMBER_NAME_MAX + 1];
     char release[MEMBER_ID_SIZE]; /* hex root it runs, "" before the first */
+    char release_publisher[MEMBER_ID_SIZE]; /* hex id of who published the entry it runs; "" when unknown */
+    uint64_t release_sequence; /* of that entry; 0 before the first, and from versions that tell the root alone */
     enum member_state state;
     bool local;           /* this node itself */
     bool linked;          /* a control link to it is up */
@@ -59,6 +61,9 @@ static inline bool member_routable(const struct member *m)
 {
     return m->state == MEMBER_ALIVE;
 }
+
+/* True when it says that it runs this entry of the release log. A record that tells the root alone is judged by that. */
+bool member_runs(const struct member *m, const char *root, uint64_t sequence, struct slice publisher);
 
 /* Appends the packed record (everything but state, local, linked and load). 0, GRID_ELIMIT or GRID_ENOMEM. */
 int member_pack(const struct member *m, struct buf *out);

@@ -328,12 +328,12 @@ static void list_processing(void *ctx, struct admin_call *call, struct slice req
 
 /* ---- releases ---- */
 
-static void take_release_nodes(const struct node *n, struct arena *a, const char *root, Grid__V1__ReleaseInfo *out)
+static void take_release_nodes(const struct node *n, struct arena *a, const char *root, const struct release_entry *e, Grid__V1__ReleaseInfo *out)
 {
     out->nodes = arena_calloc(a, node_member_count(n), sizeof *out->nodes);
     for (size_t i = 0; out->nodes && i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
-        if (is_present(m) && strcmp(i == 0 ? releases_current(n->releases) : m->release, root) == 0)
+        if (is_present(m) && member_runs(m, root, e->sequence, e->publisher))
             out->nodes[out->n_nodes++] = pb_str(m->name);
     }
 }
@@ -363,7 +363,7 @@ static void list_releases(void *ctx, struct admin_call *call, struct slice reque
         release->files = entries[i]->files;
         release->size_bytes = entries[i]->size_bytes;
         release->current = i == 0;
-        take_release_nodes(n, a, root, release);
+        take_release_nodes(n, a, root, entries[i], release);
         response.releases[response.n_releases++] = release;
     }
     reply_and_finish(call, &response.base);

@@ -23,6 +23,7 @@ struct deploy {
     struct loop_timer timer;
     char root[OBJECT_ID_HEX + 1];
     uint64_t sequence;
+    uint8_t config_hash[32];
     struct map *live; /* ids of nodes told of */
     char *folder;     /* that is published, NULL for a rollback */
 };
@@ -60,11 +61,20 @@ static void deploy_finish(struct deploy *d, int status, const char *message)
 
 /* ---- the other nodes ---- */
 
-static bool root_is(const struct release_entry *e, const char *hex)
+/* The same files with the same configuration as were deployed. */
+static bool is_same(const struct release_entry *e, const struct deploy *d)
 {
     char own[OBJECT_ID_HEX + 1];
     object_id_to_hex(&e->root, own);
-    return strcmp(own, hex) == 0;
+    return strcmp(own, d->root) == 0 && memcmp(e->config_hash, d->config_hash, sizeof d->config_hash) == 0;
+}
+
+/* It runs what was deployed, or the same files by an entry after it. */
+static bool is_live(const struct deploy *d, const struct member *m)
+{
+    if (member_runs(m, d->root, d->sequence, slice_of_str(node_id(d->node))))
+        return true;
+    return m->release_sequence > d->sequence && strcmp(m->release, d->root) == 0;
 }
 
 static void count_live(struct deploy *d, uint32_t *live, uint32_t *total)
@@ -77,7 +87,7 @@ static void count_live(struct deploy *d, uint32_t *live, uint32_t *total)
         if (m->state != MEMBER_ALIVE && m->state != MEMBER_STALLED)
             continue;
         ++*total;
-        if (strcmp(i == 0 ? releases_current(n->releases) : m->release, d->root) != 0)
+        if (!is_live(d, m))
             continue;
         ++*live;
         if (map_get(d->live, slice_of_str(m->id)) || map_set(d->live, slice_of_str(m->id), d) != 0)
@@ -119,7 +129,7 @@ static void deploy_look(struct deploy *d, bool time_is_over)
     count_live(d, &live, &total);
     if (live == total || time_is_over)
         deploy_done(d, live, total);
-    else if (newest && newest->sequence > d->sequence && !root_is(newest, d->root))
+    else if (newest && newest->sequence > d->sequence && !is_same(newest, d))
         deploy_lost(d, newest, "replaced");
 }
 
@@ -224,6 +234,7 @@ static void on_done(void *ctx, int err, const char *sentence, const struct relea
     }
     object_id_to_hex(&entry->root, d->root);
     d->sequence = entry->sequence;
+    memcpy(d->config_hash, entry->config_hash, sizeof d->config_hash);
     d->waiting = true;
     loop_timer_start(d->node->loop, &d->timer, d->wait_ms, on_timer, d);
     node_routes_changed(d->node); /* looks at it when the table is published */

@@ -103,6 +103,16 @@ static int take_tasks(struct node *n)
     return 0;
 }
 
+/* What runs here. */
+static void take_release(struct node *n)
+{
+    const char *publisher;
+    n->self.release_sequence = releases_running(n->releases, &publisher);
+    snprintf(n->self.release, sizeof n->self.release, "%s", releases_current(n->releases));
+    snprintf(n->self.release_publisher, sizeof n->self.release_publisher, "%s", publisher);
+    n->self.synchronized = releases_synchronized(n->releases);
+}
+
 static int make_self(struct node *n)
 {
     struct arena *before = n->self_arena;
@@ -113,7 +123,7 @@ static int make_self(struct node *n)
     }
     snprintf(n->self.id, sizeof n->self.id, "%s", node_id(n));
     snprintf(n->self.name, sizeof n->self.name, "%s", n->name);
-    snprintf(n->self.release, sizeof n->self.release, "%s", releases_current(n->releases));
+    take_release(n);
     n->self.local = true;
     n->self.state = n->stopping ? MEMBER_LEFT : MEMBER_ALIVE;
     n->self.started_at_ms = n->started_at_ms;
@@ -123,7 +133,6 @@ static int make_self(struct node *n)
     n->self.platform = n->host.platform;
     n->self.user = n->host.user;
     n->self.version = GRID_VERSION;
-    n->self.synchronized = releases_synchronized(n->releases);
     int err = take_addresses(n);
     if (err == 0)
         err = take_tasks(n);

@@ -439,6 +439,12 @@ const char *releases_current(const struct releases *r)
     return r->current;
 }
 
+uint64_t releases_running(const struct releases *r, const char **publisher)
+{
+    *publisher = r->runs.publisher;
+    return r->runs.sequence;
+}
+
 const struct release_entry *releases_newest(const struct releases *r)
 {
     return newest_entry(r);

@@ -74,6 +74,8 @@ void releases_clear(struct releases *r);
 
 /* Hex root of what runs here, "" before the first. Lives until the next change. */
 const char *releases_current(const struct releases *r);
+/* Which entry that is: its sequence, 0 before the first, and its publisher, whose text lives until the next change. */
+uint64_t releases_running(const struct releases *r, const char **publisher);
 /* The newest entry known, NULL before the first. */
 const struct release_entry *releases_newest(const struct releases *r);
 /* Runs the newest entry known. */

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import subprocess
 from pathlib import Path
 
@@ -66,6 +67,24 @@ def test_a_changed_environment_restarts_the_tasks():
         check_equal(grid[0].invoke("env").json, "one", "first")
         grid.deploy(project, env={"WORD": "two"})
         wait_for(lambda: grid[0].invoke("env").json == "two", "the new environment is there")
+
+
+def test_a_node_counts_as_live_only_with_the_new_environment():
+    with Grid(2) as grid:
+        project = grid.project().js("env", "exports.handler = () => process.env.WORD;\n")
+        grid.deploy(project, env={"WORD": "one"})
+        os.kill(grid[1].process.pid, signal.SIGSTOP)
+        try:
+            config = {"env": [{"key": "WORD", "value": "two"}]}
+            came = list(node_rpc(grid[0]).control.Deploy({"directory": str(project), "config": config, "wait_ms": 1000}))
+        finally:
+            os.kill(grid[1].process.pid, signal.SIGCONT)
+        check_equal((came[-1].nodes_live, came[-1].nodes_total), (1, 2), "nodes that run it while one of them stands still")
+
+        def runs():
+            return [list(r.nodes) for r in node_rpc(grid[0]).control.ListReleases({}).releases]
+
+        wait_for(lambda: [len(nodes) for nodes in runs()] == [2, 0], "both nodes run the newer of two entries with the same files")
 
 
 def test_no_call_fails_while_a_release_changes():

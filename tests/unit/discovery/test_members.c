@@ -561,6 +561,32 @@ static void test_members__passes_unknown_frames_and_fields_over(void **state)
     buf_dispose(&record), buf_dispose(&frame);
 }
 
+static void test_member__runs_an_entry_and_not_only_its_files(void **state)
+{
+    static const char root[] = "1111111111111111111111111111111111111111111111111111111111111111";
+    static const struct {
+        uint64_t sequence;
+        const char *publisher;
+        bool runs;
+    } cases[] = {{7, PEER, true}, {6, PEER, false}, {8, PEER, false}, {7, THIRD, false}, {0, "", true}};
+    (void) state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct member m = record_of(THIRD, "third", 10, 0), back;
+        struct arena *arena = arena_create(1024, 0);
+        struct buf record;
+        buf_init(&record, 0);
+        snprintf(m.release, sizeof m.release, "%s", root);
+        snprintf(m.release_publisher, sizeof m.release_publisher, "%s", cases[i].publisher);
+        m.release_sequence = cases[i].sequence;
+        assert_int_equal(member_pack(&m, &record), 0);
+        assert_int_equal(member_unpack(buf_slice(&record), arena, &back), 0);
+        assert_int_equal(member_runs(&back, root, 7, SLICE(PEER)), cases[i].runs);
+        assert_false(member_runs(&back, PEER, 7, SLICE(PEER)));
+        buf_dispose(&record);
+        arena_destroy(arena);
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -588,6 +614,7 @@ int main(void)
         CASE(test_members__refuses_malformed_frames_unchanged),
         CASE(test_members__bounds_its_view),
         CASE(test_members__passes_unknown_frames_and_fields_over),
+        cmocka_unit_test(test_member__runs_an_entry_and_not_only_its_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
