@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "server/node_internal.h"
+#include "server/release/release_peers.h"
 
 enum { JOIN_WAIT_MS = 5000 };
 
@@ -241,18 +242,16 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
 
 /* ---- for releases ---- */
 
+static const struct member *member_at(const void *node, size_t index)
+{
+    return node_member(node, index);
+}
+
 size_t node_release_peers(void *arg, const char *root, struct release_peer out[RELEASE_PEERS_MAX])
 {
     const struct node *n = arg;
-    size_t count = 0;
-    for (size_t i = 1; i < node_member_count(n) && count < RELEASE_PEERS_MAX; i++) {
-        const struct member *m = node_member(n, i);
-        if (!member_routable(m) || m->address_count == 0 || addr_parse(slice_of_str(m->addresses[0]), &out[count].address) != 0)
-            continue;
-        snprintf(out[count].id, sizeof out[count].id, "%s", m->id);
-        out[count++].runs_it = strcmp(m->release, root) == 0;
-    }
-    return count;
+    struct release_members members = {member_at, n, node_member_count(n)};
+    return release_peers_pick(&members, root, arc4random(), out);
 }
 
 void node_announce(void *arg, struct slice packed)

@@ -29,12 +29,17 @@ enum {
     FETCH_LIE_MS = 30000, FETCH_LIE_MAX_MS = 600000,
 };
 
+/* dialling (one address after the other) -> open -> asked (the planner knows it, by number) */
 struct fetch_peer {
     struct fetch *fetch; /* NULL once the fetch is gone: only the connection's end is awaited */
     struct http_client *client;
-    char id[65];
+    struct release_peer at;
+    size_t dialled; /* addresses, so far */
     uint32_t number;
-    bool failed; /* told so, and being closed: what its calls still say is not heard */
+    bool open;
+    bool asked;
+    bool failed;   /* told so, and being closed: what its calls still say is not heard */
+    bool stranger; /* another node answered at one of the addresses */
     struct fetch_peer *next;
 };
 
@@ -318,8 +323,9 @@ static void peer_fail(struct fetch_peer *peer, uint64_t base_ms, uint64_t max_ms
     if (!f || peer->failed)
         return;
     peer->failed = true;
-    put_aside(f, peer->id, base_ms, max_ms);
-    event_add(f, EVENT_FAILED, peer->number, 0, slice_of(NULL, 0));
+    put_aside(f, peer->at.id, base_ms, max_ms);
+    if (peer->asked)
+        event_add(f, EVENT_FAILED, peer->number, 0, slice_of(NULL, 0));
     http_client_close(peer->client);
 }
 
@@ -328,9 +334,9 @@ static void close_liars(struct fetch *f)
 {
     for (struct fetch_peer *peer = f->peers, *next; peer; peer = next) {
         next = peer->next;
-        if (!(f->liars >> peer->number & 1) || peer->failed)
+        if (!peer->asked || !(f->liars >> peer->number & 1) || peer->failed)
             continue;
-        log_line(LOG_WARN, "a peer sent wrong bytes and is left alone for a while", LOGF_STR("peer", peer->id), LOGF_STR("release", f->root_hex));
+        log_line(LOG_WARN, "a peer sent wrong bytes and is left alone for a while", LOGF_STR("peer", peer->at.id), LOGF_STR("release", f->root_hex));
         peer_fail(peer, FETCH_LIE_MS, FETCH_LIE_MAX_MS);
     }
     f->liars = 0;
@@ -374,7 +380,7 @@ static void on_call_close(void *ctx, struct grpc_client_call *call, int status, 
     if (status != GRPC_OK) {
         peer_fail(peer, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
     } else if (peer->fetch && !peer->failed) {
-        struct fetch_aside *aside = aside_of(peer->fetch, peer->id);
+        struct fetch_aside *aside = aside_of(peer->fetch, peer->at.id);
         if (aside && request->received > 0)
             aside->times = 0;
         event_add(peer->fetch, EVENT_END, peer->number, request->number, slice_of(NULL, 0));
@@ -387,7 +393,7 @@ static const struct grpc_client_events CALL_EVENTS = {.on_message = on_message, 
 static struct fetch_peer *peer_of(struct fetch *f, uint32_t number)
 {
     struct fetch_peer *peer = f->peers;
-    while (peer && peer->number != number)
+    while (peer && !(peer->asked && peer->number == number))
         peer = peer->next;
     return peer;
 }
@@ -438,13 +444,32 @@ static void send_requests(struct fetch *f)
 
 /* ---- peers ---- */
 
+static const struct http_client_events PEER_EVENTS;
+
+/* Dials the next address that can be dialled; false when none is left. */
+static bool peer_dial(struct fetch_peer *peer)
+{
+    struct conn_options options = {.tls = peer->fetch->options.tls};
+    while (peer->dialled < peer->at.address_count)
+        if (http2_client_dial(peer->fetch->options.loop, &peer->at.addresses[peer->dialled++], &options, &PEER_EVENTS, peer, &peer->client) == 0)
+            return true;
+    return false;
+}
+
 /* Another node at that address is not asked in this one's name. */
 static void peer_on_open(void *ctx, struct http_client *c)
 {
     struct fetch_peer *peer = ctx;
     const struct tls_peer *who = conn_tls_peer(http_client_conn(c));
-    if (peer->fetch && peer->fetch->options.tls && (!who || strcmp(who->id, peer->id) != 0 || !(who->roles & TLS_ROLE_NODE)))
-        peer_fail(peer, FETCH_LIE_MS, FETCH_LIE_MAX_MS);
+    if (!peer->fetch)
+        return;
+    if (peer->fetch->options.tls && (!who || strcmp(who->id, peer->at.id) != 0 || !(who->roles & TLS_ROLE_NODE))) {
+        peer->stranger = true;
+        http_client_close(c);
+        return;
+    }
+    peer->open = true;
+    fetch_pump_later(peer->fetch);
 }
 
 static void peer_on_draining(void *ctx, struct http_client *c)
@@ -452,16 +477,26 @@ static void peer_on_draining(void *ctx, struct http_client *c)
     (void) ctx, (void) c;
 }
 
+static void peer_lost(struct fetch_peer *peer)
+{
+    struct fetch *f = peer->fetch;
+    bool stranger = peer->stranger && !peer->open;
+    if (!peer->failed)
+        put_aside(f, peer->at.id, stranger ? FETCH_LIE_MS : FETCH_BREAK_MS, stranger ? FETCH_LIE_MAX_MS : FETCH_BREAK_MAX_MS);
+    if (peer->asked)
+        event_add(f, EVENT_REMOVED, peer->number, 0, slice_of(NULL, 0));
+    else
+        fetch_pump_later(f);
+}
+
 static void peer_on_close(void *ctx, struct http_client *c, int err)
 {
     struct fetch_peer *peer = ctx;
-    struct fetch *f = peer->fetch;
     (void) c, (void) err;
-    if (f) {
-        if (!peer->failed)
-            put_aside(f, peer->id, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
-        event_add(f, EVENT_REMOVED, peer->number, 0, slice_of(NULL, 0));
-    }
+    if (peer->fetch && !peer->open && !peer->failed && peer_dial(peer))
+        return;
+    if (peer->fetch)
+        peer_lost(peer);
     if (peer->fetch) /* event_add may have ended it */
         peer_unlink(peer);
     free(peer);
@@ -472,24 +507,20 @@ static const struct http_client_events PEER_EVENTS = {peer_on_open, peer_on_drai
 static bool is_connected(const struct fetch *f, const char *id)
 {
     for (const struct fetch_peer *peer = f->peers; peer; peer = peer->next)
-        if (strcmp(peer->id, id) == 0)
+        if (strcmp(peer->at.id, id) == 0)
             return true;
     return false;
 }
 
 static void peer_connect(struct fetch *f, const struct release_peer *at)
 {
-    struct conn_options options = {.tls = f->options.tls};
     struct fetch_peer *peer = calloc(1, sizeof *peer);
-    if (!peer || sync_add_peer(f->sync, &peer->number) != 0) {
-        free(peer);
+    if (!peer)
         return;
-    }
     peer->fetch = f;
-    memcpy(peer->id, at->id, sizeof peer->id);
-    if (http2_client_dial(f->options.loop, &at->address, &options, &PEER_EVENTS, peer, &peer->client) != 0) {
-        sync_remove_peer(f->sync, peer->number);
-        put_aside(f, peer->id, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
+    peer->at = *at;
+    if (!peer_dial(peer)) {
+        put_aside(f, at->id, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
         free(peer);
         return;
     }
@@ -507,6 +538,25 @@ static void connect_peers(struct fetch *f)
         for (size_t i = 0; i < count && f->peer_count < FETCH_PEERS_MAX; i++)
             if (found[i].runs_it == (pass == 0) && !is_connected(f, found[i].id) && !is_aside(f, found[i].id))
                 peer_connect(f, &found[i]);
+}
+
+/* The planner hears of those whose connection is open. Nobody works. */
+static void ask_peers(struct fetch *f)
+{
+    for (struct fetch_peer *peer = f->peers; peer; peer = peer->next)
+        if (peer->open && !peer->asked && !peer->failed)
+            peer->asked = sync_add_peer(f->sync, &peer->number) == 0;
+}
+
+/* As many are connected as may be, and none of them has what is missing: the one of longest standing makes room for another. */
+static void rotate_peers(struct fetch *f)
+{
+    struct fetch_peer *oldest = f->peers;
+    if (f->working || f->ended || f->peer_count < FETCH_PEERS_MAX || sync_status(f->sync, loop_now_ms(f->options.loop), NULL) != SYNC_STUCK)
+        return;
+    while (oldest->next)
+        oldest = oldest->next;
+    peer_fail(oldest, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
 }
 
 void fetch_peers_changed(struct fetch *f)
@@ -550,7 +600,9 @@ static void start_work(struct fetch *f)
 
 static void on_retry(void *arg)
 {
-    fetch_peers_changed(arg); /* who lacked something may have it by now */
+    struct fetch *f = arg;
+    rotate_peers(f);
+    fetch_peers_changed(f); /* who lacked something may have it by now */
 }
 
 static void wait_for_peers(struct fetch *f)
@@ -567,6 +619,7 @@ static void look(struct fetch *f)
     f->now_ms = loop_now_ms(f->options.loop);
     if (sync_status(f->sync, f->now_ms, NULL) != SYNC_DONE) {
         connect_peers(f);
+        ask_peers(f);
         send_requests(f);
     }
     switch (sync_status(f->sync, f->now_ms, NULL)) {

@@ -1,6 +1,6 @@
 /* server/release/fetch.h: brings the objects of one release into the store from the nodes that have them: fs/sync.h's planner over
  * SyncChunk.Fetch. Control thread; unpacking, hashing and everything of the store is done on the thread pool. Each peer gets a connection of
- * its own, so that bulk never delays a probe.
+ * its own, so that bulk never delays a probe; at most eight at once, and when those have no more to give, others get their turn.
  *
  * A peer that breaks off, stalls or refuses is left alone for a while, longer each time; one that sends wrong bytes for half a minute at
  * least. What it was asked for is asked of others, and what arrived before a break stays in the store: a fetch begun anew asks for the rest. */
@@ -12,12 +12,13 @@
 #include "net/loop.h"
 #include "net/tls.h"
 
-enum { RELEASE_PEERS_MAX = 64 };
+enum { RELEASE_PEERS_MAX = 64, RELEASE_PEER_ADDRESSES_MAX = 8 };
 
 /* A node that may have a release's objects. */
 struct release_peer {
     char id[65];
-    struct addr address;
+    struct addr addresses[RELEASE_PEER_ADDRESSES_MAX]; /* tried in turn, until the node itself answers */
+    size_t address_count;
     bool runs_it; /* says it runs that root: asked first */
 };
 

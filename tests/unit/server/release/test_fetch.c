@@ -3,7 +3,7 @@
 
 #include "fs/id_map.h"
 
-enum { NODES_MAX = 3, FILES = 600 };
+enum { NODES_MAX = 12, FILES = 600 };
 
 struct fixture {
     char *folder;
@@ -11,6 +11,7 @@ struct fixture {
     struct store *store;
     struct chunk_node nodes[NODES_MAX];
     size_t node_count;
+    const struct addr *dead; /* an address where nobody listens, named before the right one */
     struct object_id root;
     struct fetch *fetch;
     volatile int done;
@@ -23,7 +24,10 @@ static size_t peers(void *ctx, const char *root, struct release_peer out[RELEASE
     struct fixture *f = ctx;
     assert_int_equal(strlen(root), 64);
     for (size_t i = 0; i < f->node_count; i++) {
-        out[i] = (struct release_peer){.address = f->nodes[i].at, .runs_it = i == 0};
+        out[i] = (struct release_peer){.runs_it = i == 0};
+        if (f->dead)
+            out[i].addresses[out[i].address_count++] = *f->dead;
+        out[i].addresses[out[i].address_count++] = f->nodes[i].at;
         snprintf(out[i].id, sizeof out[i].id, "%064zu", i);
     }
     return f->node_count;
@@ -258,6 +262,31 @@ static void test_fetch__says_that_the_disk_is_full(void **state)
     assert_true(f->sentence);
 }
 
+static void test_fetch__tries_a_peers_other_addresses(void **state)
+{
+    struct fixture *f = *state;
+    struct addr dead;
+    socklen_t size = sizeof dead.u;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    addr_loopback_v4(0, &dead);
+    assert_int_equal(bind(fd, &dead.u.any, dead.size), 0);
+    assert_int_equal(getsockname(fd, &dead.u.any, &size), 0);
+    add_node(f, CHUNK_HONEST, 0);
+    f->dead = &dead;
+    start(f, 3000);
+    expect_whole(f);
+    close(fd);
+}
+
+static void test_fetch__comes_to_the_one_of_many_who_has_it(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 10; i++)
+        add_node(f, i == 9 ? CHUNK_HONEST : CHUNK_LACKS, 0);
+    start(f, 0);
+    expect_whole(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +300,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fetch__finds_a_peer_that_appears_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__may_be_cancelled_at_any_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__says_that_the_disk_is_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__tries_a_peers_other_addresses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__comes_to_the_one_of_many_who_has_it, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

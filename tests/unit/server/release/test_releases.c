@@ -65,7 +65,7 @@ static size_t peers(void *ctx, const char *root, struct release_peer out[RELEASE
         const struct side *s = &self->f->sides[i];
         if (s == self || !s->releases || s->unreachable)
             continue;
-        out[count] = (struct release_peer){.address = s->at};
+        out[count] = (struct release_peer){.addresses = {s->at}, .address_count = 1};
         memcpy(out[count++].id, s->id, sizeof s->id);
     }
     return count;

@@ -1,0 +1,34 @@
+/* Picks the peers of a fetch. */
+#include "server/release/release_peers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void take_addresses(const struct member *m, struct release_peer *out)
+{
+    out->address_count = 0;
+    for (size_t i = 0; i < m->address_count && out->address_count < RELEASE_PEER_ADDRESSES_MAX; i++)
+        if (addr_parse(slice_of_str(m->addresses[i]), &out->addresses[out->address_count]) == 0)
+            out->address_count++;
+}
+
+static bool take_member(const struct member *m, bool runs_it, struct release_peer *out)
+{
+    take_addresses(m, out);
+    out->runs_it = runs_it;
+    snprintf(out->id, sizeof out->id, "%s", m->id);
+    return out->address_count > 0;
+}
+
+size_t release_peers_pick(const struct release_members *members, const char *root, size_t draw, struct release_peer out[RELEASE_PEERS_MAX])
+{
+    size_t others = members->count > 1 ? members->count - 1 : 0, count = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < others && count < RELEASE_PEERS_MAX; i++) {
+            const struct member *m = members->at(members->ctx, 1 + (draw % others + i) % others);
+            bool runs_it = strcmp(m->release, root) == 0;
+            if (runs_it == (pass == 0) && member_routable(m))
+                count += take_member(m, runs_it, &out[count]);
+        }
+    return count;
+}
