@@ -246,14 +246,13 @@ int grpc_client_call_start(struct http_client *c, const char *path, uint64_t dea
                            struct grpc_client_call **out)
 {
     struct http_header headers[FIXED_COUNT + 1 + METADATA_MAX];
-    char timeout[16], authority[ADDR_TEXT_MAX];
+    char timeout[16];
     if (count > METADATA_MAX)
         return GRID_ELIMIT;
     struct grpc_client_call *call = call_create(max_message, events, ctx);
     if (!call)
         return GRID_ENOMEM;
-    addr_format(conn_peer_addr(http_client_conn(c)), authority);
-    struct http_request_head head = {.method = SLICE("POST"), .target = slice_of_str(path), .authority = slice_of_str(authority)};
+    struct http_request_head head = {.method = SLICE("POST"), .target = slice_of_str(path), .authority = http_client_authority(c)};
     head.headers = headers;
     head.header_count = gather_headers(headers, deadline_ms, timeout, metadata, count);
     int err = message.data || !more ? grpc_frame(&call->out, message, false) : 0;

@@ -156,6 +156,8 @@ void http_call_resume(struct http_call *c);
 bool http_client_usable(const struct http_client *c);
 size_t http_client_active(const struct http_client *c);
 struct conn *http_client_conn(struct http_client *c);
+/* The address it dialled as "host:port", for a request's authority. Lives as long as the client. */
+struct slice http_client_authority(struct http_client *c);
 /* GOAWAY and close when the calls in flight have ended. */
 void http_client_finish(struct http_client *c);
 /* Closes now; calls in flight end with GRID_ECLOSED. */

@@ -184,6 +184,13 @@ struct conn *http_client_conn(struct http_client *c)
     return c->conn;
 }
 
+struct slice http_client_authority(struct http_client *c)
+{
+    if (!c->authority[0])
+        addr_format(conn_peer_addr(c->conn), c->authority);
+    return slice_of_str(c->authority);
+}
+
 void http_client_finish(struct http_client *c)
 {
     c->ops->finish(c);

@@ -106,6 +106,7 @@ struct http_client {
     const struct http_client_events *events;
     void *ctx;
     struct conn *conn;
+    char authority[ADDR_TEXT_MAX]; /* "" until asked for */
 };
 
 /* ---- shared ---- */
