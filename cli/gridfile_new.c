@@ -1,8 +1,6 @@
 /* Minting a Gridfile. */
 #include "cli/gridfile_new.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,27 +28,13 @@ static int compose(const struct authority *authority, struct buf *out)
     return err;
 }
 
-static int explain_write(const char *path, int error)
+static int explain_write(const char *path, int err)
 {
-    if (error == EEXIST)
-        return cli_fail(GRID_FAILED, "%s exists already: it holds a grid's key, so it is left alone; move it away to mint another", path);
-    return cli_fail(GRID_FAILED, "%s cannot be written: %s", path, strerror(error));
-}
-
-/* Whole or not at all: what could not be written whole is taken away again. */
-static int write_once(const char *path, struct slice text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return explain_write(path, errno);
-    ssize_t written = write(fd, text.data, text.size);
-    int error = written < 0 ? errno : (size_t) written < text.size ? ENOSPC : fsync(fd) != 0 ? errno : 0;
-    if (close(fd) != 0 && error == 0)
-        error = errno;
-    if (error == 0)
+    if (err == 0)
         return GRID_DONE;
-    unlink(path);
-    return explain_write(path, error);
+    if (err == GRID_EEXIST)
+        return cli_fail(GRID_FAILED, "%s exists already: it holds a grid's key, so it is left alone; move it away to mint another", path);
+    return cli_fail(GRID_FAILED, "%s cannot be written: %s", path, grid_err_text(err));
 }
 
 int gridfile_new(const char *path, const char *name)
@@ -60,13 +44,13 @@ int gridfile_new(const char *path, const char *name)
     if (!trust_name_valid(slice_of_str(name)))
         return cli_fail(GRID_USAGE, "\"%s\" is not a name for a grid: give 1 to 63 characters without control characters", name);
     if (access(path, F_OK) == 0)
-        return explain_write(path, EEXIST);
+        return explain_write(path, GRID_EEXIST);
     int err = authority_mint(name, time(NULL), &authority);
     if (err != 0)
         return cli_fail(GRID_FAILED, "the grid's authority cannot be minted: %s", grid_err_text(err));
     buf_init(&text, 0);
     err = compose(authority, &text);
-    int code = err == 0 ? write_once(path, buf_slice(&text)) : cli_fail(GRID_FAILED, "%s cannot be composed: %s", path, grid_err_text(err));
+    int code = err == 0 ? explain_write(path, trust_file_create(path, buf_slice(&text), 0600)) : cli_fail(GRID_FAILED, "%s cannot be composed: %s", path, grid_err_text(err));
     buf_dispose(&text);
     authority_destroy(authority);
     return code;

@@ -6,6 +6,7 @@
 
 #define VERB_NAMES(X)                                                                                                               \
     X(new)                                                                                                                          \
+    X(cert)                                                                                                                         \
     X(sample)                                                                                                                       \
     X(dev)                                                                                                                          \
     X(deploy)                                                                                                                       \

@@ -100,3 +100,20 @@ int trust_file_write(const char *path, struct slice content, mode_t mode)
         sync_folder_of(path);
     return err;
 }
+
+int trust_file_create(const char *path, struct slice content, mode_t mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return grid_err_from_errno(errno);
+    int err = write_all(fd, content);
+    if (err == 0 && (fchmod(fd, mode) != 0 || fsync(fd) != 0))
+        err = grid_err_from_errno(errno);
+    if (close(fd) != 0 && err == 0)
+        err = grid_err_from_errno(errno);
+    if (err != 0)
+        unlink(path);
+    else
+        sync_folder_of(path);
+    return err;
+}

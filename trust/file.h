@@ -16,4 +16,7 @@ int trust_file_read(const char *path, struct buf *out, bool *group_or_others);
  * 0, GRID_EPERM, GRID_ENOENT (no such folder), GRID_ENOSPC, GRID_EIO. */
 int trust_file_write(const char *path, struct slice content, mode_t mode);
 
+/* Makes the file, whole or not at all; an existing one (a dangling link too) is left alone. 0, GRID_EEXIST, or trust_file_write's errors. */
+int trust_file_create(const char *path, struct slice content, mode_t mode);
+
 #endif
