@@ -525,7 +525,6 @@ int gossip_create(const struct gossip_config *config, struct gossip **out)
     g->method = (struct grpc_method){.path = "/grid.v1.PeerGossip/Link",
                                      .client_streams = true,
                                      .server_streams = true,
-                                     .tls_roles = TLS_ROLE_NODE,
                                      .on_call = on_call,
                                      .max_message = GOSSIP_FRAME_MAX + 64};
     g->service = (struct grpc_service){"grid.v1.PeerGossip", &g->method, 1, g};

@@ -51,10 +51,12 @@ struct grpc_call {
 struct method_slot {
     const struct grpc_method *method;
     const struct grpc_service *service;
+    unsigned roles; /* who may call it over TLS */
 };
 
 struct grpc_server {
     struct loop *loop;
+    grpc_roles_fn roles; /* NULL: nobody over TLS */
     size_t max_message;
     struct budget *budget; /* NULL: none */
     const struct grpc_service **services;
@@ -83,11 +85,17 @@ static struct method_slot *slot_find(struct method_slot *slots, size_t count, st
     return &slots[at];
 }
 
-static void slots_fill(struct method_slot *slots, size_t count, const struct grpc_service *service)
+static unsigned roles_for(const struct grpc_server *s, struct slice path)
+{
+    return s->roles ? s->roles(path) : TLS_ROLE_NONE;
+}
+
+static void slots_fill(const struct grpc_server *s, struct method_slot *slots, size_t count, const struct grpc_service *service)
 {
     for (size_t i = 0; i < service->method_count; i++) {
         const struct grpc_method *method = &service->methods[i];
-        *slot_find(slots, count, slice_of_str(method->path)) = (struct method_slot){method, service};
+        struct slice path = slice_of_str(method->path);
+        *slot_find(slots, count, path) = (struct method_slot){method, service, roles_for(s, path)};
     }
 }
 
@@ -130,6 +138,11 @@ void grpc_server_destroy(struct grpc_server *s)
     free(s);
 }
 
+void grpc_server_set_roles(struct grpc_server *s, grpc_roles_fn roles)
+{
+    s->roles = roles;
+}
+
 int grpc_server_add(struct grpc_server *s, const struct grpc_service *service)
 {
     size_t methods = s->method_count + service->method_count, count = 16;
@@ -144,7 +157,7 @@ int grpc_server_add(struct grpc_server *s, const struct grpc_service *service)
         return GRID_ENOMEM;
     s->services[s->service_count++] = service;
     for (size_t i = 0; i < s->service_count; i++)
-        slots_fill(slots, count, s->services[i]);
+        slots_fill(s, slots, count, s->services[i]);
     free(s->slots);
     s->slots = slots;
     s->slot_count = count;
@@ -609,14 +622,14 @@ static void role_names(unsigned roles, char *out, size_t size)
     }
 }
 
-static bool judge_role(struct grpc_call *call)
+static bool judge_role(struct grpc_call *call, unsigned roles, struct slice path)
 {
     const struct tls_peer *peer = conn_tls_peer(http_exchange_conn(call->x));
-    if (!peer || (peer->roles & call->method->tls_roles))
+    if (!peer || (peer->roles & roles))
         return true;
     char names[64], message[256];
-    role_names(call->method->tls_roles, names, sizeof names);
-    snprintf(message, sizeof message, "%s needs a certificate with the role %s", call->method->path, names);
+    role_names(roles, names, sizeof names);
+    snprintf(message, sizeof message, "%.*s needs a certificate with the role %s", SLICE_FMT(path), names);
     grpc_call_finish(call, GRPC_PERMISSION_DENIED, message);
     return false;
 }
@@ -633,11 +646,14 @@ static bool service_exists(const struct grpc_server *s, struct slice path)
 
 static void call_begin(struct grpc_call *call, const struct method_slot *slot, struct slice path)
 {
+    unsigned roles = slot ? slot->roles : roles_for(call->server, path);
+    if ((slot || roles) && !judge_role(call, roles, path))
+        return;
     if (!slot) {
         refuse(call, GRPC_UNIMPLEMENTED, service_exists(call->server, path) ? "there is no method " : "there is no service for ", path, "");
         return;
     }
-    if (!judge_role(call) || !judge_encoding(call) || !start_deadline(call))
+    if (!judge_encoding(call) || !start_deadline(call))
         return;
     slot->method->on_call(slot->service->ctx, call);
     assert(call->events || call->finished);

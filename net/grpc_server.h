@@ -25,8 +25,6 @@ struct grpc_method {
     const char *path; /* "/grid.v1.Invoke/Call" */
     bool client_streams;
     bool server_streams;
-    /* Roles that may call it over TLS (of enum tls_role); with 0 nobody may. Local callers are the handler's business. */
-    unsigned tls_roles;
     /* Starts a call: must grpc_call_bind, or grpc_call_finish at once. */
     void (*on_call)(void *service_ctx, struct grpc_call *call);
     size_t max_message; /* 0: the server's */
@@ -73,6 +71,11 @@ int grpc_server_create(struct loop *l, size_t max_message, struct grpc_server **
  * outlive the server. */
 void grpc_server_share(struct grpc_server *s, struct budget *budget);
 void grpc_server_destroy(struct grpc_server *s);
+/* Which roles (of enum tls_role) may call a method over TLS, by its path; 0: nobody. Asked once for each method that is added, and for the
+ * paths of no method, so that who may not is told that first. Without it nobody may call anything over TLS. Local callers are the
+ * handler's business. Before services are added. */
+typedef unsigned (*grpc_roles_fn)(struct slice path);
+void grpc_server_set_roles(struct grpc_server *s, grpc_roles_fn roles);
 int grpc_server_add(struct grpc_server *s, const struct grpc_service *service);
 size_t grpc_server_service_count(const struct grpc_server *s);
 const struct grpc_service *grpc_server_service(const struct grpc_server *s, size_t index);

@@ -97,7 +97,7 @@ void http_server_drain(struct http_server *s, loop_fn on_drained, void *arg);
 /* Closes what is left. `on_closed` when its memory is gone. */
 void http_server_close(struct http_server *s, loop_fn on_closed, void *arg);
 size_t http_server_connections(const struct http_server *s);
-/* Serves HTTP/2 on a connection that this side dialled (ALPN grid-reverse/1), or otherwise already owns. */
+/* Serves a connection that is open already: HTTP/1.1 when the handshake agreed on that, else HTTP/2. */
 void http_server_adopt(struct http_server *s, struct conn *c);
 
 /* ---- the asking side ---- */

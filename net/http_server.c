@@ -154,13 +154,14 @@ static void sniff_hand_over(struct sniff *sniff, struct slice bytes, session_sta
 }
 
 /* With TLS the protocol was agreed in the handshake. */
+static session_start_fn start_agreed_fn(const struct conn *c)
+{
+    return strcmp(conn_alpn(c), "http/1.1") == 0 ? http1_server_start : h2_server_start;
+}
+
 static void sniff_on_open(void *ctx, struct conn *c)
 {
-    struct sniff *sniff = ctx;
-    if (strcmp(conn_alpn(c), "http/1.1") == 0)
-        sniff_hand_over(sniff, slice_of(NULL, 0), http1_server_start);
-    else
-        sniff_hand_over(sniff, slice_of(NULL, 0), h2_server_start);
+    sniff_hand_over(ctx, slice_of(NULL, 0), start_agreed_fn(c));
 }
 
 static void sniff_on_read(void *ctx, struct conn *c, struct slice bytes)
@@ -241,7 +242,7 @@ void http_server_adopt(struct http_server *s, struct conn *c)
         conn_close(c);
         return;
     }
-    h2_server_start(s, c, slice_of(NULL, 0));
+    start_agreed_fn(c)(s, c, slice_of(NULL, 0));
 }
 
 void http_server_drain(struct http_server *s, loop_fn on_drained, void *arg)

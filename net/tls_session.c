@@ -88,6 +88,30 @@ static bool alert_is_about_certificates(int alert)
     return (alert >= 42 && alert <= 49) || alert == 116;
 }
 
+/* What strangers do most, in words that tell an operator what came. */
+static const struct {
+    int reason;
+    const char *why;
+} FAULTS[] = {
+    {SSL_R_HTTP_REQUEST, "it does not speak TLS"},
+    {SSL_R_HTTPS_PROXY_REQUEST, "it does not speak TLS"},
+    {SSL_R_WRONG_VERSION_NUMBER, "it does not speak TLS"},
+    {SSL_R_UNSUPPORTED_PROTOCOL, "it does not speak TLS 1.3"},
+    {SSL_R_NO_APPLICATION_PROTOCOL, "it offers no protocol that is spoken here (ALPN)"},
+    {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "it gave no certificate"},
+};
+
+static void explain_fault(unsigned long code, char *why, size_t size)
+{
+    const char *text = code ? ERR_reason_error_string(code) : NULL;
+    for (size_t i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++)
+        if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == FAULTS[i].reason) {
+            snprintf(why, size, "%s", FAULTS[i].why);
+            return;
+        }
+    snprintf(why, size, "the TLS handshake or a record of it is malformed (%s)", text ? text : "it ended");
+}
+
 /* Remembers why, once, and says which error it is. */
 static int session_failed(struct tls_session *s)
 {
@@ -100,7 +124,7 @@ static int session_failed(struct tls_session *s)
         else if (s->alert >= 0)
             snprintf(s->why, sizeof s->why, "the other side refused: %s", SSL_alert_desc_string_long(s->alert));
         else
-            snprintf(s->why, sizeof s->why, "%s", code ? ERR_reason_error_string(code) : "the connection ended");
+            explain_fault(code, s->why, sizeof s->why);
     }
     ERR_clear_error();
     return refused_by_us || alert_is_about_certificates(s->alert) ? GRID_EPERM : GRID_EPROTO;
@@ -114,7 +138,7 @@ static int session_check_alpn(struct tls_session *s)
     SSL_get0_alpn_selected(s->ssl, &name, &size);
     if (size == 0 || size >= sizeof s->alpn) {
         s->failed = true;
-        snprintf(s->why, sizeof s->why, "no application protocol was agreed");
+        snprintf(s->why, sizeof s->why, "it offers no protocol that is spoken here (ALPN)");
         return GRID_EPROTO;
     }
     memcpy(s->alpn, name, size);

@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "net/notify.h"
+#include "server/ingress/rpc_roles.h"
 #include "server/node_internal.h"
 
 enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK = 1000, UNSTARTABLE_MS = 5000, ATTEMPTS = 3, DESCRIPTORS_WANTED = 65536,
@@ -218,6 +219,8 @@ static int open_control_port(struct node *n)
     struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
     limits.streams = 1000;
     int err = grpc_server_create(n->loop, CONTROL_MESSAGE_MAX, &n->control_grpc);
+    if (err == 0)
+        grpc_server_set_roles(n->control_grpc, rpc_roles);
     if (err == 0 && n->gossip)
         err = grpc_server_add(n->control_grpc, gossip_service(n->gossip));
     if (err == 0)

@@ -12,6 +12,7 @@
 /* One protocol for calls, one for the control plane's links: the acceptor hands each to its owner (DESIGN.md, Links). */
 #define ALPN_CALLS "h2"
 #define ALPN_CONTROL "grid-control/1"
+#define ALPN_PLAIN_CALLS "http/1.1" /* of remote clients that know no HTTP/2 */
 
 const char *node_id(const struct node *n)
 {
@@ -118,7 +119,7 @@ static int make_contexts(struct node *n, char why[NODE_WHY_MAX])
     struct slice authority = authority_certificate_der(n->authority);
     int err = verifier_create(&authority, 1, NULL, 0, &n->verifier);
     if (err == 0)
-        err = make_context(n, ALPN_CALLS "," ALPN_CONTROL, &n->server_tls);
+        err = make_context(n, ALPN_CALLS "," ALPN_CONTROL "," ALPN_PLAIN_CALLS, &n->server_tls);
     if (err == 0)
         err = make_context(n, ALPN_CALLS, &n->call_tls);
     if (err == 0)

@@ -156,7 +156,7 @@ static void on_close_idle_elsewhere(void *ctx, uint64_t instance_id)
 
 /* ---- accepting ---- */
 
-/* A peer's connection: the handshake's ALPN decides who owns it. Calls ("h2") stay, the control plane's go to its loop. */
+/* A peer's connection: the handshake's ALPN decides who owns it. Calls ("h2", "http/1.1") stay, the control plane's go to its loop. */
 
 static void peer_on_read(void *ctx, struct conn *c, struct slice bytes)
 {
@@ -179,7 +179,7 @@ static void peer_on_open(void *ctx, struct conn *c)
     struct worker *w = ctx;
     const struct worker_set_options *o = &w->set->options;
     w->handshakes--;
-    if (strcmp(conn_alpn(c), "h2") == 0) {
+    if (strcmp(conn_alpn(c), "h2") == 0 || strcmp(conn_alpn(c), "http/1.1") == 0) {
         http_server_adopt(w->peer_server, c);
         return;
     }

@@ -356,18 +356,19 @@ static void request_begin(struct ingress *i, const struct door *door, struct htt
     }
 }
 
-/* The token is set when any listener is beyond loopback; the Unix socket never asks for it. */
-static bool asks_for_no_token(const struct ingress *i, const struct addr *local)
+/* The token is set when any listener is beyond loopback; the Unix socket never asks for it, and a certificate stands for it. */
+static bool asks_for_no_token(const struct ingress *i, const struct conn *c)
 {
-    return !i->options.api_token || local->u.any.sa_family == AF_UNIX;
+    return !i->options.api_token || conn_tls_peer(c) || conn_local_addr(c)->u.any.sa_family == AF_UNIX;
 }
 
 int door_guard(const struct ingress *i, const struct door *door, struct http_exchange *x, bool *token)
 {
-    const struct addr *local = conn_local_addr(http_exchange_conn(x));
+    const struct conn *c = http_exchange_conn(x);
+    bool known = conn_tls_peer(c) || conn_local_addr(c)->u.any.sa_family == AF_UNIX; /* a rebound name has no certificate */
     struct guard_rules rules = {.hosts = i->options.api_hosts,
-                                .loopback = asks_for_no_token(i, local),
-                                .any_host = local->u.any.sa_family == AF_UNIX || (door && door->any_host),
+                                .loopback = asks_for_no_token(i, c),
+                                .any_host = known || (door && door->any_host),
                                 .no_token = door && door->no_token,
                                 .token = i->options.api_token};
     const char *why;

@@ -8,6 +8,7 @@
 #include "server/ingress/http_ops.h"
 #include "server/ingress/http_original.h"
 #include "server/ingress/ingress_internal.h"
+#include "server/ingress/rpc_roles.h"
 
 void ingress_caller(struct conn *c, bool token, struct admin_caller *out)
 {
@@ -76,6 +77,7 @@ int ingress_create(struct loop *l, const struct ingress_options *options, struct
     if (err == 0)
         err = grpc_server_create(l, options->max_payload + MESSAGE_OVERHEAD, &i->peer_grpc);
     if (err == 0) {
+        grpc_server_set_roles(i->peer_grpc, rpc_roles);
         grpc_server_share(i->api_grpc, &i->held);
         grpc_server_share(i->peer_grpc, &i->held);
         err = add_services(i, i->api_grpc);
@@ -148,9 +150,19 @@ void ingress_on_api_request(void *ingress, struct http_exchange *x)
     answer_unknown(i, x);
 }
 
+/* The original's routes are for this machine alone: they take forms, and folders by path. Every role may use the doors that are here. */
 void ingress_on_peer_request(void *ingress, struct http_exchange *x)
 {
+    static const struct door *const DOORS[] = {HTTP_INVOKE, HTTP_LAMBDA, HTTP_OPS};
     struct ingress *i = ingress;
-    if (!grpc_server_handle(i->peer_grpc, x))
-        door_answer_stray(x, 415, "INVALID_ARGUMENT", "this port speaks gRPC only: the HTTP API is on the API port", NULL);
+    bool token;
+    if (is_grpc(x)) {
+        if (door_guard(i, NULL, x, &token) == 0 && !grpc_server_handle(i->peer_grpc, x))
+            door_answer_stray(x, 415, "INVALID_ARGUMENT", "the content type is none of gRPC's: send application/grpc", NULL);
+        return;
+    }
+    for (size_t n = 0; n < sizeof DOORS / sizeof *DOORS; n++)
+        if (door_open(i, DOORS[n], x))
+            return;
+    answer_unknown(i, x);
 }

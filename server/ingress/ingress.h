@@ -29,7 +29,7 @@ int ingress_create(struct loop *l, const struct ingress_options *options, struct
 void ingress_destroy(struct ingress *i);
 
 /* Request handlers for http_server_create, ctx being the ingress: of the local API (HTTP/1.1, HTTP/2, gRPC), and of peers and
- * remote clients that came to a worker (gRPC over mutual TLS only: Invoke, Control by role, health, reflection). PeerGossip and
+ * remote clients that came to a worker (over mutual TLS: gRPC by role as rpc_roles.h says; /invoke, Lambda and the routes for monitors for every role). PeerGossip and
  * SyncChunk are served by the control loop (server/peer_port.c). */
 void ingress_on_api_request(void *ingress, struct http_exchange *x);
 void ingress_on_peer_request(void *ingress, struct http_exchange *x);

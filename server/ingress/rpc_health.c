@@ -113,13 +113,10 @@ static void on_watch(void *ctx, struct grpc_call *call)
     call_begin(ctx, call, true);
 }
 
-enum { ANYBODY = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE };
-
 static const struct grpc_method METHODS[] = {
-    {.path = "/grpc.health.v1.Health/Check", .tls_roles = ANYBODY, .on_call = on_check, .max_message = 4096},
+    {.path = "/grpc.health.v1.Health/Check", .on_call = on_check, .max_message = 4096},
     {.path = "/grpc.health.v1.Health/Watch",
      .server_streams = true,
-     .tls_roles = ANYBODY,
      .on_call = on_watch,
      .max_message = 4096},
 };

@@ -402,12 +402,10 @@ static void on_broadcast(void *ctx, struct grpc_call *call)
     call_begin(ctx, call, false, true);
 }
 
-enum { INVOKERS = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE };
-
 static const struct grpc_method METHODS[] = {
-    {.path = "/grid.v1.Invoke/Call", .tls_roles = INVOKERS, .on_call = on_call},
-    {.path = "/grid.v1.Invoke/CallStream", .server_streams = true, .tls_roles = INVOKERS, .on_call = on_call_stream},
-    {.path = "/grid.v1.Invoke/Broadcast", .server_streams = true, .tls_roles = INVOKERS, .on_call = on_broadcast},
+    {.path = "/grid.v1.Invoke/Call", .on_call = on_call},
+    {.path = "/grid.v1.Invoke/CallStream", .server_streams = true, .on_call = on_call_stream},
+    {.path = "/grid.v1.Invoke/Broadcast", .server_streams = true, .on_call = on_broadcast},
 };
 
 const struct grpc_service RPC_INVOKE = {

@@ -119,13 +119,10 @@ static void on_call(void *ctx, struct grpc_call *call)
     grpc_call_bind(call, &CALL_EVENTS, ctx);
 }
 
-enum { ANYBODY = TLS_ROLE_NODE | TLS_ROLE_ADMIN | TLS_ROLE_INVOKE };
-
 static const struct grpc_method METHODS_V1[] = {
     {.path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
      .client_streams = true,
      .server_streams = true,
-     .tls_roles = ANYBODY,
      .on_call = on_call,
      .max_message = 65536},
 };
@@ -133,7 +130,6 @@ static const struct grpc_method METHODS_V1ALPHA[] = {
     {.path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
      .client_streams = true,
      .server_streams = true,
-     .tls_roles = ANYBODY,
      .on_call = on_call,
      .max_message = 65536},
 };

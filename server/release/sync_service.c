@@ -195,7 +195,7 @@ static void on_fetch(void *ctx, struct grpc_call *call)
 }
 
 static const struct grpc_method METHODS[] = {
-    {.path = "/grid.v1.SyncChunk/Fetch", .server_streams = true, .tls_roles = TLS_ROLE_NODE, .on_call = on_fetch, .max_message = REQUEST_BYTES_MAX},
+    {.path = "/grid.v1.SyncChunk/Fetch", .server_streams = true, .on_call = on_fetch, .max_message = REQUEST_BYTES_MAX},
 };
 
 int sync_service_create(struct loop *l, struct store *store, struct sync_service **out)

@@ -108,6 +108,12 @@ static void make_tls(struct node *n, unsigned roles)
     buf_dispose(&der);
 }
 
+static unsigned nodes_only(struct slice path)
+{
+    (void) path;
+    return TLS_ROLE_NODE;
+}
+
 static void listen_at(struct node *n, uint16_t port)
 {
     struct addr at, bound;
@@ -115,6 +121,7 @@ static void listen_at(struct node *n, uint16_t port)
     addr_loopback_v4(port, &at);
     assert_int_equal(http_server_create(n->rig->loop, &HTTP_SERVER_LIMITS_DEFAULT, on_request, n, &n->http), 0);
     assert_int_equal(grpc_server_create(n->rig->loop, 1 << 20, &n->grpc), 0);
+    grpc_server_set_roles(n->grpc, nodes_only);
     assert_int_equal(listener_create(n->rig->loop, &at, &options, on_accept, n, &bound, &n->listener), 0);
     addr_format(&bound, n->address);
 }

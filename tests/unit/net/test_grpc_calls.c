@@ -164,11 +164,11 @@ static void on_collect(void *ctx, struct grpc_call *call)
 }
 
 static const struct grpc_method METHODS[] = {
-    {"/t.T/Echo", false, false, 0, on_echo, 0},       {"/t.T/Small", false, false, 0, on_echo, 10},
-    {"/t.T/Compressed", false, false, 0, on_compressed, 0}, {"/t.T/Fail", false, false, 0, on_fail, 0},
-    {"/t.T/Hang", false, true, 0, on_hang, 0},        {"/t.T/Flood", false, true, 0, on_flood, 0},
-    {"/t.T/Collect", true, false, 0, on_collect, 0},  {"/t.T/Node", false, false, TLS_ROLE_NODE | TLS_ROLE_ADMIN, on_echo, 0},
-    {"/t.T/Admin", false, false, TLS_ROLE_ADMIN | TLS_ROLE_INVOKE, on_echo, 0},
+    {"/t.T/Echo", false, false, on_echo, 0},       {"/t.T/Small", false, false, on_echo, 10},
+    {"/t.T/Compressed", false, false, on_compressed, 0}, {"/t.T/Fail", false, false, on_fail, 0},
+    {"/t.T/Hang", false, true, on_hang, 0},        {"/t.T/Flood", false, true, on_flood, 0},
+    {"/t.T/Collect", true, false, on_collect, 0},  {"/t.T/Node", false, false, on_echo, 0},
+    {"/t.T/Admin", false, false, on_echo, 0},
 };
 
 /* ---- what is no gRPC ---- */
@@ -291,6 +291,13 @@ static void on_accept(void *ctx, int fd, const struct addr *from)
     http_server_accept(r->http, fd, r->server_tls);
 }
 
+static unsigned roles_of(struct slice path)
+{
+    if (slice_equal_str(path, "/t.T/Node"))
+        return TLS_ROLE_NODE | TLS_ROLE_ADMIN;
+    return slice_equal_str(path, "/t.T/Admin") || slice_equal_str(path, "/other.O/Admin") ? TLS_ROLE_ADMIN | TLS_ROLE_INVOKE : TLS_ROLE_NONE;
+}
+
 static struct grpc_service service = {"t.T", METHODS, sizeof METHODS / sizeof METHODS[0], NULL};
 
 static int setup(void **state)
@@ -303,6 +310,7 @@ static int setup(void **state)
     service.ctx = r;
     assert_int_equal(loop_create(&r->loop), 0);
     assert_int_equal(grpc_server_create(r->loop, MESSAGE_MAX, &r->grpc), 0);
+    grpc_server_set_roles(r->grpc, roles_of);
     assert_int_equal(grpc_server_add(r->grpc, &service), 0);
     assert_int_equal(http_server_create(r->loop, &HTTP_SERVER_LIMITS_DEFAULT, on_request, r, &r->http), 0);
     assert_int_equal(listener_create(r->loop, &any, &options, on_accept, r, &r->at, &r->listener), 0);
@@ -565,7 +573,11 @@ static void test_grpc__holds_callers_over_tls_to_their_roles(void **state)
     assert_int_equal(r->status, GRPC_PERMISSION_DENIED);
     assert_string_equal(r->text, "/t.T/Admin needs a certificate with the role admin or invoke");
     call(r, "/t.T/Echo", SLICE("x"));
-    assert_int_equal(r->status, GRPC_PERMISSION_DENIED); /* a method that names no role is for local callers */
+    assert_int_equal(r->status, GRPC_PERMISSION_DENIED); /* a method that no role may call is for local callers */
+    call(r, "/other.O/Admin", SLICE("x"));
+    assert_int_equal(r->status, GRPC_PERMISSION_DENIED); /* served elsewhere: who may not is told so first */
+    call(r, "/other.O/None", SLICE("x"));
+    assert_int_equal(r->status, GRPC_UNIMPLEMENTED);
     http_client_close(r->client);
     PUMP(r->loop, r->client_closed, 1);
     tls_context_unref(r->server_tls);
