@@ -548,7 +548,18 @@ static void on_close(void *ctx, struct http_exchange *x, int err)
     call_give_back(call);
 }
 
-static const struct http_exchange_events EXCHANGE_EVENTS = {on_data, on_end, on_writable, on_close};
+static void on_overdue(void *ctx, struct http_exchange *x, int status)
+{
+    struct grpc_call *call = ctx;
+    (void) x;
+    (void) status;
+    if (!call->finished)
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "the request message did not arrive in time: try again");
+}
+
+/* A client's stream may be idle for as long as it likes; a method with one request has nothing to do before that is whole. */
+static const struct http_exchange_events STREAM_EVENTS = {on_data, on_end, on_writable, on_close, NULL};
+static const struct http_exchange_events ONE_MESSAGE_EVENTS = {on_data, on_end, on_writable, on_close, on_overdue};
 
 /* ---- judging the head ---- */
 
@@ -719,7 +730,7 @@ bool grpc_server_handle(struct grpc_server *s, struct http_exchange *x)
     if (!call)
         return refuse_http(x, 503, SLICE("Out of memory.\n"));
     call_start(call, x, slot ? slot->method : NULL);
-    http_exchange_bind(x, &EXCHANGE_EVENTS, call);
+    http_exchange_bind(x, slot && !slot->method->client_streams ? &ONE_MESSAGE_EVENTS : &STREAM_EVENTS, call);
     call_begin(call, slot, head->target);
     return true;
 }

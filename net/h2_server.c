@@ -17,6 +17,7 @@ enum {
     STALL_REFUSE_DIVISOR = 5,  /* header_timeout_ms by this: and gets no new streams before that */
     QUEUE_HARD_FACTOR = 64,    /* times limits.queue_bytes: beyond that an answer is broken off */
     STATUS_BAD_REQUEST = 400,
+    STATUS_TIMEOUT = 408,
     STATUS_HEADERS_TOO_LARGE = 431,
 };
 
@@ -34,6 +35,7 @@ struct h2_exchange {
     size_t trailer_count;
     struct loop_deferred writable;
     size_t unconsumed; /* body bytes handed on while paused: their window is withheld */
+    uint64_t came_ms;  /* when something of the request came last */
     uint64_t sent_ms;  /* when the answer was sent whole before the request's end */
     int32_t id;
     bool too_large;    /* header list over the limit: answered 431 without the handler */
@@ -57,6 +59,7 @@ struct h2_server {
     struct loop_timer timer;
     struct loop_timer drain_timer;
     struct loop_timer linger_timer;
+    struct loop_timer body_timer; /* runs, once there was one, while the rest of a request is waited for */
     enum h2_clock clock;
     struct h2_exchange *exchanges;
     size_t exchange_count;
@@ -240,6 +243,40 @@ static void on_clock(void *arg)
         conn_close(s->base.conn);
     else
         clock_choose(s);
+}
+
+/* The rest of this request is missing, and nothing has begun of it. */
+static bool request_is_awaited(const struct h2_exchange *x)
+{
+    if (x->request_done || x->answering || x->dead || x->paused)
+        return false;
+    bool head_is_whole = x->base.events != NULL;
+    return !head_is_whole || x->base.events->on_overdue;
+}
+
+static void on_body_clock(void *arg)
+{
+    struct h2_server *s = arg;
+    uint64_t now = loop_now_ms(s->loop), next = UINT64_MAX;
+    for (struct h2_exchange *x = s->exchanges; x; x = x->next) {
+        uint64_t due = x->came_ms + http_server_limits(s->base.server)->body_timeout_ms;
+        if (!request_is_awaited(x) || !x->base.events)
+            continue;
+        if (due <= now)
+            x->base.events->on_overdue(x->base.ctx, &x->base, STATUS_TIMEOUT);
+        else if (due < next)
+            next = due;
+    }
+    if (next != UINT64_MAX)
+        loop_timer_start(s->loop, &s->body_timer, next - now, on_body_clock, s);
+}
+
+/* One timer for all requests of the connection: it looks again when the next of them may be due. */
+static void body_clock_start(struct h2_server *s, struct h2_exchange *x)
+{
+    x->came_ms = loop_now_ms(s->loop);
+    if (request_is_awaited(x) && !loop_timer_running(&s->body_timer))
+        loop_timer_start(s->loop, &s->body_timer, http_server_limits(s->base.server)->body_timeout_ms, on_body_clock, s);
 }
 
 /* ---- sending ---- */
@@ -515,6 +552,7 @@ static void exchange_resume(struct http_exchange *base)
 {
     struct h2_exchange *x = (struct h2_exchange *) base;
     x->paused = false;
+    body_clock_start(x->server, x);
     if (x->unconsumed == 0 || x->dead)
         return;
     nghttp2_session_consume_stream(x->server->ng, x->id, x->unconsumed);
@@ -643,6 +681,8 @@ static void request_arrived(struct h2_server *s, struct h2_exchange *x, bool bod
     http_server_handle(s->base.server, &x->base);
     if (bodyless)
         exchange_request_ended(x);
+    else
+        body_clock_start(s, x);
 }
 
 /* A reset that the client asked for, though the call to make it is ours. */
@@ -657,11 +697,11 @@ static void headers_arrived(struct h2_server *s, const nghttp2_frame *frame)
     struct h2_exchange *x = nghttp2_session_get_stream_user_data(s->ng, frame->hd.stream_id);
     bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
     s->headers_open = false;
-    if (!x)
+    if (!x || x->dead)
         return;
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         request_arrived(s, x, end);
-    else if (x->too_large && !x->dead)
+    else if (x->too_large)
         trailers_too_large(s, x);
     else if (end)
         exchange_request_ended(x);
@@ -765,6 +805,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
         nghttp2_session_consume_stream(ng, id, size);
         return 0;
     }
+    x->came_ms = loop_now_ms(s->loop);
     x->base.events->on_data(x->base.ctx, &x->base, slice_of(data, size));
     if (x->paused)
         x->unconsumed += size;
@@ -816,7 +857,16 @@ static void server_drain(struct http_session *session)
     flush_later(s);
 }
 
-static const struct http_session_ops SESSION_OPS = {server_drain};
+/* What is refused so may be sent elsewhere (RFC 9113 8.7). */
+static void server_drain_late(struct http_session *session)
+{
+    struct h2_server *s = (struct h2_server *) session;
+    for (struct h2_exchange *x = s->exchanges; x && !s->ending; x = x->next)
+        if (request_is_awaited(x))
+            exchange_reset(&x->base, NGHTTP2_REFUSED_STREAM);
+}
+
+static const struct http_session_ops SESSION_OPS = {.drain = server_drain, .drain_late = server_drain_late};
 
 /* ---- the connection ---- */
 
@@ -854,6 +904,7 @@ static void server_on_close(void *ctx, struct conn *c, int err)
     loop_timer_stop(&s->timer);
     loop_timer_stop(&s->drain_timer);
     loop_timer_stop(&s->linger_timer);
+    loop_timer_stop(&s->body_timer);
     h2_session_delete(s->ng);
     http_session_dispose(&s->base);
     free(s);

@@ -44,6 +44,10 @@ struct http_exchange_events {
     /* Exactly once, last: x is gone after it. err 0: the whole answer was handed down. GRID_ECANCELED: the peer reset the stream or
      * left before that. The context is the callee's to free here and not before. */
     void (*on_close)(void *ctx, struct http_exchange *x, int err);
+    /* Set by a handler that begins nothing before on_end: the rest of the request is not waited for any longer, and it must answer at once,
+     * with this status: 408 when nothing came for body_timeout_ms, 503 when the server drains (HTTP/2: the stream is refused without
+     * asking). NULL: over HTTP/2 the request may take any time, as a stream of gRPC does; over HTTP/1 net answers. */
+    void (*on_overdue)(void *ctx, struct http_exchange *x, int status);
 };
 
 /* What a server calls for every well-formed request head. It must call http_exchange_bind before it returns. It may answer at once. */
@@ -81,6 +85,7 @@ struct http_server_limits {
     size_t header_list_bytes;      /* 16 KiB */
     uint32_t streams;              /* concurrent per HTTP/2 connection: 100 locally, 1,000 between nodes */
     uint32_t header_timeout_ms;    /* preface, and each request head once begun: 5,000 */
+    uint32_t body_timeout_ms;      /* a request body of which nothing comes: 30,000 */
     uint32_t idle_timeout_ms;      /* connection without a request; 0: none */
     size_t queue_bytes;            /* outbound per connection beyond the largest answer: 1 MiB */
 };
@@ -92,7 +97,8 @@ struct http_server;
 int http_server_create(struct loop *l, const struct http_server_limits *limits, http_request_fn on_request, void *ctx, struct http_server **out);
 /* Takes an accepted descriptor. tls NULL: in the clear. */
 void http_server_accept(struct http_server *s, int fd, struct tls_context *tls);
-/* Drains: GOAWAY (greatest id, then the real one), Connection: close; idle connections end. `on_drained` when none is left. */
+/* Drains: GOAWAY (greatest id, then the real one), Connection: close; idle connections end, and after a grace of 1.5 s the requests that
+ * have not arrived whole are refused (on_overdue). Calls in flight go on. `on_drained` when no connection is left. */
 void http_server_drain(struct http_server *s, loop_fn on_drained, void *arg);
 /* Closes what is left. `on_closed` when its memory is gone. */
 void http_server_close(struct http_server *s, loop_fn on_closed, void *arg);

@@ -16,10 +16,12 @@
 enum {
     INPUT_MAX = 64 * 1024,       /* unparsed bytes held before reading is paused */
     SKIP_MAX = 64 * 1024,        /* rest of an unwanted body that is read rather than ending the connection */
-    BODY_STALL_MS = 30000,       /* a body that does not flow */
     HALF_CLOSE_MS = 100,         /* an end this soon after the request may be a half-close (as of `nc -N`), later the caller has left */
     HALF_CLOSE_ANSWER_MS = 1000, /* how long an answer may take to begin after one; TCP does not tell it from a caller that has left */
     REFUSAL_MAX = 512,
+    STATUS_TIMEOUT = 408,
+    STATUS_INTERNAL = 500,
+    STATUS_UNAVAILABLE = 503,
 };
 
 struct http1_exchange {
@@ -95,11 +97,25 @@ static void end_answer(struct http1_session *s)
     work_later(s);
 }
 
+static const char *refusal_code(int status)
+{
+    switch (status) {
+    case STATUS_TIMEOUT:
+        return "DEADLINE_EXCEEDED";
+    case STATUS_INTERNAL:
+        return "INTERNAL";
+    case STATUS_UNAVAILABLE:
+        return "UNAVAILABLE";
+    default:
+        return "INVALID_ARGUMENT";
+    }
+}
+
 /* {"error":{"code","message"}} and the end of the connection. `why` is a sentence of ours: plain ASCII without quotes. */
 static void write_refusal(struct http1_session *s, int status, const char *why)
 {
     char body[REFUSAL_MAX];
-    int size = snprintf(body, sizeof body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s.\"}}", status == 500 ? "INTERNAL" : "INVALID_ARGUMENT", why);
+    int size = snprintf(body, sizeof body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s.\"}}", refusal_code(status), why);
     struct http1_framed framed = {.framing = HTTP1_BODY_LENGTH, .length = (uint64_t) size, .close = true};
     struct http_header type = {SLICE("content-type"), SLICE("application/json")};
     if (http1_write_response(conn_out(s->base.conn), status, &type, 1, &framed, http_date()) == 0)
@@ -118,7 +134,7 @@ static bool write_head(struct http1_session *s, int status, const struct http_he
         return true;
     log_line(LOG_WARN, "an answer's header is malformed and was not sent", LOGF_INT("status", status), LOGF_ERR(err));
     s->close_after = true;
-    write_refusal(s, 500, "An answer's header is malformed");
+    write_refusal(s, STATUS_INTERNAL, "An answer's header is malformed");
     end_answer(s);
     return false;
 }
@@ -305,16 +321,23 @@ static void parse(struct http1_session *s, struct slice *in)
 
 /* ---- time ---- */
 
-static void on_timeout(void *arg)
+/* The rest of the request is not waited for: whoever has it answers, or else we do, and the connection ends. */
+static void give_up(struct http1_session *s, int status, const char *why)
 {
-    struct http1_session *s = arg;
-    if (http1_parser_idle(&s->parser)) {
-        finish_session(s);
+    struct http_exchange *x = &s->exchange.base;
+    if (s->exchange.open && !s->exchange.begun && x->events->on_overdue) {
+        s->close_after = true;
+        x->events->on_overdue(x->ctx, x, status);
         return;
     }
-    if (!s->exchange.begun)
-        write_refusal(s, 408, "The request did not arrive in time");
+    if (!s->exchange.begun && !http1_parser_idle(&s->parser))
+        write_refusal(s, status, why);
     finish_session(s);
+}
+
+static void on_timeout(void *arg)
+{
+    give_up(arg, STATUS_TIMEOUT, "The request did not arrive in time");
 }
 
 /* What the connection waits for now decides how long: a head once begun, a body's next byte, or another request. */
@@ -326,7 +349,7 @@ static void watch_time(struct http1_session *s)
     if (s->dead || (s->exchange.open && (s->exchange.paused || s->exchange.request_ended)))
         loop_timer_stop(&s->timer);
     else if (!in_head)
-        loop_timer_start(l, &s->timer, BODY_STALL_MS, on_timeout, s);
+        loop_timer_start(l, &s->timer, limits->body_timeout_ms, on_timeout, s);
     else if (http1_parser_idle(&s->parser) && limits->idle_timeout_ms > 0)
         loop_timer_start(l, &s->timer, limits->idle_timeout_ms, on_timeout, s);
     else if (http1_parser_idle(&s->parser))
@@ -478,7 +501,15 @@ static void session_drain(struct http_session *base)
         finish_session(s);
 }
 
-static const struct http_session_ops SESSION_OPS = {session_drain};
+static void session_drain_late(struct http_session *base)
+{
+    struct http1_session *s = (struct http1_session *) (void *) base;
+    bool in_flight = s->exchange.open && (s->exchange.request_ended || s->exchange.begun || s->exchange.paused);
+    if (!s->dead && !in_flight)
+        give_up(s, STATUS_UNAVAILABLE, "The node stops, and the request did not arrive in time");
+}
+
+static const struct http_session_ops SESSION_OPS = {.drain = session_drain, .drain_late = session_drain_late};
 
 void http1_server_start(struct http_server *server, struct conn *conn, struct slice first_bytes)
 {

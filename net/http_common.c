@@ -8,6 +8,7 @@ const struct http_server_limits HTTP_SERVER_LIMITS_DEFAULT = {
     .header_list_bytes = 16 * 1024,
     .streams = 100,
     .header_timeout_ms = 5000,
+    .body_timeout_ms = 30000,
     .idle_timeout_ms = 0,
     .queue_bytes = 1024 * 1024,
 };

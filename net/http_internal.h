@@ -39,6 +39,8 @@ struct http_session;
 struct http_session_ops {
     /* Stop taking requests, end when those in flight have ended (conn_finish). Called once at most. */
     void (*drain)(struct http_session *session);
+    /* A grace after `drain`: refuse the requests that have not arrived whole, and of which nothing has begun. Called once at most. */
+    void (*drain_late)(struct http_session *session);
 };
 
 /* One connection of a server. */
@@ -47,6 +49,7 @@ struct http_session {
     struct http_server *server;
     struct conn *conn;
     struct http_session *next, **prev;
+    struct loop_timer grace; /* from drain to drain_late; the server's */
     bool handshaking; /* counted among the half-open; the server's */
     bool draining;    /* drain was called; the server's */
 };

@@ -8,6 +8,7 @@
 
 enum {
     SERVER_HANDSHAKES_MAX = 64,
+    DRAIN_GRACE_MS = 1500, /* for what is on its way when a drain begins; longer than HTTP/2 waits for the answer to its ping */
     PREFACE_SIZE = 24,
     PREFACE_NEAR = 12, /* "PRI * HTTP/2": from here on it can only have been meant as HTTP/2 */
 };
@@ -37,11 +38,18 @@ struct sniff {
 
 /* ---- the set ---- */
 
+static void session_drain_late(void *arg)
+{
+    struct http_session *session = arg;
+    session->ops->drain_late(session);
+}
+
 static void session_drain(struct http_session *session)
 {
     if (session->draining)
         return;
     session->draining = true;
+    loop_timer_start(session->server->loop, &session->grace, DRAIN_GRACE_MS, session_drain_late, session);
     session->ops->drain(session);
 }
 
@@ -88,6 +96,7 @@ void http_session_init(struct http_session *session, const struct http_session_o
 void http_session_dispose(struct http_session *session)
 {
     struct http_server *server = session->server;
+    loop_timer_stop(&session->grace);
     *session->prev = session->next;
     if (session->next)
         session->next->prev = session->prev;
@@ -113,7 +122,7 @@ static void sniff_drain(struct http_session *session)
     conn_close(session->conn);
 }
 
-static const struct http_session_ops SNIFF_OPS = {sniff_drain};
+static const struct http_session_ops SNIFF_OPS = {.drain = sniff_drain, .drain_late = sniff_drain};
 
 static void sniff_timeout(void *arg)
 {

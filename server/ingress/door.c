@@ -252,11 +252,17 @@ bool door_body_json(const struct door_request *r, struct slice *raw)
     return json_validate(buf_slice(&r->body), raw, NULL) == 0;
 }
 
+/* What came of it, and what may still come. */
+static void drop_body(struct door_request *r)
+{
+    r->body_unwanted = true;
+    buf_dispose(&r->body);
+    budget_set(&r->ingress->held, &r->held, 0);
+}
+
 static void refuse_body(struct door_request *r)
 {
-    r->body_too_large = true;
-    buf_dispose(&r->body); /* what came of it is not wanted any more */
-    budget_set(&r->ingress->held, &r->held, 0);
+    drop_body(r);
     door_refuse(r, 413, "RESOURCE_EXHAUSTED",
                 arena_printf(r->arena,
                              "the payload is larger than %zu bytes: send less, or start gridd with a larger --max-payload",
@@ -266,8 +272,7 @@ static void refuse_body(struct door_request *r)
 /* 429 in the form of the grid's own routes, whatever the door. */
 static void refuse_held(struct door_request *r)
 {
-    r->body_too_large = true;
-    buf_dispose(&r->body);
+    drop_body(r);
     door_answer_error(r, 429, "RESOURCE_EXHAUSTED", "this node holds as many request bytes as it may: try again shortly", HELD_PUSHBACK_MS);
 }
 
@@ -275,7 +280,7 @@ static void request_on_data(void *ctx, struct http_exchange *x, struct slice byt
 {
     struct door_request *r = ctx;
     (void) x;
-    if (r->body_too_large)
+    if (r->body_unwanted)
         return;
     if (!budget_set(&r->ingress->held, &r->held, r->held + bytes.size))
         refuse_held(r);
@@ -287,7 +292,7 @@ static void request_on_end(void *ctx, struct http_exchange *x)
 {
     struct door_request *r = ctx;
     (void) x;
-    if (!r->body_too_large)
+    if (!r->body_unwanted)
         r->door->handle(r);
 }
 
@@ -316,7 +321,20 @@ static void request_on_close(void *ctx, struct http_exchange *x, int err)
     door_release(r);
 }
 
-static const struct http_exchange_events REQUEST_EVENTS = {request_on_data, request_on_end, request_on_writable, request_on_close};
+/* In the form of the grid's own routes, whatever the door. */
+static void request_on_overdue(void *ctx, struct http_exchange *x, int status)
+{
+    struct door_request *r = ctx;
+    (void) x;
+    drop_body(r);
+    if (status == 408)
+        door_answer_error(r, status, "DEADLINE_EXCEEDED", "the rest of the request did not arrive in time: send it again", -1);
+    else
+        door_answer_error(r, status, "UNAVAILABLE", "this node stops before the request has arrived: send it to another", -1);
+}
+
+static const struct http_exchange_events REQUEST_EVENTS = {request_on_data, request_on_end, request_on_writable, request_on_close,
+                                                           request_on_overdue};
 
 static struct door_request *request_create(struct ingress *i, const struct door *door, struct http_exchange *x)
 {
@@ -349,7 +367,7 @@ static void request_begin(struct ingress *i, const struct door *door, struct htt
     if (announced > 0 && (uint64_t) announced > r->body.max_size) {
         refuse_body(r);
     } else if (!door->any_body_type && !guard_json_like(r->content_type)) {
-        r->body_too_large = true; /* none of it is wanted */
+        r->body_unwanted = true;
         door_refuse(r, 415, "INVALID_ARGUMENT",
                     "the body is marked as a form or as text, which is what curl does by itself: send Content-Type application/json, or "
                     "application/octet-stream for bytes");

@@ -34,7 +34,7 @@ struct door_request {
     struct slice content_type;
     struct buf body;
     size_t held; /* of the ingress's budget */
-    bool body_too_large;
+    bool body_unwanted;
     bool token;
     bool replied;           /* the question has had an answer */
     unsigned pending;       /* invocations, questions and broadcasts under way */

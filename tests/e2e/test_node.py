@@ -1,5 +1,6 @@
 """The node as a program: options, starts that must fail, ends that must not lose a call."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import zoo
 from gridtest import (BIN, Grid, Node, check, check_equal, check_in, clean_environment, http_request, node_rpc, once, shared, timeout, wait_for)
+from http2raw import DATA, END_HEADERS, PING, POST, Connection, frame, headers
 
 
 @shared
@@ -215,6 +217,28 @@ def test_a_stop_waits_for_calls_in_flight():
         check_equal([a.status for a in answers], [200] * 4, f"calls that ran while node2 stopped ({answers})")
         check_equal(grid[1].stop(), [], "the end of node2")
         check_equal({grid[0].invoke("faults.who").status for _ in range(4)}, {200}, "calls afterwards")
+
+
+def test_a_stop_does_not_wait_for_requests_that_never_arrive():
+    head = b"POST /invoke/cecho HTTP/1.1\r\nHost: localhost\r\n"
+    body = head + b"Content-Length: 10\r\n\r\nhalf"
+    with Grid(1) as grid, contextlib.ExitStack() as open_until_the_end:
+        grid.deploy(grid.project().program("cecho"))
+        plain = [open_until_the_end.enter_context(socket.create_connection(grid[0].api, timeout=10)) for _ in range(2)]
+        for sock, data in zip(plain, (head, body)):
+            sock.sendall(data)
+        h2 = open_until_the_end.enter_context(Connection(grid[0].api))
+        h2.send(headers(1, POST, END_HEADERS) + frame(DATA, 0, 1, b"half") + frame(PING, 0, 0, bytes(8)))
+        check(h2.until(lambda c: any(f[0] == PING for f in c.frames)), "the node has not read the half of a request")
+        begun = time.monotonic()
+        grid[0].terminate()
+        for sock in plain:
+            answer = b"".join(iter(lambda: sock.recv(4096), b""))
+            check_in(b"503", answer.split(b"\r\n")[0], "the answer to the half of a request")
+            check_in(b"UNAVAILABLE", answer, "the answer to the half of a request")
+        check(h2.until(lambda c: c.reset(1)), f"the stream was not refused: {h2.frames}")
+        check_equal(grid[0].stop(), [], "the end")
+        check(time.monotonic() - begun < 10, f"the stop took {time.monotonic() - begun:.1f} s")
 
 
 def test_calls_at_a_stopping_node_lose_nothing():

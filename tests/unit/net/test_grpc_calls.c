@@ -300,7 +300,7 @@ static unsigned roles_of(struct slice path)
 
 static struct grpc_service service = {"t.T", METHODS, sizeof METHODS / sizeof METHODS[0], NULL};
 
-static int setup(void **state)
+static int setup_with(void **state, const struct http_server_limits *limits)
 {
     struct rig *r = calloc(1, sizeof *r);
     static const struct listener_options options = {0};
@@ -312,11 +312,23 @@ static int setup(void **state)
     assert_int_equal(grpc_server_create(r->loop, MESSAGE_MAX, &r->grpc), 0);
     grpc_server_set_roles(r->grpc, roles_of);
     assert_int_equal(grpc_server_add(r->grpc, &service), 0);
-    assert_int_equal(http_server_create(r->loop, &HTTP_SERVER_LIMITS_DEFAULT, on_request, r, &r->http), 0);
+    assert_int_equal(http_server_create(r->loop, limits, on_request, r, &r->http), 0);
     assert_int_equal(listener_create(r->loop, &any, &options, on_accept, r, &r->at, &r->listener), 0);
     dial(r);
     *state = r;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, &HTTP_SERVER_LIMITS_DEFAULT);
+}
+
+static int setup_impatient(void **state)
+{
+    struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
+    limits.body_timeout_ms = 50;
+    return setup_with(state, &limits);
 }
 
 static void server_closed(void *arg)
@@ -420,6 +432,20 @@ static void test_grpc__streams_requests(void **state)
     PUMP(r->loop, r->closed, 1);
     assert_int_equal(r->status, GRPC_OK);
     assert_string_equal(buf_cstr(&r->got), "100");
+}
+
+static void test_grpc__waits_for_idle_streams_and_not_for_the_one_message_of_a_method(void **state)
+{
+    struct rig *r = *state;
+    start(r, "/t.T/Echo", 0, slice_of(NULL, 0), true);
+    PUMP(r->loop, r->closed, 1);
+    assert_int_equal(r->status, GRPC_UNAVAILABLE);
+    start(r, "/t.T/Collect", 0, slice_of(NULL, 0), true);
+    pump_until_value(r->loop, &r->closed, 1, 200);
+    assert_int_equal(r->closed, 0);
+    grpc_client_call_half_close(r->call);
+    PUMP(r->loop, r->closed, 1);
+    assert_int_equal(r->status, GRPC_OK);
 }
 
 static void test_grpc__streams_answers_no_faster_than_they_are_read(void **state)
@@ -596,6 +622,7 @@ int main(void)
         CLAIM(test_grpc__refuses_what_it_does_not_serve),
         CLAIM(test_grpc__counts_the_messages_of_a_method_that_takes_one),
         CLAIM(test_grpc__streams_requests),
+        cmocka_unit_test_setup_teardown(test_grpc__waits_for_idle_streams_and_not_for_the_one_message_of_a_method, setup_impatient, teardown),
         CLAIM(test_grpc__streams_answers_no_faster_than_they_are_read),
         CLAIM(test_grpc__ends_a_call_at_its_deadline),
         CLAIM(test_grpc__tells_the_handler_of_a_cancelled_call),

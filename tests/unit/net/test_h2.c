@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <nghttp2/nghttp2.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -24,9 +25,9 @@ struct world {
     struct addr at;
     struct http_server *server;
     struct http_client *client;
-    int requests, ends, closed_ok, closed_canceled, server_drained, server_closed;
+    int requests, ends, overdue, closed_ok, closed_canceled, server_drained, server_closed;
     int client_opened, client_draining, client_closed, client_err;
-    struct http_exchange *held;
+    struct http_exchange *held, *flow;
     size_t received, queued_most;
     struct http_server_limits limits;
 };
@@ -111,7 +112,16 @@ static void handler_on_close(void *ctx, struct http_exchange *x, int err)
     free(h);
 }
 
-static const struct http_exchange_events HANDLER = {handler_on_data, handler_on_end, handler_on_writable, handler_on_close};
+static void handler_on_overdue(void *ctx, struct http_exchange *x, int status)
+{
+    struct handler *h = ctx;
+    h->world->overdue = status;
+    http_respond(x, status, NULL, 0, SLICE("late"));
+}
+
+static const struct http_exchange_events HANDLER = {handler_on_data, handler_on_end, handler_on_writable, handler_on_close, handler_on_overdue};
+/* Of a handler that lives with the request as it comes. */
+static const struct http_exchange_events STREAM_HANDLER = {handler_on_data, handler_on_end, handler_on_writable, handler_on_close, NULL};
 
 static void on_request(void *ctx, struct http_exchange *x)
 {
@@ -121,7 +131,9 @@ static void on_request(void *ctx, struct http_exchange *x)
     buf_init(&h->body, 0);
     w->requests++;
     w->held = x;
-    http_exchange_bind(x, &HANDLER, h);
+    if (path_is(x, "/flow"))
+        w->flow = x;
+    http_exchange_bind(x, path_is(x, "/flow") ? &STREAM_HANDLER : &HANDLER, h);
     if (path_is(x, "/early"))
         http_respond(x, 403, NULL, 0, SLICE("no"));
     if (path_is(x, "/paused"))
@@ -479,7 +491,7 @@ struct raw {
     bool server_side;
     struct buf got;
     int opened, closed, goaway, streams_reset, data_bytes, status_headers;
-    uint32_t goaway_code;
+    uint32_t goaway_code, reset_code;
     char debug[32];
 };
 
@@ -494,6 +506,8 @@ static void raw_parse(struct raw *r)
         if (at + 9 + length > r->got.size)
             return;
         r->streams_reset += f[3] == NGHTTP2_RST_STREAM;
+        if (f[3] == NGHTTP2_RST_STREAM)
+            r->reset_code = (uint32_t) f[9] << 24 | (uint32_t) f[10] << 16 | (uint32_t) f[11] << 8 | f[12];
         r->status_headers += f[3] == NGHTTP2_HEADERS;
         r->data_bytes += f[3] == NGHTTP2_DATA ? (int) length : 0;
         if (f[3] == NGHTTP2_GOAWAY) {
@@ -600,11 +614,12 @@ static void world_raw(struct world *w, struct raw *r)
     raw_open(w, r, true);
 }
 
-/* POST http /early, whose body is to come. */
-static void raw_early(struct raw *r, uint32_t stream)
+/* POST http of a path, whose body is to come. */
+static void raw_post(struct raw *r, uint32_t stream, const char *path)
 {
-    static const char block[] = "\x83\x86\x41\x01h\x04\x06/early";
-    raw_frame(r, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, stream, block, sizeof block - 1);
+    char block[64];
+    int size = snprintf(block, sizeof block, "\x83\x86\x41\x01h\x04%c%s", (int) strlen(path), path);
+    raw_frame(r, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, stream, block, (size_t) size);
 }
 
 static void test_h2__a_request_that_is_answered_early_may_end_by_itself(void **state)
@@ -613,12 +628,12 @@ static void test_h2__a_request_that_is_answered_early_may_end_by_itself(void **s
     struct world w;
     struct raw r;
     world_raw(&w, &r);
-    raw_early(&r, 1);
+    raw_post(&r, 1, "/early");
     PUMP(w.loop, r.data_bytes, 2);
     raw_frame(&r, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "body", 4);
     PUMP(w.loop, w.closed_ok, 1);
     assert_int_equal(r.streams_reset, 0);
-    raw_early(&r, 3); /* this one goes on */
+    raw_post(&r, 3, "/early"); /* this one goes on */
     PUMP(w.loop, r.streams_reset, 1);
     assert_int_equal(w.closed_ok, 2);
     raw_shut(&w, &r);
@@ -902,6 +917,57 @@ static void test_h2__a_slow_preface_a_slow_header_and_silence_are_cut_off(void *
     }
 }
 
+static void test_h2__a_body_that_stalls_is_answered_408(void **state)
+{
+    (void) state;
+    struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
+    struct world w;
+    struct raw r;
+    limits.body_timeout_ms = 150;
+    world_serve(&w, &limits);
+    raw_open(&w, &r, true);
+    raw_post(&r, 1, "/flow");
+    raw_post(&r, 3, "/echo");
+    uint64_t begun = loop_clock_ms();
+    for (int i = 0; loop_clock_ms() - begun < 400; i++) { /* as long as something comes, it is waited for */
+        raw_frame(&r, NGHTTP2_DATA, 0, 3, "x", 1);
+        pump_until_value(w.loop, &r.status_headers, 1, 60);
+    }
+    assert_int_equal(w.overdue, 0);
+    PUMP(w.loop, w.overdue, 408);
+    PUMP(w.loop, r.data_bytes, 4);
+    PUMP(w.loop, r.streams_reset, 1); /* the rest of it is not wanted */
+    assert_int_equal(r.reset_code, NGHTTP2_NO_ERROR);
+    assert_int_equal(w.closed_ok, 1);
+    assert_int_equal(w.closed_canceled, 0); /* the stream may be idle */
+    raw_shut(&w, &r);
+}
+
+static void test_h2__a_drain_refuses_what_has_not_arrived_whole(void **state)
+{
+    (void) state;
+    struct world w;
+    struct raw r;
+    world_raw(&w, &r);
+    raw_request(&r, 1, "/hold", NULL, 0);
+    PUMP(w.loop, w.ends, 1);
+    struct http_exchange *held = w.held;
+    raw_post(&r, 3, "/flow");
+    raw_post(&r, 5, "/echo");
+    raw_frame(&r, NGHTTP2_HEADERS, 1, 7, "\x82\x86", 2); /* no END_HEADERS */
+    PUMP(w.loop, w.requests, 3);
+    http_server_drain(w.server, count_up, &w.server_drained);
+    assert_true(pump_until_value(w.loop, &r.streams_reset, 2, 4000));
+    assert_int_equal(r.reset_code, NGHTTP2_REFUSED_STREAM);
+    assert_int_equal(w.closed_canceled, 1);
+    assert_int_equal(w.server_drained, 0); /* two calls are in flight */
+    http_respond(held, 200, NULL, 0, SLICE("held"));
+    http_respond(w.flow, 200, NULL, 0, SLICE("flow"));
+    PUMP(w.loop, w.server_drained, 1);
+    assert_int_equal(r.data_bytes, 8);
+    raw_shut(&w, &r);
+}
+
 static void test_http_server__refuses_what_is_nearly_a_preface_of_http2(void **state)
 {
     (void) state;
@@ -994,6 +1060,8 @@ int main(void)
         cmocka_unit_test(test_h2__interim_answers_are_swallowed),
         cmocka_unit_test(test_h2__garbage_from_a_server_ends_the_calls),
         cmocka_unit_test(test_h2__a_slow_preface_a_slow_header_and_silence_are_cut_off),
+        cmocka_unit_test(test_h2__a_body_that_stalls_is_answered_408),
+        cmocka_unit_test(test_h2__a_drain_refuses_what_has_not_arrived_whole),
         cmocka_unit_test(test_http_server__refuses_what_is_nearly_a_preface_of_http2),
         cmocka_unit_test(test_http_server__takes_a_preface_that_comes_byte_by_byte),
         cmocka_unit_test(test_h2_guard__lets_pings_measure_while_data_flows),

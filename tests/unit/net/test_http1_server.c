@@ -23,7 +23,7 @@ struct rig {
     int received, peer_opened, peer_closed, peer_drained; /* what the caller saw */
     struct http_exchange *held;
     struct buf body;
-    int requests, ended, closed, close_err, data_calls, server_closed;
+    int requests, ended, closed, close_err, data_calls, overdue, server_closed;
     bool keep_getting;
 };
 
@@ -79,7 +79,14 @@ static void on_close(void *ctx, struct http_exchange *x, int err)
         r->held = NULL;
 }
 
-static const struct http_exchange_events EVENTS = {.on_data = on_data, .on_end = on_end, .on_close = on_close};
+static void on_overdue(void *ctx, struct http_exchange *x, int status)
+{
+    struct rig *r = ctx;
+    r->overdue = status;
+    http_respond(x, status, NULL, 0, SLICE("late"));
+}
+
+static const struct http_exchange_events EVENTS = {.on_data = on_data, .on_end = on_end, .on_close = on_close, .on_overdue = on_overdue};
 
 static void on_request(void *ctx, struct http_exchange *x)
 {
@@ -190,7 +197,7 @@ static int setup(void **state)
 static int setup_impatient(void **state)
 {
     struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
-    limits.header_timeout_ms = 60;
+    limits.header_timeout_ms = limits.body_timeout_ms = 60;
     limits.idle_timeout_ms = 120;
     return setup_with(state, &limits);
 }
@@ -426,6 +433,17 @@ static void test_http1_server__does_not_wait_for_slow_heads(void **state)
     assert_int_equal(count_of(r, "408"), 0);
 }
 
+static void test_http1_server__does_not_wait_for_a_body_that_stalls(void **state)
+{
+    struct rig *r = *state;
+    say(r, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe");
+    expect_closed(r);
+    expect(r, "HTTP/1.1 408 ");
+    expect(r, "connection: close\r\n\r\nlate");
+    assert_int_equal(r->overdue, 408);
+    assert_int_equal(r->ended, 0);
+}
+
 static void on_drained(void *arg)
 {
     ((struct rig *) arg)->peer_drained++;
@@ -441,6 +459,32 @@ static void test_http1_server__drains_after_the_answer(void **state)
     expect_closed(r);
     expect(r, "connection: close\r\n\r\nlast");
     PUMP(r->loop, r->peer_drained, 1);
+}
+
+/* Each is drained well before the clocks of heads and bodies run out. */
+static void test_http1_server__a_drain_refuses_what_has_not_arrived_whole(void **state)
+{
+    static const struct {
+        const char *said, *answer;
+        int overdue;
+    } cases[] = {
+        {"POST /echo HTTP/1.1\r\nHos", "\"code\":\"UNAVAILABLE\"", 0},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe", "connection: close\r\n\r\nlate", 503},
+        {"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe", "\r\n\r\nno", 0}, /* answered, and the rest of it never comes */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setup(state);
+        struct rig *r = *state;
+        say(r, cases[i].said);
+        pump_until_value(r->loop, &r->requests, 1, 100); /* a head that is not whole makes none */
+        http_server_drain(r->server, on_drained, r);
+        assert_true(pump_until_value(r->loop, &r->peer_drained, 1, 4000));
+        expect_closed(r);
+        expect(r, cases[i].answer);
+        assert_int_equal(r->overdue, cases[i].overdue);
+        assert_int_equal(r->ended, 0);
+        teardown(state);
+    }
 }
 
 int main(void)
@@ -463,7 +507,9 @@ int main(void)
         CLAIM(test_http1_server__resets_by_closing),
         CLAIM(test_http1_server__holds_a_paused_body_back),
         cmocka_unit_test_setup_teardown(test_http1_server__does_not_wait_for_slow_heads, setup_impatient, teardown),
+        cmocka_unit_test_setup_teardown(test_http1_server__does_not_wait_for_a_body_that_stalls, setup_impatient, teardown),
         CLAIM(test_http1_server__drains_after_the_answer),
+        cmocka_unit_test(test_http1_server__a_drain_refuses_what_has_not_arrived_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,7 +203,7 @@ static void refused_on_end(void *ctx, struct http_exchange *x)
 
 static void peer_on_request(void *ctx, struct http_exchange *x)
 {
-    static const struct http_exchange_events none = {refused_on_data, refused_on_end, NULL, refused_on_close};
+    static const struct http_exchange_events none = {refused_on_data, refused_on_end, NULL, refused_on_close, NULL};
     struct peer *p = ctx;
     if (p->behaviour == PEER_REFUSE_STREAM) {
         p->calls++;
