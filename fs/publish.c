@@ -170,13 +170,13 @@ static int cannot_open(struct publisher *p, int errnum)
 static int publish_file(struct publisher *p, int dir_fd, struct manifest_entry *entry, bool *left_out)
 {
     struct stat st;
-    int fd = openat(dir_fd, (const char *) entry->name.data, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = rights_openat(p->options.rights, dir_fd, (const char *) entry->name.data, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     *left_out = fd < 0 && (errno == ENOENT || errno == ELOOP);
     if (*left_out)
         return 0;
     if (fd < 0)
         return cannot_open(p, errno);
-    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !closed_has(p->options.closed, &st);
     *left_out = !regular; /* it became something else since the scan */
     int err = regular ? explain(p, read_steadily(p, fd, &st, entry, left_out)) : 0;
     close(fd);
@@ -202,10 +202,12 @@ static int publish_folder(struct publisher *p, int dir_fd, const struct scan_ent
 
 static int publish_subfolder(struct publisher *p, int dir_fd, const struct scan_entry *dir, struct manifest_entry *entry)
 {
-    int fd = openat(dir_fd, (const char *) dir->name.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    int fd = rights_openat(p->options.rights, dir_fd, (const char *) dir->name.data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return fail_path(p, GRID_EBUSY, "went away while the folder was read; publish again");
-    int err = publish_folder(p, fd, dir, NULL, entry);
+    bool open = fstat(fd, &st) == 0 && !closed_has(p->options.closed, &st); /* another one than was scanned may have its name by now */
+    int err = open ? publish_folder(p, fd, dir, NULL, entry) : fail_path(p, GRID_EBUSY, "was moved while the folder was read; publish again");
     close(fd);
     return err;
 }
@@ -270,7 +272,7 @@ static int publish_tree(struct publisher *p, int dir_fd, struct publish_result *
 {
     struct manifest_entry root = {0};
     struct scan scan;
-    int err = scan_folder(dir_fd, p->options.left_out, p->report, &scan);
+    int err = scan_folder(dir_fd, p->options.rights, p->options.closed, p->report, &scan);
     if (err != 0)
         return err;
     p->progress.files_total = scan.files;

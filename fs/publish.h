@@ -19,7 +19,8 @@ struct publish_options {
     /* Called on the publishing thread after each file; false ends it with GRID_ECANCELED. May be NULL. */
     bool (*progress)(void *arg, const struct publish_progress *progress);
     void *arg;
-    const struct scan_stamp *left_out; /* as scan_folder says; may be NULL */
+    const struct rights *rights;       /* as scan_folder says; both may be NULL */
+    const struct closed *closed;
 };
 
 struct publish_result {

@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -18,7 +20,7 @@
 struct walk {
     struct scan *scan;
     struct fs_report *report;
-    const struct scan_stamp *left_out;
+    const struct closed *closed;
     struct buf path; /* of what is being looked at, from the root */
     uint64_t entries;
 };
@@ -164,14 +166,14 @@ static bool look_at(struct walk *w, int dir_fd, size_t depth, const struct ignor
     if (ignore_list_excludes(ignore, buf_slice(&w->path), S_ISDIR(st.st_mode)))
         return false;
     scan_stamp_from_stat(&st, &e->stamp);
+    if (closed_has(w->closed, &st))
+        return refuse(w, "the node's own state");
     if (S_ISREG(st.st_mode))
         return look_at_file(w, &st, e);
     if (S_ISLNK(st.st_mode))
         return look_at_link(w, dir_fd, depth, e, err);
     if (!S_ISDIR(st.st_mode))
         return refuse(w, S_ISFIFO(st.st_mode) ? "a fifo" : S_ISSOCK(st.st_mode) ? "a socket" : "a device");
-    if (w->left_out && e->stamp.device == w->left_out->device && e->stamp.inode == w->left_out->inode)
-        return refuse(w, "the node's own state folder");
     e->kind = MANIFEST_DIRECTORY;
     return true;
 }
@@ -253,6 +255,13 @@ static int keep_listing(struct walk *w, const struct listing *l, struct scan_ent
 
 static int walk_folder(struct walk *w, int dir_fd, size_t depth, const struct ignore_list *above, struct scan_entry *dir);
 
+/* What /proc shows depends on the process that looks, not on the user it looks for. */
+static bool is_of_processes(int dir_fd)
+{
+    struct statfs fs;
+    return fstatfs(dir_fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
 static int walk_child(struct walk *w, int dir_fd, size_t depth, const struct ignore_list *ignore, struct scan_entry *child)
 {
     size_t before;
@@ -268,6 +277,9 @@ static int walk_child(struct walk *w, int dir_fd, size_t depth, const struct ign
     if (fd < 0) {
         /* A folder deleted meanwhile is an empty one now. */
         err = errno == ENOENT ? 0 : unreadable(w, errno);
+    } else if (is_of_processes(fd)) {
+        fs_report_warn(w->report, "%.*s is taken as empty: it shows the machine's processes", (int) w->path.size, (const char *) w->path.data);
+        close(fd);
     } else {
         err = walk_folder(w, fd, depth + 1, ignore, child);
         close(fd);
@@ -297,15 +309,22 @@ static int walk_folder(struct walk *w, int dir_fd, size_t depth, const struct ig
     return err;
 }
 
-int scan_folder(int dir_fd, const struct scan_stamp *left_out, struct fs_report *report, struct scan *out)
+int scan_folder(int dir_fd, const struct rights *rights, const struct closed *closed, struct fs_report *report, struct scan *out)
 {
-    struct walk w = {.scan = out, .report = report, .left_out = left_out};
+    struct walk w = {.scan = out, .report = report, .closed = closed};
     *out = (struct scan){.arena = arena_create(ARENA_BLOCK_BYTES, 0)};
     if (!out->arena)
         return GRID_ENOMEM;
+    int err = rights_assume(rights);
+    if (err != 0) {
+        scan_dispose(out);
+        return fs_report_fail(report, err, "the folder could not be read: the node cannot take on the rights of user %u", (unsigned) rights->uid);
+    }
     out->root.kind = MANIFEST_DIRECTORY;
     buf_init(&w.path, PATH_BYTES_MAX + MANIFEST_NAME_MAX + 1);
-    int err = walk_folder(&w, dir_fd, 0, NULL, &out->root);
+    err = is_of_processes(dir_fd) ? fs_report_fail(report, GRID_EINVAL, "the folder shows the machine's processes: give the project's folder")
+                                  : walk_folder(&w, dir_fd, 0, NULL, &out->root);
+    rights_restore(rights);
     buf_dispose(&w.path);
     if (err != 0) {
         fs_report_fail(report, err, "the folder could not be read: %s", grid_err_text(err));

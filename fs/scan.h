@@ -6,8 +6,10 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "fs/closed.h"
 #include "fs/manifest.h"
 #include "fs/report.h"
+#include "fs/rights.h"
 
 /* What tells whether a file has changed since it was looked at. */
 struct scan_stamp {
@@ -37,13 +39,13 @@ struct scan {
     struct arena *arena;
 };
 
-/* Walks the folder open as `dir_fd` (borrowed; any descriptor of a directory). Leaves out what .gridignore files and
- * ignore_name_reserved say, and, each with a warning: links that lead out of the tree, devices, sockets and fifos, and the folder that
- * `left_out` is a stamp of (NULL: none): a project may lie around the node's own state. Setuid, setgid and
+/* Walks the folder open as `dir_fd` (borrowed; any descriptor of a directory) with `rights` (NULL: the process's own). Leaves out what
+ * .gridignore files and ignore_name_reserved say, and, each with a warning: links that lead out of the tree, devices, sockets and fifos, the
+ * kernel's process file system, and what is `closed` (NULL: nothing is): a project may lie around the node's own state. Setuid, setgid and
  * sticky bits are dropped with a warning. 0; GRID_EPERM for something unreadable; GRID_ELIMIT beyond MANIFEST_DEPTH_MAX or
  * MANIFEST_ENTRIES_MAX or for a .gridignore that is too long; GRID_ENOENT, GRID_EIO, GRID_ENOMEM; `report` gets a sentence with the
  * remedy. On success the caller disposes of *out. */
-int scan_folder(int dir_fd, const struct scan_stamp *left_out, struct fs_report *report, struct scan *out);
+int scan_folder(int dir_fd, const struct rights *rights, const struct closed *closed, struct fs_report *report, struct scan *out);
 void scan_dispose(struct scan *s);
 
 struct stat;

@@ -705,6 +705,11 @@ int conn_peer_uid(struct conn *c, uid_t *uid, gid_t *gid)
     return c->uid_err;
 }
 
+int conn_peer_groups(const struct conn *c, gid_t *groups, size_t max, size_t *count)
+{
+    return c->fd < 0 ? GRID_ENOENT : conn_uid_groups(c->fd, &c->local, groups, max, count);
+}
+
 struct loop *conn_loop(const struct conn *c)
 {
     return c->loop;

@@ -86,6 +86,9 @@ const char *conn_alpn(const struct conn *c);
 /* Uid of the process at the other end of a Unix socket or of a loopback TCP connection (from the socket table, looked up on first
  * use and remembered). 0, or GRID_ENOENT when it cannot be told. */
 int conn_peer_uid(struct conn *c, uid_t *uid, gid_t *gid);
+/* The supplementary groups of the process that connected a Unix socket. 0; GRID_ENOENT for any other connection, and when they cannot be told;
+ * GRID_ELIMIT for more than `max`. */
+int conn_peer_groups(const struct conn *c, gid_t *groups, size_t max, size_t *count);
 struct loop *conn_loop(const struct conn *c);
 
 struct listener;

@@ -1,6 +1,7 @@
 /* The uid of a local peer. A loopback TCP connection has two rows in the socket table, and the peer's is ours turned round. */
 #include "net/conn_uid.h"
 
+#include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -110,5 +111,16 @@ int conn_uid_lookup(int fd, const struct addr *local, const struct addr *peer, u
     if (table_find("/proc/net/tcp", peer, local, uid) != 0 && table_find("/proc/net/tcp6", peer, local, uid) != 0)
         return GRID_ENOENT;
     *gid = primary_group(*uid);
+    return 0;
+}
+
+int conn_uid_groups(int fd, const struct addr *local, gid_t *groups, size_t max, size_t *count)
+{
+    socklen_t size = (socklen_t) (max * sizeof *groups);
+    if (local->u.any.sa_family != AF_UNIX)
+        return GRID_ENOENT;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0)
+        return errno == ERANGE ? GRID_ELIMIT : GRID_ENOENT;
+    *count = size / sizeof *groups;
     return 0;
 }

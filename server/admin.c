@@ -134,9 +134,15 @@ static bool user_is_in_group(uid_t uid, gid_t group)
     return false;
 }
 
+/* What a process has given up counts as well: the user database is asked only where its own groups are not known. */
 static bool is_in_group(const struct admin_caller *caller, gid_t group)
 {
-    return group != (gid_t) -1 && (caller->gid == group || user_is_in_group(caller->uid, group));
+    if (group == (gid_t) -1 || caller->gid == group)
+        return group != (gid_t) -1;
+    for (size_t i = 0; caller->groups_known && i < caller->group_count; i++)
+        if (caller->groups[i] == group)
+            return true;
+    return !caller->groups_known && user_is_in_group(caller->uid, group);
 }
 
 /* Who may change things: root, the node's own user, the group's members, whoever has the API token or the role admin. */

@@ -1,11 +1,7 @@
 /* Deploy and Rollback: a publish on this node, told as it goes, then the other nodes as they come to run it. */
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "api/pb.h"
 #include "base/err.h"
@@ -274,56 +270,46 @@ static struct deploy *deploy_create(struct node *n, struct admin_call *call, uin
 
 /* ---- the folder ---- */
 
-static bool is_inside(const char *path, const char *folder)
+/* A process at this machine reads what its user may read. Whoever only has the API token is nobody here, and reads as the node. */
+static bool caller_rights(const struct admin_caller *caller, struct rights *out)
 {
-    size_t size = strlen(folder);
-    return strncmp(path, folder, size) == 0 && (path[size] == '/' || path[size] == '\0');
+    *out = (struct rights){.uid = caller->uid, .gid = caller->gid, .group_count = caller->groups_known ? caller->group_count : 0};
+    memcpy(out->groups, caller->groups, out->group_count * sizeof *out->groups);
+    return caller->uid_known;
 }
 
-/* Opens the folder, or says in `why` what is wrong with it. */
-static int open_folder(const struct node *n, const char *path, int *fd, char why[1024])
+/* Why this caller may publish no folder of this machine, NULL when it may. */
+static const char *caller_refusal(const struct admin_caller *caller)
 {
-    char real[PATH_MAX], state[PATH_MAX];
-    if (path[0] != '/') {
-        snprintf(why, 1024, "the folder \"%.200s\" is not an absolute path: give the absolute path of the project's folder", path);
-        return GRID_EINVAL;
-    }
-    if (!realpath(path, real)) {
-        snprintf(why, 1024, "the folder %.400s %s: give the absolute path of the project's folder", path, errno == ENOENT ? "does not exist" : strerror(errno));
-        return errno == EACCES ? GRID_EPERM : GRID_ENOENT;
-    }
-    if (realpath(n->options->state, state) && is_inside(real, state)) {
-        snprintf(why, 1024, "the folder %.400s is inside the node's state folder: deploy from another place", path);
-        return GRID_EINVAL;
-    }
-    *fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (*fd >= 0)
-        return 0;
-    snprintf(why, 1024, "the folder %.400s cannot be opened (%s): make it readable for the node's user", path, strerror(errno));
-    return errno == ENOTDIR ? GRID_EINVAL : GRID_EPERM;
+    struct rights rights;
+    if (!caller_rights(caller, &rights))
+        return caller->token ? NULL : "a folder is read with the rights of the user who asks, who is not known here: deploy from this machine, through the Unix socket";
+    if (rights_are_own(&rights) || rights_can_change())
+        return NULL;
+    return "a folder is read with the rights of the user who asks, and this node, which does not run as root, has only those of its own user: deploy as that user";
 }
 
-/* The node reads with its own rights: whoever has fewer may not use them. */
-static bool caller_may_read(const struct admin_caller *caller)
+static int publish_folder(struct node *n, struct deploy *d, struct slice config)
 {
-    return caller->token || (caller->uid_known && (caller->uid == 0 || caller->uid == geteuid()));
+    const struct admin_caller *caller = admin_call_caller(d->call);
+    struct rights rights;
+    bool known = caller_rights(caller, &rights);
+    struct release_folder folder = {.path = d->folder, .rights = known ? &rights : NULL, .groups_unknown = !caller->groups_known};
+    return releases_publish(n->releases, &folder, config, &EVENTS, d);
 }
 
 static void deploy_start(struct node *n, struct deploy *d, const Grid__V1__DeployRequest *asked)
 {
     Grid__V1__ReleaseConfig none = GRID__V1__RELEASE_CONFIG__INIT;
-    char why[1024] = "the node is out of memory: try again later", *path = slice_to_str(pb_slice(asked->directory));
+    const char *why = "the node is out of memory: try again later";
     struct buf config;
-    int fd = -1;
     buf_init(&config, CONFIG_BYTES_MAX);
-    int err = path ? open_folder(n, path, &fd, why) : GRID_ENOMEM;
-    if (err == 0 && (err = pb_append(&config, asked->config ? &asked->config->base : &none.base)) != 0)
-        snprintf(why, sizeof why, "the environment and json_conf are larger than 256 KiB: send less");
+    d->folder = slice_to_str(pb_slice(asked->directory));
+    int err = d->folder ? pb_append(&config, asked->config ? &asked->config->base : &none.base) : GRID_ENOMEM;
+    if (err == GRID_ELIMIT)
+        why = "the environment and json_conf are larger than 256 KiB: send less";
     if (err == 0)
-        err = releases_publish(n->releases, fd, buf_slice(&config), &EVENTS, d);
-    else if (fd >= 0)
-        close(fd);
-    d->folder = path;
+        err = publish_folder(n, d, buf_slice(&config));
     buf_dispose(&config);
     if (err != 0)
         deploy_finish(d, status_of(err), why);
@@ -333,11 +319,12 @@ void node_deploy(void *ctx, struct admin_call *call, struct slice request)
 {
     struct node *n = ctx;
     Grid__V1__DeployRequest *asked = grid__v1__deploy_request__unpack(NULL, request.size, request.data);
+    const char *refusal = caller_refusal(admin_call_caller(call));
     struct deploy *d;
     if (!asked)
         admin_finish(call, GRPC_INVALID_ARGUMENT, "the message is not a DeployRequest");
-    else if (!caller_may_read(admin_call_caller(call)))
-        admin_finish(call, GRPC_PERMISSION_DENIED, "folders are read with the node's rights: deploy as root or as the node's user");
+    else if (refusal)
+        admin_finish(call, GRPC_PERMISSION_DENIED, refusal);
     else if ((d = deploy_create(n, call, asked->wait_ms)))
         deploy_start(n, d, asked);
     if (asked)

@@ -13,11 +13,16 @@
 struct admin;      /* the control thread's side */
 struct admin_call; /* one question under way */
 
+enum { ADMIN_GROUPS_MAX = 256 };
+
 /* Who asks, as far as the kernel can tell. */
 struct admin_caller {
     bool uid_known;
     uid_t uid;
     gid_t gid;
+    bool groups_known; /* its supplementary groups: told of processes at the Unix socket alone */
+    size_t group_count;
+    gid_t groups[ADMIN_GROUPS_MAX];
     bool remote;    /* came over mutual TLS */
     unsigned roles; /* of enum tls_role, when remote */
     bool token;     /* gave the API token */

@@ -14,8 +14,10 @@ void ingress_caller(struct conn *c, bool token, struct admin_caller *out)
 {
     const struct tls_peer *peer = conn_tls_peer(c);
     *out = (struct admin_caller){.token = token, .remote = peer != NULL, .roles = peer ? peer->roles : 0};
-    if (!peer)
-        out->uid_known = conn_peer_uid(c, &out->uid, &out->gid) == 0;
+    if (peer)
+        return;
+    out->uid_known = conn_peer_uid(c, &out->uid, &out->gid) == 0;
+    out->groups_known = conn_peer_groups(c, out->groups, ADMIN_GROUPS_MAX, &out->group_count) == 0;
 }
 
 const struct route_table *ingress_table(const struct ingress *i)

@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "fs/folder.h"
 #include "fs/materialize.h"
 #include "server/release/releases_internal.h"
 
@@ -26,7 +26,6 @@ struct job *job_create(struct releases *r, const struct release_events *events, 
     if (!job)
         return NULL;
     job->releases = r;
-    job->dir_fd = -1;
     job->events = events;
     job->events_ctx = ctx;
     buf_init(&job->config, 0);
@@ -37,8 +36,7 @@ struct job *job_create(struct releases *r, const struct release_events *events, 
 void job_free(struct job *job)
 {
     loop_timer_stop(&job->progress_timer);
-    if (job->dir_fd >= 0)
-        close(job->dir_fd);
+    free(job->folder);
     buf_dispose(&job->config);
     fs_report_dispose(&job->report);
     release_plan_dispose(&job->plan);
@@ -382,20 +380,39 @@ static bool on_progress(void *arg, const struct publish_progress *progress)
     return goes_on;
 }
 
+/* Groups by the user database, where the connection told of none. */
+static int complete_rights(struct job *job)
+{
+    uid_t uid = job->rights.uid;
+    if (!job->groups_unknown || rights_are_own(&job->rights))
+        return 0;
+    int err = rights_of_user(uid, &job->rights);
+    if (err == GRID_ENOENT)
+        return fs_report_fail(&job->report, GRID_EPERM, "user %u is not in the user database, so that its groups are not known: deploy through the Unix socket", (unsigned) uid);
+    return err == 0 ? 0 : fs_report_fail(&job->report, err, "user %u is in more groups than the node takes on", (unsigned) uid);
+}
+
+static int scan_open(struct job *job, struct closed *closed, int *fd)
+{
+    int err = closed_make(job->releases->state_fd, closed);
+    if (err != 0)
+        return fs_report_fail(&job->report, err, "it cannot be told where the state folder is mounted: %s", grid_err_text(err));
+    err = complete_rights(job);
+    return err == 0 ? folder_open(job->folder, job->has_rights ? &job->rights : NULL, closed, &job->report, fd) : err;
+}
+
 static void scan_work(void *arg)
 {
     struct job *job = arg;
-    struct publish_options options = {.progress = on_progress, .arg = job};
+    struct closed closed;
+    struct publish_options options = {.progress = on_progress, .arg = job, .rights = job->has_rights ? &job->rights : NULL, .closed = &closed};
     struct publish_result result;
-    struct scan_stamp own_state;
-    struct stat st;
-    if (fstat(job->releases->state_fd, &st) == 0) {
-        scan_stamp_from_stat(&st, &own_state);
-        options.left_out = &own_state;
-    }
-    job->err = release_publish(job->releases->store, job->dir_fd, &options, &job->report, &result);
+    int fd = -1;
+    job->err = scan_open(job, &closed, &fd);
     if (job->err != 0)
         return;
+    job->err = release_publish(job->releases->store, fd, &options, &job->report, &result);
+    close(fd);
     job->root = result.root;
     job->files = result.files;
     job->bytes = result.bytes;

@@ -268,17 +268,19 @@ static void job_enqueue(struct releases *r, struct job *job)
     releases_step_later(r);
 }
 
-int releases_publish(struct releases *r, int dir_fd, struct slice config, const struct release_events *events, void *ctx)
+int releases_publish(struct releases *r, const struct release_folder *folder, struct slice config, const struct release_events *events, void *ctx)
 {
     struct job *job = job_create(r, events, ctx);
-    if (!job || buf_append(&job->config, config) != 0) {
+    if (!job || buf_append(&job->config, config) != 0 || !(job->folder = strdup(folder->path))) {
         if (job)
             job_free(job);
-        close(dir_fd);
         return GRID_ENOMEM;
     }
     job->scans = job->makes_entry = true;
-    job->dir_fd = dir_fd;
+    job->has_rights = folder->rights != NULL;
+    job->groups_unknown = folder->groups_unknown;
+    if (folder->rights)
+        job->rights = *folder->rights;
     job_enqueue(r, job);
     return 0;
 }

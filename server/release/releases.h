@@ -56,9 +56,16 @@ struct release_events {
     void (*on_done)(void *ctx, int err, const char *sentence, const struct release_entry *entry);
 };
 
-/* Publishes the folder open as dir_fd (taken over). `config` is a packed ReleaseConfig. Several are done in turn. Events follow, never inside.
+/* Whose folder is published, and with whose rights it is read. */
+struct release_folder {
+    const char *path;            /* absolute */
+    const struct rights *rights; /* NULL: the node's own */
+    bool groups_unknown;         /* only the uid in `rights` is known: the user database tells the rest */
+};
+
+/* Publishes a folder (copied) that is not, and is not in, the state folder. `config` is a packed ReleaseConfig. Several are done in turn. Events follow, never inside.
  * 0 or GRID_ENOMEM. After releases_forget(ctx) no event of that ctx comes any more; the job goes on. */
-int releases_publish(struct releases *r, int dir_fd, struct slice config, const struct release_events *events, void *ctx);
+int releases_publish(struct releases *r, const struct release_folder *folder, struct slice config, const struct release_events *events, void *ctx);
 /* Publishes a kept root again, by hex prefix of at least 8 digits; empty: the one before the current. What this node lacks of it is fetched
  * from the others, for as long as something comes. */
 int releases_rollback(struct releases *r, struct slice prefix, const struct release_events *events, void *ctx);

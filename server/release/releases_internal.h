@@ -24,7 +24,9 @@ struct job {
     bool scans;       /* begins with a folder */
     bool makes_entry; /* ends with a new entry; otherwise it puts an entry of the log in place */
     bool resumes;     /* puts in place what ran before the restart, if it is whole */
-    int dir_fd;       /* of a scan, -1 otherwise */
+    char *folder;     /* to scan, NULL otherwise */
+    bool has_rights, groups_unknown;
+    struct rights rights; /* to scan it with, where has_rights */
     struct buf config; /* packed ReleaseConfig */
     struct object_id root;
     struct entry_key key; /* of the entry put in place */

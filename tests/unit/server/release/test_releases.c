@@ -240,7 +240,7 @@ static void publish(struct side *s, const char *text)
     tree_file(s->f->folder, path, text);
     assert_int_equal(chmod(tree_path(s->f->folder, path), 0755), 0);
     s->done = 0;
-    assert_int_equal(releases_publish(s->releases, tree_open(tree_path(s->f->folder, name)), slice_of(NULL, 0), &EVENTS, s), 0);
+    assert_int_equal(releases_publish(s->releases, &(struct release_folder){.path = tree_path(s->f->folder, name)}, slice_of(NULL, 0), &EVENTS, s), 0);
 }
 
 static void publish_whole(struct side *s, const char *text)
@@ -361,7 +361,7 @@ static void test_releases__a_failed_publish_leaves_what_runs(void **state)
     take_root(s, root);
     s->done = 0;
     tree_dir(f->folder, "bare");
-    assert_int_equal(releases_publish(s->releases, tree_open(tree_path(f->folder, "bare")), slice_of(NULL, 0), &EVENTS, s), 0);
+    assert_int_equal(releases_publish(s->releases, &(struct release_folder){.path = tree_path(f->folder, "bare")}, slice_of(NULL, 0), &EVENTS, s), 0);
     PUMP(f->loop, s->done, 1);
     assert_int_equal(s->err, GRID_ENOENT);
     assert_non_null(strstr(s->sentence, "no folder tasks"));
