@@ -3,7 +3,8 @@
  * Waking a sleeping thread costs tens of microseconds, on a virtual CPU more, often longer than the answer waited for. So the loop
  * looks on for a short window when the last waits were short, and sleeps at once when they were long, as KVM's adaptive halt polling
  * does for virtual CPUs (Linux, Documentation/virt/kvm/halt-polling.rst): a wait that ended soon after the window doubles it, one
- * that lasted longer than the greatest window closes it. An idle loop therefore costs nothing. */
+ * that lasted longer than the greatest window closes it. An idle loop therefore costs nothing. Nor does it pay where threads contend for the
+ * CPU: a gap between two questions means that another one had it, and for a while the loop sleeps at once. */
 #ifndef GRID_NET_BUSY_POLL_H
 #define GRID_NET_BUSY_POLL_H
 
@@ -14,6 +15,8 @@ struct busy_poll {
     uint64_t max_ns;    /* 0: never */
     uint64_t window_ns; /* how long to look now: 0 to max_ns */
     uint64_t since_ns;  /* when the wait under way began; 0: none */
+    uint64_t asked_ns;  /* when it was last told to look; 0: it was told to sleep */
+    uint64_t shut_ns;   /* until then it sleeps: the CPU is contended */
 };
 
 /* max_ns: the greatest window. */

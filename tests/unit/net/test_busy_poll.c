@@ -81,6 +81,21 @@ static void test_busy_poll__an_idle_loop_looks_for_nothing(void **state)
     assert_int_equal(wait_often(&b, &now, 500 * 1000 * 1000, 20), 0);
 }
 
+static void test_busy_poll__sleeps_for_a_while_when_another_thread_had_the_cpu(void **state)
+{
+    struct busy_poll b;
+    uint64_t now = START_NS;
+    (void) state;
+    busy_poll_init(&b, MAX_NS);
+    wait_often(&b, &now, 50000, 10);
+    assert_true(busy_poll_again(&b, true, now));
+    assert_true(busy_poll_again(&b, false, now + 1000));
+    assert_false(busy_poll_again(&b, false, now + 40000)); /* in the window, but somebody ran for 39 microseconds */
+    now += 50000;
+    assert_int_equal(wait_often(&b, &now, 50000, 20), 0);
+    assert_int_equal(wait_often(&b, &now, 50000, 40), 50000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -88,6 +103,7 @@ int main(void)
         cmocka_unit_test(test_busy_poll__looks_through_waits_that_are_short),
         cmocka_unit_test(test_busy_poll__never_looks_longer_than_the_greatest_window),
         cmocka_unit_test(test_busy_poll__one_long_wait_closes_the_window),
+        cmocka_unit_test(test_busy_poll__sleeps_for_a_while_when_another_thread_had_the_cpu),
         cmocka_unit_test(test_busy_poll__an_idle_loop_looks_for_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
