@@ -180,12 +180,22 @@ static int open_workers(struct node *n, char why[NODE_WHY_MAX])
     return worker_set_create(&w, &n->workers, why);
 }
 
+/* Tasks that run as they are need no runtime, so this is no reason not to start. */
+static void look_for_runtime(const char *path)
+{
+    if (access(path, R_OK) != 0)
+        log_line(LOG_WARN, "this installation is incomplete: a language runtime cannot be read, and tasks that need it cannot start; install GridControl whole, or "
+                           "name its folder with --runtimes", LOGF_STR("path", path), LOGF_STR("why", strerror(errno)));
+}
+
 static int open_supervisor(struct node *n, char why[NODE_WHY_MAX])
 {
     const struct options *o = n->options;
     char node_runtime[4200], python_runtime[4200], api[ADDR_TEXT_MAX];
     snprintf(node_runtime, sizeof node_runtime, "%s/node/run.js", o->runtimes ? o->runtimes : "");
     snprintf(python_runtime, sizeof python_runtime, "%s/python/run.py", o->runtimes ? o->runtimes : "");
+    look_for_runtime(node_runtime);
+    look_for_runtime(python_runtime);
     addr_format(worker_set_api(n->workers), api);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct supervisor_options s = {.state_dir = o->state, .node_runtime = node_runtime, .python_runtime = python_runtime, .grid_name = n->grid, .node_name = n->name,

@@ -196,23 +196,33 @@ static void default_socket(struct options *o)
     o->api_socket = o->socket_buffer[0] ? o->socket_buffer : NULL;
 }
 
-/* Installed, the runtimes are in ../libexec/gridcontrol beside bin; in a build tree three folders up. */
+static void cut_last(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash)
+        *slash = '\0';
+}
+
+/* Installed, the runtimes are in ../libexec/gridcontrol beside bin; in a build tree three folders up. Where they are in neither, the first is
+ * named, so that it can be said where they were looked for. */
 static void default_runtimes(struct options *o)
 {
-    static const char *const PLACES[] = {"../libexec/gridcontrol/runtimes", "../../../runtimes", NULL};
-    char program[PATH_MAX], candidate[PATH_MAX + 64];
-    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
+    static const char *const PLACES[] = {"libexec/gridcontrol/runtimes", "../../runtimes", NULL};
+    char prefix[PATH_MAX], candidate[PATH_MAX + 64], script[PATH_MAX + 96];
+    ssize_t size = readlink("/proc/self/exe", prefix, sizeof prefix - 1);
     if (o->runtimes || size <= 0)
         return;
-    program[size] = '\0';
-    *strrchr(program, '/') = '\0';
+    prefix[size] = '\0';
+    cut_last(prefix);
+    cut_last(prefix);
+    o->runtimes = o->runtimes_buffer;
     for (const char *const *place = PLACES; *place; place++) {
-        snprintf(candidate, sizeof candidate, "%s/%s", program, *place);
-        if (realpath(candidate, o->runtimes_buffer)) {
-            o->runtimes = o->runtimes_buffer;
+        snprintf(candidate, sizeof candidate, "%s/%s", prefix, *place);
+        snprintf(script, sizeof script, "%s/node/run.js", candidate);
+        if (access(script, F_OK) == 0 && realpath(candidate, o->runtimes_buffer))
             return;
-        }
     }
+    snprintf(o->runtimes_buffer, sizeof o->runtimes_buffer, "%.*s/%s", (int) sizeof o->runtimes_buffer - 64, prefix, PLACES[0]);
 }
 
 /* ---- plain values ---- */

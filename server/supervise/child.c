@@ -56,6 +56,24 @@ static void explain_spawn(const struct sup_task *t, int uv_error, char out[REASO
         snprintf(out, REASON_MAX, "%s/%s cannot be run: %s", t->release->tasks_folder, t->spec.path, uv_strerror(uv_error));
 }
 
+/* The program that a task of its kind runs under, NULL for one that runs as it is. */
+static const char *runtime_of(const struct sup_task *t)
+{
+    const struct supervisor_options *o = &t->supervisor->options;
+    return t->spec.kind == TASK_NODE ? o->node_runtime : t->spec.kind == TASK_PYTHON ? o->python_runtime : NULL;
+}
+
+/* Whether the daemon was installed without what this task runs under. */
+static bool lacks_runtime(const struct sup_task *t, char why[REASON_MAX])
+{
+    const char *runtime = runtime_of(t);
+    if (!runtime || access(runtime, R_OK) == 0)
+        return false;
+    snprintf(why, REASON_MAX, "this installation of gridd is incomplete, %.250s cannot be read (%s): install GridControl whole, or name the folder with --runtimes",
+             runtime, strerror(errno));
+    return true;
+}
+
 static void set_reason(struct sup_task *t, const char *reason)
 {
     snprintf(t->reason, sizeof t->reason, "%s", reason);
@@ -341,16 +359,15 @@ static bool port_is_free_fn(void *ctx, uint16_t port)
 
 static void fill_args(const struct sup_task *t, const char *path, char *args[ARGS_MAX])
 {
-    const struct supervisor_options *o = &t->supervisor->options;
     size_t n = 0;
     if (t->spec.kind == TASK_NODE) {
         args[n++] = (char *) "node";
-        args[n++] = (char *) o->node_runtime;
     } else if (t->spec.kind == TASK_PYTHON) {
         args[n++] = (char *) "python3";
         args[n++] = (char *) "-u";
-        args[n++] = (char *) o->python_runtime;
     }
+    if (runtime_of(t))
+        args[n++] = (char *) runtime_of(t);
     args[n++] = (char *) path;
     args[n] = NULL;
 }
@@ -440,6 +457,11 @@ static void child_begin(struct sup_child *c)
 static void slot_start(struct sup_slot *slot)
 {
     struct supervisor *s = slot->task->supervisor;
+    char reason[REASON_MAX];
+    if (lacks_runtime(slot->task, reason)) {
+        slot_failed(slot, 0, reason);
+        return;
+    }
     uint16_t port = ports_take(&s->ports, loop_now_ms(s->loop), port_is_free_fn, NULL);
     if (port == 0) {
         slot_failed(slot, 0, "no port is free from --task-ports upward");
@@ -456,7 +478,6 @@ static void slot_start(struct sup_slot *slot)
         child_begin(c);
         return;
     }
-    char reason[REASON_MAX];
     explain_spawn(slot->task, err, reason);
     child_destroy(c);
     slot_failed(slot, 0, reason);

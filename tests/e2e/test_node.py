@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -426,3 +427,30 @@ def test_fuzzed_tls_at_the_peer_port_harms_nobody():
         done = subprocess.run(["openssl", "s_client", "-connect", grid[0].listen_text, "-alpn", "h2", "-tls1_2"], input=b"", capture_output=True, timeout=30)
         check(done.returncode != 0, "TLS 1.2 was accepted")
         check_equal(len(grid[0].hosts()), 2, "hosts")
+
+
+class Copied(Node):
+    """A node whose program was copied alone, without the rest of the installation."""
+
+    def arguments(self):
+        program = self.folder / "copy/bin/gridd"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(BIN / "gridd", program)
+        return [str(program)] + super().arguments()[1:]
+
+
+@once
+def test_an_incomplete_installation_is_said_at_start_and_to_callers():
+    with Grid(0) as grid:
+        node = Copied(grid.folder / "copied", "copied", grid.gridfile)
+        grid.nodes.append(node)
+        node.start()
+        warnings = [line for line in node.text().splitlines() if "installation is incomplete" in line]
+        looked_at = f"{node.folder}/copy/libexec/gridcontrol/runtimes/"
+        check_equal([looked_at + name in line and "--runtimes" in line for name, line in zip(("node/run.js", "python/run.py"), warnings)], [True, True], "warnings")
+        node.init(grid.project().js("script", "exports.handler = () => 1;\n").program("cecho"))
+        wait_for(lambda: node.invoke("cecho", b"x").body == b"x", "a compiled task answers all the same")
+        answer = node.invoke("script")
+        check_equal(answer.status, 503, "a JavaScript task")
+        for words in ("Cannot request script: ", looked_at + "node/run.js", "--runtimes"):
+            check_in(words, answer.json["error"]["message"], "what the caller is told")
