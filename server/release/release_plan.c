@@ -8,34 +8,17 @@
 #include "api/pb.h"
 #include "base/err.h"
 #include "fs/manifest.h"
-#include "grid/v1/peer.pb-c.h"
-
-enum { TASK_FOLDER_MAX = 255, ENV_MAX = 512 };
+#include "server/release/release_config.h"
 
 /* ---- configuration ---- */
 
-static bool folder_is_sound(struct slice folder)
-{
-    return folder.size <= TASK_FOLDER_MAX && slice_is_utf8(folder) && manifest_name_valid(folder);
-}
-
-static bool env_name_is_sound(struct slice name)
-{
-    return name.size > 0 && slice_find_byte(name, 0, '=') < 0 && slice_find_byte(name, 0, '\0') < 0;
-}
-
-static int take_env(const Grid__V1__ReleaseConfig *config, struct release_plan *p, char why[TASK_ERROR_MAX])
+static int take_env(const Grid__V1__ReleaseConfig *config, struct release_plan *p)
 {
     const char **list = arena_calloc(p->arena, config->n_env + 1, sizeof *list);
     if (!list)
         return GRID_ENOMEM;
     for (size_t i = 0; i < config->n_env; i++) {
-        struct slice name = pb_slice(config->env[i]->key), value = pb_slice(config->env[i]->value);
-        if (!env_name_is_sound(name) || slice_find_byte(value, 0, '\0') >= 0 || config->n_env > ENV_MAX) {
-            snprintf(why, TASK_ERROR_MAX, "the environment is at most 512 variables whose names are not empty and hold no \"=\": correct env");
-            return GRID_EINVAL;
-        }
-        list[i] = arena_printf(p->arena, "%.*s=%.*s", SLICE_FMT(name), SLICE_FMT(value));
+        list[i] = arena_printf(p->arena, "%.*s=%.*s", SLICE_FMT(pb_slice(config->env[i]->key)), SLICE_FMT(pb_slice(config->env[i]->value)));
         if (!list[i])
             return GRID_ENOMEM;
     }
@@ -45,18 +28,13 @@ static int take_env(const Grid__V1__ReleaseConfig *config, struct release_plan *
 
 static int take_config(struct slice packed, struct release_plan *p, char why[TASK_ERROR_MAX])
 {
-    const Grid__V1__ReleaseConfig *config = pb_unpack(&grid__v1__release_config__descriptor, p->arena, packed);
-    if (!config)
-        return GRID_EPROTO;
-    struct slice folder = config->task_folder.len > 0 ? pb_slice(config->task_folder) : SLICE("tasks");
-    if (!folder_is_sound(folder)) {
-        snprintf(why, TASK_ERROR_MAX, "the task_folder \"%.*s\" is no name of a folder of the project: give one name without slashes, such as \"tasks\"",
-                 SLICE_FMT(slice_first(folder, 100)));
-        return GRID_EINVAL;
-    }
-    p->env.tasks_folder = arena_str(p->arena, folder);
+    const Grid__V1__ReleaseConfig *config;
+    int err = release_config_read(packed, p->arena, &config, why);
+    if (err != 0)
+        return err;
+    p->env.tasks_folder = arena_str(p->arena, release_config_folder(config));
     p->env.instances = config->instances;
-    return take_env(config, p, why);
+    return take_env(config, p);
 }
 
 /* ---- digests ---- */

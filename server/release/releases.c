@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "fs/materialize.h"
 #include "server/release/release_codec.h"
+#include "server/release/release_config.h"
 #include "server/release/releases_internal.h"
 #include "server/release/tidy.h"
 
@@ -379,9 +380,9 @@ static void take_new(struct releases *r, const struct release_entry *e, enum rel
     releases_tell_change(r);
 }
 
-static void drop_entry(const char *why, int err)
+static void drop_entry(struct slice publisher, const char *why, int err)
 {
-    log_line(LOG_WARN, "a release entry from a peer was dropped", LOGF_STR("why", why), LOGF_ERR(err));
+    log_line(LOG_WARN, "a release entry from a peer was dropped", LOGF_SLICE("publisher", publisher), LOGF_STR("why", why), LOGF_ERR(err));
 }
 
 /* Sequences count releases, and nobody publishes one every millisecond since 1970: by this bound, which moves on, no entry can be the last that
@@ -391,27 +392,39 @@ static bool is_beyond_counting(const struct release_entry *e)
     return e->sequence > (uint64_t) loop_wall_ms() + SEQUENCE_AHEAD_MS;
 }
 
+/* Whether an entry may stand in the log: what could never run here must not become the newest. */
+static int judge_entry(struct releases *r, const struct release_entry *e, struct arena *arena, char why[TASK_ERROR_MAX])
+{
+    const Grid__V1__ReleaseConfig *config;
+    char clause[160];
+    if (is_beyond_counting(e)) {
+        snprintf(why, TASK_ERROR_MAX, "its sequence is beyond what counting releases could have reached");
+        return GRID_ELIMIT;
+    }
+    int err = entry_verify(r, e, clause);
+    if (err == 0)
+        return release_config_read(e->config, arena, &config, why);
+    snprintf(why, TASK_ERROR_MAX, "%s", clause);
+    return err;
+}
+
 /* Entries of other apps are for versions to come. */
 static void receive_entry(struct releases *r, struct slice packed, struct arena *arena)
 {
-    struct release_entry e;
+    struct release_entry e = {0};
     enum release_outcome outcome;
-    char why[160] = "it is malformed";
+    char why[TASK_ERROR_MAX] = "it is malformed";
     int err = release_entry_unpack(packed, arena, &e);
     if (err == 0 && (!slice_equal(e.app, RELEASES_APP) || is_known(r, &e)))
         return;
-    if (err == 0 && is_beyond_counting(&e)) {
-        err = GRID_ELIMIT;
-        snprintf(why, sizeof why, "its sequence is beyond what counting releases could have reached");
-    }
     if (err == 0)
-        err = entry_verify(r, &e, why);
+        err = judge_entry(r, &e, arena, why);
     if (err == 0 && (err = release_log_add(r->log, &e, &outcome)) != 0)
         snprintf(why, sizeof why, "%s", err == GRID_EEXIST ? "its publisher signed two of one sequence: the first stays" : grid_err_text(err));
     if (err == 0)
         take_new(r, &e, outcome);
     else
-        drop_entry(why, err);
+        drop_entry(e.publisher, why, err);
 }
 
 void releases_receive(struct releases *r, struct slice packed)
@@ -420,7 +433,7 @@ void releases_receive(struct releases *r, struct slice packed)
     if (arena)
         receive_entry(r, packed, arena);
     else
-        drop_entry("out of memory", GRID_ENOMEM);
+        drop_entry(slice_of(NULL, 0), "out of memory", GRID_ENOMEM);
     arena_destroy(arena);
 }
 

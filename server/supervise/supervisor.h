@@ -21,6 +21,8 @@
 
 struct supervisor;
 
+enum { SUPERVISOR_INSTANCES_MAX = 1024 }; /* processes of one task on a node that may be asked for */
+
 /* Strings are copied. 0 in a number means the default in brackets. */
 struct supervisor_options {
     const char *state_dir;       /* logs/, data/, pycache/ and tasks.pids are made in it */

@@ -2,6 +2,8 @@
 #include "tests/unit/fs/tree.h"
 #include "tests/unit/net/pump.h"
 
+#include <sys/mman.h>
+
 #include "api/pb.h"
 #include "base/log.h"
 #include "grid/v1/peer.pb-c.h"
@@ -415,6 +417,40 @@ static void test_releases__drops_what_is_badly_signed_or_garbage(void **state)
     assert_null(releases_newest(s->releases));
 }
 
+/* What the log says of an entry that arrives. */
+static void inject_heard(struct side *to, const struct object_id *root, struct slice config, char *said, size_t size)
+{
+    int before = dup(STDERR_FILENO), file = memfd_create("log", MFD_CLOEXEC);
+    assert_true(before >= 0 && file >= 0);
+    log_configure(LOG_WARN, LOG_TEXT, NULL);
+    dup2(file, STDERR_FILENO);
+    inject(to, root, 5, config, true);
+    dup2(before, STDERR_FILENO);
+    log_configure(LOG_ERROR, LOG_TEXT, NULL);
+    ssize_t got = pread(file, said, size - 1, 0);
+    said[got > 0 ? got : 0] = '\0';
+    close(before);
+    close(file);
+}
+
+static void test_releases__an_entry_that_could_run_nowhere_is_refused_and_its_publisher_named(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[2];
+    static const struct slice configs[] = {SLICE_INIT("\xff\xff"), SLICE_INIT("\x0a\x03" "a/b"), SLICE_INIT("\x10\x81\x08")};
+    char root[65], said[1024];
+    publish_whole(&f->sides[0], TASK("one"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        inject_heard(s, &releases_newest(s->releases)->root, configs[i], said, sizeof said);
+        assert_int_equal(releases_newest(s->releases)->sequence, 1);
+        assert_true(releases_synchronized(s->releases));
+        assert_non_null(strstr(said, "was dropped"));
+        assert_non_null(strstr(said, f->sides[0].id));
+    }
+}
+
 static void test_releases__no_entry_ends_the_counting(void **state)
 {
     struct fixture *f = *state;
@@ -491,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__what_cannot_run_here_is_not_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__drops_what_is_badly_signed_or_garbage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__no_entry_ends_the_counting, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__an_entry_that_could_run_nowhere_is_refused_and_its_publisher_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_release_nobody_has_gives_way_to_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_restart_runs_the_last_one_while_the_newest_is_not_to_be_had, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__may_be_closed_at_any_turn, setup, teardown),
