@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "grid/v1/control.pb-c.h"
 #include "server/node_internal.h"
+#include "server/release/release_config.h"
 
 enum { WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024 };
 
@@ -298,16 +299,31 @@ static int publish_folder(struct node *n, struct deploy *d, struct slice config)
     return releases_publish(n->releases, &folder, config, &EVENTS, d);
 }
 
-static void deploy_start(struct node *n, struct deploy *d, const Grid__V1__DeployRequest *asked)
+/* Packs what was asked for, unless it breaks a limit. */
+static int take_config(const Grid__V1__DeployRequest *asked, struct buf *config, char why[1024])
 {
     Grid__V1__ReleaseConfig none = GRID__V1__RELEASE_CONFIG__INIT;
-    const char *why = "the node is out of memory: try again later";
+    const Grid__V1__ReleaseConfig *read;
+    struct arena *arena = arena_create(4096, 0);
+    char sentence[TASK_ERROR_MAX];
+    if (!arena)
+        return GRID_ENOMEM;
+    int err = pb_append(config, asked->config ? &asked->config->base : &none.base);
+    if (err == GRID_ELIMIT)
+        snprintf(why, 1024, "the environment and json_conf are larger than 256 KiB: send less");
+    else if (err == 0 && (err = release_config_read(buf_slice(config), arena, &read, sentence)) != 0)
+        snprintf(why, 1024, "%s", sentence);
+    arena_destroy(arena);
+    return err;
+}
+
+static void deploy_start(struct node *n, struct deploy *d, const Grid__V1__DeployRequest *asked)
+{
+    char why[1024] = "the node is out of memory: try again later";
     struct buf config;
     buf_init(&config, CONFIG_BYTES_MAX);
     d->folder = slice_to_str(pb_slice(asked->directory));
-    int err = d->folder ? pb_append(&config, asked->config ? &asked->config->base : &none.base) : GRID_ENOMEM;
-    if (err == GRID_ELIMIT)
-        why = "the environment and json_conf are larger than 256 KiB: send less";
+    int err = d->folder ? take_config(asked, &config, why) : GRID_ENOMEM;
     if (err == 0)
         err = publish_folder(n, d, buf_slice(&config));
     buf_dispose(&config);

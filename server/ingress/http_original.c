@@ -10,6 +10,7 @@
 #include "server/ingress/guard.h"
 #include "server/ingress/host_json.h"
 #include "server/ingress/task_error.h"
+#include "server/supervise/supervisor.h"
 
 /* ---- bodies: JSON or form, both end as one JSON object ---- */
 
@@ -52,22 +53,27 @@ static struct slice string_of(struct door_request *r, struct slice object, const
     return text;
 }
 
-/* A number, or a string of digits as forms send it; `otherwise` for anything else. */
-static uint64_t number_of(struct door_request *r, struct slice object, const char *key, uint64_t max, uint64_t otherwise)
+/* A number, or a string of digits as forms send it. */
+static bool number_read(struct door_request *r, struct slice raw, uint64_t max, uint64_t *out)
 {
-    struct slice raw, text;
+    struct slice text;
     int64_t number;
-    uint64_t parsed;
-    if (json_object_get(object, key, &raw) != 0)
-        return otherwise;
-    if (json_int_decode(raw, 0, (int64_t) max, &number) == 0)
-        return (uint64_t) number;
-    if (json_string_decode(raw, r->arena, &text) == 0 && slice_parse_u64(text, max, &parsed) == 0)
-        return parsed;
-    return otherwise;
+    if (json_int_decode(raw, 0, (int64_t) max, &number) == 0) {
+        *out = (uint64_t) number;
+        return true;
+    }
+    return json_string_decode(raw, r->arena, &text) == 0 && slice_parse_u64(text, max, out) == 0;
 }
 
-enum { TIMEOUT_MAX_MS = 24 * 3600 * 1000, ENV_MAX = 256, INSTANCES_MAX = 1000 };
+/* `otherwise` for anything that is no number. */
+static uint64_t number_of(struct door_request *r, struct slice object, const char *key, uint64_t max, uint64_t otherwise)
+{
+    struct slice raw;
+    uint64_t number;
+    return json_object_get(object, key, &raw) == 0 && number_read(r, raw, max, &number) ? number : otherwise;
+}
+
+enum { TIMEOUT_MAX_MS = 24 * 3600 * 1000, ENV_MAX = 256 };
 
 /* ---- {err, data, server} ---- */
 
@@ -603,6 +609,21 @@ static const char *read_env(struct door_request *r, struct slice object, Grid__V
     return NULL;
 }
 
+/* NULL, or what is wrong with `instances`. Forms send digits as text, and nothing at all, or an empty text, for a number that is not set. */
+static const char *read_instances(struct door_request *r, struct slice object, Grid__V1__ReleaseConfig *config)
+{
+    struct slice raw;
+    uint64_t number;
+    if (json_object_get(object, "instances", &raw) != 0 || json_type(raw) == JSON_NULL || slice_equal(raw, SLICE("\"\"")))
+        return NULL;
+    if (number_read(r, raw, SUPERVISOR_INSTANCES_MAX, &number)) {
+        config->instances = (uint32_t) number;
+        return NULL;
+    }
+    return arena_printf(r->arena, "instances is %.*s: give a number from 0 to %d, where 0 starts one and grows to one per core",
+                        SLICE_FMT(slice_first(raw, 40)), SUPERVISOR_INSTANCES_MAX);
+}
+
 /* What the original's client sends, as a DeployRequest of the arena's. NULL, or the fault. */
 static const char *read_init(struct door_request *r, Grid__V1__DeployRequest *deploy, Grid__V1__ReleaseConfig *config)
 {
@@ -614,12 +635,12 @@ static const char *read_init(struct door_request *r, Grid__V1__DeployRequest *de
     deploy->config = config;
     deploy->wait_ms = 1; /* the answer is about this node; the others follow by themselves */
     config->task_folder = pb_bytes(string_of(r, object, "task_folder"));
-    config->instances = (uint32_t) number_of(r, object, "instances", INSTANCES_MAX, 0);
     if (json_object_get(object, "json_conf", &json_conf) == 0)
         config->json_conf = pb_bytes(json_conf);
     if (deploy->directory.len == 0)
         return "base_folder is missing: give the absolute path of the project's folder";
-    return read_env(r, object, config);
+    why = read_instances(r, object, config);
+    return why ? why : read_env(r, object, config);
 }
 
 static void tasks_init(struct door_request *r)

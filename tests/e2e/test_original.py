@@ -7,7 +7,7 @@ import time
 import urllib.parse
 
 import zoo
-from gridtest import Grid, Skip, check, check_equal, check_in, once, shared, wait_for
+from gridtest import Grid, Skip, check, check_equal, check_in, node_rpc, once, shared, wait_for
 
 HOST_FIELDS = {"public_ip", "private_ip", "api_port", "name", "hostname", "platform", "ns", "user", "grid_version", "uptime", "synchronized"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -72,6 +72,31 @@ def test_instances_zero_starts_one():
         grid.deploy(grid.project().js("t", "exports.handler = () => process.env.A;\n"), instances=0, env={"A": "b"})
         check_equal(len(grid[0].task_pids()), 1, "processes")
         check_equal(grid[0].invoke("t").json, "b", "the project's environment")
+
+
+def test_instances_out_of_range_are_refused_in_words():
+    import grpc
+
+    with Grid(1) as grid:
+        node, project = grid[0], grid.project().program("t")
+        for value in (1025, -1, 2.5, True, "many", "1025", 4294967297):
+            answer = node.init(project, instances=value)
+            check_equal((answer.status, answer.json["success"]), (500, False), f"init with instances {value!r}")
+            for words in ("instances is", str(value).lower(), "0 to 1024"):
+                check_in(words, answer.json["msg"], "what it says")
+        check_equal(node.get("/tasks/list").json, [], "tasks after refusals")
+        try:
+            list(node_rpc(node).control.Deploy({"directory": str(project), "config": {"instances": 1025}}))
+            check(False, "Deploy took 1025 instances")
+        except grpc.RpcError as error:
+            check_equal((error.code().name, "1025" in error.details(), "0 to 1024" in error.details()), ("INVALID_ARGUMENT", True, True), error.details())
+        for value in ("1025", "-1", "many"):
+            done = node.grid("deploy", str(project), "--instances", value)
+            check_equal(done.returncode, 2, f"exit code of grid deploy --instances {value}")
+            for words in ("--instances", value, "1024"):
+                check_in(words, done.stderr.decode(), "what it says")
+        for value in (None, "", 0, "0"):
+            check_equal(node.init(project, instances=value).status, 200, f"init with instances {value!r}")
 
 
 def test_list_stats_and_conf():
