@@ -98,7 +98,7 @@ static bool add_basic_constraints(X509 *x, bool authority)
 {
     BASIC_CONSTRAINTS *value = BASIC_CONSTRAINTS_new();
     if (value && authority) {
-        value->ca = 1;
+        value->ca = 0xff; /* DER knows only this for true (X.690, 11.1); OpenSSL writes the byte as it is, and strict readers refuse others */
         value->pathlen = ASN1_INTEGER_new();
         if (!value->pathlen || ASN1_INTEGER_set(value->pathlen, 0) != 1)
             authority = false;

@@ -8,6 +8,7 @@ import stat
 import subprocess
 
 import grpc
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 import certs
@@ -47,6 +48,8 @@ def test_cert_issue_writes_a_key_a_certificate_and_the_authority():
     check_equal(done.out.split(), ["made/ci.key", "made/ci.crt", "made/ca.crt"], "what is printed")
     check_equal(stat.S_IMODE((folder / "made/ci.key").stat().st_mode), 0o600, "mode of the key")
     check_equal(openssl("verify", "-CAfile", "made/ca.crt", "-purpose", "sslclient", "made/ci.crt", cwd=folder), "made/ci.crt: OK\n", "openssl's opinion")
+    for name in ("ci.crt", "ca.crt"):
+        check(list(x509.load_pem_x509_certificate((folder / "made" / name).read_bytes()).extensions), f"{name} is not strict DER")
     text = openssl("x509", "-in", "made/ci.crt", "-noout", "-text", cwd=folder)
     check_in("URI:gridcontrol://role/invoke\n", text, "the role when none is said")
     days = openssl("x509", "-in", "made/ci.crt", "-noout", "-checkend", 9 * DAY - HOUR, cwd=folder)

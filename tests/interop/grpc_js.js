@@ -1,6 +1,7 @@
 'use strict';
 // @grpc/grpc-js, grpc-js-reflection-client and grpc-health-check against a node's local API.
 const assert = require('assert');
+const fs = require('fs');
 const path = require('path');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
@@ -11,9 +12,9 @@ const { promise, run } = require('./cases');
 const OPTIONS = { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true };
 const insecure = () => grpc.credentials.createInsecure();
 
-function invoke(address, options) {
+function invoke(address, options, credentials = insecure()) {
   const definition = loader.loadSync('grid/v1/invoke.proto', { ...OPTIONS, includeDirs: [path.join(__dirname, '../../api/proto')] });
-  return new (grpc.loadPackageDefinition(definition).grid.v1.Invoke)(address, insecure(), options);
+  return new (grpc.loadPackageDefinition(definition).grid.v1.Invoke)(address, credentials, options);
 }
 
 const call = (client, request, options = {}) => promise((cb) => client.Call(request, options, cb));
@@ -107,6 +108,18 @@ run({
       const answer = await call(new found.grid.v1.Invoke(address, insecure()), { task: 'echo', json: '"by reflection"' });
       assert.strictEqual(answer.json, '"by reflection"');
     }
+  },
+
+  async 'a client certificate'(address, folder) {
+    const read = (name) => fs.readFileSync(path.join(folder, name));
+    const credentials = grpc.credentials.createSsl(read('ca.crt'), read('invoke.key'), read('invoke.crt'));
+    const client = invoke(address, {}, credentials);
+    assert.strictEqual((await call(client, { task: 'echo', json: '"over TLS"' })).json, '"over TLS"');
+    const definition = loader.loadSync('grid/v1/control.proto', { ...OPTIONS, includeDirs: [path.join(__dirname, '../../api/proto')] });
+    const control = new (grpc.loadPackageDefinition(definition).grid.v1.Control)(address, credentials);
+    await fails(promise((cb) => control.Clear({}, cb)), grpc.status.PERMISSION_DENIED);
+    await fails(call(invoke(address, { 'grpc.ssl_target_name_override': 'another.example' }, credentials), { task: 'echo' }), grpc.status.UNAVAILABLE);
+    await fails(call(invoke(address, {}, grpc.credentials.createSsl(read('ca.crt'))), { task: 'echo' }), grpc.status.UNAVAILABLE);
   },
 
   async health(address) {

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import zoo
-from gridtest import BIN, ROOT, Failure, Grid, check, check_equal, check_in, shared, wait_for
+from gridtest import BIN, ROOT, Failure, Grid, check, check_equal, check_in, grid_command, shared, wait_for
 
 HERE = ROOT / "tests" / "interop"
 ECHO = "exports.handler = (event) => event;\nexports.env = () => process.env.WORD;\n"
@@ -164,6 +164,26 @@ def test_buf_curl_calls_by_reflection():
 def test_buf_curl_streams():
     text = buf_curl("grid.v1.Invoke/Broadcast", {"task": "echo", "json": "1"})
     check_equal(text.count('"requestId"'), 3, f"answers: {text}")
+
+
+def tls_files():
+    """The folder with the files of a client of the role invoke."""
+    folder = three().folder / "certs"
+    if not folder.exists():
+        grid_command("cert", "issue", "invoke", "--out", "certs", cwd=three().folder, check_code=0)
+    return folder
+
+
+def test_buf_curl_calls_with_a_client_certificate():
+    folder, port = tls_files(), three()[1].listen[1]
+    env = dict(os.environ, BUF_CACHE_DIR=str(three().folder / "buf"), HOME=str(three().folder))
+    text = run_command([buf(), "curl", "--protocol", "grpc", "--cacert", folder / "ca.crt", "--cert", folder / "invoke.crt", "--key", folder / "invoke.key",
+                        "--data", '{"task":"echo","json":"7"}', f"https://127.0.0.1:{port}/grid.v1.Invoke/Call"], "buf curl", env=env, cwd=three().folder)
+    check_equal(json.loads(text)["json"], "7", "answer")
+
+
+def test_grpc_js_calls_with_a_client_certificate():
+    node_script("grpc_js.js", "a client certificate", f"localhost:{three()[2].listen[1]}", tls_files())
 
 
 def test_buf_curl_shows_faults():

@@ -322,6 +322,15 @@ static void test_authority__survives_pem_and_refuses_what_does_not_fit(void **st
     authority_destroy(other);
 }
 
+/* Strict readers (Go's, Rust's) refuse a certificate whose "true" is another byte than 0xff (X.690, 11.1). */
+static void test_authority__is_der_to_the_last_byte(void **state)
+{
+    static const uint8_t CONSTRAINTS[] = {0x30, 6, 1, 1, 0xff, 2, 1, 0}; /* cA true, pathLenConstraint 0 */
+    struct rig *r = *state;
+    struct slice der = authority_certificate_der(r->authority);
+    assert_non_null(memmem(der.data, der.size, CONSTRAINTS, sizeof CONSTRAINTS));
+}
+
 static void test_authority__refuses_a_leaf_in_its_place(void **state)
 {
     struct rig *r = *state;
@@ -539,6 +548,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_verify__accepts_two_authorities_while_they_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verify__refuses_what_the_authority_never_issues, setup, teardown),
         cmocka_unit_test_setup_teardown(test_authority__survives_pem_and_refuses_what_does_not_fit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_authority__is_der_to_the_last_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(test_authority__refuses_a_leaf_in_its_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_authority__issues_nothing_without_its_key_nor_on_a_bad_request, setup, teardown),
         cmocka_unit_test_setup_teardown(test_certificate__is_what_the_openssl_tool_verifies, setup, teardown),
