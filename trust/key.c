@@ -156,3 +156,17 @@ int key_sign(const struct key *k, struct slice bytes, uint8_t signature[TRUST_SI
     EVP_MD_CTX_free(ctx);
     return signed_well ? 0 : GRID_ENOMEM;
 }
+
+int key_verify(struct slice public_der, struct slice bytes, struct slice signature)
+{
+    const unsigned char *at = public_der.data;
+    EVP_PKEY *pkey = public_der.size > 0 ? d2i_PUBKEY(NULL, &at, (long) public_der.size) : NULL;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool good = pkey && ctx && at == public_der.data + public_der.size && key_require_p256(pkey) == 0 &&
+                EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pkey) == 1 &&
+                EVP_DigestVerify(ctx, signature.data, signature.size, bytes.data, bytes.size) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(pkey);
+    ERR_clear_error();
+    return good ? 0 : GRID_EPERM;
+}

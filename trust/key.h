@@ -31,6 +31,9 @@ int key_append_pem(const struct key *k, struct buf *out);
 /* Signs bytes: ECDSA P-256 over SHA-256, DER; `size` is at most TRUST_SIGNATURE_MAX. 0, or GRID_ENOMEM. */
 int key_sign(const struct key *k, struct slice bytes, uint8_t signature[TRUST_SIGNATURE_MAX], size_t *size);
 
+/* Judges such a signature by a P-256 DER SubjectPublicKeyInfo. 0, or GRID_EPERM. */
+int key_verify(struct slice public_der, struct slice bytes, struct slice signature);
+
 /* The id of any DER SubjectPublicKeyInfo. */
 void key_id_of_public(struct slice public_der, char id[TRUST_ID_SIZE]);
 
