@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import ssl
 import stat
 import subprocess
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 
 import certs
 from certs import CLIENT, DAY, HOUR, SERVER, Authority, Leaf, greet, key_usage, refusal, say_raw, tls_client
-from gridtest import BIN, Grid, Node, api_pool, check, check_equal, check_in, clean_environment, grid_command, once, rpc_code, shared, wait_for
+from gridtest import Failure, Grid, Node, api_pool, check, check_equal, check_in, clean_environment, grid_command, once, rpc_code, shared, wait_for
 
 ROLES = ("node", "admin", "invoke")
 
@@ -201,3 +202,192 @@ def test_every_method_is_open_to_exactly_its_roles():
                 status, details = raw_call(connection, f"/{service}/{method}", b"\xff\xff", timeout=2)
                 refused = status == "PERMISSION_DENIED" and "needs a certificate with the role" in str(details)
                 check_equal(refused, role not in roles, f"refused: {role} calling {service}/{method} ({status} {details})")
+
+
+# ---- who is refused at the handshake, and what the node says of it ----------------------------------------------------------------
+
+NO_TLS = "it does not speak TLS"
+NO_ALPN = "it offers no protocol that is spoken here (ALPN)"
+SELF_SIGNED = "it is self-signed: only certificates of the grid's authority count"
+
+
+def authority():
+    return Authority.of_gridfile(one().gridfile)
+
+
+def certificate_rows():
+    """name: (certificate, why) of every kind of certificate that must not get in."""
+    grid, stranger = authority(), Authority("testgrid")
+    member = Leaf(grid, ("node",), name="n1")
+    selfish = Leaf(grid, ("node",), name="n1")
+    return {
+        "self-signed": (Leaf(grid, ("node",), name="n1", issuer_name="n1", key=selfish.key, signer=selfish.key), SELF_SIGNED),
+        "another grid's authority of the same name": (Leaf(stranger, ("admin",)), 'another grid\'s authority issued it (it calls itself "testgrid")'),
+        "the same, with its authority sent along": (Leaf(stranger, ("admin",), chain=(stranger.certificate,)),
+                                                    'another grid\'s authority issued it (it calls itself "testgrid")'),
+        "issued by a member": (Leaf(member, ("admin",), chain=(member.certificate,)), 'another grid\'s authority issued it (it calls itself "n1")'),
+        "the authority's name, a member's signature": (Leaf(grid, ("admin",), signer=member.key, chain=(member.certificate, grid.certificate)),
+                                                       'another grid\'s authority issued it (it calls itself "testgrid")'),
+        "expired": (Leaf(grid, start=-30 * DAY, end=-12 * DAY - 60), "it expired 12 days ago"),
+        "just expired": (Leaf(grid, start=-DAY, end=-HOUR // 6), None),
+        "not yet valid": (Leaf(grid, start=3 * HOUR + 60, end=DAY), "it is only valid in 3 hours: is a clock wrong?"),
+        "a node's, expired": (Leaf(grid, ("node",), start=-30 * DAY, end=-3 * DAY - 60), "it expired 3 days ago"),
+        "a node's, not yet valid": (Leaf(grid, ("node",), start=2 * DAY + 60, end=9 * DAY), "it is only valid in 2 days: is a clock wrong?"),
+        "a client's by its role, a node's patience": (Leaf(grid, start=-30 * DAY, end=-20 * HOUR - 60), "it expired 20 hours ago"),
+        "for TLS servers only": (Leaf(grid, eku=(SERVER,)), "it is not meant for TLS clients"),
+        "for any extended use": (Leaf(grid, eku=None), "it is not meant for TLS clients"),
+        "a node's for clients only": (Leaf(grid, ("node",), eku=(CLIENT,)), "it is a node's, but not meant for TLS servers"),
+        "a key that may not sign": (Leaf(grid, usage=key_usage("key_agreement")), "its key is not meant for signatures"),
+        "an authority of its own": (Leaf(grid, ca=True, usage=key_usage("key_cert_sign", "digital_signature")),
+                                    "it is an authority's certificate, not a node's or a client's"),
+        "the authority itself": (as_leaf(grid), "it is an authority's certificate, not a node's or a client's"),
+        "no role": (Leaf(grid, ()), "it gives its holder no role of node, admin or invoke"),
+        "a role that there is not": (Leaf(grid, ("king", "nod", "node2")), "it gives its holder no role of node, admin or invoke"),
+        "an RSA key": (Leaf(grid, kind="RSA"), "its key is not ECDSA on P-256"),
+        "a key on another curve": (Leaf(grid, kind="P-384"), "its key is not ECDSA on P-256"),
+        "an Ed25519 key": (Leaf(grid, kind="Ed25519"), "its key is not ECDSA on P-256"),
+        "another digest": (Leaf(grid, digest=hashes.SHA384()), "it is not signed with ECDSA and SHA-256"),
+        "an unknown critical extension": (Leaf(grid, extension="1.3.6.1.4.1.55555.1"), "it has a critical extension that is not known here"),
+        "a chain without end": (Leaf(grid, chain=(grid.certificate,) * 9), "the certificate chain is empty or too long"),
+    }
+
+
+def as_leaf(a):
+    leaf = Leaf(a, key=a.key)
+    leaf.certificate = a.certificate
+    return leaf
+
+
+@once
+def test_no_certificate_of_a_wrong_kind_gets_in():
+    node, folder = one()[0], one().folder / "odd"
+    for index, (name, (leaf, why)) in enumerate(certificate_rows().items()):
+        own, answer = greet(node.listen, tls_client(*leaf.save(folder, f"odd{index}")))
+        check_equal(answer, b"", f"HTTP/2 bytes for {name}")
+        said = refusal(node, own)
+        check(said == why if why else said, f"why {name} is refused: {said!r}, not {why!r}")
+
+
+@once
+def test_the_refused_are_told_by_an_alert_and_get_no_byte_of_http():
+    """What the other side sees: a fatal alert in place of SETTINGS, also when it says nothing itself."""
+    leaf = Leaf(Authority("testgrid"), ("admin",))
+    context = tls_client(*leaf.save(one().folder / "odd", "stranger"))
+    with socket.create_connection(one()[0].listen, timeout=10) as sock, context.wrap_socket(sock, server_hostname="localhost") as tls:
+        try:
+            got = tls.recv(100)
+        except ssl.SSLError as error:
+            check_in("ALERT", str(error.reason), "what the client is told")
+        else:
+            raise Failure(f"the node answered {got!r}")
+
+
+@once
+def test_who_speaks_no_mutual_tls_1_3_is_refused():
+    node, ci = one()[0], files("invoke")
+    with_certificate = dict(crt=ci[1], key=ci[2])
+    raw = {
+        "HTTP/1.1 in the clear": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", NO_TLS),
+        "HTTP/2 in the clear": (certs.H2_START, NO_TLS),
+        "garbage": (b"\x80" + certs.garbage(700), NO_TLS),
+        "an SSH banner": (b"SSH-2.0-OpenSSH_9.2\r\n" * 40, NO_TLS),
+        "a record of garbage": (b"\x16\x03\x01\x02\x00\x0e" + certs.garbage(511), None),
+    }
+    for name, (data, why) in raw.items():
+        own, answer = say_raw(node.listen, data)
+        check(len(answer) <= 7 and answer[:1] in (b"", b"\x15"), f"{name} was answered with {answer!r}, which is no alert")
+        said = refusal(node, own)
+        check(said == why if why else said.startswith("the TLS handshake or a record of it is malformed"), f"why {name} is refused: {said}")
+    contexts = {
+        "TLS 1.2": (tls_client(**with_certificate, newest=ssl.TLSVersion.TLSv1_2), "it does not speak TLS 1.3"),
+        "no certificate": (tls_client(), "it gave no certificate"),
+        "another protocol": (tls_client(**with_certificate, alpn=("spdy/1", "h3")), NO_ALPN),
+        "no protocol": (tls_client(**with_certificate, alpn=()), NO_ALPN),
+    }
+    for name, (context, why) in contexts.items():
+        own, answer = greet(node.listen, context)
+        check_equal(answer, b"", f"HTTP/2 bytes for {name}")
+        check_equal(refusal(node, own), why, f"why {name} is refused")
+
+
+def settings_come(leaf, name):
+    """True when the node answers this certificate's HTTP/2."""
+    return greet(one()[0].listen, tls_client(*leaf.save(one().folder / "odd", name)))[1][3:4] == b"\4"
+
+
+@once
+def test_clocks_may_be_off_by_a_day_for_nodes_and_by_minutes_for_clients():
+    grid = authority()
+    sound = {
+        "a node of tomorrow": Leaf(grid, ("node",), start=23 * HOUR),
+        "a node of yesterday": Leaf(grid, ("node",), start=-9 * DAY, end=-23 * HOUR),
+        "a client four minutes ahead": Leaf(grid, start=240, end=DAY),
+        "a client that has just expired": Leaf(grid, start=-DAY, end=-240),
+        "several roles": Leaf(grid, ("invoke", "admin")),
+        "its authority sent along": Leaf(grid, chain=(grid.certificate,)),
+    }
+    for name, leaf in sound.items():
+        check(settings_come(leaf, "sound"), f"{name} was refused")
+
+
+# ---- nodes with certificates that were issued elsewhere ------------------------------------------------------------------------------
+
+
+def keyless_gridfile(folder):
+    card = one().gridfile.read_text()
+    path = folder / "Gridfile"
+    path.write_text(card[:card.index("authority_key")])
+    return path
+
+
+def place(leaf, node):
+    """Gives a node its identity."""
+    node.state.mkdir(parents=True, exist_ok=True)
+    key, crt = leaf
+    (node.state / "node.key").write_bytes(key.read_bytes())
+    (node.state / "node.key").chmod(0o600)
+    (node.state / "node.crt").write_bytes(crt.read_bytes())
+
+
+@once
+def test_nodes_without_the_authority_join_with_issued_certificates_even_with_clocks_a_day_apart():
+    """Certificates that begin or ended 23 hours from now are what nodes see of each other whose clocks are that far apart."""
+    folder = one().folder / "issued"
+    folder.mkdir(exist_ok=True)
+    card = keyless_gridfile(folder)
+    grid_command("cert", "issue", "plain", "--role", "node", "--out", folder, "--address", "127.0.0.1", cwd=one().folder, check_code=0)
+    identities = [(folder / "plain.key", folder / "plain.crt"), Leaf(authority(), ("node",), name="ahead", start=23 * HOUR, end=DAY * 99).save(folder, "ahead"),
+                  Leaf(authority(), ("node",), name="behind", start=-DAY * 9, end=-23 * HOUR).save(folder, "behind")]
+    nodes = []
+    try:
+        for (key, crt), name in zip(identities, ("plain", "ahead", "behind")):
+            node = Node(folder / name, name, card, join=nodes[0].listen_text if nodes else None)
+            place((key, crt), node)
+            nodes.append(node)
+            node.start()
+        for node in nodes:
+            wait_for(lambda: len(node.hosts()) == 3, f"{node.name} sees the others")
+    finally:
+        wrong = [fault for node in nodes for fault in node.close()]
+    check_equal(wrong, [], "ends")
+
+
+def refused_start(name, key, crt):
+    """The sentence with which gridd refuses to start with this identity."""
+    folder = one().folder / "issued"
+    folder.mkdir(exist_ok=True)
+    node = Node(folder / name, name, keyless_gridfile(folder))
+    try:
+        place((key, crt), node)
+        done = subprocess.run(node.arguments(), cwd=node.folder, env=clean_environment(node.folder), capture_output=True, text=True, timeout=60)
+    finally:
+        node.ports.close()
+    check_equal(done.returncode, 2, f"exit of gridd: {done.stderr}")
+    return done.stderr
+
+
+@once
+def test_a_members_certificate_is_of_no_use_to_another_key():
+    folder = one().folder / "issued"
+    mine, other = (Leaf(authority(), ("node",), name=name).save(folder, name) for name in ("mine", "other"))
+    check_in("node.crt is not for this node's key", refused_start("thief", mine[0], other[1]), "the sentence")
