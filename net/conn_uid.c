@@ -1,16 +1,21 @@
-/* The uid of a local peer. A loopback TCP connection has two rows in the socket table, and the peer's is ours turned round. */
+/* The uid of a local peer. A loopback TCP connection is two sockets of this machine, and the peer's is ours turned round. */
 #include "net/conn_uid.h"
 
 #include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/err.h"
 
-enum { ROW_MAX = 512 };
+enum { ROW_MAX = 512, ANSWER_MAX = 1024, V4_AT = 12 };
 
-/* An address of the table, as 16 bytes of IPv6 (IPv4 mapped), so that both tables and both kinds of socket compare. */
+/* An address of a socket, as 16 bytes of IPv6 (IPv4 mapped), so that both tables and both kinds of socket compare. */
 struct endpoint {
     uint8_t ip[16];
     unsigned port;
@@ -20,7 +25,13 @@ static void endpoint_map_v4(struct endpoint *e, const void *four)
 {
     memset(e->ip, 0, 10);
     e->ip[10] = e->ip[11] = 0xff;
-    memcpy(e->ip + 12, four, 4);
+    memcpy(e->ip + V4_AT, four, 4);
+}
+
+static bool endpoint_is_v4(const struct endpoint *e)
+{
+    static const uint8_t mapped[V4_AT] = {[10] = 0xff, [11] = 0xff};
+    return memcmp(e->ip, mapped, V4_AT) == 0;
 }
 
 static bool endpoint_of_addr(const struct addr *a, struct endpoint *e)
@@ -34,6 +45,96 @@ static bool endpoint_of_addr(const struct addr *a, struct endpoint *e)
         return false;
     return true;
 }
+
+static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+    return a->port == b->port && memcmp(a->ip, b->ip, 16) == 0;
+}
+
+/* True when these are the two ends, in this order. */
+static bool endpoints_are(const struct endpoint *local, const struct endpoint *remote, const struct addr *from, const struct addr *to)
+{
+    struct endpoint want_local, want_remote;
+    if (!endpoint_of_addr(from, &want_local) || !endpoint_of_addr(to, &want_remote))
+        return false;
+    return endpoint_equal(local, &want_local) && endpoint_equal(remote, &want_remote);
+}
+
+/* ---- one question to the kernel ---- */
+
+struct question {
+    struct nlmsghdr head;
+    struct inet_diag_req_v2 request;
+};
+
+static bool question_make(const struct addr *from, const struct addr *to, struct question *q)
+{
+    struct endpoint local, remote;
+    if (!endpoint_of_addr(from, &local) || !endpoint_of_addr(to, &remote))
+        return false;
+    bool v4 = endpoint_is_v4(&local) && endpoint_is_v4(&remote);
+    size_t at = v4 ? V4_AT : 0;
+    *q = (struct question){
+        .head = {.nlmsg_len = sizeof *q, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
+        .request = {.sdiag_family = v4 ? AF_INET : AF_INET6, .sdiag_protocol = IPPROTO_TCP, .idiag_states = UINT32_MAX},
+    };
+    struct inet_diag_sockid *id = &q->request.id;
+    id->idiag_sport = htons((uint16_t) local.port);
+    id->idiag_dport = htons((uint16_t) remote.port);
+    id->idiag_cookie[0] = id->idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+    memcpy(id->idiag_src, local.ip + at, 16 - at);
+    memcpy(id->idiag_dst, remote.ip + at, 16 - at);
+    return true;
+}
+
+static void endpoint_of_answer(uint8_t family, const __be32 ip[4], __be16 port, struct endpoint *e)
+{
+    e->port = ntohs(port);
+    if (family == AF_INET)
+        endpoint_map_v4(e, ip);
+    else
+        memcpy(e->ip, ip, 16);
+}
+
+/* Where there is no such connection the kernel offers a listener; and sockets without an inode say uid 0 of everybody. */
+bool conn_uid_match_answer(struct slice answer, const struct addr *from, const struct addr *to, uid_t *uid)
+{
+    struct nlmsghdr head;
+    struct inet_diag_msg socket;
+    struct endpoint local, remote;
+    if (answer.size < NLMSG_HDRLEN + sizeof socket)
+        return false;
+    memcpy(&head, answer.data, sizeof head);
+    memcpy(&socket, answer.data + NLMSG_HDRLEN, sizeof socket);
+    if (head.nlmsg_type != SOCK_DIAG_BY_FAMILY || socket.idiag_inode == 0)
+        return false;
+    endpoint_of_answer(socket.idiag_family, socket.id.idiag_src, socket.id.idiag_sport, &local);
+    endpoint_of_answer(socket.idiag_family, socket.id.idiag_dst, socket.id.idiag_dport, &remote);
+    if (!endpoints_are(&local, &remote, from, to))
+        return false;
+    *uid = socket.idiag_uid;
+    return true;
+}
+
+/* Connected to the kernel, a netlink socket hears nobody else; and the kernel has answered when it has taken the question. */
+int conn_uid_ask(const struct addr *from, const struct addr *to, uid_t *uid)
+{
+    const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    struct question q;
+    uint8_t answer[ANSWER_MAX];
+    ssize_t size = -1;
+    if (!question_make(from, to, &q))
+        return GRID_ENOENT;
+    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (fd < 0)
+        return GRID_ENOENT;
+    if (connect(fd, (const struct sockaddr *) &kernel, sizeof kernel) == 0 && send(fd, &q, sizeof q, 0) == (ssize_t) sizeof q)
+        size = recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+    close(fd);
+    return size > 0 && conn_uid_match_answer(slice_of(answer, (size_t) size), from, to, uid) ? 0 : GRID_ENOENT;
+}
+
+/* ---- the tables in /proc ---- */
 
 /* The kernel prints each 32-bit word of the address as a number in host order. */
 static bool endpoint_parse(const char *text, struct endpoint *e)
@@ -50,25 +151,18 @@ static bool endpoint_parse(const char *text, struct endpoint *e)
     return false;
 }
 
-static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
-{
-    return a->port == b->port && memcmp(a->ip, b->ip, 16) == 0;
-}
-
 /* Rows without an inode (TIME_WAIT, orphans) say uid 0 of everybody: they must not count. */
-bool conn_uid_match(const char *line, const struct addr *from, const struct addr *to, uid_t *uid)
+bool conn_uid_match_line(const char *line, const struct addr *from, const struct addr *to, uid_t *uid)
 {
     char local[40], remote[40];
     unsigned owner;
     unsigned long inode;
-    struct endpoint row_local, row_remote, want_local, want_remote;
+    struct endpoint row_local, row_remote;
     if (sscanf(line, " %*u: %39s %39s %*x %*x:%*x %*x:%*x %*x %u %*d %lu", local, remote, &owner, &inode) != 4 || inode == 0)
         return false;
     if (!endpoint_parse(local, &row_local) || !endpoint_parse(remote, &row_remote))
         return false;
-    if (!endpoint_of_addr(from, &want_local) || !endpoint_of_addr(to, &want_remote))
-        return false;
-    if (!endpoint_equal(&row_local, &want_local) || !endpoint_equal(&row_remote, &want_remote))
+    if (!endpoints_are(&row_local, &row_remote, from, to))
         return false;
     *uid = owner;
     return true;
@@ -82,11 +176,18 @@ static int table_find(const char *path, const struct addr *from, const struct ad
     if (!table)
         return GRID_ENOENT;
     while (err != 0 && fgets(line, sizeof line, table))
-        if (conn_uid_match(line, from, to, uid))
+        if (conn_uid_match_line(line, from, to, uid))
             err = 0;
     fclose(table);
     return err;
 }
+
+int conn_uid_scan(const struct addr *from, const struct addr *to, uid_t *uid)
+{
+    return table_find("/proc/net/tcp", from, to, uid) == 0 ? 0 : table_find("/proc/net/tcp6", from, to, uid);
+}
+
+/* ---- either ---- */
 
 static gid_t primary_group(uid_t uid)
 {
@@ -108,7 +209,7 @@ int conn_uid_lookup(int fd, const struct addr *local, const struct addr *peer, u
     }
     if (!addr_is_loopback(peer) && !addr_is_loopback(local))
         return GRID_ENOENT;
-    if (table_find("/proc/net/tcp", peer, local, uid) != 0 && table_find("/proc/net/tcp6", peer, local, uid) != 0)
+    if (conn_uid_ask(peer, local, uid) != 0 && conn_uid_scan(peer, local, uid) != 0)
         return GRID_ENOENT;
     *gid = primary_group(*uid);
     return 0;

@@ -6,6 +6,10 @@
 
 #include <cmocka.h>
 
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -239,6 +243,158 @@ static void test_conn__knows_the_uid_behind_loopback_tcp(void **state)
     pair_shut(&p);
 }
 
+/* ---- whose socket it is ---- */
+
+enum { STRANGER = 12345 };
+
+/* A connection on loopback whose client's socket another user made, where root may do so: sockets belong to who they are made by. */
+struct strangers {
+    int listening, client, accepted;
+    struct addr from, to; /* as the server sees the peer and itself */
+    uid_t uid;            /* of the client's */
+};
+
+static void socket_addr(int fd, int (*which)(int, struct sockaddr *, socklen_t *), struct addr *out)
+{
+    out->size = sizeof out->u;
+    assert_int_equal(which(fd, &out->u.any, &out->size), 0);
+}
+
+static int client_socket(int family, uid_t uid)
+{
+    uid_t own = geteuid();
+    assert_int_equal(seteuid(uid), 0);
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(seteuid(own), 0);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void strangers_meet(struct strangers *s, const struct addr *listen_at, const struct addr *dial_to)
+{
+    struct addr at = *dial_to;
+    socklen_t size = listen_at->size;
+    s->uid = geteuid() == 0 ? STRANGER : geteuid();
+    s->listening = socket(listen_at->u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(s->listening, &listen_at->u.any, size), 0);
+    assert_int_equal(listen(s->listening, 1), 0);
+    socket_addr(s->listening, getsockname, &s->to);
+    addr_set_port(&at, addr_port(&s->to));
+    s->client = client_socket(at.u.any.sa_family, s->uid);
+    assert_int_equal(connect(s->client, &at.u.any, at.size), 0);
+    s->accepted = accept4(s->listening, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(s->accepted >= 0);
+    socket_addr(s->accepted, getsockname, &s->to);
+    socket_addr(s->accepted, getpeername, &s->from);
+}
+
+static void strangers_part(struct strangers *s)
+{
+    close(s->listening);
+    close(s->client);
+    close(s->accepted);
+}
+
+typedef int (*uid_way)(const struct addr *from, const struct addr *to, uid_t *uid);
+
+static void uid_is(uid_way way, const struct addr *from, const struct addr *to, uid_t expected)
+{
+    uid_t uid = 1;
+    assert_int_equal(way(from, to, &uid), 0);
+    assert_int_equal(uid, expected);
+}
+
+static void strangers_are_told_apart(const struct strangers *s, uid_way way)
+{
+    uid_t uid;
+    struct addr nobody = s->from;
+    uid_is(way, &s->from, &s->to, s->uid);
+    uid_is(way, &s->to, &s->from, geteuid()); /* the other end is the server's own */
+    addr_set_port(&nobody, (uint16_t) (addr_port(&s->from) ^ 1));
+    assert_int_equal(way(&nobody, &s->to, &uid), GRID_ENOENT);
+    assert_int_equal(way(&s->to, &nobody, &uid), GRID_ENOENT); /* not the listener instead */
+}
+
+static void test_conn_uid__is_the_clients_by_either_way(void **state)
+{
+    (void) state;
+    struct addr v4, v6, any6;
+    addr_loopback_v4(0, &v4);
+    assert_int_equal(addr_parse(SLICE("[::1]:0"), &v6), 0);
+    assert_int_equal(addr_parse(SLICE("[::]:0"), &any6), 0);
+    const struct {
+        const struct addr *listen_at, *dial_to;
+    } cases[] = {{&v4, &v4}, {&v6, &v6}, {&any6, &v4} /* the server's addresses are IPv6 then, and the client's not */};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct strangers s;
+        strangers_meet(&s, cases[i].listen_at, cases[i].dial_to);
+        strangers_are_told_apart(&s, conn_uid_ask);
+        strangers_are_told_apart(&s, conn_uid_scan);
+        strangers_part(&s);
+    }
+}
+
+/* A node that is not root learns of users that are not its own. */
+static void test_conn_uid__is_told_to_who_is_not_root(void **state)
+{
+    (void) state;
+    struct strangers s;
+    struct addr v4;
+    uid_t own = geteuid();
+    addr_loopback_v4(0, &v4);
+    strangers_meet(&s, &v4, &v4);
+    assert_int_equal(seteuid(own == 0 ? STRANGER + 1 : own), 0);
+    uid_is(conn_uid_ask, &s.from, &s.to, s.uid);
+    uid_is(conn_uid_scan, &s.from, &s.to, s.uid);
+    uid_is(conn_uid_ask, &s.to, &s.from, own);
+    uid_is(conn_uid_scan, &s.to, &s.from, own);
+    assert_int_equal(seteuid(own), 0);
+    strangers_part(&s);
+}
+
+/* What the kernel says of 127.0.0.1:8080 -> 127.0.0.1:50000, a socket of uid 1000, but for what a case changes. */
+static struct inet_diag_msg live_socket(void)
+{
+    struct inet_diag_msg m = {.idiag_family = AF_INET, .idiag_uid = 1000, .idiag_inode = 777};
+    m.id.idiag_sport = htons(8080);
+    m.id.idiag_dport = htons(50000);
+    m.id.idiag_src[0] = m.id.idiag_dst[0] = htonl(INADDR_LOOPBACK);
+    return m;
+}
+
+static bool answer_matches(uint16_t type, const struct inet_diag_msg *m, size_t size)
+{
+    struct {
+        struct nlmsghdr head;
+        struct inet_diag_msg m;
+    } answer = {.head = {.nlmsg_type = type}, .m = *m};
+    struct addr from, to;
+    uid_t uid = 0;
+    addr_loopback_v4(8080, &from);
+    addr_loopback_v4(50000, &to);
+    bool matches = conn_uid_match_answer(slice_of(&answer, size < sizeof answer ? size : sizeof answer), &from, &to, &uid);
+    assert_int_equal(uid, matches ? 1000 : 0);
+    return matches;
+}
+
+static void test_conn_uid__takes_none_from_answers_that_are_of_no_live_socket(void **state)
+{
+    (void) state;
+    struct inet_diag_msg m = live_socket();
+    assert_true(answer_matches(SOCK_DIAG_BY_FAMILY, &m, SIZE_MAX));
+    assert_false(answer_matches(NLMSG_ERROR, &m, SIZE_MAX));
+    assert_false(answer_matches(SOCK_DIAG_BY_FAMILY, &m, sizeof(struct nlmsghdr) + sizeof m - 1));
+    m.idiag_inode = 0; /* TIME_WAIT, or closed and not yet gone */
+    assert_false(answer_matches(SOCK_DIAG_BY_FAMILY, &m, SIZE_MAX));
+    m = live_socket();
+    m.id.idiag_dport = 0; /* a listener */
+    assert_false(answer_matches(SOCK_DIAG_BY_FAMILY, &m, SIZE_MAX));
+    m = live_socket();
+    m.id.idiag_sport = htons(50000); /* the other end */
+    m.id.idiag_dport = htons(8080);
+    assert_false(answer_matches(SOCK_DIAG_BY_FAMILY, &m, SIZE_MAX));
+}
+
 static void test_conn__takes_no_uid_from_rows_without_a_live_socket(void **state)
 {
     (void) state;
@@ -258,7 +414,7 @@ static void test_conn__takes_no_uid_from_rows_without_a_live_socket(void **state
     addr_loopback_v4(50000, &to);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uid_t uid = 0;
-        assert_int_equal(conn_uid_match(cases[i].line, &from, &to, &uid), cases[i].match);
+        assert_int_equal(conn_uid_match_line(cases[i].line, &from, &to, &uid), cases[i].match);
         if (cases[i].match)
             assert_int_equal(uid, 1000);
     }
@@ -416,6 +572,9 @@ int main(void)
         cmocka_unit_test(test_conn__says_refused_later_and_never_inside_the_dial),
         cmocka_unit_test(test_conn__hears_of_a_reset),
         cmocka_unit_test(test_conn__knows_the_uid_behind_loopback_tcp),
+        cmocka_unit_test(test_conn_uid__is_the_clients_by_either_way),
+        cmocka_unit_test(test_conn_uid__is_told_to_who_is_not_root),
+        cmocka_unit_test(test_conn_uid__takes_none_from_answers_that_are_of_no_live_socket),
         cmocka_unit_test(test_conn__takes_no_uid_from_rows_without_a_live_socket),
         cmocka_unit_test(test_listener__serves_a_unix_socket_and_replaces_a_stale_one),
         cmocka_unit_test(test_listener__says_busy_when_the_port_is_taken),
