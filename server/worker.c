@@ -128,15 +128,18 @@ struct worker_message {
     } u;
 };
 
-static void worker_send(struct worker *w, loop_fn deliver, const struct worker_message *message)
+/* False when memory is short: what the message holds is still the caller's then. */
+static bool worker_send(struct worker *w, loop_fn deliver, const struct worker_message *message)
 {
     struct worker_message *copy = malloc(sizeof *copy);
     if (!copy)
-        return;
+        return false;
     *copy = *message;
     copy->worker = w;
-    if (loop_post(w->loop, deliver, copy) != 0)
-        free(copy);
+    if (loop_post(w->loop, deliver, copy) == 0)
+        return true;
+    free(copy);
+    return false;
 }
 
 static void deliver_close_idle(void *arg)
@@ -235,14 +238,24 @@ static struct worker *worker_for_next(struct worker *self)
     return fewest < own ? least : self;
 }
 
+static bool worker_hand_on(struct worker *to, int fd, bool peer)
+{
+    if (!worker_send(to, deliver_accepted, &(struct worker_message){.u.accepted = {.fd = fd, .peer = peer}}))
+        return false;
+    atomic_fetch_add_explicit(&to->connections, 1, memory_order_relaxed);
+    return true;
+}
+
+/* Whoever cannot hand a connection on serves it, as far as memory allows. */
 static void worker_accepted(struct worker *w, int fd, bool peer)
 {
     struct worker *owner = worker_for_next(w);
-    atomic_fetch_add_explicit(&owner->connections, 1, memory_order_relaxed);
-    if (owner == w)
-        worker_serve(w, fd, peer);
-    else
-        worker_send(owner, deliver_accepted, &(struct worker_message){.u.accepted = {.fd = fd, .peer = peer}});
+    if (owner != w && worker_hand_on(owner, fd, peer))
+        return;
+    if (owner != w)
+        log_line(LOG_WARN, "a connection was not handed on to another worker: out of memory");
+    atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
+    worker_serve(w, fd, peer);
 }
 
 static void on_api_accept(void *ctx, int fd, const struct addr *from)
@@ -414,8 +427,12 @@ static void deliver_table(void *arg)
 
 void worker_set_publish(struct worker_set *s, struct route_table *table)
 {
-    for (unsigned i = 0; i < s->options.count && !s->stopped; i++)
-        worker_send(&s->workers[i], deliver_table, &(struct worker_message){.u.table = route_table_ref(table)});
+    for (unsigned i = 0; i < s->options.count && !s->stopped; i++) {
+        if (worker_send(&s->workers[i], deliver_table, &(struct worker_message){.u.table = route_table_ref(table)}))
+            continue;
+        log_line(LOG_WARN, "a worker was not told the new routes: out of memory", LOGF_INT("worker", (int) i));
+        route_table_unref(table);
+    }
 }
 
 void worker_set_close_idle(struct worker_set *s, uint64_t instance_id)
@@ -464,7 +481,7 @@ void worker_set_drain(struct worker_set *s, uint64_t timeout_ms, loop_fn done, v
     s->drain_arg = arg;
     s->draining = s->options.count;
     loop_timer_start(s->options.control, &s->drain_timer, timeout_ms, on_drain_timeout, s);
-    for (unsigned i = 0; i < s->options.count; i++)
+    for (unsigned i = 0; i < s->options.count; i++) /* one that could not be told is waited for until the time is over */
         worker_send(&s->workers[i], deliver_drain, &(struct worker_message){0});
 }
 
