@@ -199,11 +199,11 @@ static const struct route_node *local_node(const struct ingress *i)
 
 /* ---- POST /tasks/lb_trigger_single ---- */
 
-static void trigger_answer_fault(struct door_request *r, const struct invocation_fault *fault)
+static void trigger_send(struct door_request *r, const struct trigger_answer *answer)
 {
     struct buf out;
     buf_init(&out, 0);
-    write_trigger_answer(r->arena, &out, &(struct trigger_answer){.fault = fault, .node = local_node(r->ingress)});
+    write_trigger_answer(r->arena, &out, answer);
     door_answer_json(r, 200, buf_slice(&out));
     buf_dispose(&out);
 }
@@ -212,22 +212,19 @@ static void trigger_refuse(struct door_request *r, int http_status, const char *
 {
     (void) code;
     int status = http_status == 413 ? GRPC_RESOURCE_EXHAUSTED : http_status == 503 ? GRPC_UNAVAILABLE : GRPC_INVALID_ARGUMENT;
-    trigger_answer_fault(r, &(struct invocation_fault){.status = status, .message = message, .pushback_ms = -1});
+    struct invocation_fault fault = {.status = status, .message = message, .pushback_ms = -1};
+    trigger_send(r, &(struct trigger_answer){.fault = &fault, .node = local_node(r->ingress)});
 }
 
 static void trigger_on_answer(struct door_request *r, const struct invocation_fault *fault)
 {
-    struct buf out;
     struct trigger_answer answer = {.status = r->answer_status,
                                     .type = r->answer_type,
                                     .function_error = r->answer_error,
                                     .body = buf_slice(&r->answer),
                                     .node = fault ? local_node(r->ingress) : r->answer_node,
                                     .fault = fault};
-    buf_init(&out, 0);
-    write_trigger_answer(r->arena, &out, &answer);
-    door_answer_json(r, 200, buf_slice(&out));
-    buf_dispose(&out);
+    trigger_send(r, &answer);
 }
 
 /* {task_id, data, opts} of the body. `data` is null when there is none. */
@@ -344,18 +341,23 @@ static void reply_failed(struct door_request *r, int status, const char *message
         door_answer_error(r, door_status_of_fault(status), grpc_status_name(status), message, -1);
 }
 
-static void answer_written(struct door_request *r, struct json_writer *w)
+typedef void (*reply_write_fn)(struct json_writer *w, const void *message);
+
+/* Answers what the node replied, as `write` has it. */
+static void answer_reply(struct door_request *r, const ProtobufCMessageDescriptor *type, struct slice packed, reply_write_fn write)
 {
-    if (json_writer_finish(w) == 0)
-        door_answer_json(r, 200, buf_slice(w->out));
+    const void *message = pb_unpack(type, r->arena, packed);
+    struct buf out;
+    struct json_writer w;
+    buf_init(&out, 0);
+    json_writer_init(&w, &out);
+    if (message)
+        write(&w, message);
+    if (message && json_writer_finish(&w) == 0)
+        door_answer_json(r, 200, buf_slice(&out));
     else
         door_answer_error(r, 500, "INTERNAL", "the node is out of memory: try again later", -1);
-    buf_dispose(w->out);
-}
-
-static void *reply_unpack(struct door_request *r, const ProtobufCMessageDescriptor *type, struct slice packed)
-{
-    return pb_unpack(type, r->arena, packed);
+    buf_dispose(&out);
 }
 
 static void write_task(struct json_writer *w, const Grid__V1__TaskInfo *task)
@@ -379,18 +381,18 @@ static void write_task(struct json_writer *w, const Grid__V1__TaskInfo *task)
     buf_dispose(&name);
 }
 
+static void write_list(struct json_writer *w, const void *message)
+{
+    const Grid__V1__ListTasksResponse *list = message;
+    json_open_array(w);
+    for (size_t i = 0; i < list->n_tasks; i++)
+        write_task(w, list->tasks[i]);
+    json_close_array(w);
+}
+
 static void list_on_reply(struct door_request *r, struct slice packed)
 {
-    const Grid__V1__ListTasksResponse *list = reply_unpack(r, &grid__v1__list_tasks_response__descriptor, packed);
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, 0);
-    json_writer_init(&w, &out);
-    json_open_array(&w);
-    for (size_t i = 0; list && i < list->n_tasks; i++)
-        write_task(&w, list->tasks[i]);
-    json_close_array(&w);
-    answer_written(r, &w);
+    answer_reply(r, &grid__v1__list_tasks_response__descriptor, packed, write_list);
 }
 
 static void tasks_list(struct door_request *r)
@@ -398,30 +400,30 @@ static void tasks_list(struct door_request *r)
     door_ask(r, "ListTasks", slice_of(NULL, 0), list_on_reply, reply_failed);
 }
 
+static void write_stats(struct json_writer *w, const void *message)
+{
+    const Grid__V1__ListTasksResponse *list = message;
+    json_open_object(w);
+    for (size_t i = 0; i < list->n_tasks; i++) {
+        const Grid__V1__TaskInfo *task = list->tasks[i];
+        json_write_key_slice(w, pb_slice(task->name));
+        json_open_object(w);
+        json_write_key(w, "invokations");
+        json_write_uint(w, task->invocations);
+        json_write_key(w, "success");
+        json_write_uint(w, task->success);
+        json_write_key(w, "errors");
+        json_write_uint(w, task->errors);
+        json_write_key(w, "remote_invok");
+        json_write_uint(w, task->remote_invocations);
+        json_close_object(w);
+    }
+    json_close_object(w);
+}
+
 static void stats_on_reply(struct door_request *r, struct slice packed)
 {
-    const Grid__V1__ListTasksResponse *list = reply_unpack(r, &grid__v1__list_tasks_response__descriptor, packed);
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, 0);
-    json_writer_init(&w, &out);
-    json_open_object(&w);
-    for (size_t i = 0; list && i < list->n_tasks; i++) {
-        const Grid__V1__TaskInfo *task = list->tasks[i];
-        json_write_key_slice(&w, pb_slice(task->name));
-        json_open_object(&w);
-        json_write_key(&w, "invokations");
-        json_write_uint(&w, task->invocations);
-        json_write_key(&w, "success");
-        json_write_uint(&w, task->success);
-        json_write_key(&w, "errors");
-        json_write_uint(&w, task->errors);
-        json_write_key(&w, "remote_invok");
-        json_write_uint(&w, task->remote_invocations);
-        json_close_object(&w);
-    }
-    json_close_object(&w);
-    answer_written(r, &w);
+    answer_reply(r, &grid__v1__list_tasks_response__descriptor, packed, write_stats);
 }
 
 static void tasks_stats(struct door_request *r)
@@ -429,31 +431,31 @@ static void tasks_stats(struct door_request *r)
     door_ask(r, "ListTasks", slice_of(NULL, 0), stats_on_reply, reply_failed);
 }
 
+static void write_processing(struct json_writer *w, const void *message)
+{
+    const Grid__V1__ListProcessingResponse *list = message;
+    json_open_array(w);
+    for (size_t i = 0; i < list->n_calls; i++) {
+        json_open_object(w);
+        json_write_key(w, "started_at");
+        json_write_int(w, list->calls[i]->started_at_ms);
+        json_write_key(w, "peer_info");
+        if (list->calls[i]->from.len > 0)
+            json_write_string(w, pb_slice(list->calls[i]->from));
+        else
+            json_write_null(w);
+        json_write_key(w, "task_id");
+        json_write_string(w, pb_slice(list->calls[i]->task));
+        json_write_key(w, "request_id");
+        json_write_string(w, pb_slice(list->calls[i]->request_id));
+        json_close_object(w);
+    }
+    json_close_array(w);
+}
+
 static void processing_on_reply(struct door_request *r, struct slice packed)
 {
-    const Grid__V1__ListProcessingResponse *list = reply_unpack(r, &grid__v1__list_processing_response__descriptor, packed);
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, 0);
-    json_writer_init(&w, &out);
-    json_open_array(&w);
-    for (size_t i = 0; list && i < list->n_calls; i++) {
-        json_open_object(&w);
-        json_write_key(&w, "started_at");
-        json_write_int(&w, list->calls[i]->started_at_ms);
-        json_write_key(&w, "peer_info");
-        if (list->calls[i]->from.len > 0)
-            json_write_string(&w, pb_slice(list->calls[i]->from));
-        else
-            json_write_null(&w);
-        json_write_key(&w, "task_id");
-        json_write_string(&w, pb_slice(list->calls[i]->task));
-        json_write_key(&w, "request_id");
-        json_write_string(&w, pb_slice(list->calls[i]->request_id));
-        json_close_object(&w);
-    }
-    json_close_array(&w);
-    answer_written(r, &w);
+    answer_reply(r, &grid__v1__list_processing_response__descriptor, packed, write_processing);
 }
 
 static void tasks_processing(struct door_request *r)
@@ -461,18 +463,18 @@ static void tasks_processing(struct door_request *r)
     door_ask(r, "ListProcessing", slice_of(NULL, 0), processing_on_reply, reply_failed);
 }
 
+static void write_hosts(struct json_writer *w, const void *message)
+{
+    const Grid__V1__ListNodesResponse *list = message;
+    json_open_array(w);
+    for (size_t i = 0; i < list->n_nodes; i++)
+        host_json_write(w, list->nodes[i], loop_wall_ms());
+    json_close_array(w);
+}
+
 static void hosts_on_reply(struct door_request *r, struct slice packed)
 {
-    const Grid__V1__ListNodesResponse *list = reply_unpack(r, &grid__v1__list_nodes_response__descriptor, packed);
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, 0);
-    json_writer_init(&w, &out);
-    json_open_array(&w);
-    for (size_t i = 0; list && i < list->n_nodes; i++)
-        host_json_write(&w, list->nodes[i], loop_wall_ms());
-    json_close_array(&w);
-    answer_written(r, &w);
+    answer_reply(r, &grid__v1__list_nodes_response__descriptor, packed, write_hosts);
 }
 
 static void hosts_list(struct door_request *r)
@@ -480,20 +482,20 @@ static void hosts_list(struct door_request *r)
     door_ask(r, "ListNodes", slice_of(NULL, 0), hosts_on_reply, reply_failed);
 }
 
+static void write_conf(struct json_writer *w, const void *message)
+{
+    const Grid__V1__NodeInfo *node = message;
+    json_open_object(w);
+    for (size_t i = 0; i < node->n_options; i++) {
+        json_write_key_slice(w, pb_slice(node->options[i]->key));
+        json_write_string(w, pb_slice(node->options[i]->value));
+    }
+    json_close_object(w);
+}
+
 static void conf_on_reply(struct door_request *r, struct slice packed)
 {
-    const Grid__V1__NodeInfo *node = reply_unpack(r, &grid__v1__node_info__descriptor, packed);
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, 0);
-    json_writer_init(&w, &out);
-    json_open_object(&w);
-    for (size_t i = 0; node && i < node->n_options; i++) {
-        json_write_key_slice(&w, pb_slice(node->options[i]->key));
-        json_write_string(&w, pb_slice(node->options[i]->value));
-    }
-    json_close_object(&w);
-    answer_written(r, &w);
+    answer_reply(r, &grid__v1__node_info__descriptor, packed, write_conf);
 }
 
 static void conf(struct door_request *r)
@@ -503,23 +505,23 @@ static void conf(struct door_request *r)
 
 /* ---- DELETE /tasks/clear ---- */
 
+static void write_cleared(struct json_writer *w, const void *message)
+{
+    const Grid__V1__ClearResponse *cleared = message;
+    json_open_object(w);
+    json_write_key(w, "success");
+    json_write_bool(w, true);
+    json_write_key(w, "processes_deleted");
+    json_open_array(w);
+    for (size_t i = 0; i < cleared->n_processes; i++)
+        json_write_string(w, pb_slice(cleared->processes[i]));
+    json_close_array(w);
+    json_close_object(w);
+}
+
 static void clear_on_reply(struct door_request *r, struct slice packed)
 {
-    const Grid__V1__ClearResponse *cleared = reply_unpack(r, &grid__v1__clear_response__descriptor, packed);
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, 0);
-    json_writer_init(&w, &out);
-    json_open_object(&w);
-    json_write_key(&w, "success");
-    json_write_bool(&w, true);
-    json_write_key(&w, "processes_deleted");
-    json_open_array(&w);
-    for (size_t i = 0; cleared && i < cleared->n_processes; i++)
-        json_write_string(&w, pb_slice(cleared->processes[i]));
-    json_close_array(&w);
-    json_close_object(&w);
-    answer_written(r, &w);
+    answer_reply(r, &grid__v1__clear_response__descriptor, packed, write_cleared);
 }
 
 static void tasks_clear(struct door_request *r)
@@ -546,20 +548,20 @@ static void init_refuse(struct door_request *r, int http_status, const char *cod
     buf_dispose(&out);
 }
 
+static void write_init_list(struct json_writer *w, const void *message)
+{
+    const Grid__V1__ListTasksResponse *list = message;
+    json_open_object(w);
+    for (size_t i = 0; i < list->n_tasks; i++) {
+        json_write_key_slice(w, pb_slice(list->tasks[i]->name));
+        write_task(w, list->tasks[i]);
+    }
+    json_close_object(w);
+}
+
 static void init_list_on_reply(struct door_request *r, struct slice packed)
 {
-    const Grid__V1__ListTasksResponse *list = reply_unpack(r, &grid__v1__list_tasks_response__descriptor, packed);
-    struct buf out;
-    struct json_writer w;
-    buf_init(&out, 0);
-    json_writer_init(&w, &out);
-    json_open_object(&w);
-    for (size_t i = 0; list && i < list->n_tasks; i++) {
-        json_write_key_slice(&w, pb_slice(list->tasks[i]->name));
-        write_task(&w, list->tasks[i]);
-    }
-    json_close_object(&w);
-    answer_written(r, &w);
+    answer_reply(r, &grid__v1__list_tasks_response__descriptor, packed, write_init_list);
 }
 
 static void init_failed(struct door_request *r, int status, const char *message)
