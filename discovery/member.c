@@ -30,6 +30,22 @@ bool member_runs(const struct member *m, const char *root, uint64_t sequence, st
     return m->release_sequence == 0 || (m->release_sequence == sequence && slice_equal_str(publisher, m->release_publisher));
 }
 
+static bool names_all_tasks(const struct member *m)
+{
+    for (size_t i = 0; i < m->capability_count; i++)
+        if (strcmp(m->capabilities[i], MEMBER_NAMES_ALL_TASKS) == 0)
+            return true;
+    return false;
+}
+
+bool member_lacks_task(const struct member *m, const char *task)
+{
+    for (size_t i = 0; i < m->task_count; i++)
+        if (strcmp(m->tasks[i].name, task) == 0)
+            return false;
+    return names_all_tasks(m);
+}
+
 /* ---- packing ---- */
 
 static ProtobufCBinaryData bytes_of(const char *text)

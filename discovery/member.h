@@ -18,6 +18,8 @@ enum {
 };
 /* An incarnation at or above it is garbage: nobody could refute it for long. */
 #define MEMBER_INCARNATION_LIMIT (UINT64_C(1) << 53)
+/* A capability: `tasks` are all that its release has, those that are not ready with 0 instances. */
+#define MEMBER_NAMES_ALL_TASKS "all-tasks"
 
 enum member_state { MEMBER_ALIVE, MEMBER_STALLED, MEMBER_DEAD, MEMBER_LEFT };
 
@@ -61,6 +63,9 @@ static inline bool member_routable(const struct member *m)
 {
     return m->state == MEMBER_ALIVE;
 }
+
+/* True when it names all its tasks (MEMBER_NAMES_ALL_TASKS) and this one is not among them. */
+bool member_lacks_task(const struct member *m, const char *task);
 
 /* True when it says that it runs this entry of the release log. A record that tells the root alone is judged by that. */
 bool member_runs(const struct member *m, const char *root, uint64_t sequence, struct slice publisher);

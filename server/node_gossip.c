@@ -99,8 +99,7 @@ static int take_tasks(struct node *n)
     if (!list)
         return GRID_ENOMEM;
     for (size_t i = 0; i < count && n->self.task_count < MEMBER_TASKS_MAX; i++)
-        if (tasks[i].ready > 0)
-            list[n->self.task_count++] = (struct member_task){arena_str(n->self_arena, slice_of_str(tasks[i].name)), tasks[i].ready};
+        list[n->self.task_count++] = (struct member_task){arena_str(n->self_arena, slice_of_str(tasks[i].name)), tasks[i].ready};
     return 0;
 }
 
@@ -116,6 +115,7 @@ static void take_release(struct node *n)
 
 static int make_self(struct node *n)
 {
+    static const char *const CAPABILITIES[] = {MEMBER_NAMES_ALL_TASKS};
     struct arena *before = n->self_arena;
     n->self_arena = arena_create(2048, 0);
     if (!n->self_arena) {
@@ -126,6 +126,8 @@ static int make_self(struct node *n)
     snprintf(n->self.name, sizeof n->self.name, "%s", n->name);
     take_release(n);
     n->self.local = true;
+    n->self.capabilities = CAPABILITIES;
+    n->self.capability_count = sizeof CAPABILITIES / sizeof *CAPABILITIES;
     n->self.state = n->stopping ? MEMBER_LEFT : MEMBER_ALIVE;
     n->self.started_at_ms = n->started_at_ms;
     n->self.incarnation = (uint64_t) n->started_at_ms;

@@ -87,20 +87,24 @@ static int add_task(struct node *n, struct route_builder *b, const struct route_
 {
     struct instance **instances = here && here->instance_count > 0 ? calloc(here->instance_count, sizeof *instances) : NULL;
     uint32_t *ready = calloc(members->count, sizeof *ready);
-    struct route_task_spec spec = {.name = name, .shared = shared_for(n, name), .ready = ready, .instances = instances, .known_here = here != NULL};
+    bool *lacking = calloc(members->count, sizeof *lacking);
+    struct route_task_spec spec = {.name = name, .shared = shared_for(n, name), .ready = ready, .instances = instances, .known_here = here != NULL, .lacking = lacking};
     int err = GRID_ENOMEM;
-    if (ready && spec.shared && (instances || !here || here->instance_count == 0)) {
+    if (ready && lacking && spec.shared && (instances || !here || here->instance_count == 0)) {
         for (size_t i = 0; here && i < here->instance_count; i++)
             if (here->instances[i].ready)
                 instances[spec.instance_count++] = here->instances[i].instance;
         ready[0] = (uint32_t) spec.instance_count;
-        for (size_t i = 1; i < members->count; i++)
+        for (size_t i = 1; i < members->count; i++) {
             ready[i] = ready_on(members->list[i], name);
+            lacking[i] = member_lacks_task(members->list[i], name);
+        }
         if (here && here->ready == 0 && here->reason[0] != '\0')
             spec.fault = here->reason;
         err = route_builder_task(b, &spec);
     }
     free(instances);
+    free(lacking);
     free(ready);
     return err;
 }

@@ -197,6 +197,15 @@ static int instances_copy(struct route_builder *b, const struct route_task_spec 
     return 0;
 }
 
+static int lacking_copy(struct route_builder *b, const bool *lacking, struct route_task *task)
+{
+    bool *copy = arena_calloc(b->box->arena, b->node_count + 1, sizeof *copy);
+    if (copy && lacking)
+        memcpy(copy, lacking, b->node_count * sizeof *copy);
+    task->lacking = copy;
+    return copy ? 0 : GRID_ENOMEM;
+}
+
 static int task_copy(struct route_builder *b, const struct route_task_spec *spec, struct route_task *task)
 {
     *task = (struct route_task){.known_here = spec->known_here, .shared = spec->shared};
@@ -205,6 +214,8 @@ static int task_copy(struct route_builder *b, const struct route_task_spec *spec
     if (!task->name || (spec->fault && !task->fault))
         return GRID_ENOMEM;
     int err = slots_fill(b, spec->ready, task);
+    if (err == 0)
+        err = lacking_copy(b, spec->lacking, task);
     return err ? err : instances_copy(b, spec, task);
 }
 

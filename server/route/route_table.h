@@ -61,6 +61,7 @@ struct route_task {
     /* Why this node has none ready; NULL while it is merely starting. A sentence such as "it exited with status 1: ...". */
     const char *fault;
     bool known_here; /* this node's release has the task */
+    const bool *lacking; /* by node: what runs there does not have the task, whatever may still start */
 };
 
 struct route_table {
@@ -107,6 +108,7 @@ struct route_task_spec {
     size_t instance_count;
     const char *fault;
     bool known_here;
+    const bool *lacking; /* as many entries; NULL: none lacks it */
 };
 int route_builder_task(struct route_builder *b, const struct route_task_spec *spec);
 /* One reference for the caller; frees the builder. NULL when out of memory. */

@@ -126,12 +126,20 @@ static bool has_slot(const struct route_task *task, unsigned node)
     return false;
 }
 
+/* What this node says of itself counts when nothing of its release is on the way; of another one, when that one runs what we run. */
+static bool is_lacking(const struct route_table *t, const struct route_task *task, unsigned node)
+{
+    return node == 0 ? !task->known_here && !t->settling : t->nodes[node].routable && task->lacking[node];
+}
+
 static void pick_pinned(const struct route_table *t, const struct route_task *task, const struct router_query *q,
                         struct router_decision *out)
 {
     int node = route_table_node(t, q->node);
     if (node < 0)
         refuse(out, GRPC_NOT_FOUND, "no node of this grid is called ", q->node, ": `grid list` shows them");
+    else if (is_lacking(t, task, (unsigned) node))
+        refuse(out, GRPC_NOT_FOUND, "Task file ", q->task, " does not exists on the node asked for");
     else if (node == 0)
         here_or_wait(task, q, out);
     else if (!has_slot(task, (unsigned) node))

@@ -38,7 +38,7 @@ struct router_decision {
 
 /* Decides, and for ROUTER_RUN_HERE counts the call into the instance's in_flight. Any thread that holds a reference to the table.
  *
- * From a client: `node` alone when one is named (GRPC_NOT_FOUND when no node is called so); this node first with INVOCATION_LOCAL; else
+ * From a client: `node` alone when one is named (GRPC_NOT_FOUND when no node is called so, or what runs there does not have the task); this node first with INVOCATION_LOCAL; else
  * the slots in turn from the shared cursor, passing over this node while all its instances are at their limit. An unknown task is
  * GRPC_NOT_FOUND, or ROUTER_WAIT while the table is settling.
  * From a peer: here, or refused with nothing done: GRPC_UNAVAILABLE, or GRPC_NOT_FOUND for a task that a settled node does not know. */

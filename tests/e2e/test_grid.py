@@ -105,6 +105,19 @@ def test_tasks_in_every_language_answer():
     check_equal(node.invoke("shell", b"x").body, b"shell:x", "a shell script that starts a server")
 
 
+def test_a_broadcast_waits_for_no_node_that_was_cleared():
+    with Grid(2) as grid:
+        grid.deploy(grid.project().program("cecho"))
+        node_rpc(grid[1]).control.Clear({})
+        wait_for(lambda: [t.ready_in_grid for t in node_rpc(grid[0]).control.ListTasks({}).tasks] == [1], "the other node knows")
+        for asked in grid.nodes:
+            began = time.monotonic()
+            answers = {a.node.name: a for a in node_rpc(asked).invoke.Broadcast({"task": "cecho", "payload": b"x"}, timeout=30)}
+            check(time.monotonic() - began < 10, f"a broadcast at {asked.name} took as long as it was allowed to")
+            check_equal(sorted(answers), ["node1", "node2"], "who answered")
+            check_equal((answers["node1"].payload, "does not exists" in answers["node2"].error.message), (b"x", True), f"answers {answers}")
+
+
 def test_broadcast_asks_every_node():
     answers = list(node_rpc(three()[0]).invoke.Broadcast({"task": "jsecho", "json": '{"a":1}'}))
     check_equal(sorted(a.node.name for a in answers), THREE, "nodes that answered")

@@ -587,6 +587,24 @@ static void test_member__runs_an_entry_and_not_only_its_files(void **state)
     }
 }
 
+static void test_member__lacks_a_task_only_when_it_names_them_all(void **state)
+{
+    static const char *const all[] = {"newer", MEMBER_NAMES_ALL_TASKS};
+    static const struct member_task tasks[] = {{"here", 0}};
+    struct member m = record_of(THIRD, "third", 10, 0), copy;
+    struct arena *arena = arena_create(1024, 0);
+    (void) state;
+    m.tasks = tasks;
+    m.task_count = 1;
+    assert_false(member_lacks_task(&m, "absent"));
+    m.capabilities = all;
+    m.capability_count = 2;
+    assert_int_equal(member_copy(&m, arena, &copy), 0);
+    assert_true(member_lacks_task(&copy, "absent"));
+    assert_false(member_lacks_task(&copy, "here"));
+    arena_destroy(arena);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -614,6 +632,7 @@ int main(void)
         CASE(test_members__refuses_malformed_frames_unchanged),
         CASE(test_members__bounds_its_view),
         CASE(test_members__passes_unknown_frames_and_fields_over),
+        cmocka_unit_test(test_member__lacks_a_task_only_when_it_names_them_all),
         cmocka_unit_test(test_member__runs_an_entry_and_not_only_its_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -297,7 +297,7 @@ static void grid_publish(struct grid *g)
         node_fill(g, i, &n);
         assert_int_equal(route_builder_node(b, &n), i);
     }
-    struct route_task_spec spec = {"echo", g->task, ready, &g->instance, g->instance ? 1 : 0, g->fault, true};
+    struct route_task_spec spec = {"echo", g->task, ready, &g->instance, g->instance ? 1 : 0, g->fault, true, NULL};
     assert_int_equal(route_builder_task(b, &spec), 0);
     dispatch_publish(g->dispatch, route_builder_finish(b, g->settling, "", NULL));
 }

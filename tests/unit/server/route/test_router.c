@@ -41,9 +41,11 @@ static void grid_build(struct grid *g, const uint32_t ready[NODES], unsigned unr
     }
     for (uint32_t i = 0; i < ready[0]; i++)
         g->instances[i] = instance_create(i + 1, "echo", i, 1);
-    struct route_task_spec spec = {"echo", g->task, ready, g->instances, g->instance_count, NULL, true};
+    struct route_task_spec spec = {"echo", g->task, ready, g->instances, g->instance_count, NULL, true, NULL};
     assert_int_equal(route_builder_task(b, &spec), 0);
-    spec = (struct route_task_spec){"absent", g->task, (const uint32_t[NODES]){0}, NULL, 0, "it exited", true};
+    spec = (struct route_task_spec){"absent", g->task, (const uint32_t[NODES]){0}, NULL, 0, "it exited", true, NULL};
+    assert_int_equal(route_builder_task(b, &spec), 0);
+    spec = (struct route_task_spec){.name = "partly", .shared = g->task, .ready = (const uint32_t[NODES]){0}, .lacking = (const bool[NODES]){false, false, true}};
     assert_int_equal(route_builder_task(b, &spec), 0);
     g->table = route_builder_finish(b, settling, "00ff", NULL);
 }
@@ -107,6 +109,21 @@ static void test_router__decides_by_the_table(void **state)
          .ready = {1, 1, 0},
          .verdict = ROUTER_WAIT},
         {.claim = "pinned to us while not ready", .task = "echo", .node = "node-0", .ready = {0, 1, 0}, .verdict = ROUTER_WAIT},
+        {.claim = "pinned to a node that does not have it",
+         .task = "partly",
+         .node = "node-2",
+         .verdict = ROUTER_REFUSE,
+         .status = GRPC_NOT_FOUND,
+         .message = "Task file partly does not exists on the node asked for"},
+        {.claim = "pinned to a node that has it and is starting", .task = "partly", .node = "node-1", .verdict = ROUTER_WAIT},
+        {.claim = "pinned to a node that synchronizes", .task = "partly", .node = "node-2", .unroutable = 4, .verdict = ROUTER_WAIT},
+        {.claim = "pinned to us, who do not have it",
+         .task = "partly",
+         .node = "node-0",
+         .verdict = ROUTER_REFUSE,
+         .status = GRPC_NOT_FOUND,
+         .message = "Task file partly does not exists on the node asked for"},
+        {.claim = "pinned to us, who may have it soon", .task = "partly", .node = "node-0", .settling = true, .verdict = ROUTER_WAIT},
         {.claim = "pinned to nobody",
          .task = "echo",
          .node = "x",
@@ -372,7 +389,7 @@ static void test_route_table__finds_what_was_put_in_and_lets_go_of_it(void **sta
     struct route_builder *b = route_builder_create(2, g.shared);
     struct route_node n = node_make(0, true);
     route_builder_node(b, &n);
-    struct route_task_spec spec = {"echo", g.task, (const uint32_t[]){1}, g.instances, 1, NULL, true};
+    struct route_task_spec spec = {"echo", g.task, (const uint32_t[]){1}, g.instances, 1, NULL, true, NULL};
     route_builder_task(b, &spec);
     route_builder_abort(b);
     assert_int_equal(g.instances[0]->references, 2);
