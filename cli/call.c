@@ -1,4 +1,4 @@
-/* Calls: input read, target split, errors said. */
+/* Calls: input read, errors said. */
 #include "cli/call.h"
 
 #include <errno.h>
@@ -9,15 +9,6 @@
 #include "cli/text.h"
 
 enum { INPUT_MAX = 64 * 1024 * 1024, READ_SIZE = 64 * 1024 };
-
-char *call_split_target(char *target)
-{
-    char *dot = strchr(target, '.');
-    if (!dot)
-        return target + strlen(target);
-    *dot = '\0';
-    return dot + 1;
-}
 
 struct grid_input call_classify(struct slice data, bool is_raw, const char **content_type)
 {
@@ -69,11 +60,8 @@ static int read_data(const char *data, struct buf *out)
 int call_init(struct call *call, struct cli *cli)
 {
     const char *data = option_string(cli->options, "data");
-    *call = (struct call){.task = strdup(cli->arguments[0])};
+    *call = (struct call){.task = cli->arguments[0]};
     buf_init(&call->data, INPUT_MAX);
-    if (!call->task)
-        return cli_fail(GRID_FAILED, "out of memory");
-    call->handler = call_split_target(call->task);
     call->options.timeout_ms = (uint32_t) option_number(cli->options, "timeout");
     int code = data ? read_data(data, &call->data) : GRID_DONE;
     if (code == GRID_DONE && data)
@@ -83,7 +71,6 @@ int call_init(struct call *call, struct cli *cli)
 
 void call_dispose(struct call *call)
 {
-    free(call->task);
     buf_dispose(&call->data);
 }
 

@@ -6,8 +6,7 @@
 #include "cli/node_link.h"
 
 struct call {
-    char *task; /* "hello" of "hello.where" */
-    const char *handler; /* "where", or "" */
+    const char *task; /* "hello" or "hello.where": the node, which knows its tasks' names, tells task and handler apart */
     struct buf data;
     struct grid_input input; /* of `data` */
     struct grid_call_options options;
@@ -16,9 +15,6 @@ struct call {
 /* From the verb's argument and its options data, raw, timeout and (of invoke) node; opens the link. An exit code; dispose either way. */
 int call_init(struct call *call, struct cli *cli);
 void call_dispose(struct call *call);
-
-/* "TASK.HANDLER" at its first dot, in place; the handler. */
-char *call_split_target(char *target);
 
 /* Bytes are sent as JSON when they are JSON and `raw` is not asked for. *content_type is set for other text. Pure. */
 struct grid_input call_classify(struct slice data, bool is_raw, const char **content_type);

@@ -93,7 +93,7 @@ static int run(struct cli *cli)
     int code = call_init(&call, cli);
     struct broadcast b = {.cli = cli, .task = call.task};
     if (code == GRID_DONE) {
-        if (cli->link->lib.grid_broadcast(cli->link->client, call.task, call.handler, call.input, &call.options, on_result, &b, &error) ==
+        if (cli->link->lib.grid_broadcast(cli->link->client, call.task, NULL, call.input, &call.options, on_result, &b, &error) ==
             GRID_CODE_OK)
             code = conclude(&b);
         else

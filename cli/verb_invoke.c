@@ -37,7 +37,7 @@ static int run_whole(struct cli *cli, const struct call *call)
     struct grid_result *result;
     struct grid_error error = {0};
     const struct client_functions *lib = &cli->link->lib;
-    if (lib->grid_call(cli->link->client, call->task, call->handler, call->input, &call->options, &result, &error) != GRID_CODE_OK)
+    if (lib->grid_call(cli->link->client, call->task, NULL, call->input, &call->options, &result, &error) != GRID_CODE_OK)
         return node_link_fail(&error);
     int code = result->task_error ? GRID_DONE : print_output(cli, slice_of(result->output, result->output_size));
     int told = conclude(cli, call, result);
@@ -61,7 +61,7 @@ static int run_streamed(struct cli *cli, const struct call *call)
     struct grid_result *result;
     struct grid_error error = {0};
     const struct client_functions *lib = &cli->link->lib;
-    if (lib->grid_call_stream(cli->link->client, call->task, call->handler, call->input, &call->options, on_data, cli, &result, &error) !=
+    if (lib->grid_call_stream(cli->link->client, call->task, NULL, call->input, &call->options, on_data, cli, &result, &error) !=
         GRID_CODE_OK)
         return node_link_fail(&error);
     int code = conclude(cli, call, result);

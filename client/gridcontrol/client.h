@@ -140,8 +140,8 @@ struct grid_result {
 };
 void grid_result_destroy(struct grid_result *result);
 
-/* Runs a task on whichever node is best. `handler` is the function inside the task, "" or NULL for its default; `options` may be NULL. A
- * task's own failure is GRID_CODE_OK with task_error set. */
+/* Runs a task on whichever node is best. `handler` is the function inside the task, "" or NULL for its default, or for a `task` that names
+ * both ("task.handler", which the node tells apart); `options` may be NULL. A task's own failure is GRID_CODE_OK with task_error set. */
 enum grid_code grid_call(struct grid_client *client, const char *task, const char *handler, struct grid_input input,
                          const struct grid_call_options *options, struct grid_result **out, struct grid_error *error);
 

@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import zoo
-from gridtest import (BIN, Grid, check, check_equal, check_in, clean_environment, free_port, grid_command, http_request, once, processes_with_env, shared, timeout, wait_for)
+from gridtest import (BIN, Grid, check, check_equal, check_in, clean_environment, free_port, grid_command, http_request, node_rpc, once, processes_with_env, shared, timeout, wait_for)
 
 VERBS = ["new", "sample", "dev", "deploy", "list", "tasks", "ps", "processing", "invoke", "broadcast", "logs", "releases", "version"]
 
@@ -103,6 +103,22 @@ def test_invoke_gives_the_tasks_answer():
     check_equal(json.loads(node.grid("invoke", "jsecho", "-d", f"@{pair().folder}/in.json", check_code=0).out), {"file": True}, "@FILE")
     check_equal(json.loads(node.grid("invoke", "jsecho", "-d", "-", input=b'[1]', check_code=0).out), [1], "stdin")
     check_equal(json.loads(node.grid("invoke", "request.getIp", "-d", "5", check_code=0).out), {"ip": "203.0.113.7", "asked": 5}, "TASK.HANDLER")
+
+
+def test_a_task_whose_name_has_dots_is_the_same_at_every_door():
+    with Grid(1) as grid:
+        node = grid[0]
+        grid.deploy(grid.project().js("report.daily", "exports.run = () => 'run';\nexports.handler = () => 'whole';\n").js("report", "exports.weekly = () => 'weekly';\n"))
+        for name, want in (("report.daily", "whole"), ("report.daily.run", "run"), ("report.weekly", "weekly")):
+            got = {
+                "/invoke": node.invoke(name).json,
+                "the original's": node.trigger(name)["data"],
+                "Lambda's": node.http("POST", f"/2015-03-31/functions/{name}/invocations", "{}").json,
+                "gRPC": json.loads(node_rpc(node).invoke.Call({"task": name, "json": "1"}).json),
+                "grid invoke": json.loads(node.grid("invoke", name, "-d", "1", check_code=0).out),
+                "grid broadcast": json.loads(node.grid("broadcast", name, "-d", "1", "--json", check_code=0).out)["output"],
+            }
+            check_equal(got, dict.fromkeys(got, want), name)
 
 
 def test_invoke_that_fails_exits_1():

@@ -302,10 +302,6 @@ static void test_call__sends_json_as_json_and_the_rest_as_bytes(void **state)
     assert_int_equal(call_classify(SLICE("\xff"), false, &type).kind, GRID_INPUT_BYTES);
     assert_null(type);
     assert_int_equal(call_classify(SLICE("1"), true, &type).kind, GRID_INPUT_BYTES);
-    char target[] = "hello.a.b", plain[] = "hello";
-    assert_string_equal(call_split_target(target), "a.b");
-    assert_string_equal(target, "hello");
-    assert_string_equal(call_split_target(plain), "");
 }
 
 static void test_env__is_a_name_and_a_value(void **state)
