@@ -431,7 +431,9 @@ bool door_open(struct ingress *i, const struct door *doors, struct http_exchange
         return false;
     if (door_guard(i, found, x, &token) != 0)
         return true;
-    if (found)
+    if (found && !found->for_tasks && !ingress_may_look(i, http_exchange_conn(x), token))
+        door_answer_stray(x, 403, "PERMISSION_DENIED", INGRESS_TASK_REFUSAL, NULL);
+    else if (found)
         request_begin(i, found, x, token);
     else
         door_answer_stray(x, 405, "UNIMPLEMENTED",

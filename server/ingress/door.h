@@ -17,6 +17,7 @@ struct door {
     bool form_body;     /* may come as a form, which takes up to three times its data's size */
     bool any_host;      /* exempt from the Host rule */
     bool no_token;      /* answers without the API token too */
+    bool for_tasks;     /* invokes, or tells nothing: open to the processes of tasks too */
     /* The whole request is there: r->body. */
     void (*handle)(struct door_request *r);
     /* Answers a fault in the door's own form: an HTTP status and a sentence. NULL: {"error":{"code","message"}}. */

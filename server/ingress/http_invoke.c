@@ -128,6 +128,6 @@ static void invoke(struct door_request *r)
 }
 
 const struct door HTTP_INVOKE[] = {
-    {.method = "POST", .path = "/invoke/", .prefix = true, .handle = invoke},
+    {.method = "POST", .path = "/invoke/", .prefix = true, .for_tasks = true, .handle = invoke},
     {0},
 };

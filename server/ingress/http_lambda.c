@@ -359,7 +359,7 @@ static void lambda_list(struct door_request *r)
 }
 
 const struct door HTTP_LAMBDA[] = {
-    {.method = "POST", .path = LAMBDA_PREFIX, .prefix = true, .handle = lambda_invoke, .refuse = lambda_refuse},
+    {.method = "POST", .path = LAMBDA_PREFIX, .prefix = true, .for_tasks = true, .handle = lambda_invoke, .refuse = lambda_refuse},
     {.method = "GET", .path = "/2015-03-31/functions", .any_body_type = true, .handle = lambda_list},
     {.method = "GET", .path = "/2015-03-31/functions/", .any_body_type = true, .handle = lambda_list},
     {0},

@@ -20,6 +20,19 @@ void ingress_caller(struct conn *c, bool token, struct admin_caller *out)
     out->groups_known = conn_peer_groups(c, out->groups, ADMIN_GROUPS_MAX, &out->group_count) == 0;
 }
 
+const char INGRESS_TASK_REFUSAL[] = "a task's processes, and callers whose user cannot be told, may invoke and nothing else: ask as another user of this machine";
+
+bool ingress_may_look(const struct ingress *i, struct conn *c, bool token)
+{
+    uid_t uid;
+    gid_t gid;
+    if (conn_tls_peer(c))
+        return true; /* the certificate's roles decide */
+    if (conn_peer_uid(c, &uid, &gid) != 0)
+        return token;
+    return !i->options.is_task || !i->options.is_task(i->options.ctx, uid);
+}
+
 const struct route_table *ingress_table(const struct ingress *i)
 {
     struct route_view *view = dispatch_view(i->dispatch);

@@ -21,6 +21,8 @@ struct ingress_options {
     void (*metrics)(void *ctx, struct buf *out);
     /* True when joined and tasks are ready, with a sentence otherwise; any thread. */
     bool (*ready)(void *ctx, char why[160]);
+    /* Whether this uid is one that only tasks run as; any thread. NULL: there is none. */
+    bool (*is_task)(void *ctx, uid_t uid);
     void *ctx;
 };
 

@@ -42,6 +42,10 @@ static void on_message(void *ctx, struct grpc_call *call, struct slice message)
     struct admin_caller caller;
     const char *name = strrchr(grpc_call_method(call)->path, '/') + 1;
     bool token = guard_token_given(q->ingress->options.api_token, grpc_call_head(call));
+    if (!ingress_may_look(q->ingress, grpc_call_conn(call), token)) {
+        grpc_call_finish(call, GRPC_PERMISSION_DENIED, INGRESS_TASK_REFUSAL);
+        return;
+    }
     ingress_caller(grpc_call_conn(call), token, &caller);
     int err = admin_start(q->ingress->admin, q->ingress->loop, name, &caller, message, &ADMIN_EVENTS, q, &q->question);
     if (err == GRID_ENOENT)

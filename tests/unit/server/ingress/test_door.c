@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -31,6 +32,7 @@ struct world {
   struct route_shared *shared;
   struct route_task_shared *task;
   int held, cancelled, closed;
+  bool asked_by_a_task;
 };
 
 /* One request of a client, and its answer. */
@@ -98,6 +100,12 @@ static bool ready(void *ctx, char why[160]) {
   return false;
 }
 
+static bool is_task(void *ctx, uid_t uid) {
+  struct world *w = ctx;
+  assert_int_equal(uid, geteuid());
+  return w->asked_by_a_task;
+}
+
 static void on_accept(void *ctx, int fd, const struct addr *from) {
   struct world *w = ctx;
   (void)from;
@@ -131,6 +139,7 @@ static void world_open(struct world *w, const char *token) {
                                     .api_token = token,
                                     .metrics = metrics,
                                     .ready = ready,
+                                    .is_task = is_task,
                                     .ctx = w};
   addr_loopback_v4(0, &at);
   assert_int_equal(loop_create(&w->loop), 0);
@@ -450,6 +459,38 @@ static void test_door__guards_every_path(void **state) {
   world_close(&w);
 }
 
+static void test_door__lets_a_task_invoke_and_nothing_else(void **state) {
+  (void)state;
+  static const struct {
+    const char *method, *target;
+    int others, tasks;
+  } cases[] = {
+      {"GET", "/ping", 200, 200},
+      {"GET", "/healthz", 200, 200},
+      {"GET", "/readyz", 503, 503},
+      {"POST", "/invoke/nosuch", 404, 404},
+      {"POST", "/2015-03-31/functions/nosuch/invocations", 404, 404},
+      {"POST", "/tasks/lb_trigger_single", 200, 200},
+      {"POST", "/tasks/lb_trigger_all", 200, 200},
+      {"GET", "/metrics", 200, 403},
+      {"GET", "/tasks/list", 200, 403},
+      {"GET", "/tasks/stats", 200, 403},
+      {"GET", "/2015-03-31/functions", 200, 403},
+      {"GET", "/conf", 502, 403},
+      {"POST", "/tasks/init", 500, 403},
+      {"GET", "/nothing", 404, 404},
+  };
+  struct world w;
+  world_open(&w, NULL);
+  for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
+    size_t n = i / 2;
+    struct question q = {.method = cases[n].method, .target = cases[n].target};
+    w.asked_by_a_task = i % 2;
+    expect(&w, q, i % 2 ? cases[n].tasks : cases[n].others, "");
+  }
+  world_close(&w);
+}
+
 static void test_door__asks_control_and_says_what_it_said(void **state) {
   (void)state;
   struct world w;
@@ -541,6 +582,7 @@ int main(void) {
       cmocka_unit_test(test_door__measures_the_data_of_a_trigger),
       cmocka_unit_test(test_door__takes_forms_where_the_original_did),
       cmocka_unit_test(test_door__guards_every_path),
+      cmocka_unit_test(test_door__lets_a_task_invoke_and_nothing_else),
       cmocka_unit_test(test_door__asks_control_and_says_what_it_said),
       cmocka_unit_test(test_door__cancels_what_a_leaving_caller_asked),
       cmocka_unit_test(test_ingress__splits_at_the_longest_task),
