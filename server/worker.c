@@ -10,8 +10,9 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "server/half_open.h"
 
-enum { PEER_STREAMS_MAX = 1000, PEER_HANDSHAKES_MAX = 64, LISTENERS_MAX = WORKER_API_ADDRESSES_MAX + 2 };
+enum { PEER_STREAMS_MAX = 1000, LISTENERS_MAX = WORKER_API_ADDRESSES_MAX + 2 };
 
 struct worker {
     struct worker_set *set;
@@ -24,7 +25,7 @@ struct worker {
     struct http_server *peer_server;
     struct listener *listeners[LISTENERS_MAX];
     unsigned listener_count;
-    unsigned handshakes;           /* of peers, unfinished */
+    struct half_open handshakes;   /* of peers, unfinished */
     unsigned closing;              /* steps of closing not yet done */
     _Atomic uint32_t connections;  /* handed to this worker since the start, for an even spread */
 };
@@ -181,7 +182,7 @@ static void peer_on_open(void *ctx, struct conn *c)
 {
     struct worker *w = ctx;
     const struct worker_set_options *o = &w->set->options;
-    w->handshakes--;
+    half_open_remove(&w->handshakes, c);
     if (strcmp(conn_alpn(c), "h2") == 0 || strcmp(conn_alpn(c), "http/1.1") == 0) {
         http_server_adopt(w->peer_server, c);
         return;
@@ -193,9 +194,8 @@ static void peer_on_open(void *ctx, struct conn *c)
 static void peer_on_close(void *ctx, struct conn *c, int err)
 {
     struct worker *w = ctx;
-    (void) c;
     (void) err;
-    w->handshakes--;
+    half_open_remove(&w->handshakes, c);
 }
 
 static const struct conn_events PEER_HANDSHAKE_EVENTS = {.on_open = peer_on_open, .on_read = peer_on_read, .on_close = peer_on_close};
@@ -206,14 +206,13 @@ static void worker_serve(struct worker *w, int fd, bool peer)
         http_server_accept(w->api_server, fd, NULL);
         return;
     }
-    struct conn *c;
-    if (w->handshakes >= PEER_HANDSHAKES_MAX) {
-        close(fd);
-        return;
-    }
+    struct conn *c, *dropped;
     struct conn_options options = {.tls = w->set->options.peer_tls};
-    if (conn_adopt(w->loop, fd, &options, &PEER_HANDSHAKE_EVENTS, w, &c) == 0)
-        w->handshakes++;
+    if (conn_adopt(w->loop, fd, &options, &PEER_HANDSHAKE_EVENTS, w, &c) != 0)
+        return;
+    dropped = half_open_add(&w->handshakes, c, conn_peer_addr(c));
+    if (dropped)
+        conn_close(dropped);
 }
 
 static void deliver_accepted(void *arg)
