@@ -463,6 +463,13 @@ const struct grpc_service *gossip_service(struct gossip *g)
     return &g->service;
 }
 
+int gossip_set_trust(struct gossip *g, const char *authority, const char *grid)
+{
+    int err = members_set_authority(g->core, authority, grid, loop_now_ms(g->loop));
+    kick(g);
+    return err;
+}
+
 int gossip_update_self(struct gossip *g, const struct member *self)
 {
     int err = members_set_self(g->core, self, loop_now_ms(g->loop));

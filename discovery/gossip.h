@@ -21,8 +21,8 @@ struct gossip_events {
 
 struct gossip_config {
     struct loop *loop;
-    struct tls_context *tls;   /* of this node, ALPN "h2"; referenced */
-    const char *authority;     /* hex id of the grid's authority */
+    struct tls_context *tls;   /* of this node; referenced. May be empty, and filled later */
+    const char *authority;     /* hex id of the grid's authority; "" before there is one */
     const char *grid;
     const struct member *self; /* copied */
     const char *const *seeds;  /* "host:port", numeric or names; copied */
@@ -39,6 +39,10 @@ void gossip_close(struct gossip *g, loop_fn on_closed, void *arg);
 
 /* PeerGossip, for the grpc_server that serves peers on this same loop. Lives as long as g; add it before serving. */
 const struct grpc_service *gossip_service(struct gossip *g);
+
+/* This node belongs to another authority from now on: links are closed, members forgotten, and the seeds dialled anew at once. Nothing when it
+ * is the same. 0 or GRID_ENOMEM. */
+int gossip_set_trust(struct gossip *g, const char *authority, const char *grid);
 
 /* This node's record changed (all but id and incarnation are taken). 0, GRID_EINVAL, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_update_self(struct gossip *g, const struct member *self);

@@ -503,6 +503,30 @@ int members_receive(struct members *m, uint64_t link, struct slice frame, uint64
 
 /* ---- this node ---- */
 
+static void forget_all(struct members *m)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        members_link_close(l);
+    while (m->count > 1)
+        members_entry_remove(m, m->order[m->count - 1]);
+    for (size_t i = 0; i < m->seed_count; i++) {
+        m->seeds[i].id[0] = '\0';
+        m->seeds[i].failures = 0;
+        m->seeds[i].dial_at_ms = m->now_ms;
+    }
+}
+
+int members_set_authority(struct members *m, const char *authority, const char *grid, uint64_t now_ms)
+{
+    m->now_ms = members_later(m->now_ms, now_ms);
+    if (strcmp(m->authority, authority) == 0 && strcmp(m->grid, grid) == 0)
+        return 0;
+    forget_all(m);
+    snprintf(m->authority, sizeof m->authority, "%s", authority);
+    snprintf(m->grid, sizeof m->grid, "%s", grid);
+    return 0;
+}
+
 static bool same_text(const char *const *a, size_t a_count, const char *const *b, size_t b_count)
 {
     if (a_count != b_count)

@@ -70,6 +70,10 @@ void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fa
 /* A packed GossipFrame came in on a link; borrowed for the call. 0, or GRID_EPROTO or GRID_ELIMIT with nothing of it applied: close the link. */
 int members_receive(struct members *m, uint64_t link, struct slice frame, uint64_t now_ms);
 
+/* This node belongs to another authority (hex id) from now on: all links are closed, all members forgotten, and the seeds are dialled anew. Nothing
+ * when it is the same. 0. */
+int members_set_authority(struct members *m, const char *authority, const char *grid, uint64_t now_ms);
+
 /* This node's own record changed: everything but id and incarnation is taken over, `revision` is counted here. 0, GRID_EINVAL, GRID_ELIMIT,
  * GRID_ENOMEM. */
 int members_set_self(struct members *m, const struct member *self, uint64_t now_ms);

@@ -37,7 +37,8 @@ struct conn_options {
     bool thin;                    /* control link: thin-stream retransmission and TCP_USER_TIMEOUT */
 };
 
-/* Dials. on_open or on_close comes later, never inside the call. TCP_NODELAY always. 0, GRID_ENOMEM or GRID_EIO. */
+/* Dials. on_open or on_close comes later, never inside the call. TCP_NODELAY always. 0, GRID_ENOMEM, GRID_EIO, or
+ * GRID_EPERM (a TLS context that has nothing to present yet). */
 int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct conn_events *events, void *ctx,
               struct conn **out);
 

@@ -1,6 +1,7 @@
 /* TLS contexts: what OpenSSL is told once, and the hand-over of the peer's chain to whoever judges it. */
 #include "net/tls.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,43 +14,70 @@
 
 enum { TLS_CHAIN_MAX = 8, TLS_CHAIN_BYTES = 16 * 1024, TLS_ALPN_BYTES = 128 };
 
-struct tls_context {
+struct tls_terms {
     atomic_int references;
     SSL_CTX *ssl;
     tls_verify_fn verify;
     void *verify_arg;
+    void (*release)(void *verify_arg);
     uint8_t alpn[TLS_ALPN_BYTES]; /* length-prefixed names (RFC 7301) */
     unsigned alpn_size;
 };
 
-SSL_CTX *tls_context_ssl(struct tls_context *c)
+struct tls_context {
+    atomic_int references;
+    pthread_mutex_t lock; /* around `terms` alone */
+    struct tls_terms *terms;
+};
+
+SSL_CTX *tls_terms_ssl(struct tls_terms *t)
 {
-    return c->ssl;
+    return t->ssl;
+}
+
+void tls_terms_unref(struct tls_terms *t)
+{
+    if (!t || atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1)
+        return;
+    SSL_CTX_free(t->ssl);
+    if (t->release)
+        t->release(t->verify_arg);
+    free(t);
+}
+
+struct tls_terms *tls_context_terms(struct tls_context *c)
+{
+    pthread_mutex_lock(&c->lock);
+    struct tls_terms *t = c->terms;
+    if (t)
+        atomic_fetch_add_explicit(&t->references, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&c->lock);
+    return t;
 }
 
 /* "h2,x" becomes \2h2\1x. */
-static int alpn_encode(const char *list, struct tls_context *c)
+static int alpn_encode(const char *list, struct tls_terms *t)
 {
     struct slice rest = slice_of_str(list);
     while (rest.size > 0) {
         ptrdiff_t comma = slice_find_byte(rest, 0, ',');
         struct slice name = comma < 0 ? rest : slice_first(rest, (size_t) comma);
-        if (name.size == 0 || name.size > 255 || c->alpn_size + 1 + name.size > sizeof c->alpn)
+        if (name.size == 0 || name.size > 255 || t->alpn_size + 1 + name.size > sizeof t->alpn)
             return GRID_EINVAL;
-        c->alpn[c->alpn_size++] = (uint8_t) name.size;
-        memcpy(c->alpn + c->alpn_size, name.data, name.size);
-        c->alpn_size += (unsigned) name.size;
+        t->alpn[t->alpn_size++] = (uint8_t) name.size;
+        memcpy(t->alpn + t->alpn_size, name.data, name.size);
+        t->alpn_size += (unsigned) name.size;
         rest = comma < 0 ? slice_of(NULL, 0) : slice_from(rest, (size_t) comma + 1);
     }
-    return c->alpn_size > 0 ? 0 : GRID_EINVAL;
+    return t->alpn_size > 0 ? 0 : GRID_EINVAL;
 }
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in, unsigned in_size, void *arg)
 {
-    struct tls_context *c = arg;
+    struct tls_terms *t = arg;
     unsigned char *chosen;
     (void) ssl;
-    if (SSL_select_next_proto(&chosen, out_size, c->alpn, c->alpn_size, in, in_size) != OPENSSL_NPN_NEGOTIATED)
+    if (SSL_select_next_proto(&chosen, out_size, t->alpn, t->alpn_size, in, in_size) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
@@ -73,7 +101,7 @@ static size_t chain_encode(STACK_OF(X509) *sent, uint8_t *der[TLS_CHAIN_MAX], st
 /* OpenSSL's own path building is not used: what a certificate means is said by the verify function alone. */
 static int on_verify(X509_STORE_CTX *store, void *arg)
 {
-    struct tls_context *c = arg;
+    struct tls_terms *t = arg;
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_judgement *judgement = SSL_get_app_data(ssl);
     uint8_t *der[TLS_CHAIN_MAX] = {NULL};
@@ -83,7 +111,7 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
         judgement->err = GRID_EPERM;
         snprintf(judgement->why, sizeof judgement->why, "the certificate chain is empty or too long");
     } else {
-        judgement->err = c->verify(c->verify_arg, chain, count, &judgement->peer, judgement->why);
+        judgement->err = t->verify(t->verify_arg, chain, count, &judgement->peer, judgement->why);
     }
     for (size_t i = 0; i < TLS_CHAIN_MAX; i++)
         OPENSSL_free(der[i]);
@@ -123,45 +151,83 @@ done:
     return err;
 }
 
-static void context_set_policy(struct tls_context *c)
+static void context_set_policy(struct tls_terms *t)
 {
-    SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION);
-    SSL_CTX_set_max_proto_version(c->ssl, TLS1_3_VERSION);
-    SSL_CTX_set_options(c->ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
-    SSL_CTX_set_num_tickets(c->ssl, 0);
-    SSL_CTX_set_max_early_data(c->ssl, 0);
-    SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
-    SSL_CTX_set_max_cert_list(c->ssl, TLS_CHAIN_BYTES);
-    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    SSL_CTX_set_cert_verify_callback(c->ssl, on_verify, c);
-    SSL_CTX_set_alpn_select_cb(c->ssl, on_alpn, c);
+    SSL_CTX_set_min_proto_version(t->ssl, TLS1_3_VERSION);
+    SSL_CTX_set_max_proto_version(t->ssl, TLS1_3_VERSION);
+    SSL_CTX_set_options(t->ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_num_tickets(t->ssl, 0);
+    SSL_CTX_set_max_early_data(t->ssl, 0);
+    SSL_CTX_set_session_cache_mode(t->ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(t->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_max_cert_list(t->ssl, TLS_CHAIN_BYTES);
+    SSL_CTX_set_verify(t->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_cert_verify_callback(t->ssl, on_verify, t);
+    SSL_CTX_set_alpn_select_cb(t->ssl, on_alpn, t);
 }
 
-int tls_context_create(const struct tls_config *config, struct tls_context **out)
+/* Without a release function: that is set once it has succeeded, since a failure leaves the argument to the caller. */
+static int terms_create(const struct tls_config *config, struct tls_terms **out)
+{
+    struct tls_terms *t = calloc(1, sizeof *t);
+    if (!t)
+        return GRID_ENOMEM;
+    atomic_init(&t->references, 1);
+    t->verify = config->verify;
+    t->verify_arg = config->verify_arg;
+    int err = alpn_encode(config->alpn, t);
+    if (err == 0 && !(t->ssl = SSL_CTX_new(TLS_method())))
+        err = GRID_ENOMEM;
+    if (err == 0)
+        err = context_set_certificates(t->ssl, config);
+    if (err == 0) {
+        context_set_policy(t);
+        err = SSL_CTX_set_alpn_protos(t->ssl, t->alpn, t->alpn_size) == 0 ? 0 : GRID_ENOMEM;
+    }
+    ERR_clear_error();
+    if (err != 0) {
+        tls_terms_unref(t);
+        return err;
+    }
+    t->release = config->release;
+    *out = t;
+    return 0;
+}
+
+int tls_context_create_empty(struct tls_context **out)
 {
     struct tls_context *c = calloc(1, sizeof *c);
     if (!c)
         return GRID_ENOMEM;
     atomic_init(&c->references, 1);
-    c->verify = config->verify;
-    c->verify_arg = config->verify_arg;
-    int err = alpn_encode(config->alpn, c);
-    if (err == 0 && !(c->ssl = SSL_CTX_new(TLS_method())))
-        err = GRID_ENOMEM;
-    if (err == 0)
-        err = context_set_certificates(c->ssl, config);
-    if (err == 0) {
-        context_set_policy(c);
-        err = SSL_CTX_set_alpn_protos(c->ssl, c->alpn, c->alpn_size) == 0 ? 0 : GRID_ENOMEM;
-    }
-    ERR_clear_error();
-    if (err != 0) {
-        tls_context_unref(c);
-        return err;
-    }
+    pthread_mutex_init(&c->lock, NULL);
     *out = c;
     return 0;
+}
+
+int tls_context_replace(struct tls_context *c, const struct tls_config *config)
+{
+    struct tls_terms *fresh, *before;
+    int err = terms_create(config, &fresh);
+    if (err != 0)
+        return err;
+    pthread_mutex_lock(&c->lock);
+    before = c->terms;
+    c->terms = fresh;
+    pthread_mutex_unlock(&c->lock);
+    tls_terms_unref(before);
+    return 0;
+}
+
+int tls_context_create(const struct tls_config *config, struct tls_context **out)
+{
+    struct tls_context *c;
+    int err = tls_context_create_empty(&c);
+    if (err == 0 && (err = tls_context_replace(c, config)) != 0)
+        tls_context_unref(c);
+    if (err == 0)
+        *out = c;
+    return err;
 }
 
 struct tls_context *tls_context_ref(struct tls_context *c)
@@ -174,6 +240,7 @@ void tls_context_unref(struct tls_context *c)
 {
     if (!c || atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) != 1)
         return;
-    SSL_CTX_free(c->ssl);
+    tls_terms_unref(c->terms);
+    pthread_mutex_destroy(&c->lock);
     free(c);
 }

@@ -1,5 +1,8 @@
 /* net/tls.h: TLS 1.3 contexts for links between nodes. Certificates are mutual and are judged by a callback that gets the peer's
- * chain; what a certificate means is trust/'s business. A context may be shared by threads; it is reference-counted. */
+ * chain; what a certificate means is trust/'s business. A context may be shared by threads; it is reference-counted.
+ *
+ * What a context presents and whom it trusts may be replaced while it is in use: handshakes that have begun end by what they began with, those
+ * that begin later go by the new. A lock is taken for that at the start of a handshake, and nowhere else. */
 #ifndef GRID_NET_TLS_H
 #define GRID_NET_TLS_H
 
@@ -15,6 +18,7 @@ struct tls_peer {
     char id[65];    /* hex SHA-256 of the peer's SubjectPublicKeyInfo; "" without a certificate */
     unsigned roles; /* of enum tls_role */
     char name[64];  /* common name, for logs only */
+    char issuer[65]; /* id of the authority on whose word it was taken; "" when the judge names none */
 };
 
 /* Judges the peer's certificate chain (DER, leaf first). Fills `peer`. 0 to go on; an error ends the handshake, and `why` (at most
@@ -27,12 +31,17 @@ struct tls_config {
     struct slice key_der;         /* PKCS#8 */
     tls_verify_fn verify;
     void *verify_arg;
+    void (*release)(void *verify_arg); /* when the last handshake that may ask it is over: any thread. NULL: it outlives the context */
     const char *alpn; /* offered, and required of the other side, comma separated in order: "h2" */
 };
 
 /* TLS 1.3 only, no tickets, no early data, client certificate required. Copies what it needs. 0, GRID_EINVAL (a bad key or
- * certificate) or GRID_ENOMEM. */
+ * certificate) or GRID_ENOMEM: then `release` is not called. */
 int tls_context_create(const struct tls_config *config, struct tls_context **out);
+/* One that has nothing to present yet: connections with it fail with GRID_EPERM until tls_context_replace. */
+int tls_context_create_empty(struct tls_context **out);
+/* Any thread. Errors as tls_context_create, and then nothing has changed. */
+int tls_context_replace(struct tls_context *c, const struct tls_config *config);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c);
 

@@ -6,8 +6,14 @@
 
 #include "net/tls.h"
 
-/* The context's OpenSSL half. A session sets its judgement as the SSL's app data, where the verification callback finds it. */
-SSL_CTX *tls_context_ssl(struct tls_context *c);
+/* What a context presents and trusts at one time: immutable, reference-counted, replaced as a whole. */
+struct tls_terms;
+
+/* The terms of a handshake that begins now, with a reference of their own; NULL when the context has none yet. Any thread. */
+struct tls_terms *tls_context_terms(struct tls_context *c);
+void tls_terms_unref(struct tls_terms *t);
+/* Their OpenSSL half. A session sets its judgement as the SSL's app data, where the verification callback finds it. */
+SSL_CTX *tls_terms_ssl(struct tls_terms *t);
 
 /* Where the callback of a handshake leaves its judgement. */
 struct tls_judgement {

@@ -12,7 +12,7 @@
 
 struct tls_session {
     struct tls_judgement judgement;
-    struct tls_context *context;
+    struct tls_terms *terms;
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
     int alert;     /* received, -1 for none */
@@ -30,7 +30,7 @@ static void on_info(const SSL *ssl, int where, int value)
 
 static int session_set_up(struct tls_session *s, bool server)
 {
-    s->ssl = SSL_new(tls_context_ssl(s->context));
+    s->ssl = SSL_new(tls_terms_ssl(s->terms));
     s->in = BIO_new(BIO_s_mem());
     s->out = BIO_new(BIO_s_mem());
     if (!s->ssl || !s->in || !s->out) {
@@ -55,9 +55,9 @@ int tls_session_create(struct tls_context *c, bool server, struct tls_session **
     struct tls_session *s = calloc(1, sizeof *s);
     if (!s)
         return GRID_ENOMEM;
-    s->context = tls_context_ref(c);
+    s->terms = tls_context_terms(c);
     s->alert = -1;
-    int err = session_set_up(s, server);
+    int err = s->terms ? session_set_up(s, server) : GRID_EPERM;
     if (err != 0) {
         tls_session_destroy(s);
         return err;
@@ -71,7 +71,7 @@ void tls_session_destroy(struct tls_session *s)
     if (!s)
         return;
     SSL_free(s->ssl);
-    tls_context_unref(s->context);
+    tls_terms_unref(s->terms);
     free(s);
 }
 

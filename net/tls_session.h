@@ -9,7 +9,7 @@
 
 struct tls_session;
 
-/* References the context. 0 or GRID_ENOMEM. */
+/* Keeps the context's present terms for its life. 0, GRID_EPERM (the context has none yet) or GRID_ENOMEM. */
 int tls_session_create(struct tls_context *c, bool server, struct tls_session **out);
 void tls_session_destroy(struct tls_session *s);
 

@@ -20,6 +20,7 @@
 #include "net/notify.h"
 #include "server/ingress/rpc_roles.h"
 #include "server/node_internal.h"
+#include "server/node_trust.h"
 
 enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK = 1000, UNSTARTABLE_MS = 5000, ATTEMPTS = 3, DESCRIPTORS_WANTED = 65536,
        HELD_OVERHEAD = 128 * 1024 /* of two requests beside their payloads */ };
@@ -78,14 +79,18 @@ static bool api_asks_token(const struct worker_set_options *w)
     return false;
 }
 
-static int take_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_MAX])
+int node_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_MAX])
 {
-    if (!n->authority)
-        return 0; /* a grid of one listens to nobody */
     if (resolve_api(&n->options->listen, to) == 0)
         return 0;
     snprintf(why, NODE_WHY_MAX, "--listen: \"%.100s\" is not a numeric address: give for example --listen [::]:7900", n->options->listen.host);
     return GRID_EINVAL;
+}
+
+/* A grid of one listens to nobody. */
+static int take_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_MAX])
+{
+    return n->authority ? node_peer_address(n, to, why) : 0;
 }
 
 /* The socket's folder is made where it is missing; a group that does not exist is left out. */
@@ -211,7 +216,7 @@ static int open_supervisor(struct node *n, char why[NODE_WHY_MAX])
 static int open_releases(struct node *n, char why[NODE_WHY_MAX])
 {
     struct releases_options r = {.loop = n->loop, .state_dir = n->options->state, .supervisor = n->supervisor, .publisher = node_id(n),
-                                 .certificate_der = buf_slice(&n->certificate_der), .peer_tls = n->control_tls, .sign = node_sign, .verify = node_verify_entry,
+                                 .certificate_der = buf_slice(&n->standing.certificate), .peer_tls = n->control_tls, .sign = node_sign, .verify = node_verify_entry,
                                  .peers = node_release_peers, .announce = node_announce, .on_conflict = node_deploys_conflict, .on_change = on_releases_changed, .ctx = n};
     return releases_create(&r, &n->releases, why);
 }
@@ -231,7 +236,7 @@ static int open_control_port(struct node *n)
     int err = grpc_server_create(n->loop, CONTROL_MESSAGE_MAX, &n->control_grpc);
     if (err == 0)
         grpc_server_set_roles(n->control_grpc, rpc_roles);
-    if (err == 0 && n->gossip)
+    if (err == 0)
         err = grpc_server_add(n->control_grpc, gossip_service(n->gossip));
     if (err == 0)
         err = grpc_server_add(n->control_grpc, releases_sync_service(n->releases));

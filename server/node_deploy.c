@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "grid/v1/control.pb-c.h"
 #include "server/node_internal.h"
+#include "server/node_trust.h"
 #include "server/release/release_config.h"
 
 enum { WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024 };

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "server/node_internal.h"
+#include "server/node_trust.h"
 #include "server/release/release_peers.h"
 
 enum { JOIN_WAIT_MS = 5000 };
@@ -143,17 +144,6 @@ static int make_self(struct node *n)
     return err;
 }
 
-void node_gossip_update(struct node *n)
-{
-    int err = make_self(n);
-    if (err == 0 && n->gossip && !n->stopping)
-        err = gossip_update_self(n->gossip, &n->self);
-    if (err != 0)
-        log_line(LOG_ERROR, "this node's record could not be brought up to date", LOGF_ERR(err));
-}
-
-/* ---- news ---- */
-
 static void count_members(struct node *n)
 {
     uint64_t alive = 0;
@@ -161,6 +151,18 @@ static void count_members(struct node *n)
         alive += member_routable(node_member(n, i));
     atomic_store(&n->metric_members, alive);
 }
+
+void node_gossip_update(struct node *n)
+{
+    int err = make_self(n);
+    count_members(n);
+    if (err == 0 && n->gossip && !n->stopping)
+        err = gossip_update_self(n->gossip, &n->self);
+    if (err != 0)
+        log_line(LOG_ERROR, "this node's record could not be brought up to date", LOGF_ERR(err));
+}
+
+/* ---- news ---- */
 
 static const char *event_kind(enum members_event_kind kind)
 {
@@ -226,9 +228,9 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
     int err = make_self(n);
     count_members(n);
     n->linked_once = true;
-    if (err != 0 || !n->authority)
+    if (err != 0)
         return err;
-    struct gossip_config config = {.loop = n->loop, .tls = n->control_tls, .authority = authority_id(n->authority), .grid = n->grid, .self = &n->self,
+    struct gossip_config config = {.loop = n->loop, .tls = n->control_tls, .authority = n->authority ? authority_id(n->authority) : "", .grid = n->grid, .self = &n->self,
                                    .seeds = n->options->join, .seed_count = n->options->join_count, .events = &GOSSIP_EVENTS, .ctx = n};
     err = gossip_create(&config, &n->gossip);
     if (err != 0) {

@@ -16,6 +16,7 @@
 #include "trust/authority.h"
 #include "trust/gridfile.h"
 #include "trust/identity.h"
+#include "trust/standing.h"
 #include "trust/verify.h"
 
 enum { NODE_NAME_MAX = 63 };
@@ -36,21 +37,21 @@ struct node {
     struct member self;
     struct arena *self_arena; /* what `self` points to, made anew with each change */
 
-    /* trust */
+    /* trust: server/node_trust.h */
     struct gridfile gridfile;
+    struct standing standing;
     struct authority *authority; /* NULL: a grid of one */
-    struct verifier *verifier;
+    struct node_verdict *verdict; /* NULL: a grid of one */
     struct key *key;
-    struct buf certificate_der;
     struct tls_context *server_tls;  /* takes calls and control links */
     struct tls_context *call_tls;    /* dials calls */
-    struct tls_context *control_tls; /* dials control links and chunk connections */
+    struct tls_context *control_tls; /* dials control links and chunk connections; these three are empty in a grid of one */
 
     /* control plane */
     struct admin *admin;
     struct supervisor *supervisor;
     struct releases *releases;
-    struct gossip *gossip; /* NULL: a grid of one */
+    struct gossip *gossip; /* in a grid of one it links to nobody */
     struct grpc_server *control_grpc;
     struct http_server *control_server;
     char api_token[257];
@@ -87,14 +88,8 @@ void node_state_close(struct node *n);
 /* What node_state_open would refuse, without writing. */
 int node_state_check(struct node *n, char why[NODE_WHY_MAX]);
 
-/* node_trust.c: identity, Gridfile, contexts. 0, or GRID_E* with a sentence in `why`. */
-int node_trust_open(struct node *n, char why[NODE_WHY_MAX]);
-void node_trust_close(struct node *n);
-/* What node_trust_open would refuse, without making a key. */
-int node_trust_check(struct node *n, char why[NODE_WHY_MAX]);
-int node_sign(void *node, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
-int node_verify_entry(void *node, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
-const char *node_id(const struct node *n);
+/* node.c: where peers are listened for, by --listen. 0, or GRID_EINVAL with a sentence. */
+int node_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_MAX]);
 
 /* node_routes.c: the route table, from members, tasks and releases. */
 void node_routes_init(struct node *n);

@@ -415,6 +415,56 @@ int worker_set_start(struct worker_set *s)
     return 0;
 }
 
+/* ---- listening later: worker after worker on its own thread, since the first one's real port is the others' ---- */
+
+struct listen_job {
+    struct worker_set *set;
+    unsigned next; /* worker asked */
+    struct addr at;
+    int err;
+    char why[256];
+    void (*done)(void *ctx, int err, const char *why);
+    void *ctx;
+};
+
+static void listen_bind(void *arg);
+
+/* Control thread. */
+static void listen_step(void *arg)
+{
+    struct listen_job *job = arg;
+    struct worker_set *s = job->set;
+    if (job->err == 0 && !s->stopped && job->next < s->options.count && loop_post(s->workers[job->next].loop, listen_bind, job) == 0)
+        return;
+    if (job->err == 0 && job->next < s->options.count) {
+        job->err = GRID_ECANCELED;
+        snprintf(job->why, sizeof job->why, "the node is stopping");
+    }
+    if (job->err == 0)
+        s->peer_bound = job->at;
+    job->done(job->ctx, job->err, job->why);
+    free(job);
+}
+
+static void listen_bind(void *arg)
+{
+    struct listen_job *job = arg;
+    struct worker *w = &job->set->workers[job->next++];
+    struct listener_options shared = {.reuse_port = true, .first = w->index == 0, .dual_stack = true};
+    job->err = worker_listen(w, &job->at, &shared, on_peer_accept, job->why, "--listen");
+    loop_post(job->set->options.control, listen_step, job);
+}
+
+void worker_set_listen(struct worker_set *s, const struct addr *at, void (*done)(void *ctx, int err, const char *why), void *ctx)
+{
+    struct listen_job *job = calloc(1, sizeof *job);
+    if (!job)
+        abort(); /* a node that told nobody it is deaf would be looked for in vain */
+    *job = (struct listen_job){.set = s, .at = *at, .done = done, .ctx = ctx};
+    if (loop_post(s->options.control, listen_step, job) != 0)
+        abort();
+}
+
 /* ---- publishing ---- */
 
 static void deliver_table(void *arg)

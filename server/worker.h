@@ -44,6 +44,10 @@ int worker_set_create(const struct worker_set_options *options, struct worker_se
 const struct addr *worker_set_api(const struct worker_set *s);
 const struct addr *worker_set_peer(const struct worker_set *s);
 
+/* Binds the peers' port of a set that was made without one and has been started; `done` on the control thread, never inside: err as
+ * worker_set_create, and worker_set_peer tells the address from then on. */
+void worker_set_listen(struct worker_set *s, const struct addr *at, void (*done)(void *ctx, int err, const char *why), void *ctx);
+
 /* Starts the threads. 0 or GRID_EIO. */
 int worker_set_start(struct worker_set *s);
 

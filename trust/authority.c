@@ -67,41 +67,81 @@ static const char *judge_certificate(struct slice der, char name[TRUST_NAME_MAX 
     return fault;
 }
 
-static int load_key(struct authority *a, struct slice key_pem, char why[TRUST_WHY_MAX])
+/* Takes the key over, also on failure. */
+static int take_key(struct authority *a, struct key *k, char why[TRUST_WHY_MAX])
 {
-    char clause[TRUST_WHY_MAX];
-    int err = key_parse_pem(key_pem, &a->key, clause);
-    if (err != 0)
-        snprintf(why, TRUST_WHY_MAX, "its key cannot be used: %.120s", clause);
-    else if (strcmp(key_id(a->key), a->id) != 0)
-        snprintf(why, TRUST_WHY_MAX, "its key is not the certificate's");
-    return err != 0 ? err : strcmp(key_id(a->key), a->id) == 0 ? 0 : GRID_EINVAL;
+    a->key = k;
+    if (strcmp(key_id(k), a->id) == 0)
+        return 0;
+    snprintf(why, TRUST_WHY_MAX, "its key is not the certificate's");
+    return GRID_EINVAL;
 }
 
-static int load_certificate(struct authority *a, struct slice pem, char why[TRUST_WHY_MAX])
+static int load_key_pem(struct authority *a, struct slice key_pem, char why[TRUST_WHY_MAX])
 {
-    int err = certificate_parse_pem(pem, &a->certificate);
-    const char *fault = err == 0 ? judge_certificate(buf_slice(&a->certificate), a->name) : "its certificate is not one in PEM";
+    char clause[TRUST_WHY_MAX];
+    struct key *k;
+    int err = key_parse_pem(key_pem, &k, clause);
+    if (err == 0)
+        return take_key(a, k, why);
+    snprintf(why, TRUST_WHY_MAX, "its key cannot be used: %.120s", clause);
+    return err;
+}
+
+static int load_key_der(struct authority *a, struct slice key_der, char why[TRUST_WHY_MAX])
+{
+    struct key *k;
+    int err = key_parse_der(key_der, &k);
+    if (err == 0)
+        return take_key(a, k, why);
+    snprintf(why, TRUST_WHY_MAX, "its key cannot be used: %s", grid_err_text(err));
+    return err;
+}
+
+static int take_certificate(struct authority *a, char why[TRUST_WHY_MAX])
+{
+    const char *fault = judge_certificate(buf_slice(&a->certificate), a->name);
     if (fault)
         snprintf(why, TRUST_WHY_MAX, "%s", fault);
     return fault ? GRID_EINVAL : certificate_id(buf_slice(&a->certificate), a->id);
 }
 
-int authority_load(struct slice certificate_pem, struct slice key_pem, struct authority **out, char why[TRUST_WHY_MAX])
+/* `err` is that of filling in the certificate's bytes. */
+static int finish_load(struct authority *a, int err, struct authority **out)
 {
-    struct authority *a = authority_new();
-    if (!a) {
-        snprintf(why, TRUST_WHY_MAX, "%s", grid_err_text(GRID_ENOMEM));
-        return GRID_ENOMEM;
-    }
-    int err = load_certificate(a, certificate_pem, why);
-    if (err == 0 && key_pem.size > 0)
-        err = load_key(a, key_pem, why);
     if (err == 0)
         *out = a;
     else
         authority_destroy(a);
     return err;
+}
+
+int authority_load(struct slice certificate_pem, struct slice key_pem, struct authority **out, char why[TRUST_WHY_MAX])
+{
+    struct authority *a = authority_new();
+    snprintf(why, TRUST_WHY_MAX, "%s", a ? "its certificate is not one in PEM" : grid_err_text(GRID_ENOMEM));
+    if (!a)
+        return GRID_ENOMEM;
+    int err = certificate_parse_pem(certificate_pem, &a->certificate);
+    if (err == 0)
+        err = take_certificate(a, why);
+    if (err == 0 && key_pem.size > 0)
+        err = load_key_pem(a, key_pem, why);
+    return finish_load(a, err, out);
+}
+
+int authority_load_der(struct slice certificate_der, struct slice key_der, struct authority **out, char why[TRUST_WHY_MAX])
+{
+    struct authority *a = authority_new();
+    snprintf(why, TRUST_WHY_MAX, "%s", a ? "its certificate is too long" : grid_err_text(GRID_ENOMEM));
+    if (!a)
+        return GRID_ENOMEM;
+    int err = buf_append(&a->certificate, certificate_der);
+    if (err == 0)
+        err = take_certificate(a, why);
+    if (err == 0 && key_der.size > 0)
+        err = load_key_der(a, key_der, why);
+    return finish_load(a, err, out);
 }
 
 const char *authority_id(const struct authority *a)
@@ -124,6 +164,11 @@ bool authority_can_issue(const struct authority *a)
     return a->key != NULL;
 }
 
+const struct key *authority_key(const struct authority *a)
+{
+    return a->key;
+}
+
 int authority_append_certificate_pem(const struct authority *a, struct buf *out)
 {
     return certificate_append_pem(buf_slice(&a->certificate), out);
@@ -139,4 +184,11 @@ int authority_issue(const struct authority *a, const struct certificate_request 
     if (!a->key)
         return GRID_EPERM;
     return certificate_issue(a->key, buf_slice(&a->certificate), request, now_s, der);
+}
+
+int authority_cross_sign(const struct authority *a, const struct authority *other, int64_t now_s, struct buf *der)
+{
+    if (!a->key)
+        return GRID_EPERM;
+    return certificate_cross_sign(a->key, buf_slice(&a->certificate), buf_slice(&other->certificate), now_s, der);
 }

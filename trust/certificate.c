@@ -291,6 +291,20 @@ int certificate_issue(const struct key *issuer_key, struct slice issuer_der, con
     return err;
 }
 
+int certificate_cross_sign(const struct key *issuer_key, struct slice issuer_der, struct slice subject_der, int64_t now_s, struct buf *der)
+{
+    X509 *issuer = certificate_parse(issuer_der), *subject = certificate_parse(subject_der), *x = X509_new();
+    bool fine = x && issuer && subject && X509_set_version(x, X509_VERSION_3) && set_serial(x) && set_validity(x, now_s, TRUST_LONG_LIFE_DAYS) &&
+                X509_set_subject_name(x, X509_get_subject_name(subject)) && X509_set_issuer_name(x, X509_get_subject_name(issuer)) &&
+                X509_set_pubkey(x, X509_get0_pubkey(subject)) && add_basic_constraints(x, true) && add_key_usage(x, true) &&
+                add_key_ids(x, key_pkey(issuer_key));
+    int err = !issuer || !subject ? GRID_EINVAL : fine ? append_signed(x, issuer_key, der) : GRID_ENOMEM;
+    X509_free(x);
+    X509_free(subject);
+    X509_free(issuer);
+    return err;
+}
+
 /* ---- reading ---- */
 
 X509 *certificate_parse(struct slice der)

@@ -39,6 +39,9 @@ int certificate_self_sign(const struct key *k, const char *name, int64_t now_s, 
 int certificate_issue(const struct key *issuer_key, struct slice issuer_der, const struct certificate_request *request, int64_t now_s,
                       struct buf *der);
 
+/* The certificate of one authority's key signed by another authority: its name and key, the other's signature. Errors as above. */
+int certificate_cross_sign(const struct key *issuer_key, struct slice issuer_der, struct slice subject_der, int64_t now_s, struct buf *der);
+
 /* DER of the one certificate in a PEM text, and back. 0, GRID_EINVAL, GRID_ELIMIT, GRID_ENOMEM. */
 int certificate_parse_pem(struct slice pem, struct buf *der);
 int certificate_append_pem(struct slice der, struct buf *pem);

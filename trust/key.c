@@ -104,6 +104,17 @@ int key_parse_pem(struct slice pem, struct key **out, char why[TRUST_WHY_MAX])
     return err;
 }
 
+int key_parse_der(struct slice der, struct key **out)
+{
+    const unsigned char *at = der.data;
+    EVP_PKEY *pkey = der.size > 0 && der.size <= 4096 ? d2i_AutoPrivateKey(NULL, &at, (long) der.size) : NULL;
+    ERR_clear_error();
+    if (pkey && at == der.data + der.size && key_require_p256(pkey) == 0)
+        return key_wrap(pkey, out);
+    EVP_PKEY_free(pkey);
+    return GRID_EINVAL;
+}
+
 void key_destroy(struct key *k)
 {
     if (!k)

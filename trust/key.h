@@ -17,6 +17,9 @@ int key_mint(struct key **out);
  * apart ("it is an RSA key, not P-256"). */
 int key_parse_pem(struct slice pem, struct key **out, char why[TRUST_WHY_MAX]);
 
+/* The same from PKCS#8 or SEC1 DER with nothing behind it. 0, GRID_EINVAL or GRID_ENOMEM. */
+int key_parse_der(struct slice der, struct key **out);
+
 void key_destroy(struct key *k);
 
 /* Lowercase hex SHA-256 of the DER SubjectPublicKeyInfo: the id of a node and of an authority. Lives as long as the key. */

@@ -9,10 +9,11 @@
 
 #include "base/err.h"
 
-enum { NODE_TOLERANCE_S = 86400, CLIENT_TOLERANCE_S = 300 };
+enum { NODE_TOLERANCE_S = 86400, CLIENT_TOLERANCE_S = 300, CHAIN_LOOKED_AT = 2 };
 
 struct verifier {
     EVP_PKEY *authorities[VERIFY_AUTHORITIES_MAX];
+    char authority_ids[VERIFY_AUTHORITIES_MAX][TRUST_ID_SIZE];
     size_t authority_count;
     char (*revoked)[TRUST_ID_SIZE];
     size_t revoked_count;
@@ -27,8 +28,8 @@ static int add_authority(struct verifier *v, struct slice der)
         EVP_PKEY_free(pkey);
         return GRID_EINVAL;
     }
-    v->authorities[v->authority_count++] = pkey;
-    return 0;
+    v->authorities[v->authority_count] = pkey;
+    return certificate_id(der, v->authority_ids[v->authority_count++]);
 }
 
 static int copy_revoked(struct verifier *v, const char *const *revoked, size_t count)
@@ -74,6 +75,8 @@ void verifier_destroy(struct verifier *v)
 struct judgement {
     const struct verifier *v;
     X509 *leaf;
+    const struct slice *chain;
+    size_t chain_count;
     int64_t now_s;
     struct verify_holder *holder;
     char *why;
@@ -95,11 +98,34 @@ static int judge_form(struct judgement *j)
     return X509_get_version(j->leaf) == X509_VERSION_3 ? 0 : refuse(j, "it is not an X.509 version 3 certificate");
 }
 
-static int judge_issuer(struct judgement *j)
+/* The accepted authority that signed `x`; true with its id as the holder's issuer. */
+static bool is_signed_by_accepted(struct judgement *j, X509 *x)
 {
     for (size_t i = 0; i < j->v->authority_count; i++)
-        if (X509_verify(j->leaf, j->v->authorities[i]) == 1)
-            return 0;
+        if (X509_verify(x, j->v->authorities[i]) == 1) {
+            memcpy(j->holder->issuer, j->v->authority_ids[i], sizeof j->holder->issuer);
+            return true;
+        }
+    return false;
+}
+
+/* An authority that an accepted one vouches for: the grid changed its authority while this node was away. */
+static bool is_vouched_for(struct judgement *j)
+{
+    bool found = false;
+    for (size_t i = 1; !found && i < j->chain_count && i <= CHAIN_LOOKED_AT; i++) {
+        X509 *x = certificate_parse(j->chain[i]);
+        found = x && X509_check_ca(x) == 1 && key_require_p256(X509_get0_pubkey(x)) == 0 && X509_verify(j->leaf, X509_get0_pubkey(x)) == 1 &&
+                is_signed_by_accepted(j, x);
+        X509_free(x);
+    }
+    return found;
+}
+
+static int judge_issuer(struct judgement *j)
+{
+    if (is_signed_by_accepted(j, j->leaf) || is_vouched_for(j))
+        return 0;
     if (X509_verify(j->leaf, X509_get0_pubkey(j->leaf)) == 1)
         return refuse(j, "it is self-signed: only certificates of the grid's authority count");
     char issuer[TRUST_NAME_MAX + 1] = "";
@@ -195,12 +221,22 @@ static int judge_holder(struct judgement *j)
     return 0;
 }
 
+bool verifier_refuses(const struct verifier *v, const char *id, const char *issuer)
+{
+    bool known = issuer[0] == '\0';
+    for (size_t i = 0; !known && i < v->authority_count; i++)
+        known = strcmp(v->authority_ids[i], issuer) == 0;
+    for (size_t i = 0; known && i < v->revoked_count; i++)
+        known = strcmp(v->revoked[i], id) != 0;
+    return !known;
+}
+
 int verify_chain(const struct verifier *v, const struct slice *chain, size_t count, int64_t now_s, struct verify_holder *holder,
                  char why[TRUST_WHY_MAX])
 {
     static int (*const questions[])(struct judgement *) = {judge_form,  judge_issuer, judge_extensions, judge_roles,
                                                            judge_usage, judge_validity, judge_holder};
-    struct judgement j = {.v = v, .now_s = now_s, .holder = holder, .why = why};
+    struct judgement j = {.v = v, .chain = chain, .chain_count = count, .now_s = now_s, .holder = holder, .why = why};
     int err = 0;
     *holder = (struct verify_holder){0};
     if (count == 0)

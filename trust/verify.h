@@ -19,9 +19,14 @@ struct verify_holder {
     char id[TRUST_ID_SIZE];
     unsigned roles; /* of enum trust_role, never 0 */
     char name[TRUST_NAME_MAX + 1];
+    char issuer[TRUST_ID_SIZE]; /* the accepted authority on whose word it was taken */
 };
 
-/* Judges a chain as a peer sent it: DER, leaf first, perhaps its issuer behind it. Node certificates are taken with a day's tolerance on either
+/* True when who was taken by `issuer`'s word as `id` would not be taken any more: evicted, or his authority has been removed. */
+bool verifier_refuses(const struct verifier *v, const char *id, const char *issuer);
+
+/* Judges a chain as a peer sent it: DER, leaf first, perhaps its issuer behind it. A leaf of an authority that is not known here is taken when
+ * the chain has that authority's certificate signed by an accepted one (authority_cross_sign). Node certificates are taken with a day's tolerance on either
  * end (a wrong clock must not take a grid down), others with five minutes. 0 with `holder` filled, or GRID_EPERM, and `why` is a clause
  * such as "it expired 12 days ago". */
 int verify_chain(const struct verifier *v, const struct slice *chain, size_t count, int64_t now_s, struct verify_holder *holder,

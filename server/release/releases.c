@@ -437,6 +437,11 @@ void releases_receive(struct releases *r, struct slice packed)
     arena_destroy(arena);
 }
 
+void releases_set_certificate(struct releases *r, struct slice der)
+{
+    r->options.certificate_der = der;
+}
+
 void releases_peers_changed(struct releases *r)
 {
     if (r->running && r->running->fetch)

@@ -26,7 +26,7 @@ struct releases_options {
     struct supervisor *supervisor;
     const char *publisher;        /* this node's id */
     struct slice certificate_der; /* this node's, put into the entries it signs */
-    struct tls_context *peer_tls; /* for chunk connections; NULL in a grid of one */
+    struct tls_context *peer_tls; /* for chunk connections; empty in a grid of one, NULL in tests */
     /* Signs an entry's bytes. 0 or GRID_E*. */
     int (*sign)(void *ctx, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
     /* Judges an entry's signature and its publisher's right to publish; `why` is a clause. */
@@ -74,6 +74,8 @@ void releases_forget(struct releases *r, void *ctx);
 
 /* A packed ReleaseEntry arrived from a peer. Bad ones are logged and dropped. */
 void releases_receive(struct releases *r, struct slice packed);
+/* This node has another certificate from now on (borrowed until the next). */
+void releases_set_certificate(struct releases *r, struct slice der);
 /* Members came or changed: a fetch that waits for somebody who has the objects goes on. */
 void releases_peers_changed(struct releases *r);
 /* Stops the tasks until the next entry. */

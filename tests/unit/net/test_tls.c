@@ -282,12 +282,60 @@ static void test_tls__refuses_a_key_that_is_not_the_certificates(void **state)
     (void) state;
     struct identity a = identity_make("a"), b = identity_make("b");
     struct tls_context *c = NULL;
-    const struct tls_config mixed = {buf_slice(&a.certificate), {NULL, 0}, buf_slice(&b.key), identity_verify, &a, "h2"};
-    const struct tls_config garbage = {SLICE("garbage"), {NULL, 0}, buf_slice(&a.key), identity_verify, &a, "h2"};
+    const struct tls_config mixed = {buf_slice(&a.certificate), {NULL, 0}, buf_slice(&b.key), identity_verify, &a, NULL, "h2"};
+    const struct tls_config garbage = {SLICE("garbage"), {NULL, 0}, buf_slice(&a.key), identity_verify, &a, NULL, "h2"};
     assert_int_equal(tls_context_create(&mixed, &c), GRID_EINVAL);
     assert_int_equal(tls_context_create(&garbage, &c), GRID_EINVAL);
     identity_dispose(&a);
     identity_dispose(&b);
+}
+
+/* ---- terms that change ---- */
+
+static void count_release(void *arg)
+{
+    (void) arg;
+}
+
+static void test_tls__goes_by_new_terms_once_they_are_replaced(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    struct identity late = identity_make("late");
+    const struct tls_config config = {.certificate_der = buf_slice(&p.a.certificate), .key_der = buf_slice(&p.a.key), .verify = identity_verify,
+                                      .verify_arg = &late, .release = count_release, .alpn = "h2"};
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
+    p.client_tls = identity_context(&late, &p.a, "h2");
+    pair_dial(&p);
+    PUMP(p.loop, p.client.closed, 1);
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.server.opened, 0);
+    assert_int_equal(tls_context_replace(p.server_tls, &config), 0);
+    pair_dial(&p);
+    PUMP(p.loop, p.server.opened, 1);
+    pair_shut(&p);
+    identity_dispose(&late);
+}
+
+static void test_tls__an_empty_context_opens_nothing_until_it_is_filled(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    const struct tls_config config = {.certificate_der = buf_slice(&p.b.certificate), .key_der = buf_slice(&p.b.key), .verify = identity_verify,
+                                      .verify_arg = &p.a, .alpn = "h2"};
+    const struct tls_config bad = {.certificate_der = SLICE("garbage"), .key_der = buf_slice(&p.b.key), .verify = identity_verify, .verify_arg = &p.a, .alpn = "h2"};
+    assert_int_equal(tls_context_create_empty(&p.client_tls), 0);
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
+    const struct conn_options options = {.tls = p.client_tls};
+    assert_int_equal(conn_dial(p.loop, &p.at, &options, &EVENTS, &p.client, &p.client.conn), GRID_EPERM);
+    assert_int_equal(tls_context_replace(p.client_tls, &bad), GRID_EINVAL);
+    assert_int_equal(conn_dial(p.loop, &p.at, &options, &EVENTS, &p.client, &p.client.conn), GRID_EPERM);
+    assert_int_equal(tls_context_replace(p.client_tls, &config), 0);
+    pair_dial(&p);
+    PUMP(p.loop, p.server.opened, 1);
+    pair_shut(&p);
 }
 
 /* ---- HTTP/2 over it ---- */
@@ -445,6 +493,8 @@ int main(void)
         cmocka_unit_test(test_tls__a_client_without_a_certificate_is_refused),
         cmocka_unit_test(test_tls__anything_below_1_3_is_refused),
         cmocka_unit_test(test_tls__refuses_a_key_that_is_not_the_certificates),
+        cmocka_unit_test(test_tls__goes_by_new_terms_once_they_are_replaced),
+        cmocka_unit_test(test_tls__an_empty_context_opens_nothing_until_it_is_filled),
         cmocka_unit_test(test_tls__carries_http2_and_the_handler_sees_who_asks),
         cmocka_unit_test(test_http_server__bounds_its_half_open_handshakes),
     };
