@@ -227,6 +227,27 @@ static void list_tasks(void *ctx, struct admin_call *call, struct slice request)
     arena_destroy(a);
 }
 
+/* One process of one task. */
+struct task_process {
+    const struct supervisor_task *task;
+    const struct supervisor_instance *instance;
+};
+
+/* All processes of this node, in the arena; none where memory lacks. */
+static const struct task_process *all_processes(struct node *n, struct arena *a, size_t *count)
+{
+    size_t task_count, total = 0;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &task_count);
+    for (size_t i = 0; i < task_count; i++)
+        total += tasks[i].instance_count;
+    struct task_process *list = arena_calloc(a, total + 1, sizeof *list);
+    *count = 0;
+    for (size_t i = 0; list && i < task_count; i++)
+        for (size_t p = 0; p < tasks[i].instance_count; p++)
+            list[(*count)++] = (struct task_process){&tasks[i], &tasks[i].instances[p]};
+    return list;
+}
+
 static void add_process(Grid__V1__ListProcessesResponse *response, struct arena *a, const struct supervisor_task *task, const struct supervisor_instance *i)
 {
     Grid__V1__ProcessInfo *process = arena_alloc(a, sizeof *process);
@@ -251,17 +272,14 @@ static void list_processes(void *ctx, struct admin_call *call, struct slice requ
     struct node *n = ctx;
     struct arena *a = answer_arena(call);
     Grid__V1__ListProcessesResponse response = GRID__V1__LIST_PROCESSES_RESPONSE__INIT;
-    size_t count, total = 1;
-    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    size_t count;
     (void) request;
     if (!a)
         return;
-    for (size_t i = 0; i < count; i++)
-        total += tasks[i].instance_count;
-    response.processes = arena_calloc(a, total, sizeof *response.processes);
+    const struct task_process *list = all_processes(n, a, &count);
+    response.processes = arena_calloc(a, count + 1, sizeof *response.processes);
     for (size_t i = 0; response.processes && i < count; i++)
-        for (size_t p = 0; p < tasks[i].instance_count; p++)
-            add_process(&response, a, &tasks[i], &tasks[i].instances[p]);
+        add_process(&response, a, list[i].task, list[i].instance);
     reply_and_finish(call, &response.base);
     arena_destroy(a);
 }
@@ -375,17 +393,14 @@ static void clear(void *ctx, struct admin_call *call, struct slice request)
     struct node *n = ctx;
     struct arena *a = answer_arena(call);
     Grid__V1__ClearResponse response = GRID__V1__CLEAR_RESPONSE__INIT;
-    size_t count, total = 1;
-    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    size_t count;
     (void) request;
     if (!a)
         return;
-    for (size_t i = 0; i < count; i++)
-        total += tasks[i].instance_count;
-    response.processes = arena_calloc(a, total, sizeof *response.processes);
+    const struct task_process *list = all_processes(n, a, &count);
+    response.processes = arena_calloc(a, count + 1, sizeof *response.processes);
     for (size_t i = 0; response.processes && i < count; i++)
-        for (size_t p = 0; p < tasks[i].instance_count; p++)
-            response.processes[response.n_processes++] = pb_str(arena_printf(a, "task:%s", tasks[i].name));
+        response.processes[response.n_processes++] = pb_str(arena_printf(a, "task:%s", list[i].task->name));
     releases_clear(n->releases);
     reply_and_finish(call, &response.base);
     arena_destroy(a);
