@@ -1,6 +1,7 @@
 /* Help and the manual page. */
 #include "cli/help.h"
 
+#include "base/option_man.h"
 #include "cli/cli.h"
 
 static int write_list(struct buf *out)
@@ -53,59 +54,20 @@ int help_write_verb(const struct verb *verb, struct buf *out)
     return err ? err : buf_printf(out, "\nExample: %s\n", verb->example);
 }
 
-/* Text for troff: backslashes and hyphens escaped, no control line by accident. */
-static int man_text(struct buf *out, const char *text)
-{
-    int err = 0;
-    for (bool starts = true; err == 0 && *text; text++) {
-        if (starts && (*text == '.' || *text == '\''))
-            err = buf_append_str(out, "\\&");
-        if (err == 0)
-            err = *text == '\\' ? buf_append_str(out, "\\e") : *text == '-' ? buf_append_str(out, "\\-") : buf_append_byte(out, (uint8_t) *text);
-        starts = *text == '\n';
-    }
-    return err;
-}
-
-/* Lines with `%s` replaced by escaped texts; what stands around is troff already. */
-static int man_line(struct buf *out, const char *before, const char *text, const char *after)
-{
-    int err = buf_append_str(out, before);
-    if (err == 0)
-        err = man_text(out, text);
-    return err ? err : buf_append_str(out, after);
-}
-
-static int man_option(const struct option_row *row, char letter, struct buf *out)
-{
-    int err = buf_append_str(out, ".TP\n.B ");
-    if (err == 0 && letter)
-        err = buf_printf(out, "\\-%c, ", letter);
-    if (err == 0)
-        err = man_line(out, "\\-\\-", row->name, "");
-    if (err == 0 && row->kind != OPTION_FLAG)
-        err = man_line(out, " \\fI", row->placeholder ? row->placeholder : "VALUE", "\\fR");
-    if (err == 0)
-        err = man_line(out, "\n", row->help, "");
-    if (err == 0 && row->fallback && row->kind != OPTION_FLAG)
-        err = man_line(out, " (default ", row->fallback, ")");
-    return err ? err : buf_append_byte(out, '\n');
-}
-
 static int man_verb(const struct verb *verb, struct buf *out)
 {
     struct option_row rows[VERB_OPTIONS_MAX];
     size_t count = verb_options(verb, rows);
-    int err = man_line(out, ".SS ", verb->name, " \\fI");
+    int err = man_write_line(out, ".SS ", verb->name, " \\fI");
     if (err == 0)
-        err = man_line(out, "", verb->arguments, "\\fR\n");
+        err = man_write_line(out, "", verb->arguments, "\\fR\n");
     if (err == 0)
-        err = man_line(out, "", verb->summary, ".\n");
+        err = man_write_line(out, "", verb->summary, ".\n");
     if (err == 0 && verb->details)
-        err = man_line(out, ".PP\n", verb->details, "\n");
+        err = man_write_line(out, ".PP\n", verb->details, "\n");
     for (size_t i = 0; err == 0 && i + 1 < count; i++) /* --help, the last, is said once */
-        err = man_option(&rows[i], verb_letter(verb, rows[i].name), out);
-    return err ? err : man_line(out, ".PP\n.EX\n", verb->example, "\n.EE\n");
+        err = option_write_man(&rows[i], verb_letter(verb, rows[i].name), out);
+    return err ? err : man_write_line(out, ".PP\n.EX\n", verb->example, "\n.EE\n");
 }
 
 int help_write_man(struct buf *out)

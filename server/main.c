@@ -4,11 +4,11 @@
 
 #include "server/node.h"
 
-static int print_help(void)
+static int print(int (*write)(struct buf *out))
 {
     struct buf text;
     buf_init(&text, 0);
-    int err = options_help(&text);
+    int err = write(&text);
     if (err == 0)
         fwrite(text.data, 1, text.size, stdout);
     buf_dispose(&text);
@@ -24,7 +24,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "gridd: %s\n", error.message);
         status = 2;
     } else if (options.help) {
-        status = print_help();
+        status = print(options_help);
+    } else if (options.man) {
+        status = print(options_man);
     } else if (options.version) {
         printf("gridd %s\n", GRID_VERSION);
         status = 0;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/option_man.h"
 #include "net/addr.h"
 
 static const struct option_row ROWS[] = {
@@ -42,7 +43,8 @@ static const struct option_row ROWS[] = {
     {.name = "runtimes", .kind = OPTION_STRING, .placeholder = "DIR", .help = "folder of the language runtimes; found beside the program when not given"},
     {.name = "check", .kind = OPTION_FLAG, .help = "check the configuration and exit"},
     {.name = "version", .kind = OPTION_FLAG, .help = "print the version and exit"},
-    {.name = "help", .kind = OPTION_FLAG, .help = "print this and exit"},
+    {.name = "man", .kind = OPTION_FLAG, .help = "print the manual page and exit"},
+    {.name = "help", .kind = OPTION_FLAG, .help = "print the list of options and exit"},
 };
 enum { ROW_COUNT = sizeof ROWS / sizeof *ROWS, CONFIG_BYTES_MAX = 1 << 20 };
 
@@ -51,6 +53,23 @@ int options_help(struct buf *out)
     int err = buf_append_str(out, "gridd: one node of a compute grid\n\nUsage: gridd [OPTION]...\n\n"
                                   "Every option is also an environment variable (--log-level is GRID_LOG_LEVEL) and a key of --config FILE.\n\n");
     return err == 0 ? option_write_help(ROWS, ROW_COUNT, out) : err;
+}
+
+int options_man(struct buf *out)
+{
+    int err = buf_append_str(out, ".\\\" Written by \"gridd --man\" from the table of options.\n.TH GRIDD 8 \"\" \"GridControl\"\n"
+                                  ".SH NAME\ngridd \\- one node of a compute grid\n.SH SYNOPSIS\n.B gridd\n[\\fIOPTION\\fR]...\n.SH DESCRIPTION\n"
+                                  "Nodes of the same grid find each other, carry the same project, keep its tasks running and answer calls wherever they come\n"
+                                  "in. The node logs to stderr and runs in the foreground; a service manager is told when it is ready.\n.SH OPTIONS\n"
+                                  "Every option is also an environment variable (\\-\\-log\\-level is GRID_LOG_LEVEL), a key of the Gridfile and a key of\n"
+                                  "\\-\\-config FILE; the command line wins over the environment, and that over files.\n");
+    for (size_t i = 0; err == 0 && i < ROW_COUNT; i++)
+        err = option_write_man(&ROWS[i], 0, out);
+    return err ? err
+               : buf_append_str(out, ".SH SIGNALS\n.TP\n.B SIGTERM, SIGINT\nCalls in flight end, then the tasks, then the node; see \\-\\-drain\\-timeout.\n"
+                                     ".TP\n.B SIGHUP\nOptions that may change while it runs are read again.\n.SH EXIT STATUS\n"
+                                     "0 stopped as asked, 1 failed, 2 an option, file or port is wrong; one sentence on stderr says which.\n"
+                                     ".SH SEE ALSO\n.BR grid (1)\n");
 }
 
 /* ---- --config ---- */
@@ -335,7 +354,8 @@ int options_read(struct options *o, int argc, char **argv, char **environment, s
     o->help = option_flag(o->set, "help");
     o->version = option_flag(o->set, "version");
     o->check = option_flag(o->set, "check");
-    if (o->help || o->version)
+    o->man = option_flag(o->set, "man");
+    if (o->help || o->man || o->version)
         return 0;
     err = option_read_environment(o->set, environment, error);
     if (err == 0 && option_string(o->set, "config"))

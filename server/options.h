@@ -36,7 +36,7 @@ struct options {
     const char *ready_file;
     const char *runtimes; /* folder of the language runtimes */
     uint64_t drain_timeout_ms;
-    bool check, help, version;
+    bool check, help, man, version;
     int argc; /* as they were read, to read them again */
     char **argv;
     char **environment;
@@ -57,7 +57,8 @@ bool options_is_known(struct slice key);
  * named, so that its reader says so). */
 bool options_find_gridfile(const struct options *o, char *path, size_t size);
 
-/* The text of --help. */
+/* The text of --help, and of --man: gridd.8 in man(7). Results as buf_append. */
 int options_help(struct buf *out);
+int options_man(struct buf *out);
 
 #endif
