@@ -1,5 +1,5 @@
 /* server/supervise/log_file.h: one log file of an instance, rotated by size: PATH, PATH.1 ... PATH.4, the oldest forgotten.
- * Writes go to the page cache on the caller's thread; nothing is synced. Any one thread at a time. */
+ * Writes go to the page cache on the caller's thread, which may block; nothing is synced. Any one thread at a time. */
 #ifndef GRID_SERVER_SUPERVISE_LOG_FILE_H
 #define GRID_SERVER_SUPERVISE_LOG_FILE_H
 

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "server/supervise/log_file.h"
 #include "server/supervise/pid_file.h"
 #include "server/supervise/proc.h"
 #include "server/supervise/supervisor_internal.h"
@@ -71,11 +72,11 @@ static void log_to_file(struct sup_slot *slot, struct slice text)
     const char *state_dir = slot->task->supervisor->options.state_dir;
     char *path;
     if (!slot->log && asprintf(&path, "%s/logs/%s.%u.log", state_dir, slot->task->spec.name, slot->number) >= 0) {
-        log_file_open(path, LOG_FILE_BYTES, &slot->log);
+        slot->log = log_sink_create(slot->task->supervisor->log_writer, path, LOG_FILE_BYTES);
         free(path);
     }
     if (slot->log)
-        log_file_write(slot->log, text); /* a full disk loses lines of tasks, never the tasks */
+        log_sink_write(slot->log, text);
 }
 
 void supervisor_log(struct sup_slot *slot, enum task_stream stream, struct slice text)
@@ -153,7 +154,7 @@ static void slot_drop_last(struct sup_task *t)
 {
     struct sup_slot *slot = t->slots[--t->slot_count];
     slot_retire(slot);
-    log_file_close(slot->log);
+    log_sink_close(slot->log);
     free(slot);
     supervisor_changed(t->supervisor);
 }
@@ -542,6 +543,8 @@ int supervisor_create(struct loop *l, const struct supervisor_options *options, 
     static const char *const folders[] = {"logs", "data", "pycache"};
     for (size_t i = 0; err == 0 && i < sizeof folders / sizeof *folders; i++)
         err = make_folder(s->options.state_dir, folders[i]);
+    if (err == 0)
+        err = log_writer_create(l, 0, &s->log_writer);
     if (err != 0) {
         supervisor_free(s);
         return err;
@@ -551,15 +554,21 @@ int supervisor_create(struct loop *l, const struct supervisor_options *options, 
     return 0;
 }
 
+static void logs_written(void *arg)
+{
+    struct supervisor *s = arg;
+    loop_fn done = s->close_done;
+    void *done_arg = s->close_arg;
+    supervisor_free(s);
+    done(done_arg);
+}
+
 static void finish_close(void *arg)
 {
     struct supervisor *s = arg;
     end_escaped(s);
-    loop_fn done = s->close_done;
-    void *done_arg = s->close_arg;
     write_pids(s);
-    supervisor_free(s);
-    done(done_arg);
+    log_writer_close(s->log_writer, logs_written, s);
 }
 
 void supervisor_child_gone(struct supervisor *s)

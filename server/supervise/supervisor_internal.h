@@ -3,7 +3,7 @@
 #define GRID_SERVER_SUPERVISE_SUPERVISOR_INTERNAL_H
 
 #include "server/supervise/backoff.h"
-#include "server/supervise/log_file.h"
+#include "server/supervise/log_writer.h"
 #include "server/supervise/ports.h"
 #include "server/supervise/probe.h"
 #include "server/supervise/process.h"
@@ -30,7 +30,7 @@ struct sup_slot {
     struct loop_timer restart;
     struct sup_child *serving;  /* ready */
     struct sup_child *starting; /* not ready yet: the first, or the one that will replace `serving` */
-    struct log_file *log;
+    struct log_sink *log;
     unsigned ports_lost; /* in a row */
 };
 
@@ -89,6 +89,7 @@ struct supervisor {
     uint32_t chance;
     struct loop_deferred changed;
     struct log_follower *followers;
+    struct log_writer *log_writer;
     void *listed; /* the last supervisor_list */
     bool closing;
     loop_fn close_done;

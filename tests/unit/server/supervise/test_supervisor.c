@@ -504,6 +504,18 @@ static void test_supervisor__ends_the_whole_group_by_force_when_it_must(void **s
 
 /* ---- logs ---- */
 
+static bool file_has(struct fixture *f, const char *name, const char *words)
+{
+    char path[192], text[64] = "";
+    snprintf(path, sizeof path, "%s/logs/%s", f->state, name);
+    FILE *log = fopen(path, "re");
+    if (!log)
+        return false;
+    text[fread(text, 1, sizeof text - 1, log)] = '\0';
+    fclose(log);
+    return has(text, words);
+}
+
 static void test_supervisor__keeps_and_follows_what_tasks_write(void **state)
 {
     struct fixture *f = *state;
@@ -519,13 +531,7 @@ static void test_supervisor__keeps_and_follows_what_tasks_write(void **state)
     supervisor_unfollow(f->supervisor, all);
     supervisor_unfollow(f->supervisor, other);
     buf_dispose(&followed);
-    char path[192], text[64] = "";
-    snprintf(path, sizeof path, "%s/logs/t.0.log", f->state);
-    FILE *log = fopen(path, "r");
-    assert_non_null(log);
-    text[fread(text, 1, sizeof text - 1, log)] = '\0';
-    fclose(log);
-    assert_true(has(text, "to out\n") && has(text, "to err\n"));
+    UNTIL(f, file_has(f, "t.0.log", "to out\n") && file_has(f, "t.0.log", "to err\n"));
 }
 
 static void test_supervisor__outlives_a_flood_of_output(void **state)
