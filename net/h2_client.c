@@ -17,21 +17,14 @@ struct h2_call {
     struct http_call base;
     struct h2_client *client;
     struct h2_call *next, **prev;
-    struct h2_fields fields; /* of the answer, then of its trailers */
-    struct h2_queue body;
+    struct h2_stream stream; /* fields: of the answer, then of its trailers; ended: the caller has said `last` */
     struct loop_deferred writable;
-    size_t unconsumed;
-    int32_t id;
     int status;       /* of the head being received */
     uint32_t code;    /* of the RST_STREAM that came or went */
     bool head_sent;   /* the request's head left nghttp2 */
     bool answered;    /* on_head was called */
     bool complete;    /* the answer's END_STREAM came */
-    bool body_ended;  /* the caller has said `last` */
     bool body_sent;   /* END_STREAM went out */
-    bool waiting;     /* nghttp2 was told there is no data now */
-    bool low_due;
-    bool paused;
     bool canceled;    /* by us */
     bool too_large;
 };
@@ -71,21 +64,15 @@ static struct h2_call *call_take(struct h2_client *c)
         return call;
     }
     call = calloc(1, sizeof *call);
-    if (!call)
-        return NULL;
-    call->fields.arena = arena_create(H2_ARENA_BLOCK, 0);
-    if (!call->fields.arena) {
-        free(call);
-        return NULL;
-    }
-    buf_init(&call->body.bytes, 0);
-    return call;
+    if (!call || h2_stream_init(&call->stream) == 0)
+        return call;
+    free(call);
+    return NULL;
 }
 
 static void call_destroy(struct h2_call *call)
 {
-    arena_destroy(call->fields.arena);
-    buf_dispose(&call->body.bytes);
+    h2_stream_dispose(&call->stream);
     free(call);
 }
 
@@ -94,9 +81,7 @@ static struct h2_call *call_open(struct h2_client *c, const struct http_call_eve
     struct h2_call *call = call_take(c);
     if (!call)
         return NULL;
-    struct h2_fields fields = call->fields;
-    struct h2_queue body = call->body;
-    *call = (struct h2_call){.base = {&CALL_OPS, events, ctx, -1}, .client = c, .fields = fields, .body = body};
+    *call = (struct h2_call){.base = {&CALL_OPS, events, ctx, -1}, .client = c, .stream = call->stream};
     call->next = c->calls;
     call->prev = &c->calls;
     if (call->next)
@@ -122,8 +107,7 @@ static void call_recycle(struct h2_call *call)
         call_destroy(call);
         return;
     }
-    h2_fields_reset(&call->fields);
-    h2_queue_reset(&call->body);
+    h2_stream_reset(&call->stream);
     call->next = c->free;
     c->free = call;
     c->free_count++;
@@ -131,10 +115,10 @@ static void call_recycle(struct h2_call *call)
 
 static void call_close(struct h2_call *call, int err, enum http_sent sent)
 {
-    const struct http_header *trailers = call->complete ? call->fields.at : NULL;
+    const struct http_header *trailers = call->complete ? call->stream.fields.at : NULL;
     call_unlink(call);
     call->canceled = true;
-    call->base.events->on_close(call->base.ctx, &call->base, err, sent, call->code, trailers, trailers ? call->fields.count : 0);
+    call->base.events->on_close(call->base.ctx, &call->base, err, sent, call->code, trailers, trailers ? call->stream.fields.count : 0);
     call_recycle(call);
 }
 
@@ -161,21 +145,11 @@ static void h2_client_flush(void *arg)
 static ssize_t on_data_wanted(nghttp2_session *ng, int32_t id, uint8_t *room, size_t length, uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
     struct h2_call *call = source->ptr;
-    size_t ready = h2_queue_size(&call->body);
     (void) ng;
     (void) id;
     (void) room;
     (void) ctx;
-    if (ready == 0 && !call->body_ended) {
-        call->waiting = true;
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (ready > length)
-        return (ssize_t) length;
-    if (call->body_ended)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-    return (ssize_t) ready;
+    return h2_stream_ready(&call->stream, length, flags);
 }
 
 static void call_writable(void *arg)
@@ -192,12 +166,9 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
     (void) frame;
     if (h2_is_full(c->base.conn))
         return NGHTTP2_ERR_WOULDBLOCK;
-    int err = h2_write_data(c->base.conn, framehd, h2_queue_take(&call->body, length));
-    if (call->low_due && h2_queue_size(&call->body) < H2_QUEUE_LOW) {
-        call->low_due = false;
-        if (call->base.events->on_writable && !call->body_ended)
-            loop_defer(c->loop, &call->writable, call_writable, call);
-    }
+    int err = h2_write_data(c->base.conn, framehd, h2_queue_take(&call->stream.out, length));
+    if (h2_stream_ran_low(&call->stream) && call->base.events->on_writable)
+        loop_defer(c->loop, &call->writable, call_writable, call);
     return err;
 }
 
@@ -229,47 +200,40 @@ static void call_cancel(struct http_call *base)
     if (call->canceled)
         return;
     call->canceled = true;
-    nghttp2_submit_rst_stream(call->client->ng, NGHTTP2_FLAG_NONE, call->id, NGHTTP2_CANCEL);
+    nghttp2_submit_rst_stream(call->client->ng, NGHTTP2_FLAG_NONE, call->stream.id, NGHTTP2_CANCEL);
     flush_later(call->client);
 }
 
 static int call_data(struct http_call *base, struct slice bytes, bool last)
 {
     struct h2_call *call = (struct h2_call *) base;
-    if (!call_is_open(call) || call->body_ended)
+    if (!call_is_open(call) || call->stream.ended)
         return GRID_ECLOSED;
-    int err = h2_queue_append(&call->body, bytes);
+    int err = h2_stream_put(&call->stream, bytes);
     if (err != 0)
         return err;
-    call->body_ended = last;
-    if (h2_queue_size(&call->body) >= H2_QUEUE_LOW)
-        call->low_due = true;
-    if (call->waiting) {
-        call->waiting = false;
-        nghttp2_session_resume_data(call->client->ng, call->id);
-    }
+    call->stream.ended = last;
+    h2_stream_wake(&call->stream, call->client->ng);
     flush_later(call->client);
     return 0;
 }
 
 static size_t call_queued(const struct http_call *base)
 {
-    return h2_queue_size(&((const struct h2_call *) base)->body);
+    return h2_queue_size(&((const struct h2_call *) base)->stream.out);
 }
 
 static void call_pause(struct http_call *base)
 {
-    ((struct h2_call *) base)->paused = true;
+    ((struct h2_call *) base)->stream.paused = true;
 }
 
 static void call_resume(struct http_call *base)
 {
     struct h2_call *call = (struct h2_call *) base;
-    call->paused = false;
-    if (call->unconsumed == 0 || call->canceled)
+    if (call->canceled)
         return;
-    nghttp2_session_consume_stream(call->client->ng, call->id, call->unconsumed);
-    call->unconsumed = 0;
+    h2_stream_resume(&call->stream, call->client->ng);
     flush_later(call->client);
 }
 
@@ -308,9 +272,9 @@ static int client_call(struct http_client *base, const struct http_request_head 
         return GRID_ENOMEM;
     const nghttp2_data_provider provider = {.source.ptr = call, .read_callback = on_data_wanted};
     bool has_body = more || body.size > 0;
-    call->body_ended = !more;
+    call->stream.ended = !more;
     request_head(&list, head, c->tls);
-    int32_t id = h2_queue_append(&call->body, body) == 0
+    int32_t id = h2_queue_append(&call->stream.out, body) == 0
                      ? nghttp2_submit_request(c->ng, NULL, list.at, list.count, has_body ? &provider : NULL, call)
                      : NGHTTP2_ERR_NOMEM;
     if (id < 0) {
@@ -319,7 +283,7 @@ static int client_call(struct http_client *base, const struct http_request_head 
         c->draining = id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE;
         return c->draining ? GRID_ECLOSED : GRID_ENOMEM;
     }
-    call->id = id;
+    call->stream.id = id;
     *out = &call->base;
     flush_later(c);
     return 0;
@@ -361,7 +325,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     struct h2_call *call = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     (void) ctx;
     if (call) {
-        h2_fields_reset(&call->fields);
+        h2_fields_reset(&call->stream.fields);
         call->status = 0;
     }
     return 0;
@@ -384,7 +348,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
         return 0;
     if (slice_equal_str(n, ":status"))
         call->status = status_parse(v);
-    else if (h2_fields_add(&call->fields, n, v, RESPONSE_LIST_BYTES) != 0)
+    else if (h2_fields_add(&call->stream.fields, n, v, RESPONSE_LIST_BYTES) != 0)
         call->too_large = true;
     return 0;
 }
@@ -395,21 +359,21 @@ static void answer_ended(struct h2_call *call)
     call->complete = true;
     if (call->body_sent)
         return;
-    nghttp2_submit_rst_stream(call->client->ng, NGHTTP2_FLAG_NONE, call->id, NGHTTP2_NO_ERROR);
+    nghttp2_submit_rst_stream(call->client->ng, NGHTTP2_FLAG_NONE, call->stream.id, NGHTTP2_NO_ERROR);
 }
 
 static void answer_head_arrived(struct h2_call *call, bool end)
 {
     bool interim = !call->answered && call->status >= 100 && call->status < 200;
     if (call->too_large) {
-        nghttp2_submit_rst_stream(call->client->ng, NGHTTP2_FLAG_NONE, call->id, NGHTTP2_ENHANCE_YOUR_CALM);
+        nghttp2_submit_rst_stream(call->client->ng, NGHTTP2_FLAG_NONE, call->stream.id, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
     }
     if (!call->answered && !interim) {
         call->answered = true;
         if (!call->canceled)
-            call->base.events->on_head(call->base.ctx, &call->base, call->status, call->fields.at, call->fields.count);
-        h2_fields_reset(&call->fields); /* gRPC's Trailers-Only is a head: no trailers come with it */
+            call->base.events->on_head(call->base.ctx, &call->base, call->status, call->stream.fields.at, call->stream.fields.count);
+        h2_fields_reset(&call->stream.fields); /* gRPC's Trailers-Only is a head: no trailers come with it */
     }
     if (end)
         answer_ended(call);
@@ -436,7 +400,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
         break;
     case NGHTTP2_DATA:
         if (call && end) {
-            h2_fields_reset(&call->fields); /* no trailers */
+            h2_fields_reset(&call->stream.fields); /* no trailers */
             answer_ended(call);
         }
         break;
@@ -465,8 +429,8 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     nghttp2_session_consume_connection(ng, size);
     if (call && !call->canceled)
         call->base.events->on_data(call->base.ctx, &call->base, slice_of(data, size));
-    if (call && call->paused)
-        call->unconsumed += size;
+    if (call)
+        h2_stream_took(&call->stream, ng, size);
     else
         nghttp2_session_consume_stream(ng, id, size);
     return 0;
@@ -577,20 +541,19 @@ static const struct conn_events CLIENT_EVENTS = {
     .on_close = client_on_close,
 };
 
-static int callbacks_make(nghttp2_session_callbacks **out)
+static const struct h2_callbacks CALLBACKS = {
+    .on_begin_headers = on_begin_headers,
+    .on_header = on_header,
+    .on_frame = on_frame,
+    .on_data_chunk = on_data_chunk,
+    .on_stream_closed = on_stream_closed,
+    .on_frame_sent = on_frame_sent,
+    .on_send_data = on_send_data,
+};
+
+static void options_set(nghttp2_option *option)
 {
-    nghttp2_session_callbacks *callbacks;
-    if (nghttp2_session_callbacks_new(&callbacks) != 0)
-        return GRID_ENOMEM;
-    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_closed);
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
-    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
-    *out = callbacks;
-    return 0;
+    nghttp2_option_set_peer_max_concurrent_streams(option, UINT32_MAX); /* client_room counts */
 }
 
 static int session_make(struct h2_client *c)
@@ -600,23 +563,7 @@ static int session_make(struct h2_client *c)
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, RESPONSE_LIST_BYTES},
     };
-    nghttp2_session_callbacks *callbacks = NULL;
-    nghttp2_option *option = NULL;
-    int err = callbacks_make(&callbacks);
-    if (err == 0 && nghttp2_option_new(&option) != 0)
-        err = GRID_ENOMEM;
-    if (err == 0) {
-        nghttp2_option_set_no_auto_window_update(option, 1);
-        nghttp2_option_set_peer_max_concurrent_streams(option, UINT32_MAX); /* client_room counts */
-        err = h2_session_new(nghttp2_session_client_new3, callbacks, c, option, &c->ng);
-    }
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(callbacks);
-    if (err == 0 && nghttp2_submit_settings(c->ng, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) != 0)
-        err = GRID_ENOMEM;
-    if (err == 0 && nghttp2_session_set_local_window_size(c->ng, NGHTTP2_FLAG_NONE, 0, H2_CONNECTION_WINDOW) != 0)
-        err = GRID_ENOMEM;
-    return err;
+    return h2_session_new(nghttp2_session_client_new3, &CALLBACKS, options_set, settings, sizeof settings / sizeof *settings, c, &c->ng);
 }
 
 int http2_client_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct http_client_events *events, void *ctx,

@@ -1,4 +1,4 @@
-/* Header lists and body queues of HTTP/2 streams. */
+/* Header lists and bodies of HTTP/2 streams, and the making of their sessions. */
 #include "net/h2_common.h"
 
 #include "base/err.h"
@@ -106,14 +106,138 @@ void h2_queue_reset(struct h2_queue *q)
         buf_clear(&q->bytes);
 }
 
-int h2_session_new(h2_session_new_fn create, const nghttp2_session_callbacks *callbacks, void *ctx, const nghttp2_option *option, nghttp2_session **out)
+/* ---- one stream ---- */
+
+int h2_stream_init(struct h2_stream *s)
 {
-    *out = NULL;
+    buf_init(&s->out.bytes, 0);
+    s->fields.arena = arena_create(H2_ARENA_BLOCK, 0);
+    return s->fields.arena ? 0 : GRID_ENOMEM;
+}
+
+void h2_stream_reset(struct h2_stream *s)
+{
+    h2_fields_reset(&s->fields);
+    h2_queue_reset(&s->out);
+    *s = (struct h2_stream){.fields = s->fields, .out = s->out};
+}
+
+void h2_stream_dispose(struct h2_stream *s)
+{
+    arena_destroy(s->fields.arena);
+    buf_dispose(&s->out.bytes);
+}
+
+ssize_t h2_stream_ready(struct h2_stream *s, size_t length, uint32_t *flags)
+{
+    size_t ready = h2_queue_size(&s->out);
+    if (ready == 0 && !s->ended) {
+        s->waiting = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (ready > length)
+        return (ssize_t) length;
+    if (s->ended)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t) ready;
+}
+
+int h2_stream_put(struct h2_stream *s, struct slice bytes)
+{
+    int err = h2_queue_append(&s->out, bytes);
+    if (err == 0 && h2_queue_size(&s->out) >= H2_QUEUE_LOW)
+        s->low_due = true;
+    return err;
+}
+
+void h2_stream_wake(struct h2_stream *s, nghttp2_session *ng)
+{
+    if (!s->waiting)
+        return;
+    s->waiting = false;
+    nghttp2_session_resume_data(ng, s->id);
+}
+
+bool h2_stream_ran_low(struct h2_stream *s)
+{
+    if (!s->low_due || h2_queue_size(&s->out) >= H2_QUEUE_LOW)
+        return false;
+    s->low_due = false;
+    return !s->ended;
+}
+
+void h2_stream_took(struct h2_stream *s, nghttp2_session *ng, size_t size)
+{
+    if (s->paused)
+        s->unconsumed += size;
+    else
+        nghttp2_session_consume_stream(ng, s->id, size);
+}
+
+void h2_stream_resume(struct h2_stream *s, nghttp2_session *ng)
+{
+    s->paused = false;
+    if (s->unconsumed > 0)
+        nghttp2_session_consume_stream(ng, s->id, s->unconsumed);
+    s->unconsumed = 0;
+}
+
+/* ---- sessions ---- */
+
+static int callbacks_make(const struct h2_callbacks *from, nghttp2_session_callbacks **out)
+{
+    nghttp2_session_callbacks *callbacks;
+    if (nghttp2_session_callbacks_new(&callbacks) != 0)
+        return GRID_ENOMEM;
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, from->on_begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, from->on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, from->on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, from->on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, from->on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, from->on_stream_closed);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, from->on_frame_sent);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, from->on_send_data);
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, from->on_unpack_extension);
+    *out = callbacks;
+    return 0;
+}
+
+static int session_create(h2_session_new_fn create, const nghttp2_session_callbacks *callbacks, void *ctx, const nghttp2_option *option,
+                          nghttp2_session **out)
+{
     if (create(out, callbacks, ctx, option, h2_memory_take()) == 0)
         return 0;
     *out = NULL;
     h2_memory_release();
     return GRID_ENOMEM;
+}
+
+static int session_greet(nghttp2_session *ng, const nghttp2_settings_entry *settings, size_t count)
+{
+    if (nghttp2_submit_settings(ng, NGHTTP2_FLAG_NONE, settings, count) != 0)
+        return GRID_ENOMEM;
+    return nghttp2_session_set_local_window_size(ng, NGHTTP2_FLAG_NONE, 0, H2_CONNECTION_WINDOW) == 0 ? 0 : GRID_ENOMEM;
+}
+
+/* A session that could not greet is left in *out, for whoever deletes it anyway. */
+int h2_session_new(h2_session_new_fn create, const struct h2_callbacks *callbacks, void (*adjust)(nghttp2_option *option),
+                   const nghttp2_settings_entry *settings, size_t setting_count, void *ctx, nghttp2_session **out)
+{
+    nghttp2_session_callbacks *made = NULL;
+    nghttp2_option *option = NULL;
+    *out = NULL;
+    int err = callbacks_make(callbacks, &made);
+    if (err == 0 && nghttp2_option_new(&option) != 0)
+        err = GRID_ENOMEM;
+    if (err == 0) {
+        nghttp2_option_set_no_auto_window_update(option, 1);
+        adjust(option);
+        err = session_create(create, made, ctx, option, out);
+    }
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(made);
+    return err == 0 ? session_greet(*out, settings, setting_count) : err;
 }
 
 void h2_session_delete(nghttp2_session *ng)

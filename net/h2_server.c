@@ -29,25 +29,18 @@ struct h2_exchange {
     struct http_exchange base;
     struct h2_server *server;
     struct h2_exchange *next, **prev;
-    struct h2_fields fields;
-    struct h2_queue answer;
+    struct h2_stream stream; /* ended: the handler has ended the answer */
     struct http_header *trailers;
     size_t trailer_count;
     struct loop_deferred writable;
-    size_t unconsumed; /* body bytes handed on while paused: their window is withheld */
     uint64_t came_ms;  /* when something of the request came last */
     uint64_t sent_ms;  /* when the answer was sent whole before the request's end */
-    int32_t id;
     bool too_large;    /* header list over the limit: answered 431 without the handler */
     bool two_hosts;    /* Host and :authority differ: answered 400 without the handler */
     bool request_done; /* END_STREAM came */
     bool answering;    /* a head was submitted */
-    bool ended;        /* the handler has ended the answer */
     bool sent;         /* END_STREAM went out */
-    bool waiting;      /* nghttp2 was told there is no data now */
-    bool low_due;      /* on_writable is due when the queue is low again */
-    bool paused;
-    bool dead; /* reset by us: further calls are ignored */
+    bool dead;         /* reset by us: further calls are ignored */
 };
 
 struct h2_server {
@@ -92,21 +85,15 @@ static struct h2_exchange *exchange_take(struct h2_server *s)
         return x;
     }
     x = calloc(1, sizeof *x);
-    if (!x)
-        return NULL;
-    x->fields.arena = arena_create(H2_ARENA_BLOCK, 0);
-    if (!x->fields.arena) {
-        free(x);
-        return NULL;
-    }
-    buf_init(&x->answer.bytes, 0);
-    return x;
+    if (!x || h2_stream_init(&x->stream) == 0)
+        return x;
+    free(x);
+    return NULL;
 }
 
 static void exchange_destroy(struct h2_exchange *x)
 {
-    arena_destroy(x->fields.arena);
-    buf_dispose(&x->answer.bytes);
+    h2_stream_dispose(&x->stream);
     free(x);
 }
 
@@ -115,9 +102,8 @@ static struct h2_exchange *exchange_open(struct h2_server *s, int32_t id)
     struct h2_exchange *x = exchange_take(s);
     if (!x)
         return NULL;
-    struct h2_fields fields = x->fields;
-    struct h2_queue answer = x->answer;
-    *x = (struct h2_exchange){.server = s, .id = id, .fields = fields, .answer = answer};
+    *x = (struct h2_exchange){.server = s, .stream = x->stream};
+    x->stream.id = id;
     x->base = (struct http_exchange){.ops = &EXCHANGE_OPS, .conn = s->base.conn, .protocol = HTTP_2, .content_length = -1};
     x->next = s->exchanges;
     x->prev = &s->exchanges;
@@ -136,7 +122,7 @@ static void exchange_close(struct h2_exchange *x, int err)
     if (x->next)
         x->next->prev = x->prev;
     s->exchange_count--;
-    s->queued -= h2_queue_size(&x->answer);
+    s->queued -= h2_queue_size(&x->stream.out);
     loop_defer_cancel(&x->writable);
     x->dead = true;
     if (x->base.events)
@@ -146,8 +132,7 @@ static void exchange_close(struct h2_exchange *x, int err)
         exchange_destroy(x);
         return;
     }
-    h2_fields_reset(&x->fields);
-    h2_queue_reset(&x->answer);
+    h2_stream_reset(&x->stream);
     x->next = spares->first;
     spares->first = x;
     spares->count++;
@@ -248,7 +233,7 @@ static void on_clock(void *arg)
 /* The rest of this request is missing, and nothing has begun of it. */
 static bool request_is_awaited(const struct h2_exchange *x)
 {
-    if (x->request_done || x->answering || x->dead || x->paused)
+    if (x->request_done || x->answering || x->dead || x->stream.paused)
         return false;
     bool head_is_whole = x->base.events != NULL;
     return !head_is_whole || x->base.events->on_overdue;
@@ -301,22 +286,13 @@ static void h2_server_flush(void *arg)
 static ssize_t on_data_wanted(nghttp2_session *ng, int32_t id, uint8_t *room, size_t length, uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
     struct h2_exchange *x = source->ptr;
-    size_t ready = h2_queue_size(&x->answer);
     (void) room;
     (void) ctx;
-    if (ready == 0 && !x->ended) {
-        x->waiting = true;
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (ready > length)
-        return (ssize_t) length;
-    if (!x->ended)
-        return (ssize_t) ready;
-    *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (x->trailer_count > 0 && h2_submit_trailers(ng, id, x->trailers, x->trailer_count) == 0)
+    ssize_t ready = h2_stream_ready(&x->stream, length, flags);
+    bool last = *flags & NGHTTP2_DATA_FLAG_EOF;
+    if (last && x->trailer_count > 0 && h2_submit_trailers(ng, id, x->trailers, x->trailer_count) == 0)
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    return (ssize_t) ready;
+    return ready;
 }
 
 static void exchange_writable(void *arg)
@@ -330,10 +306,7 @@ static void exchange_was_taken(struct h2_exchange *x, size_t size)
     struct h2_server *s = x->server;
     s->queued -= size;
     s->progress_ms = loop_now_ms(s->loop);
-    if (!x->low_due || h2_queue_size(&x->answer) >= H2_QUEUE_LOW)
-        return;
-    x->low_due = false;
-    if (x->base.events && x->base.events->on_writable && !x->ended)
+    if (h2_stream_ran_low(&x->stream) && x->base.events && x->base.events->on_writable)
         loop_defer(s->loop, &x->writable, exchange_writable, x);
 }
 
@@ -345,7 +318,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
     (void) frame;
     if (h2_is_full(s->base.conn))
         return NGHTTP2_ERR_WOULDBLOCK;
-    int err = h2_write_data(s->base.conn, framehd, h2_queue_take(&x->answer, length));
+    int err = h2_write_data(s->base.conn, framehd, h2_queue_take(&x->stream.out, length));
     exchange_was_taken(x, length);
     return err;
 }
@@ -358,7 +331,7 @@ static void on_linger(void *arg)
         if (!x->sent || x->request_done)
             continue;
         if (now - x->sent_ms >= LINGER_MS)
-            nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, x->id, NGHTTP2_NO_ERROR);
+            nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, x->stream.id, NGHTTP2_NO_ERROR);
         else if (next == 0 || x->sent_ms + LINGER_MS < next)
             next = x->sent_ms + LINGER_MS;
     }
@@ -410,18 +383,28 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *
 
 /* ---- answering ---- */
 
-static void nv_begin(struct h2_nv_list *list, char status_text[3], int status)
-{
-    for (int i = 2; i >= 0; i--, status /= 10)
-        status_text[i] = (char) ('0' + status % 10);
-    list->count = 0;
-    h2_nv_add(list, SLICE(":status"), slice_of(status_text, 3), true);
-    h2_nv_add(list, SLICE("date"), http_date(), true);
-}
-
 static bool exchange_is_open(const struct h2_exchange *x)
 {
-    return !x->dead && !x->ended;
+    return !x->dead && !x->stream.ended;
+}
+
+struct answer_head {
+    struct h2_nv_list list;
+    char status[3];
+};
+
+/* False when it is too late for a head. */
+static bool head_make(const struct h2_exchange *x, int status, const struct http_header *headers, size_t count, struct answer_head *out)
+{
+    if (!exchange_is_open(x) || x->answering)
+        return false;
+    for (int i = 2; i >= 0; i--, status /= 10)
+        out->status[i] = (char) ('0' + status % 10);
+    out->list.count = 0;
+    h2_nv_add(&out->list, SLICE(":status"), slice_of(out->status, 3), true);
+    h2_nv_add(&out->list, SLICE("date"), http_date(), true);
+    h2_nv_add_all(&out->list, headers, count);
+    return true;
 }
 
 static void exchange_reset(struct http_exchange *base, uint32_t code)
@@ -430,7 +413,7 @@ static void exchange_reset(struct http_exchange *base, uint32_t code)
     if (x->dead)
         return;
     x->dead = true;
-    nghttp2_submit_rst_stream(x->server->ng, NGHTTP2_FLAG_NONE, x->id, code);
+    nghttp2_submit_rst_stream(x->server->ng, NGHTTP2_FLAG_NONE, x->stream.id, code);
     flush_later(x->server);
 }
 
@@ -438,7 +421,7 @@ static void exchange_submit(struct h2_exchange *x, const struct h2_nv_list *list
 {
     const nghttp2_data_provider provider = {.source.ptr = x, .read_callback = on_data_wanted};
     x->answering = true;
-    if (nghttp2_submit_response(x->server->ng, x->id, list->at, list->count, body ? &provider : NULL) != 0)
+    if (nghttp2_submit_response(x->server->ng, x->stream.id, list->at, list->count, body ? &provider : NULL) != 0)
         exchange_reset(&x->base, NGHTTP2_INTERNAL_ERROR);
     flush_later(x->server);
 }
@@ -448,23 +431,18 @@ static void exchange_queue(struct h2_exchange *x, struct slice bytes)
 {
     struct h2_server *s = x->server;
     size_t hard = http_server_limits(s->base.server)->queue_bytes * QUEUE_HARD_FACTOR;
-    if (bytes.size > hard || s->queued > hard - bytes.size || h2_queue_append(&x->answer, bytes) != 0) {
+    if (bytes.size > hard || s->queued > hard - bytes.size || h2_stream_put(&x->stream, bytes) != 0) {
         exchange_reset(&x->base, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
     }
     if (s->queued == 0)
         s->progress_ms = loop_now_ms(s->loop);
     s->queued += bytes.size;
-    if (h2_queue_size(&x->answer) >= H2_QUEUE_LOW)
-        x->low_due = true;
 }
 
 static void exchange_wake(struct h2_exchange *x)
 {
-    if (x->waiting) {
-        x->waiting = false;
-        nghttp2_session_resume_data(x->server->ng, x->id);
-    }
+    h2_stream_wake(&x->stream, x->server->ng);
     flush_later(x->server);
 }
 
@@ -477,32 +455,26 @@ static bool status_has_content(int status)
 static void exchange_respond(struct http_exchange *base, int status, const struct http_header *headers, size_t count, struct slice body)
 {
     struct h2_exchange *x = (struct h2_exchange *) base;
-    struct h2_nv_list list;
-    char status_text[3], length[SLICE_U64_TEXT];
-    if (!exchange_is_open(x) || x->answering)
+    struct answer_head head;
+    char length[SLICE_U64_TEXT];
+    if (!head_make(x, status, headers, count, &head))
         return;
     bool content = body.size > 0 && status_has_content(status) && !slice_equal_str(x->base.head.method, "HEAD");
-    nv_begin(&list, status_text, status);
     if (status_has_content(status))
-        h2_nv_add(&list, SLICE("content-length"), slice_of_u64(body.size, length), true);
-    h2_nv_add_all(&list, headers, count);
-    x->ended = true;
+        h2_nv_add(&head.list, SLICE("content-length"), slice_of_u64(body.size, length), true);
+    x->stream.ended = true;
     if (content)
         exchange_queue(x, body);
     if (!x->dead)
-        exchange_submit(x, &list, content);
+        exchange_submit(x, &head.list, content);
 }
 
 static void exchange_begin(struct http_exchange *base, int status, const struct http_header *headers, size_t count)
 {
     struct h2_exchange *x = (struct h2_exchange *) base;
-    struct h2_nv_list list;
-    char status_text[3];
-    if (!exchange_is_open(x) || x->answering)
-        return;
-    nv_begin(&list, status_text, status);
-    h2_nv_add_all(&list, headers, count);
-    exchange_submit(x, &list, true);
+    struct answer_head head;
+    if (head_make(x, status, headers, count, &head))
+        exchange_submit(x, &head.list, true);
 }
 
 static void exchange_data(struct http_exchange *base, struct slice bytes)
@@ -519,44 +491,39 @@ static void exchange_end(struct http_exchange *base, const struct http_header *t
     struct h2_exchange *x = (struct h2_exchange *) base;
     if (!exchange_is_open(x) || !x->answering)
         return;
-    if (count > 0 && h2_trailers_copy(x->fields.arena, trailers, count, &x->trailers))
+    if (count > 0 && h2_trailers_copy(x->stream.fields.arena, trailers, count, &x->trailers))
         x->trailer_count = count;
-    x->ended = true;
+    x->stream.ended = true;
     exchange_wake(x);
 }
 
 static void exchange_head_only(struct http_exchange *base, int status, const struct http_header *headers, size_t count)
 {
     struct h2_exchange *x = (struct h2_exchange *) base;
-    struct h2_nv_list list;
-    char status_text[3];
-    if (!exchange_is_open(x) || x->answering)
+    struct answer_head head;
+    if (!head_make(x, status, headers, count, &head))
         return;
-    nv_begin(&list, status_text, status);
-    h2_nv_add_all(&list, headers, count);
-    x->ended = true;
-    exchange_submit(x, &list, false);
+    x->stream.ended = true;
+    exchange_submit(x, &head.list, false);
 }
 
 static size_t exchange_queued(const struct http_exchange *base)
 {
-    return h2_queue_size(&((const struct h2_exchange *) base)->answer);
+    return h2_queue_size(&((const struct h2_exchange *) base)->stream.out);
 }
 
 static void exchange_pause(struct http_exchange *base)
 {
-    ((struct h2_exchange *) base)->paused = true;
+    ((struct h2_exchange *) base)->stream.paused = true;
 }
 
 static void exchange_resume(struct http_exchange *base)
 {
     struct h2_exchange *x = (struct h2_exchange *) base;
-    x->paused = false;
-    body_clock_start(x->server, x);
-    if (x->unconsumed == 0 || x->dead)
+    if (x->dead)
         return;
-    nghttp2_session_consume_stream(x->server->ng, x->id, x->unconsumed);
-    x->unconsumed = 0;
+    h2_stream_resume(&x->stream, x->server->ng);
+    body_clock_start(x->server, x);
     flush_later(x->server);
 }
 
@@ -593,8 +560,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 
 static void head_set_pseudo(struct h2_exchange *x, struct slice name, struct slice value)
 {
-    struct slice copy = arena_copy(x->fields.arena, value);
-    x->fields.list_bytes += name.size + value.size + 32;
+    struct slice copy = arena_copy(x->stream.fields.arena, value);
+    x->stream.fields.list_bytes += name.size + value.size + 32;
     if (!copy.data)
         x->too_large = true;
     else if (slice_equal_str(name, ":method"))
@@ -610,15 +577,15 @@ static void head_set_field(struct h2_exchange *x, struct slice name, struct slic
 {
     if (slice_equal_str(name, "host")) {
         if (x->base.head.authority.size == 0)
-            x->base.head.authority = arena_copy(x->fields.arena, value);
+            x->base.head.authority = arena_copy(x->stream.fields.arena, value);
         else if (!slice_equal_nocase(x->base.head.authority, value))
             x->two_hosts = true;
-        x->fields.list_bytes += name.size + value.size + 32;
+        x->stream.fields.list_bytes += name.size + value.size + 32;
         return;
     }
     if (slice_equal_str(name, "content-length"))
         x->base.content_length = http_parse_content_length(value);
-    if (h2_fields_add(&x->fields, name, value, limit) != 0)
+    if (h2_fields_add(&x->stream.fields, name, value, limit) != 0)
         x->too_large = true;
 }
 
@@ -633,12 +600,12 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
         return 0;
     struct slice n = slice_of(name, name_size), v = slice_of(value, value_size);
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
-        x->fields.list_bytes += name_size + value_size + 32; /* trailers */
+        x->stream.fields.list_bytes += name_size + value_size + 32; /* trailers */
     else if (name_size > 0 && name[0] == ':')
         head_set_pseudo(x, n, v);
     else
         head_set_field(x, n, v, limit);
-    if (x->fields.list_bytes > limit)
+    if (x->stream.fields.list_bytes > limit)
         x->too_large = true;
     return 0;
 }
@@ -654,12 +621,12 @@ static void exchange_request_ended(struct h2_exchange *x)
 static void request_continue(struct h2_server *s, struct h2_exchange *x)
 {
     struct h2_nv_list list;
-    struct slice expect = http_header_find(x->fields.at, x->fields.count, "expect");
+    struct slice expect = http_header_find(x->stream.fields.at, x->stream.fields.count, "expect");
     if (!slice_equal_nocase(expect, SLICE("100-continue")))
         return;
     list.count = 0;
     h2_nv_add(&list, SLICE(":status"), SLICE("100"), true);
-    nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, x->id, NULL, list.at, list.count, NULL);
+    nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, x->stream.id, NULL, list.at, list.count, NULL);
 }
 
 static void request_arrived(struct h2_server *s, struct h2_exchange *x, bool bodyless)
@@ -674,8 +641,8 @@ static void request_arrived(struct h2_server *s, struct h2_exchange *x, bool bod
         exchange_head_only(&x->base, STATUS_BAD_REQUEST, NULL, 0);
         return;
     }
-    x->base.head.headers = x->fields.at;
-    x->base.head.header_count = x->fields.count;
+    x->base.head.headers = x->stream.fields.at;
+    x->base.head.header_count = x->stream.fields.count;
     if (!bodyless)
         request_continue(s, x);
     http_server_handle(s->base.server, &x->base);
@@ -801,16 +768,13 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     nghttp2_session_consume_connection(ng, size);
     if (x && x->sent)
         return 0; /* its window stays closed: nobody wants more */
-    if (!x || x->dead || x->ended || !x->base.events) {
+    if (!x || x->dead || x->stream.ended || !x->base.events) {
         nghttp2_session_consume_stream(ng, id, size);
         return 0;
     }
     x->came_ms = loop_now_ms(s->loop);
     x->base.events->on_data(x->base.ctx, &x->base, slice_of(data, size));
-    if (x->paused)
-        x->unconsumed += size;
-    else
-        nghttp2_session_consume_stream(ng, id, size);
+    h2_stream_took(&x->stream, ng, size);
     flush_later(s);
     return 0;
 }
@@ -916,44 +880,26 @@ static const struct conn_events SERVER_EVENTS = {
     .on_close = server_on_close,
 };
 
-static int callbacks_make(nghttp2_session_callbacks **out)
+static const struct h2_callbacks CALLBACKS = {
+    .on_begin_frame = on_begin_frame,
+    .on_begin_headers = on_begin_headers,
+    .on_header = on_header,
+    .on_frame = on_frame,
+    .on_data_chunk = on_data_chunk,
+    .on_stream_closed = on_stream_closed,
+    .on_frame_sent = on_frame_sent,
+    .on_send_data = on_send_data,
+    .on_unpack_extension = on_unpack_extension,
+};
+
+static void options_set(nghttp2_option *option)
 {
-    nghttp2_session_callbacks *callbacks;
-    if (nghttp2_session_callbacks_new(&callbacks) != 0)
-        return GRID_ENOMEM;
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
-    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_closed);
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
-    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
-    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_unpack_extension);
-    *out = callbacks;
-    return 0;
+    nghttp2_option_set_no_closed_streams(option, 1);
+    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
+        nghttp2_option_set_user_recv_extension_type(option, (uint8_t) type);
 }
 
 static int session_make(struct h2_server *s)
-{
-    nghttp2_session_callbacks *callbacks = NULL;
-    nghttp2_option *option = NULL;
-    int err = callbacks_make(&callbacks);
-    if (err == 0 && nghttp2_option_new(&option) != 0)
-        err = GRID_ENOMEM;
-    if (err == 0) {
-        nghttp2_option_set_no_auto_window_update(option, 1);
-        nghttp2_option_set_no_closed_streams(option, 1);
-        for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
-            nghttp2_option_set_user_recv_extension_type(option, (uint8_t) type);
-        err = h2_session_new(nghttp2_session_server_new3, callbacks, s, option, &s->ng);
-    }
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(callbacks);
-    return err;
-}
-
-static int session_greet(struct h2_server *s)
 {
     const struct http_server_limits *limits = http_server_limits(s->base.server);
     const nghttp2_settings_entry settings[] = {
@@ -962,9 +908,7 @@ static int session_greet(struct h2_server *s)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t) limits->header_list_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    if (nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) != 0)
-        return GRID_ENOMEM;
-    return nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0, H2_CONNECTION_WINDOW) == 0 ? 0 : GRID_ENOMEM;
+    return h2_session_new(nghttp2_session_server_new3, &CALLBACKS, options_set, settings, sizeof settings / sizeof *settings, s, &s->ng);
 }
 
 void h2_server_start(struct http_server *server, struct conn *conn, struct slice first_bytes)
@@ -978,7 +922,7 @@ void h2_server_start(struct http_server *server, struct conn *conn, struct slice
     h2_guard_init(&s->guard, loop_now_ms(s->loop));
     conn_set_events(conn, &SERVER_EVENTS, s);
     http_session_init(&s->base, &SESSION_OPS, server, conn);
-    if (session_make(s) != 0 || session_greet(s) != 0) {
+    if (session_make(s) != 0) {
         conn_close(conn);
         return;
     }
