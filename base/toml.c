@@ -55,11 +55,11 @@ static unsigned current_line(struct parser *p)
 }
 
 /* Characters, not bytes, between the line's start and here. */
-static unsigned current_column(const struct parser *p)
+static unsigned column_of(const uint8_t *start, const uint8_t *at)
 {
     unsigned column = 1;
-    for (const uint8_t *c = p->at; c > p->text.data && c[-1] != '\n'; c--)
-        column += (c[-1] & 0xc0) != 0x80;
+    for (; at > start && at[-1] != '\n'; at--)
+        column += (at[-1] & 0xc0) != 0x80;
     return column;
 }
 
@@ -70,7 +70,7 @@ __attribute__((format(printf, 3, 4))) static int fail(struct parser *p, int err,
     vsnprintf(p->error->message, sizeof p->error->message, format, args);
     va_end(args);
     p->error->line = current_line(p);
-    p->error->column = current_column(p);
+    p->error->column = column_of(p->text.data, p->at);
     return err;
 }
 
@@ -503,6 +503,7 @@ static int parse_array(struct parser *p, struct toml_value *array, unsigned dept
 
 static int parse_value(struct parser *p, struct toml_value *value, unsigned depth)
 {
+    value->offset = (size_t) (p->at - p->text.data);
     if (at_byte(p, '[')) {
         return parse_array(p, value, depth);
     } else if (at_byte(p, '"') || at_byte(p, '\'')) {
@@ -593,7 +594,7 @@ static int parse_document(struct parser *p)
 {
     if (p->text.size > TOML_MAX_BYTES)
         return fail(p, GRID_ELIMIT, "expected a file of at most %d bytes", TOML_MAX_BYTES);
-    int err = check_utf8(p);
+    int err = at_literal(p, "\xef\xbb\xbf") ? expected(p, "no byte-order mark: save the file as UTF-8 without one") : check_utf8(p);
     while (err == 0 && p->at < p->end)
         err = parse_line(p);
     return err;
@@ -618,6 +619,14 @@ int toml_parse(struct slice text, struct arena *arena, struct toml_document *out
     int err = parse_document(&p);
     buf_dispose(&p.scratch);
     return err;
+}
+
+void toml_position(struct slice text, size_t offset, unsigned *line, unsigned *column)
+{
+    *line = 1;
+    for (size_t i = 0; i < offset && i < text.size; i++)
+        *line += text.data[i] == '\n';
+    *column = column_of(text.data, text.data + (offset < text.size ? offset : text.size));
 }
 
 const struct toml_entry *toml_find(const struct toml_document *document, const char *table, const char *key)

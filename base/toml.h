@@ -19,6 +19,7 @@ struct toml_value {
     int64_t integer;
     bool boolean;
     const struct toml_value *first; /* of an array; NULL when it is empty */
+    size_t offset; /* of its first byte in the text: for toml_position */
 };
 
 struct toml_entry {
@@ -43,6 +44,9 @@ struct toml_error {
 /* Everything in `out` lives in the arena. 0; GRID_EPROTO with `error` filled (a key or table given twice too); GRID_ELIMIT over
  * TOML_MAX_BYTES, TOML_MAX_KEYS, or TOML_MAX_DEPTH parts in a key or arrays in one another, `error` filled too; GRID_ENOMEM. */
 int toml_parse(struct slice text, struct arena *arena, struct toml_document *out, struct toml_error *error);
+
+/* Line and column, as toml_error counts them, of a byte of the text. */
+void toml_position(struct slice text, size_t offset, unsigned *line, unsigned *column);
 
 /* The entry of a table and key, NULL when there is none. */
 const struct toml_entry *toml_find(const struct toml_document *document, const char *table, const char *key);

@@ -23,3 +23,13 @@ function(grid_interop_server)
     target_include_directories(grpc_interop_server SYSTEM PRIVATE ${out})
     target_link_libraries(grpc_interop_server PRIVATE grid_net PkgConfig::libprotobuf-c grid_warnings)
 endfunction()
+
+# What base/toml.h reads, as JSON: tests/e2e/test_gridfile.py compares it with another reader.
+function(grid_toml_dump)
+    if(NOT BUILD_TESTING OR GRID_FUZZ)
+        return()
+    endif()
+    add_executable(toml_dump ${CMAKE_SOURCE_DIR}/tests/e2e/toml_dump.c)
+    target_include_directories(toml_dump PRIVATE ${CMAKE_SOURCE_DIR})
+    target_link_libraries(toml_dump PRIVATE grid_base grid_warnings)
+endfunction()

@@ -56,7 +56,7 @@ int node_verify_entry(void *arg, struct slice certificate_der, const char *publi
 static void warn_unknown(void *ctx, const struct toml_entry *entry)
 {
     (void) ctx;
-    if (!options_is_known(entry->key))
+    if (entry->table.size > 0 || !options_is_known(entry->key))
         log_line(LOG_WARN, "the Gridfile has a key that this version does not know: it is passed over", LOGF_SLICE("key", entry->key), LOGF_INT("line", entry->line));
 }
 

@@ -63,42 +63,54 @@ static size_t *count_at(const struct gridfile *g, const struct field *f)
 
 /* ---- reading ---- */
 
-static int expected(const struct toml_entry *entry, const char *what, char sentence[TRUST_SENTENCE_MAX])
+/* What taking one entry needs. */
+struct taking {
+    const struct gridfile *card;
+    struct slice text;
+    const struct toml_entry *entry;
+    char *sentence;
+};
+
+static int expected(const struct taking *t, const struct toml_value *at, const char *what)
 {
-    snprintf(sentence, TRUST_SENTENCE_MAX, "Gridfile line %u: expected %s for %.*s", entry->line, what, SLICE_FMT(entry->key));
+    unsigned line, column;
+    toml_position(t->text, at->offset, &line, &column);
+    snprintf(t->sentence, TRUST_SENTENCE_MAX, "Gridfile line %u, column %u: expected %s for %.*s", line, column, what, SLICE_FMT(t->entry->key));
     return GRID_EPROTO;
 }
 
-static int take_text(const struct gridfile *g, const struct field *f, const struct toml_entry *entry, char sentence[TRUST_SENTENCE_MAX])
+static int take_text(const struct taking *t, const struct field *f)
 {
-    if (entry->value.type != TOML_STRING)
-        return expected(entry, "a string", sentence);
-    const char *fault = f->judge(entry->value.string);
+    const struct toml_value *value = &t->entry->value;
+    if (value->type != TOML_STRING)
+        return expected(t, value, "a string");
+    const char *fault = f->judge(value->string);
     if (!fault)
-        fault = judge_any(entry->value.string);
+        fault = judge_any(value->string);
     if (fault)
-        return expected(entry, fault, sentence);
-    *text_at(g, f) = (const char *) entry->value.string.data;
+        return expected(t, value, fault);
+    *text_at(t->card, f) = (const char *) value->string.data;
     return 0;
 }
 
-static int take_list(const struct gridfile *g, const struct field *f, const struct toml_entry *entry, char sentence[TRUST_SENTENCE_MAX])
+static int take_list(const struct taking *t, const struct field *f)
 {
+    const struct toml_value *value = &t->entry->value;
     const char *list_wanted = "a list of at most 1024 strings";
     size_t count = 0;
-    if (entry->value.type != TOML_ARRAY)
-        return expected(entry, list_wanted, sentence);
-    for (const struct toml_value *v = entry->value.first; v; v = v->next, count++) {
+    if (value->type != TOML_ARRAY)
+        return expected(t, value, list_wanted);
+    for (const struct toml_value *v = value->first; v; v = v->next, count++) {
         const char *fault = v->type != TOML_STRING || count >= GRIDFILE_LIST_MAX ? list_wanted : f->judge(v->string);
         if (fault)
-            return expected(entry, fault, sentence);
+            return expected(t, v, fault);
     }
-    const char **list = arena_calloc(g->arena, count + 1, sizeof *list);
+    const char **list = arena_calloc(t->card->arena, count + 1, sizeof *list);
     if (!list)
         return GRID_ENOMEM;
-    *count_at(g, f) = count;
-    *list_at(g, f) = list;
-    for (const struct toml_value *v = entry->value.first; v; v = v->next)
+    *count_at(t->card, f) = count;
+    *list_at(t->card, f) = list;
+    for (const struct toml_value *v = value->first; v; v = v->next)
         *list++ = (const char *) v->string.data;
     return 0;
 }
@@ -111,16 +123,15 @@ static const struct field *field_of(const struct toml_entry *entry)
     return NULL;
 }
 
-static int take_entries(const struct gridfile *g, const struct toml_document *document, gridfile_other_fn other, void *ctx,
-                        char sentence[TRUST_SENTENCE_MAX])
+static int take_entries(struct taking *t, const struct toml_document *document, gridfile_other_fn other, void *ctx)
 {
     int err = 0;
-    for (const struct toml_entry *entry = document->first; err == 0 && entry; entry = entry->next) {
-        const struct field *f = field_of(entry);
+    for (t->entry = document->first; err == 0 && t->entry; t->entry = t->entry->next) {
+        const struct field *f = field_of(t->entry);
         if (f)
-            err = f->count_at ? take_list(g, f, entry, sentence) : take_text(g, f, entry, sentence);
+            err = f->count_at ? take_list(t, f) : take_text(t, f);
         else if (other)
-            other(ctx, entry);
+            other(ctx, t->entry);
     }
     return err;
 }
@@ -144,7 +155,7 @@ int gridfile_parse(struct slice text, gridfile_other_fn other, void *ctx, struct
             *text_at(out, &fields[i]) = "";
     int err = out->arena ? parse_toml(text, out->arena, &document, sentence) : GRID_ENOMEM;
     if (err == 0)
-        err = take_entries(out, &document, other, ctx, sentence);
+        err = take_entries(&(struct taking){.card = out, .text = text, .sentence = sentence}, &document, other, ctx);
     if (err == 0)
         sentence[0] = '\0';
     else

@@ -27,7 +27,7 @@ struct gridfile {
 typedef void (*gridfile_other_fn)(void *ctx, const struct toml_entry *entry);
 
 /* Reads a text. `other` may be NULL. 0 (gridfile_dispose it); GRID_EPROTO, GRID_ELIMIT or GRID_ENOMEM with a sentence such as
- * `Gridfile line 3, column 9: expected "=" after the key`. */
+ * `Gridfile line 3, column 9: expected "=" after the key`, or `Gridfile line 2, column 13: expected a string for grid_name`. */
 int gridfile_parse(struct slice text, gridfile_other_fn other, void *ctx, struct gridfile *out, char sentence[TRUST_SENTENCE_MAX]);
 void gridfile_dispose(struct gridfile *g);
 

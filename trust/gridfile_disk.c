@@ -22,7 +22,9 @@ int gridfile_load(const char *path, gridfile_other_fn other, void *ctx, struct g
     buf_init(&text, 0);
     sentence[0] = '\0';
     int err = trust_file_read(path, &text, &open_to_others);
-    if (err != 0)
+    if (err == GRID_ELIMIT)
+        snprintf(sentence, TRUST_SENTENCE_MAX, "the Gridfile %.400s is larger than 1 MiB, as no access card is: give another file", path);
+    else if (err != 0)
         snprintf(sentence, TRUST_SENTENCE_MAX, "cannot read the Gridfile %.400s: %s", path, grid_err_text(err));
     else
         err = parse_file(path, &text, other, ctx, out, sentence);
