@@ -493,8 +493,10 @@ static void test_join__a_tampered_byte_anywhere_lets_nobody_in(void **state)
             r.tamper_message = m, r.tamper_byte = b, r.tamper_mask = (uint8_t) (1 << (b % 8));
             rig_create(&r);
             run(&r);
-            assert_int_not_equal(join_step(r.joiner.join), JOIN_STEP_GRANTED);
-            if (m < count - 1)
+            bool tampered = b < r.wire[m].size; /* a signature's DER is not always of the same size */
+            if (tampered)
+                assert_int_not_equal(join_step(r.joiner.join), JOIN_STEP_GRANTED);
+            if (tampered && m < count - 1)
                 assert_false(r.member.issued);
             rig_dispose(&r);
         }
