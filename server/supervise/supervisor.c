@@ -192,13 +192,6 @@ static char **copy_list(const char *const *list)
     return copy;
 }
 
-/* The folder itself rather than a name that may come to mean another one. */
-static char *real_path(const char *path)
-{
-    char *real = realpath(path, NULL);
-    return real ? real : strdup(path);
-}
-
 void sup_release_unref(struct sup_release *r)
 {
     if (--r->references > 0)
@@ -215,7 +208,7 @@ static struct sup_release *release_create(const struct release_env *env)
     struct sup_release *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;
-    *r = (struct sup_release){1, real_path(env->root), strdup(env->tasks_folder), strdup(env->release), copy_list(env->env), env->instances};
+    *r = (struct sup_release){1, strdup(env->root), strdup(env->tasks_folder), strdup(env->release), copy_list(env->env), env->instances};
     if (r->root && r->tasks_folder && r->release && r->env)
         return r;
     sup_release_unref(r);
@@ -384,12 +377,10 @@ void supervisor_report_refused(struct supervisor *s, uint64_t instance_id)
 
 bool supervisor_uses_root(const struct supervisor *s, const char *root)
 {
-    char *real = real_path(root);
-    bool used = real == NULL; /* when in doubt */
-    for (const struct sup_child *c = s->children; real && c; c = c->next)
-        used |= strcmp(c->release->root, real) == 0;
-    free(real);
-    return used;
+    for (const struct sup_child *c = s->children; c; c = c->next)
+        if (strcmp(c->release->root, root) == 0)
+            return true;
+    return false;
 }
 
 /* ---- the list ---- */

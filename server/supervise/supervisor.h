@@ -51,7 +51,7 @@ void supervisor_close(struct supervisor *s, loop_fn done, void *arg);
 
 /* What a release's tasks run in. Everything is copied. */
 struct release_env {
-    const char *root;         /* the release's folder: working directory of every task */
+    const char *root;         /* the release's folder, by a path without links: working directory of every task */
     const char *tasks_folder; /* relative to root, "tasks" */
     const char *release;      /* hex root: GRID_RELEASE */
     const char *const *env;   /* the project's "NAME=value" strings, NULL at the end; NULL for none */
@@ -106,7 +106,7 @@ struct supervisor_task {
 /* All tasks, sorted by name. Valid until the next supervisor_* call or loop turn. NULL and 0 when there are none or memory lacks. */
 const struct supervisor_task *supervisor_list(struct supervisor *s, size_t *count);
 
-/* Whether a process still runs in that release folder (also one that is draining): it must not be reused or deleted yet. */
+/* Whether a process still runs in that release folder, named as it was in release_env (also one that is draining): it must not be reused or deleted yet. */
 bool supervisor_uses_root(const struct supervisor *s, const char *root);
 
 /* The last `lines` lines of a task, or of each task when `task` is NULL, oldest first within a task. */
