@@ -1,10 +1,11 @@
 /* net/busy_poll.h: whether an event loop should look for events a little longer or sleep. Pure: no clock of its own.
  *
  * Waking a sleeping thread costs tens of microseconds, on a virtual CPU more, often longer than the answer waited for. So the loop
- * looks on for a short window when the last waits were short, and sleeps at once when they were long, as KVM's adaptive halt polling
- * does for virtual CPUs (Linux, Documentation/virt/kvm/halt-polling.rst): a wait that ended soon after the window doubles it, one
- * that lasted longer than the greatest window closes it. An idle loop therefore costs nothing. Nor does it pay where threads contend for the
- * CPU: a gap between two questions means that another one had it, and for a while the loop sleeps at once. */
+ * looks on for a short window when the last waits were short, and sleeps at once when they were long, as KVM's adaptive halt
+ * polling does for virtual CPUs (Linux, Documentation/virt/kvm/halt-polling.rst): a wait that ended soon after the window doubles
+ * it, one that lasted longer than the greatest window closes it. An idle loop therefore costs nothing. Nor does it pay where
+ * threads contend for the CPU: a gap between two questions means that another one had it, and for a while the loop sleeps at
+ * once. */
 #ifndef GRID_NET_BUSY_POLL_H
 #define GRID_NET_BUSY_POLL_H
 

@@ -548,8 +548,8 @@ static void socket_set_options(int fd, const struct addr *peer, const struct con
 }
 
 /* Takes fd, also on failure. */
-static int conn_new(struct loop *l, int fd, bool accepted, const struct conn_options *options, const struct conn_events *events, void *ctx,
-                    struct conn **out)
+static int conn_new(struct loop *l, int fd, bool accepted, const struct conn_options *options, const struct conn_events *events,
+                    void *ctx, struct conn **out)
 {
     struct conn *c = calloc(1, sizeof *c);
     int err = c ? 0 : GRID_ENOMEM;
@@ -582,8 +582,8 @@ static void conn_start_clock(struct conn *c, const struct conn_options *options)
     loop_timer_start(c->loop, &c->timer, timeout, on_timeout, c);
 }
 
-int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct conn_events *events, void *ctx,
-              struct conn **out)
+int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct conn_events *events,
+              void *ctx, struct conn **out)
 {
     int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -604,7 +604,8 @@ int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *
     return 0;
 }
 
-int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const struct conn_events *events, void *ctx, struct conn **out)
+int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const struct conn_events *events, void *ctx,
+               struct conn **out)
 {
     int err = conn_new(l, fd, true, options, events, ctx, out);
     if (err != 0)

@@ -26,8 +26,8 @@ struct conn_events {
     void (*on_end)(void *ctx, struct conn *c);
     /* What was queued fell below the low mark (64 KiB) after having been above it. May be NULL. */
     void (*on_drained)(void *ctx, struct conn *c);
-    /* Exactly once, last. err: 0 closed by us or in order, GRID_EREFUSED, GRID_ETIMEOUT (nobody answered, or acknowledged), GRID_EPERM (TLS
-     * verification), GRID_EPROTO (TLS), GRID_ECLOSED (reset). */
+    /* Exactly once, last. err: 0 closed by us or in order, GRID_EREFUSED, GRID_ETIMEOUT (nobody answered, or acknowledged),
+     * GRID_EPERM (TLS verification), GRID_EPROTO (TLS), GRID_ECLOSED (reset). */
     void (*on_close)(void *ctx, struct conn *c, int err);
 };
 
@@ -39,11 +39,12 @@ struct conn_options {
 
 /* Dials. on_open or on_close comes later, never inside the call. TCP_NODELAY always. 0, GRID_ENOMEM, GRID_EIO, or
  * GRID_EPERM (a TLS context that has nothing to present yet). */
-int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct conn_events *events, void *ctx,
-              struct conn **out);
+int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct conn_events *events,
+              void *ctx, struct conn **out);
 
 /* Takes an accepted descriptor (also on failure, where it is closed). */
-int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const struct conn_events *events, void *ctx, struct conn **out);
+int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const struct conn_events *events, void *ctx,
+               struct conn **out);
 
 /* Changes who hears of it, as when the first bytes decide the protocol. */
 void conn_set_events(struct conn *c, const struct conn_events *events, void *ctx);
@@ -73,9 +74,9 @@ void conn_finish(struct conn *c);
 /* Drops what is queued and closes. on_close still comes, later. Calling it again does nothing. */
 void conn_close(struct conn *c);
 
-/* Gives an open connection to another loop, as when the handshake has told whose it is. Nothing of it may be used until `arrived`, which is
- * called on the other loop's thread and must conn_set_events; what the peer sent meanwhile is read after that. When it breaks before it has left,
- * on_close of the events set before comes instead. */
+/* Gives an open connection to another loop, as when the handshake has told whose it is. Nothing of it may be used until `arrived`,
+ * which is called on the other loop's thread and must conn_set_events; what the peer sent meanwhile is read after that. When it
+ * breaks before it has left, on_close of the events set before comes instead. */
 void conn_migrate(struct conn *c, struct loop *to, void (*arrived)(void *ctx, struct conn *c), void *ctx);
 
 const struct addr *conn_peer_addr(const struct conn *c);
@@ -87,8 +88,8 @@ const char *conn_alpn(const struct conn *c);
 /* Uid of the process at the other end of a Unix socket or of a loopback TCP connection (from the socket table, looked up on first
  * use and remembered). 0, or GRID_ENOENT when it cannot be told. */
 int conn_peer_uid(struct conn *c, uid_t *uid, gid_t *gid);
-/* The supplementary groups of the process that connected a Unix socket. 0; GRID_ENOENT for any other connection, and when they cannot be told;
- * GRID_ELIMIT for more than `max`. */
+/* The supplementary groups of the process that connected a Unix socket. 0; GRID_ENOENT for any other connection, and when they
+ * cannot be told; GRID_ELIMIT for more than `max`. */
 int conn_peer_groups(const struct conn *c, gid_t *groups, size_t max, size_t *count);
 struct loop *conn_loop(const struct conn *c);
 

@@ -52,7 +52,8 @@ static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 }
 
 /* True when these are the two ends, in this order. */
-static bool endpoints_are(const struct endpoint *local, const struct endpoint *remote, const struct addr *from, const struct addr *to)
+static bool endpoints_are(const struct endpoint *local, const struct endpoint *remote, const struct addr *from,
+                          const struct addr *to)
 {
     struct endpoint want_local, want_remote;
     if (!endpoint_of_addr(from, &want_local) || !endpoint_of_addr(to, &want_remote))

@@ -6,21 +6,21 @@
 
 #include "net/addr.h"
 
-/* SO_PEERCRED for a Unix socket; for loopback TCP the kernel's word on the peer's own socket (gid: the user's primary group, (gid_t) -1
- * when unknown). 0 or GRID_ENOENT. Any thread. */
+/* SO_PEERCRED for a Unix socket; for loopback TCP the kernel's word on the peer's own socket (gid: the user's primary group,
+ * (gid_t) -1 when unknown). 0 or GRID_ENOENT. Any thread. */
 int conn_uid_lookup(int fd, const struct addr *local, const struct addr *peer, uid_t *uid, gid_t *gid);
 
-/* SO_PEERGROUPS (Linux 4.13): the groups besides that gid, for a Unix socket alone. 0, GRID_ENOENT, GRID_ELIMIT for more than `max`. Any
- * thread. */
+/* SO_PEERGROUPS (Linux 4.13): the groups besides that gid, for a Unix socket alone. 0, GRID_ENOENT, GRID_ELIMIT for more than
+ * `max`. Any thread. */
 int conn_uid_groups(int fd, const struct addr *local, gid_t *groups, size_t max, size_t *count);
 
-/* The two ways to the socket that goes from `from` to `to`: one question to the kernel (sock_diag(7)), which costs the same however many
- * sockets there are; and the tables in /proc, for where that is not to be had. 0 or GRID_ENOENT. */
+/* The two ways to the socket that goes from `from` to `to`: one question to the kernel (sock_diag(7)), which costs the same however
+ * many sockets there are; and the tables in /proc, for where that is not to be had. 0 or GRID_ENOENT. */
 int conn_uid_ask(const struct addr *from, const struct addr *to, uid_t *uid);
 int conn_uid_scan(const struct addr *from, const struct addr *to, uid_t *uid);
 
-/* Their pure parts: the uid in the kernel's answer, or in one line of /proc/net/tcp or tcp6, when it is of a live socket from `from` to
- * `to`, and not of its other end, a listener, or one that no process has any more. */
+/* Their pure parts: the uid in the kernel's answer, or in one line of /proc/net/tcp or tcp6, when it is of a live socket from
+ * `from` to `to`, and not of its other end, a listener, or one that no process has any more. */
 bool conn_uid_match_answer(struct slice answer, const struct addr *from, const struct addr *to, uid_t *uid);
 bool conn_uid_match_line(const char *line, const struct addr *from, const struct addr *to, uid_t *uid);
 

@@ -77,7 +77,8 @@ enum { TIMEOUT_DIGITS_MAX = 8, TIMEOUT_NUMBER_MAX = 99999999 };
 int grpc_timeout_parse(struct slice text, uint64_t *ms)
 {
     uint64_t number;
-    if (text.size < 2 || text.size > TIMEOUT_DIGITS_MAX + 1 || slice_parse_u64(slice_first(text, text.size - 1), TIMEOUT_NUMBER_MAX, &number) != 0)
+    if (text.size < 2 || text.size > TIMEOUT_DIGITS_MAX + 1 ||
+        slice_parse_u64(slice_first(text, text.size - 1), TIMEOUT_NUMBER_MAX, &number) != 0)
         return GRID_EINVAL;
     for (size_t i = 0; i < sizeof TIMEOUT_UNITS / sizeof TIMEOUT_UNITS[0]; i++) {
         const struct timeout_unit *unit = &TIMEOUT_UNITS[i];

@@ -8,9 +8,23 @@
 
 /* Canonical status codes. */
 enum grpc_status {
-    GRPC_OK = 0, GRPC_CANCELLED = 1, GRPC_UNKNOWN = 2, GRPC_INVALID_ARGUMENT = 3, GRPC_DEADLINE_EXCEEDED = 4, GRPC_NOT_FOUND = 5,
-    GRPC_ALREADY_EXISTS = 6, GRPC_PERMISSION_DENIED = 7, GRPC_RESOURCE_EXHAUSTED = 8, GRPC_FAILED_PRECONDITION = 9, GRPC_ABORTED = 10,
-    GRPC_OUT_OF_RANGE = 11, GRPC_UNIMPLEMENTED = 12, GRPC_INTERNAL = 13, GRPC_UNAVAILABLE = 14, GRPC_DATA_LOSS = 15, GRPC_UNAUTHENTICATED = 16,
+    GRPC_OK = 0,
+    GRPC_CANCELLED = 1,
+    GRPC_UNKNOWN = 2,
+    GRPC_INVALID_ARGUMENT = 3,
+    GRPC_DEADLINE_EXCEEDED = 4,
+    GRPC_NOT_FOUND = 5,
+    GRPC_ALREADY_EXISTS = 6,
+    GRPC_PERMISSION_DENIED = 7,
+    GRPC_RESOURCE_EXHAUSTED = 8,
+    GRPC_FAILED_PRECONDITION = 9,
+    GRPC_ABORTED = 10,
+    GRPC_OUT_OF_RANGE = 11,
+    GRPC_UNIMPLEMENTED = 12,
+    GRPC_INTERNAL = 13,
+    GRPC_UNAVAILABLE = 14,
+    GRPC_DATA_LOSS = 15,
+    GRPC_UNAUTHENTICATED = 16,
 };
 
 /* "NOT_FOUND" and so on; "UNKNOWN" for anything else. Static storage. */
@@ -38,11 +52,11 @@ void grpc_deframer_init(struct grpc_deframer *d, size_t max_message, bool gzip);
 void grpc_deframer_dispose(struct grpc_deframer *d);
 /* As new but for its memory. */
 void grpc_deframer_reset(struct grpc_deframer *d, size_t max_message, bool gzip);
-/* Takes bytes in; a slice of grpc_deframer_next is gone then. 0, GRID_ELIMIT as soon as a prefix announces too much (before memory is taken for it),
- * GRID_EPROTO (bad flag, or compressed without gzip), GRID_ENOMEM. */
+/* Takes bytes in; a slice of grpc_deframer_next is gone then. 0, GRID_ELIMIT as soon as a prefix announces too much (before memory
+ * is taken for it), GRID_EPROTO (bad flag, or compressed without gzip), GRID_ENOMEM. */
 int grpc_deframer_feed(struct grpc_deframer *d, struct slice bytes);
-/* Takes the next whole message out: 0, GRID_EAGAIN when there is none, GRID_EPROTO (bad gzip), GRID_ELIMIT (too long, or inflates beyond the
- * limit; at most limit + 1 bytes are ever inflated). The slice lives until the next grpc_deframer_* call. */
+/* Takes the next whole message out: 0, GRID_EAGAIN when there is none, GRID_EPROTO (bad gzip), GRID_ELIMIT (too long, or inflates
+ * beyond the limit; at most limit + 1 bytes are ever inflated). The slice lives until the next grpc_deframer_* call. */
 int grpc_deframer_next(struct grpc_deframer *d, struct slice *message);
 /* True when the last message given out had come compressed. */
 bool grpc_deframer_last_compressed(const struct grpc_deframer *d);
@@ -52,7 +66,8 @@ bool grpc_deframer_empty(const struct grpc_deframer *d);
 /* Appends one framed message, gzipped when asked (and when that makes it smaller). */
 int grpc_frame(struct buf *out, struct slice message, bool gzip);
 
-/* Percent-encodes and decodes grpc-message (all but printable ASCII, and '%'); a malformed escape is kept as it is. Append; 0 or GRID_ENOMEM. */
+/* Percent-encodes and decodes grpc-message (all but printable ASCII, and '%'); a malformed escape is kept as it is. Append; 0 or
+ * GRID_ENOMEM. */
 int grpc_message_encode(struct slice text, struct buf *out);
 int grpc_message_decode(struct slice text, struct buf *out);
 

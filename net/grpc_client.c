@@ -1,4 +1,5 @@
-/* gRPC calls over an HTTP/2 client: one http_call each, with the status made out of trailers, heads, resets and lost connections. */
+/* gRPC calls over an HTTP/2 client: one http_call each, with the status made out of trailers, heads, resets and lost
+ * connections. */
 #include "net/grpc_client.h"
 
 #include <stdlib.h>
@@ -189,7 +190,8 @@ static void call_free(struct grpc_client_call *call)
     free(call);
 }
 
-static void on_close(void *ctx, struct http_call *http, int err, enum http_sent sent, uint32_t http2_code, const struct http_header *trailers, size_t count)
+static void on_close(void *ctx, struct http_call *http, int err, enum http_sent sent, uint32_t http2_code,
+                     const struct http_header *trailers, size_t count)
 {
     struct grpc_client_call *call = ctx;
     (void) http;
@@ -228,7 +230,8 @@ static struct grpc_client_call *call_create(size_t max_message, const struct grp
 }
 
 /* The fixed headers, the timeout and the caller's metadata; how many there are. */
-static size_t gather_headers(struct http_header *out, uint64_t deadline_ms, char timeout[16], const struct http_header *metadata, size_t count)
+static size_t gather_headers(struct http_header *out, uint64_t deadline_ms, char timeout[16], const struct http_header *metadata,
+                             size_t count)
 {
     size_t used = FIXED_COUNT;
     memcpy(out, FIXED, sizeof FIXED);
@@ -241,9 +244,9 @@ static size_t gather_headers(struct http_header *out, uint64_t deadline_ms, char
     return used;
 }
 
-int grpc_client_call_start(struct http_client *c, const char *path, uint64_t deadline_ms, const struct http_header *metadata, size_t count,
-                           struct slice message, bool more, size_t max_message, const struct grpc_client_events *events, void *ctx,
-                           struct grpc_client_call **out)
+int grpc_client_call_start(struct http_client *c, const char *path, uint64_t deadline_ms, const struct http_header *metadata,
+                           size_t count, struct slice message, bool more, size_t max_message,
+                           const struct grpc_client_events *events, void *ctx, struct grpc_client_call **out)
 {
     struct http_header headers[FIXED_COUNT + 1 + METADATA_MAX];
     char timeout[16];

@@ -10,18 +10,20 @@ struct grpc_client_call;
 struct grpc_client_events {
     void (*on_message)(void *ctx, struct grpc_client_call *call, struct slice message);
     void (*on_writable)(void *ctx, struct grpc_client_call *call); /* may be NULL */
-    /* Exactly once, last. status of enum grpc_status, `message` decoded and borrowed. `sent` says whether the other application may have
-     * seen the call; `pushback_ms` is grpc-retry-pushback-ms, -1 when absent. */
-    void (*on_close)(void *ctx, struct grpc_client_call *call, int status, struct slice message, enum http_sent sent, int64_t pushback_ms);
+    /* Exactly once, last. status of enum grpc_status, `message` decoded and borrowed. `sent` says whether the other application may
+     * have seen the call; `pushback_ms` is grpc-retry-pushback-ms, -1 when absent. */
+    void (*on_close)(void *ctx, struct grpc_client_call *call, int status, struct slice message, enum http_sent sent,
+                     int64_t pushback_ms);
 };
 
-/* Starts a call. `message` is the only request message when `more` is false, else the first one, or none when its data is NULL. metadata may be NULL. deadline_ms: time left, 0 for none (sent
- * as grpc-timeout; the caller keeps its own timer). At most 32 metadata. Errors as http_client_call. */
-int grpc_client_call_start(struct http_client *c, const char *path, uint64_t deadline_ms, const struct http_header *metadata, size_t count,
-                           struct slice message, bool more, size_t max_message, const struct grpc_client_events *events, void *ctx,
-                           struct grpc_client_call **out);
-/* Inside on_close of a status that the peer gave and that is not OK: a trailer (or a header of a Trailers-Only answer) by lower-case name;
- * {NULL, 0} when absent. Borrowed. */
+/* Starts a call. `message` is the only request message when `more` is false, else the first one, or none when its data is NULL.
+ * metadata may be NULL. deadline_ms: time left, 0 for none (sent as grpc-timeout; the caller keeps its own timer). At most 32
+ * metadata. Errors as http_client_call. */
+int grpc_client_call_start(struct http_client *c, const char *path, uint64_t deadline_ms, const struct http_header *metadata,
+                           size_t count, struct slice message, bool more, size_t max_message,
+                           const struct grpc_client_events *events, void *ctx, struct grpc_client_call **out);
+/* Inside on_close of a status that the peer gave and that is not OK: a trailer (or a header of a Trailers-Only answer) by
+ * lower-case name; {NULL, 0} when absent. Borrowed. */
 struct slice grpc_client_call_trailer(const struct grpc_client_call *call, const char *name);
 int grpc_client_call_send(struct grpc_client_call *call, struct slice message);
 void grpc_client_call_half_close(struct grpc_client_call *call);

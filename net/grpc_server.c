@@ -315,7 +315,8 @@ void grpc_call_finish(struct grpc_call *call, int status, const char *message)
 static void refuse(struct grpc_call *call, int status, const char *before, struct slice what, const char *behind)
 {
     char message[256];
-    snprintf(message, sizeof message, "%s%.*s%s", before, what.size < 160 ? (int) what.size : 160, (const char *) what.data, behind);
+    snprintf(message, sizeof message, "%s%.*s%s", before, what.size < 160 ? (int) what.size : 160, (const char *) what.data,
+             behind);
     grpc_call_finish(call, status, message);
 }
 
@@ -661,7 +662,8 @@ static void call_begin(struct grpc_call *call, const struct method_slot *slot, s
     if ((slot || roles) && !judge_role(call, roles, path))
         return;
     if (!slot) {
-        refuse(call, GRPC_UNIMPLEMENTED, service_exists(call->server, path) ? "there is no method " : "there is no service for ", path, "");
+        refuse(call, GRPC_UNIMPLEMENTED, service_exists(call->server, path) ? "there is no method " : "there is no service for ",
+               path, "");
         return;
     }
     if (!judge_encoding(call) || !start_deadline(call))

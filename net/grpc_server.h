@@ -16,8 +16,8 @@ struct grpc_call_events {
     void (*on_half_close)(void *ctx, struct grpc_call *call);
     /* Room for more messages again. May be NULL. */
     void (*on_writable)(void *ctx, struct grpc_call *call);
-    /* Exactly once, last. 0: finished by grpc_call_finish. GRID_ECANCELED: the client left. GRID_ETIMEOUT: the deadline passed (the client
-     * has been answered DEADLINE_EXCEEDED). Free the context here. */
+    /* Exactly once, last. 0: finished by grpc_call_finish. GRID_ECANCELED: the client left. GRID_ETIMEOUT: the deadline passed (the
+     * client has been answered DEADLINE_EXCEEDED). Free the context here. */
     void (*on_close)(void *ctx, struct grpc_call *call, int err);
 };
 
@@ -53,8 +53,8 @@ int grpc_call_send_commit(struct grpc_call *call);
 /* Whether messages from now on are gzipped. Asked for first before the first message: the head announces it. */
 void grpc_call_set_compress(struct grpc_call *call, bool compress);
 size_t grpc_call_queued(const struct grpc_call *call);
-/* Ends the call with a status; trailers-only when nothing was sent. No other function may be called after it. on_close(0) follows, never
- * inside. `message` may be NULL. */
+/* Ends the call with a status; trailers-only when nothing was sent. No other function may be called after it. on_close(0) follows,
+ * never inside. `message` may be NULL. */
 void grpc_call_finish(struct grpc_call *call, int status, const char *message);
 
 struct grpc_service {
@@ -67,21 +67,21 @@ struct grpc_service {
 /* A set of services. Not changed once serving. */
 struct grpc_server;
 int grpc_server_create(struct loop *l, size_t max_message, struct grpc_server **out);
-/* Counts the bytes of requests being held in a budget that others may share: beyond it calls are refused with RESOURCE_EXHAUSTED. It must
- * outlive the server. */
+/* Counts the bytes of requests being held in a budget that others may share: beyond it calls are refused with RESOURCE_EXHAUSTED.
+ * It must outlive the server. */
 void grpc_server_share(struct grpc_server *s, struct budget *budget);
 void grpc_server_destroy(struct grpc_server *s);
-/* Which roles (of enum tls_role) may call a method over TLS, by its path; 0: nobody. Asked once for each method that is added, and for the
- * paths of no method, so that who may not is told that first. Without it nobody may call anything over TLS. Local callers are the
- * handler's business. Before services are added. */
+/* Which roles (of enum tls_role) may call a method over TLS, by its path; 0: nobody. Asked once for each method that is added, and
+ * for the paths of no method, so that who may not is told that first. Without it nobody may call anything over TLS. Local callers
+ * are the handler's business. Before services are added. */
 typedef unsigned (*grpc_roles_fn)(struct slice path);
 void grpc_server_set_roles(struct grpc_server *s, grpc_roles_fn roles);
 int grpc_server_add(struct grpc_server *s, const struct grpc_service *service);
 size_t grpc_server_service_count(const struct grpc_server *s);
 const struct grpc_service *grpc_server_service(const struct grpc_server *s, size_t index);
 
-/* True when the request is gRPC's (content-type begins application/grpc): the server took it. False: somebody else's. Over HTTP/1 it is
- * refused with 505 and taken. */
+/* True when the request is gRPC's (content-type begins application/grpc): the server took it. False: somebody else's. Over HTTP/1
+ * it is refused with 505 and taken. */
 bool grpc_server_handle(struct grpc_server *s, struct http_exchange *x);
 
 #endif

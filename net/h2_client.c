@@ -1,4 +1,5 @@
-/* HTTP/2 on the asking side. As on the serving side, receive callbacks only submit, and everything is sent in one deferred flush. */
+/* HTTP/2 on the asking side. As on the serving side, receive callbacks only submit, and everything is sent in one deferred
+ * flush. */
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -118,7 +119,8 @@ static void call_close(struct h2_call *call, int err, enum http_sent sent)
     const struct http_header *trailers = call->complete ? call->stream.fields.at : NULL;
     call_unlink(call);
     call->canceled = true;
-    call->base.events->on_close(call->base.ctx, &call->base, err, sent, call->code, trailers, trailers ? call->stream.fields.count : 0);
+    call->base.events->on_close(call->base.ctx, &call->base, err, sent, call->code, trailers,
+                                trailers ? call->stream.fields.count : 0);
     call_recycle(call);
 }
 
@@ -142,7 +144,8 @@ static void h2_client_flush(void *arg)
         conn_finish(c->base.conn);
 }
 
-static ssize_t on_data_wanted(nghttp2_session *ng, int32_t id, uint8_t *room, size_t length, uint32_t *flags, nghttp2_data_source *source, void *ctx)
+static ssize_t on_data_wanted(nghttp2_session *ng, int32_t id, uint8_t *room, size_t length, uint32_t *flags,
+                              nghttp2_data_source *source, void *ctx)
 {
     struct h2_call *call = source->ptr;
     (void) ng;
@@ -158,7 +161,8 @@ static void call_writable(void *arg)
     call->base.events->on_writable(call->base.ctx, &call->base);
 }
 
-static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *framehd, size_t length, nghttp2_data_source *source, void *ctx)
+static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *framehd, size_t length,
+                        nghttp2_data_source *source, void *ctx)
 {
     struct h2_client *c = ctx;
     struct h2_call *call = source->ptr;
@@ -258,8 +262,8 @@ static size_t client_room(const struct h2_client *c)
     return c->active < limit ? limit - c->active : 0;
 }
 
-static int client_call(struct http_client *base, const struct http_request_head *head, struct slice body, bool more, const struct http_call_events *events,
-                       void *ctx, struct http_call **out)
+static int client_call(struct http_client *base, const struct http_request_head *head, struct slice body, bool more,
+                       const struct http_call_events *events, void *ctx, struct http_call **out)
 {
     struct h2_client *c = (struct h2_client *) base;
     struct h2_nv_list list;
@@ -337,8 +341,8 @@ static int status_parse(struct slice value)
     return slice_parse_u64(value, 999, &status) == 0 ? (int) status : 0;
 }
 
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_size, const uint8_t *value, size_t value_size,
-                     uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_size, const uint8_t *value,
+                     size_t value_size, uint8_t flags, void *ctx)
 {
     struct h2_call *call = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     struct slice n = slice_of(name, name_size), v = slice_of(value, value_size);
@@ -372,7 +376,8 @@ static void answer_head_arrived(struct h2_call *call, bool end)
     if (!call->answered && !interim) {
         call->answered = true;
         if (!call->canceled)
-            call->base.events->on_head(call->base.ctx, &call->base, call->status, call->stream.fields.at, call->stream.fields.count);
+            call->base.events->on_head(call->base.ctx, &call->base, call->status, call->stream.fields.at,
+                                       call->stream.fields.count);
         h2_fields_reset(&call->stream.fields); /* gRPC's Trailers-Only is a head: no trailers come with it */
     }
     if (end)
@@ -563,11 +568,12 @@ static int session_make(struct h2_client *c)
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, RESPONSE_LIST_BYTES},
     };
-    return h2_session_new(nghttp2_session_client_new3, &CALLBACKS, options_set, settings, sizeof settings / sizeof *settings, c, &c->ng);
+    return h2_session_new(nghttp2_session_client_new3, &CALLBACKS, options_set, settings, sizeof settings / sizeof *settings, c,
+                          &c->ng);
 }
 
-int http2_client_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct http_client_events *events, void *ctx,
-                      struct http_client **out)
+int http2_client_dial(struct loop *l, const struct addr *to, const struct conn_options *options,
+                      const struct http_client_events *events, void *ctx, struct http_client **out)
 {
     struct h2_client *c = calloc(1, sizeof *c);
     if (!c)

@@ -63,7 +63,8 @@ void h2_nv_add(struct h2_nv_list *list, struct slice name, struct slice value, b
 /* RFC 9113 8.2.2, and what this layer writes itself. */
 static bool field_is_ours(struct slice name)
 {
-    static const char *const names[] = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "content-length", "date"};
+    static const char *const names[] = {"connection",     "keep-alive", "proxy-connection", "transfer-encoding", "upgrade",
+                                        "content-length", "date"};
     if (name.size == 0 || name.data[0] == ':')
         return true;
     if (!strchr("ckptud", name.data[0]))
@@ -203,8 +204,8 @@ static int callbacks_make(const struct h2_callbacks *from, nghttp2_session_callb
     return 0;
 }
 
-static int session_create(h2_session_new_fn create, const nghttp2_session_callbacks *callbacks, void *ctx, const nghttp2_option *option,
-                          nghttp2_session **out)
+static int session_create(h2_session_new_fn create, const nghttp2_session_callbacks *callbacks, void *ctx,
+                          const nghttp2_option *option, nghttp2_session **out)
 {
     if (create(out, callbacks, ctx, option, h2_memory_take()) == 0)
         return 0;

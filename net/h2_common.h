@@ -1,4 +1,5 @@
-/* net/h2_common.h: what the HTTP/2 server and client share: header lists in and out, the two bodies of a stream, the making of a session. */
+/* net/h2_common.h: what the HTTP/2 server and client share: header lists in and out, the two bodies of a stream, the making of a
+ * session. */
 #ifndef GRID_NET_H2_COMMON_H
 #define GRID_NET_H2_COMMON_H
 
@@ -58,7 +59,8 @@ struct slice h2_queue_take(struct h2_queue *q, size_t size);
 /* Keeps a small block for the next user. */
 void h2_queue_reset(struct h2_queue *q);
 
-/* One stream as both sides have it: a header list that comes, a body that goes and a body that comes. Part of a call or an exchange. */
+/* One stream as both sides have it: a header list that comes, a body that goes and a body that comes. Part of a call or an
+ * exchange. */
 struct h2_stream {
     struct h2_fields fields;
     struct h2_queue out;
@@ -104,9 +106,9 @@ struct h2_callbacks {
 typedef int (*h2_session_new_fn)(nghttp2_session **out, const nghttp2_session_callbacks *callbacks, void *ctx,
                                  const nghttp2_option *option, nghttp2_mem *mem);
 
-/* Makes a session on the thread's pool of blocks (net/h2_memory.h) whose first frames are these settings and the connection's window, and
- * deletes it (NULL: nothing) on the same thread. `adjust` sets the side's own options. 0 or GRID_ENOMEM; *out
- * is to be deleted even then. */
+/* Makes a session on the thread's pool of blocks (net/h2_memory.h) whose first frames are these settings and the connection's
+ * window, and deletes it (NULL: nothing) on the same thread. `adjust` sets the side's own options. 0 or GRID_ENOMEM; *out is to be
+ * deleted even then. */
 int h2_session_new(h2_session_new_fn create, const struct h2_callbacks *callbacks, void (*adjust)(nghttp2_option *option),
                    const nghttp2_settings_entry *settings, size_t setting_count, void *ctx, nghttp2_session **out);
 void h2_session_delete(nghttp2_session *ng);
@@ -114,8 +116,8 @@ void h2_session_delete(nghttp2_session *ng);
 /* Moves frames from nghttp2 into the connection's buffer until either has enough. 0, or GRID_EPROTO / GRID_ENOMEM. */
 int h2_pump(nghttp2_session *ng, struct conn *conn);
 
-/* The send_data callback's work: frame header and payload straight into the connection's buffer (no padding is ever asked for). 0 or
- * NGHTTP2_ERR_CALLBACK_FAILURE. A callback first says NGHTTP2_ERR_WOULDBLOCK while h2_is_full. */
+/* The send_data callback's work: frame header and payload straight into the connection's buffer (no padding is ever asked for). 0
+ * or NGHTTP2_ERR_CALLBACK_FAILURE. A callback first says NGHTTP2_ERR_WOULDBLOCK while h2_is_full. */
 static inline bool h2_is_full(const struct conn *conn)
 {
     return conn_queued(conn) >= H2_OUT_HIGH;

@@ -1,7 +1,8 @@
-/* net/h2_memory.h: the allocator under nghttp2: blocks of a few sizes that are kept for the next stream of any session of the thread.
+/* net/h2_memory.h: the allocator under nghttp2: blocks of a few sizes that are kept for the next stream of any session of the
+ * thread.
  *
- * A stream costs nghttp2 about ten blocks, which live and die in bursts; malloc's own per-thread cache is too short for that. What is
- * kept is bounded (1,024 blocks, about 256 KiB) and is given back with the thread's last session. Larger blocks are malloc's. */
+ * A stream costs nghttp2 about ten blocks, which live and die in bursts; malloc's own per-thread cache is too short for that. What
+ * is kept is bounded (1,024 blocks, about 256 KiB) and is given back with the thread's last session. Larger blocks are malloc's. */
 #ifndef GRID_NET_H2_MEMORY_H
 #define GRID_NET_H2_MEMORY_H
 

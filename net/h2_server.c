@@ -1,7 +1,7 @@
 /* HTTP/2 on the serving side: nghttp2 between a connection and its exchanges.
  *
- * Frames are taken in by one mem_recv per read; handlers run inside it and only submit. Everything goes out in h2_server_flush, which is
- * deferred to the end of the iteration, so that nghttp2 is never asked to send from inside a receive callback. */
+ * Frames are taken in by one mem_recv per read; handlers run inside it and only submit. Everything goes out in h2_server_flush,
+ * which is deferred to the end of the iteration, so that nghttp2 is never asked to send from inside a receive callback. */
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -159,7 +159,8 @@ static void server_go_away(struct h2_server *s, uint32_t code, const char *why)
     s->ending = true;
     addr_format(conn_peer_addr(s->base.conn), peer);
     log_line(LOG_WARN, "an HTTP/2 connection was ended", LOGF_STR("peer", peer), LOGF_STR("why", why));
-    nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(s->ng), code, (const uint8_t *) why, strlen(why));
+    nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(s->ng), code, (const uint8_t *) why,
+                          strlen(why));
     flush_later(s);
 }
 
@@ -283,7 +284,8 @@ static void h2_server_flush(void *arg)
         conn_finish(s->base.conn);
 }
 
-static ssize_t on_data_wanted(nghttp2_session *ng, int32_t id, uint8_t *room, size_t length, uint32_t *flags, nghttp2_data_source *source, void *ctx)
+static ssize_t on_data_wanted(nghttp2_session *ng, int32_t id, uint8_t *room, size_t length, uint32_t *flags,
+                              nghttp2_data_source *source, void *ctx)
 {
     struct h2_exchange *x = source->ptr;
     (void) room;
@@ -310,7 +312,8 @@ static void exchange_was_taken(struct h2_exchange *x, size_t size)
         loop_defer(s->loop, &x->writable, exchange_writable, x);
 }
 
-static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *framehd, size_t length, nghttp2_data_source *source, void *ctx)
+static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *framehd, size_t length,
+                        nghttp2_data_source *source, void *ctx)
 {
     struct h2_server *s = ctx;
     struct h2_exchange *x = source->ptr;
@@ -340,8 +343,8 @@ static void on_linger(void *arg)
     flush_later(s);
 }
 
-/* RFC 9113 8.1: a whole answer before the request's end asks the client to stop. Not at once: a body that is on its way anyway may end,
- * since clients (curl 7.88) that see the reset together with the answer throw the answer away. */
+/* RFC 9113 8.1: a whole answer before the request's end asks the client to stop. Not at once: a body that is on its way anyway may
+ * end, since clients (curl 7.88) that see the reset together with the answer throw the answer away. */
 static void exchange_answer_sent(struct h2_exchange *x)
 {
     struct h2_server *s = x->server;
@@ -394,7 +397,8 @@ struct answer_head {
 };
 
 /* False when it is too late for a head. */
-static bool head_make(const struct h2_exchange *x, int status, const struct http_header *headers, size_t count, struct answer_head *out)
+static bool head_make(const struct h2_exchange *x, int status, const struct http_header *headers, size_t count,
+                      struct answer_head *out)
 {
     if (!exchange_is_open(x) || x->answering)
         return false;
@@ -452,7 +456,8 @@ static bool status_has_content(int status)
     return status != 204 && status != 304;
 }
 
-static void exchange_respond(struct http_exchange *base, int status, const struct http_header *headers, size_t count, struct slice body)
+static void exchange_respond(struct http_exchange *base, int status, const struct http_header *headers, size_t count,
+                             struct slice body)
 {
     struct h2_exchange *x = (struct h2_exchange *) base;
     struct answer_head head;
@@ -589,8 +594,8 @@ static void head_set_field(struct h2_exchange *x, struct slice name, struct slic
         x->too_large = true;
 }
 
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_size, const uint8_t *value, size_t value_size,
-                     uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_size, const uint8_t *value,
+                     size_t value_size, uint8_t flags, void *ctx)
 {
     struct h2_server *s = ctx;
     struct h2_exchange *x = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
@@ -908,7 +913,8 @@ static int session_make(struct h2_server *s)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t) limits->header_list_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    return h2_session_new(nghttp2_session_server_new3, &CALLBACKS, options_set, settings, sizeof settings / sizeof *settings, s, &s->ng);
+    return h2_session_new(nghttp2_session_server_new3, &CALLBACKS, options_set, settings, sizeof settings / sizeof *settings, s,
+                          &s->ng);
 }
 
 void h2_server_start(struct http_server *server, struct conn *conn, struct slice first_bytes)

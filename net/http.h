@@ -44,13 +44,15 @@ struct http_exchange_events {
     /* Exactly once, last: x is gone after it. err 0: the whole answer was handed down. GRID_ECANCELED: the peer reset the stream or
      * left before that. The context is the callee's to free here and not before. */
     void (*on_close)(void *ctx, struct http_exchange *x, int err);
-    /* Set by a handler that begins nothing before on_end: the rest of the request is not waited for any longer, and it must answer at once,
-     * with this status: 408 when nothing came for body_timeout_ms, 503 when the server drains (HTTP/2: the stream is refused without
-     * asking). NULL: over HTTP/2 the request may take any time, as a stream of gRPC does; over HTTP/1 net answers. */
+    /* Set by a handler that begins nothing before on_end: the rest of the request is not waited for any longer, and it must answer
+     * at once, with this status: 408 when nothing came for body_timeout_ms, 503 when the server drains (HTTP/2: the stream is
+     * refused without asking). NULL: over HTTP/2 the request may take any time, as a stream of gRPC does; over HTTP/1 net
+     * answers. */
     void (*on_overdue)(void *ctx, struct http_exchange *x, int status);
 };
 
-/* What a server calls for every well-formed request head. It must call http_exchange_bind before it returns. It may answer at once. */
+/* What a server calls for every well-formed request head. It must call http_exchange_bind before it returns. It may answer at
+ * once. */
 typedef void (*http_request_fn)(void *server_ctx, struct http_exchange *x);
 
 void http_exchange_bind(struct http_exchange *x, const struct http_exchange_events *events, void *ctx);
@@ -94,11 +96,12 @@ extern const struct http_server_limits HTTP_SERVER_LIMITS_DEFAULT;
 /* Serves one connection (already open): HTTP/2 when the first bytes are its preface (or ALPN said h2), HTTP/1.x otherwise; a near
  * preface is refused. The server object is a set of connections sharing one handler. */
 struct http_server;
-int http_server_create(struct loop *l, const struct http_server_limits *limits, http_request_fn on_request, void *ctx, struct http_server **out);
+int http_server_create(struct loop *l, const struct http_server_limits *limits, http_request_fn on_request, void *ctx,
+                       struct http_server **out);
 /* Takes an accepted descriptor. tls NULL: in the clear. */
 void http_server_accept(struct http_server *s, int fd, struct tls_context *tls);
-/* Drains: GOAWAY (greatest id, then the real one), Connection: close; idle connections end, and after a grace of 1.5 s the requests that
- * have not arrived whole are refused (on_overdue). Calls in flight go on. `on_drained` when no connection is left. */
+/* Drains: GOAWAY (greatest id, then the real one), Connection: close; idle connections end, and after a grace of 1.5 s the requests
+ * that have not arrived whole are refused (on_overdue). Calls in flight go on. `on_drained` when no connection is left. */
 void http_server_drain(struct http_server *s, loop_fn on_drained, void *arg);
 /* Closes what is left. `on_closed` when its memory is gone. */
 void http_server_close(struct http_server *s, loop_fn on_closed, void *arg);
@@ -121,10 +124,11 @@ struct http_call_events {
     /* The final answer's head (1xx are swallowed). Borrowed for the call. */
     void (*on_head)(void *ctx, struct http_call *c, int status, const struct http_header *headers, size_t count);
     void (*on_data)(void *ctx, struct http_call *c, struct slice bytes);
-    /* Exactly once, last: c is gone after it. err 0: the answer is complete (trailers are for the call only). Otherwise GRID_ECLOSED,
-     * GRID_ECANCELED (we reset it), GRID_EPROTO (garbage), GRID_EREFUSED, GRID_ELIMIT; http2_code is the RST_STREAM's where there was one. */
-    void (*on_close)(void *ctx, struct http_call *c, int err, enum http_sent sent, uint32_t http2_code, const struct http_header *trailers,
-                     size_t count);
+    /* Exactly once, last: c is gone after it. err 0: the answer is complete (trailers are for the call only). Otherwise
+     * GRID_ECLOSED, GRID_ECANCELED (we reset it), GRID_EPROTO (garbage), GRID_EREFUSED, GRID_ELIMIT; http2_code is the RST_STREAM's
+     * where there was one. */
+    void (*on_close)(void *ctx, struct http_call *c, int err, enum http_sent sent, uint32_t http2_code,
+                     const struct http_header *trailers, size_t count);
     /* The request's own queue has room again. May be NULL. */
     void (*on_writable)(void *ctx, struct http_call *c);
 };
@@ -140,16 +144,18 @@ struct http_client_events {
 };
 
 /* HTTP/2 over `to`; several calls at once (up to the peer's limit, then GRID_EAGAIN). */
-int http2_client_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct http_client_events *events, void *ctx,
+int http2_client_dial(struct loop *l, const struct addr *to, const struct conn_options *options,
+                      const struct http_client_events *events, void *ctx, struct http_client **out);
+/* HTTP/1.1; one call at a time (GRID_EAGAIN beyond). The connection is kept open after a complete answer unless either side says
+ * close. */
+int http1_client_dial(struct loop *l, const struct addr *to, const struct http_client_events *events, void *ctx,
                       struct http_client **out);
-/* HTTP/1.1; one call at a time (GRID_EAGAIN beyond). The connection is kept open after a complete answer unless either side says close. */
-int http1_client_dial(struct loop *l, const struct addr *to, const struct http_client_events *events, void *ctx, struct http_client **out);
 
-/* Begins a call. `body` is the whole body when `more` is false; otherwise http_call_data goes on. Everything is copied. May be called
- * before on_open: the call is queued. 0, GRID_EAGAIN (no room now), GRID_ECLOSED (draining or closed), GRID_ENOMEM; on an error no
- * callback comes. For HTTP/1 the authority becomes Host. */
-int http_client_call(struct http_client *c, const struct http_request_head *head, struct slice body, bool more, const struct http_call_events *events,
-                     void *ctx, struct http_call **out);
+/* Begins a call. `body` is the whole body when `more` is false; otherwise http_call_data goes on. Everything is copied. May be
+ * called before on_open: the call is queued. 0, GRID_EAGAIN (no room now), GRID_ECLOSED (draining or closed), GRID_ENOMEM; on an
+ * error no callback comes. For HTTP/1 the authority becomes Host. */
+int http_client_call(struct http_client *c, const struct http_request_head *head, struct slice body, bool more,
+                     const struct http_call_events *events, void *ctx, struct http_call **out);
 int http_call_data(struct http_call *c, struct slice bytes, bool last);
 size_t http_call_queued(const struct http_call *c);
 /* From on_head on: bytes of the answer's body as its Content-Length announces (HTTP/1 only), -1 when unknown. */

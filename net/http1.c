@@ -200,7 +200,8 @@ static bool next_line(struct slice *rest, struct slice *line)
 /* "HTTP/1.0" or "HTTP/1.1" (RFC 9112 section 2.3). */
 static int parse_version(struct http1_parser *p, struct slice text)
 {
-    if (text.size != 8 || memcmp(text.data, "HTTP/", 5) != 0 || !is_digit(text.data[5]) || text.data[6] != '.' || !is_digit(text.data[7]))
+    if (text.size != 8 || memcmp(text.data, "HTTP/", 5) != 0 || !is_digit(text.data[5]) || text.data[6] != '.' ||
+        !is_digit(text.data[7]))
         return fail(p, 400, "the HTTP version is malformed");
     if (text.data[5] != '1' || text.data[7] > '1')
         return fail(p, 505, "only HTTP/1.0 and HTTP/1.1 are spoken in this form");
@@ -449,8 +450,8 @@ bool http1_name_valid(struct slice name)
     return name.size > 0;
 }
 
-/* Whether one of the eight bytes is below 0x20 or is 0x7f: each test leaves the high bit in a byte that meets it, and may also in one
- * above such a byte, which changes nothing here. */
+/* Whether one of the eight bytes is below 0x20 or is 0x7f: each test leaves the high bit in a byte that meets it, and may also in
+ * one above such a byte, which changes nothing here. */
 static bool has_control(const uint8_t *bytes)
 {
     const uint64_t ones = UINT64_MAX / 0xff, highs = ones * 0x80;

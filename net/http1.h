@@ -1,11 +1,11 @@
-/* net/http1.h: HTTP/1.x as pure bytes (RFC 9112): a strict incremental parser of requests and responses, and serializers that always
- * write anew. No sockets, no clock, no threads. Why our own: docs/decisions/http1-parser.md.
+/* net/http1.h: HTTP/1.x as pure bytes (RFC 9112): a strict incremental parser of requests and responses, and serializers that
+ * always write anew. No sockets, no clock, no threads. Why our own: docs/decisions/http1-parser.md.
  *
  *   HEAD --> BODY (length, chunks, until close) --> DONE --http1_parser_reset--> HEAD
  *     \_____________________ FAILED _____________________/
  *
- * Requests are judged strictly: CRLF only, token names, no blank before the colon, no folding, one valid Host, one framing, HTTP/1.0 or
- * 1.1. Responses (from local tasks) may end lines with a bare LF and leave the reason out; the rest is the same. */
+ * Requests are judged strictly: CRLF only, token names, no blank before the colon, no folding, one valid Host, one framing,
+ * HTTP/1.0 or 1.1. Responses (from local tasks) may end lines with a bare LF and leave the reason out; the rest is the same. */
 #ifndef GRID_NET_HTTP1_H
 #define GRID_NET_HTTP1_H
 
@@ -32,8 +32,9 @@ enum http1_event {
     HTTP1_FAILED,        /* parser.status and parser.why say what is wrong; nothing more is taken */
 };
 
-/* A parsed head. The slices live until http1_parser_reset; header names are lower-case. Headers that belong to the connection (host,
- * connection and those it names, framing, expect, upgrade, te, trailer, keep-alive, proxy-connection, http2-settings) are left out. */
+/* A parsed head. The slices live until http1_parser_reset; header names are lower-case. Headers that belong to the connection
+ * (host, connection and those it names, framing, expect, upgrade, te, trailer, keep-alive, proxy-connection, http2-settings) are
+ * left out. */
 struct http1_head {
     struct http_request_head request; /* of a response only headers and header_count are set */
     int status;                       /* responses */
@@ -106,13 +107,13 @@ struct http1_framed {
     bool expect_continue; /* requests */
 };
 
-/* Append a head with its empty line. The caller's headers are written as given but for those that are the connection's (as above, and
- * date in answers), which are left out: framing is written anew. 0; GRID_EINVAL when a name is no token, or a value, method, target or
- * authority holds CR, LF, NUL or another control character; GRID_ENOMEM. On an error nothing has been appended. `date` is an
- * IMF-fixdate, or empty. */
+/* Append a head with its empty line. The caller's headers are written as given but for those that are the connection's (as above,
+ * and date in answers), which are left out: framing is written anew. 0; GRID_EINVAL when a name is no token, or a value, method,
+ * target or authority holds CR, LF, NUL or another control character; GRID_ENOMEM. On an error nothing has been appended. `date` is
+ * an IMF-fixdate, or empty. */
 int http1_write_request(struct buf *out, const struct http_request_head *head, const struct http1_framed *framed);
-int http1_write_response(struct buf *out, int status, const struct http_header *headers, size_t count, const struct http1_framed *framed,
-                         struct slice date);
+int http1_write_response(struct buf *out, int status, const struct http_header *headers, size_t count,
+                         const struct http1_framed *framed, struct slice date);
 
 /* Appends one chunk; nothing for an empty one, which would end the body. */
 int http1_write_chunk(struct buf *out, struct slice bytes);

@@ -2,8 +2,8 @@
  *
  *   connecting -> idle --call--> busy --answer complete--> idle        (or spent: the connection goes, usable() is false)
  *
- * A connection is spent by Connection: close, a body that ends with it, bytes that no call asked for, an answer before the whole request was
- * sent, or anything that is no HTTP. */
+ * A connection is spent by Connection: close, a body that ends with it, bytes that no call asked for, an answer before the whole
+ * request was sent, or anything that is no HTTP. */
 #include "net/http1_client.h"
 
 #include <stdlib.h>
@@ -448,7 +448,8 @@ static void client_close(struct http_client *base)
 
 static const struct http_client_ops CLIENT_OPS = {client_call, client_usable, client_active, client_finish, client_close};
 
-int http1_client_dial(struct loop *l, const struct addr *to, const struct http_client_events *events, void *ctx, struct http_client **out)
+int http1_client_dial(struct loop *l, const struct addr *to, const struct http_client_events *events, void *ctx,
+                      struct http_client **out)
 {
     static const struct conn_options OPTIONS = {0};
     struct http1_client *c = calloc(1, sizeof *c);

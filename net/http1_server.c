@@ -3,8 +3,8 @@
  *   idle --head--> open (request flows in, answer flows out) --both ended--> on_close(0), next request or the end
  *                    \--answer ended first--> the rest of a small body is skipped; behind a large one the connection ends
  *
- * Pipelined requests wait, unparsed, in `input` until the answer before them has been handed down; beyond INPUT_MAX reading is paused.
- * Calls of the handler only write; what follows from them (on_close, the next request) happens later, in `work`. */
+ * Pipelined requests wait, unparsed, in `input` until the answer before them has been handed down; beyond INPUT_MAX reading is
+ * paused. Calls of the handler only write; what follows from them (on_close, the next request) happens later, in `work`. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,10 +14,10 @@
 #include "net/http_internal.h"
 
 enum {
-    INPUT_MAX = 64 * 1024,       /* unparsed bytes held before reading is paused */
-    SKIP_MAX = 64 * 1024,        /* rest of an unwanted body that is read rather than ending the connection */
-    HALF_CLOSE_MS = 100,         /* an end this soon after the request may be a half-close (as of `nc -N`), later the caller has left */
-    HALF_CLOSE_ANSWER_MS = 1000, /* how long an answer may take to begin after one; TCP does not tell it from a caller that has left */
+    INPUT_MAX = 64 * 1024, /* unparsed bytes held before reading is paused */
+    SKIP_MAX = 64 * 1024,  /* rest of an unwanted body that is read rather than ending the connection */
+    HALF_CLOSE_MS = 100,   /* an end this soon after the request may be a half-close (as of `nc -N`), later the caller has left */
+    HALF_CLOSE_ANSWER_MS = 1000, /* what an answer may take to begin after one; TCP does not tell it from one who has left */
     REFUSAL_MAX = 512,
     STATUS_TIMEOUT = 408,
     STATUS_INTERNAL = 500,
@@ -124,7 +124,8 @@ static void write_refusal(struct http1_session *s, int status, const char *why)
 }
 
 /* Writes the answer's head; false when it could not be, and the connection's end has been seen to. */
-static bool write_head(struct http1_session *s, int status, const struct http_header *headers, size_t count, struct http1_framed framed)
+static bool write_head(struct http1_session *s, int status, const struct http_header *headers, size_t count,
+                       struct http1_framed framed)
 {
     s->exchange.begun = true;
     s->exchange.continue_due = false;
@@ -144,13 +145,15 @@ static bool may_answer(const struct http1_session *s, bool begun)
     return !s->dead && s->exchange.open && !s->exchange.ended && s->exchange.begun == begun;
 }
 
-static void exchange_respond(struct http_exchange *x, int status, const struct http_header *headers, size_t count, struct slice body)
+static void exchange_respond(struct http_exchange *x, int status, const struct http_header *headers, size_t count,
+                             struct slice body)
 {
     struct http1_session *s = session_of(x);
     if (!may_answer(s, false))
         return;
     bool none = status_without_body(status);
-    struct http1_framed framed = {.framing = none ? HTTP1_BODY_NONE : HTTP1_BODY_LENGTH, .length = body.size, .close = answer_is_last(s)};
+    struct http1_framed framed = {
+        .framing = none ? HTTP1_BODY_NONE : HTTP1_BODY_LENGTH, .length = body.size, .close = answer_is_last(s)};
     if (!write_head(s, status, headers, count, framed))
         return;
     if (!none && !s->exchange.bodyless_answer && buf_append(conn_out(s->base.conn), body) != 0) {
@@ -249,7 +252,11 @@ static void begin_exchange(struct http1_session *s)
     const struct http1_head *head = &s->parser.head;
     bool bodyless = !head->chunked && head->content_length <= 0;
     s->exchange = (struct http1_exchange){
-        .base = {.ops = &EXCHANGE_OPS, .head = head->request, .conn = s->base.conn, .bodyless = bodyless, .content_length = head->content_length},
+        .base = {.ops = &EXCHANGE_OPS,
+                 .head = head->request,
+                 .conn = s->base.conn,
+                 .bodyless = bodyless,
+                 .content_length = head->content_length},
         .open = true,
         .bodyless_answer = slice_equal_str(head->request.method, "HEAD"),
         .continue_due = head->expect_continue && !head->version_1_0 && !bodyless,
@@ -491,7 +498,8 @@ static void on_close(void *ctx, struct conn *c, int err)
     free(s);
 }
 
-static const struct conn_events CONN_EVENTS = {.on_read = on_read, .on_end = on_end, .on_drained = on_drained, .on_close = on_close};
+static const struct conn_events CONN_EVENTS = {
+    .on_read = on_read, .on_end = on_end, .on_drained = on_drained, .on_close = on_close};
 
 /* Requests already begun are answered, with Connection: close (answer_is_last). */
 static void session_drain(struct http_session *base)

@@ -139,8 +139,8 @@ void http_exchange_resume(struct http_exchange *x)
 
 /* ---- calls and clients ---- */
 
-int http_client_call(struct http_client *c, const struct http_request_head *head, struct slice body, bool more, const struct http_call_events *events,
-                     void *ctx, struct http_call **out)
+int http_client_call(struct http_client *c, const struct http_request_head *head, struct slice body, bool more,
+                     const struct http_call_events *events, void *ctx, struct http_call **out)
 {
     return c->ops->call(c, head, body, more, events, ctx, out);
 }
@@ -231,7 +231,8 @@ static void unread_on_close(void *ctx, struct http_exchange *x, int err)
 
 void http_answer_unread(struct http_exchange *x, int status, const struct http_header *headers, size_t count, struct slice body)
 {
-    static const struct http_exchange_events UNREAD = {.on_data = unread_on_data, .on_end = unread_on_end, .on_close = unread_on_close};
+    static const struct http_exchange_events UNREAD = {
+        .on_data = unread_on_data, .on_end = unread_on_end, .on_close = unread_on_close};
     http_exchange_bind(x, &UNREAD, NULL);
     http_respond(x, status, headers, count, body);
 }

@@ -1,8 +1,9 @@
 /* net/http_internal.h: what the HTTP/1 and HTTP/2 drivers share behind net/http.h. Only files of net/ include it.
  *
- *   http_server.c: accepts, sniffs, keeps the set of sessions   ->  h2_server_start / http1_server_start make a session of their own,
- *   whose first member is struct http_session; its exchanges' first member is struct http_exchange. The asking side likewise:
- *   struct http_client and struct http_call are first members. http_common.c turns the public functions into calls of these tables. */
+ *   http_server.c: accepts, sniffs, keeps the set of sessions   ->  h2_server_start / http1_server_start make a session of
+ *   their own, whose first member is struct http_session; its exchanges' first member is struct http_exchange. The asking side
+ *   likewise: struct http_client and struct http_call are first members. http_common.c turns the public functions into calls of
+ *   these tables. */
 #ifndef GRID_NET_HTTP_INTERNAL_H
 #define GRID_NET_HTTP_INTERNAL_H
 
@@ -10,8 +11,8 @@
 
 /* ---- the serving side ---- */
 
-/* The driver's part of each public function of the same name. After `reset` or the answer's end the driver ignores further calls; it
- * calls events->on_close exactly once, never inside one of these. */
+/* The driver's part of each public function of the same name. After `reset` or the answer's end the driver ignores further calls;
+ * it calls events->on_close exactly once, never inside one of these. */
 struct http_exchange_ops {
     void (*respond)(struct http_exchange *x, int status, const struct http_header *headers, size_t count, struct slice body);
     void (*respond_begin)(struct http_exchange *x, int status, const struct http_header *headers, size_t count);
@@ -39,7 +40,8 @@ struct http_session;
 struct http_session_ops {
     /* Stop taking requests, end when those in flight have ended (conn_finish). Called once at most. */
     void (*drain)(struct http_session *session);
-    /* A grace after `drain`: refuse the requests that have not arrived whole, and of which nothing has begun. Called once at most. */
+    /* A grace after `drain`: refuse the requests that have not arrived whole, and of which nothing has begun. Called once at
+     * most. */
     void (*drain_late)(struct http_session *session);
 };
 
@@ -54,17 +56,19 @@ struct http_session {
     bool draining;    /* drain was called; the server's */
 };
 
-/* Enters a session into its server's set; drains it (later) when the server is draining already. http_session_dispose takes it out, from
- * the conn's on_close; the caller frees the memory it is in. */
-void http_session_init(struct http_session *session, const struct http_session_ops *ops, struct http_server *server, struct conn *conn);
+/* Enters a session into its server's set; drains it (later) when the server is draining already. http_session_dispose takes it out,
+ * from the conn's on_close; the caller frees the memory it is in. */
+void http_session_init(struct http_session *session, const struct http_session_ops *ops, struct http_server *server,
+                       struct conn *conn);
 void http_session_dispose(struct http_session *session);
 
-/* Take over a connection whose protocol is known, with what was read so far (borrowed for the call): conn_set_events, http_session_init, and
- * on failure conn_close. The connection belongs to the session until its on_close. */
+/* Take over a connection whose protocol is known, with what was read so far (borrowed for the call): conn_set_events,
+ * http_session_init, and on failure conn_close. The connection belongs to the session until its on_close. */
 void h2_server_start(struct http_server *server, struct conn *conn, struct slice first_bytes);
 void http1_server_start(struct http_server *server, struct conn *conn, struct slice first_bytes);
 
-/* Ended HTTP/2 exchanges with their memory, for the next ones of any session of a server: an idle connection holds none. h2_server.c's. */
+/* Ended HTTP/2 exchanges with their memory, for the next ones of any session of a server: an idle connection holds none.
+ * h2_server.c's. */
 struct h2_spares {
     struct h2_exchange *first;
     size_t count;
@@ -96,8 +100,8 @@ struct http_call {
 };
 
 struct http_client_ops {
-    int (*call)(struct http_client *c, const struct http_request_head *head, struct slice body, bool more, const struct http_call_events *events,
-                void *ctx, struct http_call **out);
+    int (*call)(struct http_client *c, const struct http_request_head *head, struct slice body, bool more,
+                const struct http_call_events *events, void *ctx, struct http_call **out);
     bool (*usable)(const struct http_client *c);
     size_t (*active)(const struct http_client *c);
     void (*finish)(struct http_client *c);

@@ -78,7 +78,8 @@ static void server_check(void *arg)
         closed(closed_arg);
 }
 
-void http_session_init(struct http_session *session, const struct http_session_ops *ops, struct http_server *server, struct conn *conn)
+void http_session_init(struct http_session *session, const struct http_session_ops *ops, struct http_server *server,
+                       struct conn *conn)
 {
     session->ops = ops;
     session->server = server;
@@ -209,7 +210,8 @@ static const struct conn_events SNIFF_EVENTS = {
 
 /* ---- public ---- */
 
-int http_server_create(struct loop *l, const struct http_server_limits *limits, http_request_fn on_request, void *ctx, struct http_server **out)
+int http_server_create(struct loop *l, const struct http_server_limits *limits, http_request_fn on_request, void *ctx,
+                       struct http_server **out)
 {
     struct http_server *s = calloc(1, sizeof *s);
     if (!s)

@@ -126,8 +126,8 @@ static int socket_listen(const struct addr *at, const struct listener_options *o
         err = unix_set_permissions(at, options);
     if (err == 0 && listen(fd, SOMAXCONN) != 0)
         err = error_of_bind(errno);
-    /* Alone on the port, it may be shared from now on: the kernel looks at the option of both when the next one binds. Not before listen:
-     * two that only have bound (SO_REUSEADDR lets them) would both get through. */
+    /* Alone on the port, it may be shared from now on: the kernel looks at the option of both when the next one binds. Not before
+     * listen: two that only have bound (SO_REUSEADDR lets them) would both get through. */
     if (err == 0 && options->reuse_port && options->first)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (err != 0) {
@@ -180,7 +180,8 @@ void listener_close(struct listener *l)
         return;
     l->closed = true;
     loop_timer_stop(&l->pause);
-    if (l->at.u.any.sa_family == AF_UNIX && stat(l->at.u.path.sun_path, &now) == 0 && now.st_ino == l->made.st_ino && now.st_dev == l->made.st_dev)
+    if (l->at.u.any.sa_family == AF_UNIX && stat(l->at.u.path.sun_path, &now) == 0 && now.st_ino == l->made.st_ino &&
+        now.st_dev == l->made.st_dev)
         unlink(l->at.u.path.sun_path);
     uv_close((uv_handle_t *) &l->poll, on_closed);
     close(l->fd);

@@ -24,8 +24,8 @@ void loop_stop(struct loop *l);
 
 uv_loop_t *loop_uv(struct loop *l);
 
-/* Lets the loop look for events up to max_us microseconds before it sleeps, as long as they come so soon (net/busy_poll.h); 0, as at
- * first: it sleeps at once. loop_event tells it that one came, from a poll callback. Its thread. */
+/* Lets the loop look for events up to max_us microseconds before it sleeps, as long as they come so soon (net/busy_poll.h); 0, as
+ * at first: it sleeps at once. loop_event tells it that one came, from a poll callback. Its thread. */
 void loop_busy_poll(struct loop *l, uint64_t max_us);
 void loop_event(struct loop *l);
 
@@ -44,7 +44,8 @@ int64_t loop_wall_ms(void);
 
 typedef void (*loop_fn)(void *arg);
 
-/* Runs fn(arg) on the loop's thread, in order of posting. Any thread. Posted before the loop is destroyed means run. 0 or GRID_ENOMEM. */
+/* Runs fn(arg) on the loop's thread, in order of posting. Any thread. Posted before the loop is destroyed means run. 0 or
+ * GRID_ENOMEM. */
 int loop_post(struct loop *l, loop_fn fn, void *arg);
 
 /* Runs a deferred item once at the end of this iteration, before the loop sleeps (writes are coalesced this way). Its thread.

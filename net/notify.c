@@ -21,6 +21,7 @@ void notify_service_manager(const char *state)
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
-    (void) sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *) &to, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size));
+    (void) sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *) &to,
+                  (socklen_t) (offsetof(struct sockaddr_un, sun_path) + size));
     close(fd);
 }

@@ -240,7 +240,8 @@ int resolver_create(struct loop *l, struct resolver **out)
     if (!r)
         return GRID_ENOMEM;
     r->loop = l;
-    struct ares_options options = {.timeout = TRY_MS, .tries = TRIES, .lookups = lookups, .sock_state_cb = on_socket_state, .sock_state_cb_data = r};
+    struct ares_options options = {
+        .timeout = TRY_MS, .tries = TRIES, .lookups = lookups, .sock_state_cb = on_socket_state, .sock_state_cb_data = r};
     int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
     if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS || ares_init_options(&r->channel, &options, mask) != ARES_SUCCESS) {
         free(r);

@@ -15,10 +15,12 @@ int resolver_create(struct loop *l, struct resolver **out);
 /* Ends what is under way (each with GRID_ECANCELED, inside the call) and calls `on_closed` when its memory is gone. */
 void resolver_close(struct resolver *r, loop_fn on_closed, void *arg);
 
-/* err 0: at least one address, borrowed for the call. GRID_ENOENT (no such name), GRID_ETIMEOUT, GRID_EUNAVAILABLE, GRID_ECANCELED. */
+/* err 0: at least one address, borrowed for the call. GRID_ENOENT (no such name), GRID_ETIMEOUT, GRID_EUNAVAILABLE,
+ * GRID_ECANCELED. */
 typedef void (*resolve_fn)(void *arg, int err, const struct addr *addresses, size_t count);
 
-/* Looks up "host:port" or "[v6]:port"; numeric ones need no lookup. `done` comes later, never inside the call. 0, GRID_EINVAL, GRID_ENOMEM. */
+/* Looks up "host:port" or "[v6]:port"; numeric ones need no lookup. `done` comes later, never inside the call. 0, GRID_EINVAL,
+ * GRID_ENOMEM. */
 int resolver_lookup(struct resolver *r, struct slice host_port, resolve_fn done, void *arg);
 
 #endif

@@ -72,7 +72,8 @@ static int alpn_encode(const char *list, struct tls_terms *t)
     return t->alpn_size > 0 ? 0 : GRID_EINVAL;
 }
 
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in, unsigned in_size, void *arg)
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in, unsigned in_size,
+                   void *arg)
 {
     struct tls_terms *t = arg;
     unsigned char *chosen;
@@ -136,7 +137,8 @@ static int context_set_certificates(SSL_CTX *ssl, const struct tls_config *confi
     X509 *leaf = certificate_decode(config->certificate_der), *issuer = NULL;
     EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long) config->key_der.size);
     int err = GRID_EINVAL;
-    if (!leaf || !key || SSL_CTX_use_certificate(ssl, leaf) != 1 || SSL_CTX_use_PrivateKey(ssl, key) != 1 || SSL_CTX_check_private_key(ssl) != 1)
+    if (!leaf || !key || SSL_CTX_use_certificate(ssl, leaf) != 1 || SSL_CTX_use_PrivateKey(ssl, key) != 1 ||
+        SSL_CTX_check_private_key(ssl) != 1)
         goto done;
     if (config->issuer_der.size > 0) {
         issuer = certificate_decode(config->issuer_der);

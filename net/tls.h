@@ -1,8 +1,8 @@
 /* net/tls.h: TLS 1.3 contexts for links between nodes. Certificates are mutual and are judged by a callback that gets the peer's
  * chain; what a certificate means is trust/'s business. A context may be shared by threads; it is reference-counted.
  *
- * What a context presents and whom it trusts may be replaced while it is in use: handshakes that have begun end by what they began with, those
- * that begin later go by the new. A lock is taken for that at the start of a handshake, and nowhere else. */
+ * What a context presents and whom it trusts may be replaced while it is in use: handshakes that have begun end by what they began
+ * with, those that begin later go by the new. A lock is taken for that at the start of a handshake, and nowhere else. */
 #ifndef GRID_NET_TLS_H
 #define GRID_NET_TLS_H
 
@@ -31,7 +31,8 @@ struct tls_config {
     struct slice key_der;         /* PKCS#8 */
     tls_verify_fn verify;
     void *verify_arg;
-    void (*release)(void *verify_arg); /* when the last handshake that may ask it is over: any thread. NULL: it outlives the context */
+    /* When the last handshake that may ask it is over: any thread. NULL: it outlives the context. */
+    void (*release)(void *verify_arg);
     const char *alpn; /* offered, and required of the other side, comma separated in order: "h2" */
 };
 

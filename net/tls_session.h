@@ -17,7 +17,8 @@ void tls_session_destroy(struct tls_session *s);
 int tls_session_receive(struct tls_session *s, struct slice bytes);
 
 /* Goes on with the handshake. 0 when it is done (and a protocol was agreed), GRID_EAGAIN when more must arrive, GRID_EPERM when a
- * certificate was refused by either side, GRID_EPROTO. What there is to send, even after a failure, comes from tls_session_drain. */
+ * certificate was refused by either side, GRID_EPROTO. What there is to send, even after a failure, comes from
+ * tls_session_drain. */
 int tls_session_handshake(struct tls_session *s);
 
 /* Decrypts up to `size` bytes. Their count, 0 when more must arrive, GRID_ECLOSED after close_notify, GRID_EPERM, GRID_EPROTO. */

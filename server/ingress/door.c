@@ -273,7 +273,8 @@ static void refuse_body(struct door_request *r)
 static void refuse_held(struct door_request *r)
 {
     drop_body(r);
-    door_answer_error(r, 429, "RESOURCE_EXHAUSTED", "this node holds as many request bytes as it may: try again shortly", HELD_PUSHBACK_MS);
+    door_answer_error(r, 429, "RESOURCE_EXHAUSTED", "this node holds as many request bytes as it may: try again shortly",
+                      HELD_PUSHBACK_MS);
 }
 
 static void request_on_data(void *ctx, struct http_exchange *x, struct slice bytes)
@@ -369,8 +370,8 @@ static void request_begin(struct ingress *i, const struct door *door, struct htt
     } else if (!door->any_body_type && !guard_json_like(r->content_type)) {
         r->body_unwanted = true;
         door_refuse(r, 415, "INVALID_ARGUMENT",
-                    "the body is marked as a form or as text, which is what curl does by itself: send Content-Type application/json, or "
-                    "application/octet-stream for bytes");
+                    "the body is marked as a form or as text, which is what curl does by itself: send Content-Type "
+                    "application/json, or application/octet-stream for bytes");
     }
 }
 

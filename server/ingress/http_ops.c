@@ -25,8 +25,20 @@ static void metrics(struct door_request *r)
 }
 
 const struct door HTTP_OPS[] = {
-    {.method = "GET", .path = "/healthz", .any_body_type = true, .any_host = true, .no_token = true, .for_tasks = true, .handle = healthz},
-    {.method = "GET", .path = "/readyz", .any_body_type = true, .any_host = true, .no_token = true, .for_tasks = true, .handle = readyz},
+    {.method = "GET",
+     .path = "/healthz",
+     .any_body_type = true,
+     .any_host = true,
+     .no_token = true,
+     .for_tasks = true,
+     .handle = healthz},
+    {.method = "GET",
+     .path = "/readyz",
+     .any_body_type = true,
+     .any_host = true,
+     .no_token = true,
+     .for_tasks = true,
+     .handle = readyz},
     {.method = "GET", .path = "/metrics", .any_body_type = true, .any_host = true, .handle = metrics},
     {0},
 };

@@ -611,7 +611,8 @@ static const char *read_env(struct door_request *r, struct slice object, Grid__V
     return NULL;
 }
 
-/* NULL, or what is wrong with `instances`. Forms send digits as text, and nothing at all, or an empty text, for a number that is not set. */
+/* NULL, or what is wrong with `instances`. Forms send digits as text, and nothing at all, or an empty text, for a number that is
+ * not set. */
 static const char *read_instances(struct door_request *r, struct slice object, Grid__V1__ReleaseConfig *config)
 {
     struct slice raw;

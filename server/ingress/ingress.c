@@ -20,7 +20,8 @@ void ingress_caller(struct conn *c, bool token, struct admin_caller *out)
     out->groups_known = conn_peer_groups(c, out->groups, ADMIN_GROUPS_MAX, &out->group_count) == 0;
 }
 
-const char INGRESS_TASK_REFUSAL[] = "a task's processes, and callers whose user cannot be told, may invoke and nothing else: ask as another user of this machine";
+const char INGRESS_TASK_REFUSAL[] =
+    "a task's processes, and callers whose user cannot be told, may invoke and nothing else: ask as another user of this machine";
 
 bool ingress_may_look(const struct ingress *i, struct conn *c, bool token)
 {
@@ -165,7 +166,8 @@ void ingress_on_api_request(void *ingress, struct http_exchange *x)
     answer_unknown(i, x);
 }
 
-/* The original's routes are for this machine alone: they take forms, and folders by path. Every role may use the doors that are here. */
+/* The original's routes are for this machine alone: they take forms, and folders by path. Every role may use the doors that are
+ * here. */
 void ingress_on_peer_request(void *ingress, struct http_exchange *x)
 {
     static const struct door *const DOORS[] = {HTTP_INVOKE, HTTP_LAMBDA, HTTP_OPS};

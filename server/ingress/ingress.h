@@ -12,7 +12,7 @@ struct ingress;
 
 struct ingress_options {
     size_t max_payload;
-    size_t held_bytes; /* of requests held by one worker at a time; beyond it they are refused with 429 / RESOURCE_EXHAUSTED; 0: no bound */
+    size_t held_bytes; /* of requests held by one worker at a time; more is refused (429, RESOURCE_EXHAUSTED); 0: no bound */
     uint64_t default_deadline_ms; /* 60,000 */
     const char *const *api_hosts; /* further names the local API answers to; NULL-terminated, may be NULL */
     const char *api_token;        /* asked for on listeners that are not loopback; NULL: none */
@@ -31,8 +31,8 @@ int ingress_create(struct loop *l, const struct ingress_options *options, struct
 void ingress_destroy(struct ingress *i);
 
 /* Request handlers for http_server_create, ctx being the ingress: of the local API (HTTP/1.1, HTTP/2, gRPC), and of peers and
- * remote clients that came to a worker (over mutual TLS: gRPC by role as rpc_roles.h says; /invoke, Lambda and the routes for monitors for every role). PeerGossip and
- * SyncChunk are served by the control loop (server/peer_port.c). */
+ * remote clients that came to a worker (over mutual TLS: gRPC by role as rpc_roles.h says; /invoke, Lambda and the routes for
+ * monitors for every role). PeerGossip and SyncChunk are served by the control loop (server/peer_port.c). */
 void ingress_on_api_request(void *ingress, struct http_exchange *x);
 void ingress_on_peer_request(void *ingress, struct http_exchange *x);
 

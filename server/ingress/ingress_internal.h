@@ -27,8 +27,8 @@ struct ingress {
 /* Who is at the other end of a connection, for admin questions. */
 void ingress_caller(struct conn *c, bool token, struct admin_caller *out);
 
-/* False for a task's user, and for whom the kernel does not tell of and who has no token: these may invoke and nothing else. Looks into the kernel's
- * socket table at a connection's first question, so that it is not for the way of an invocation. */
+/* False for a task's user, and for whom the kernel does not tell of and who has no token: these may invoke and nothing else. Looks
+ * into the kernel's socket table at a connection's first question, so that it is not for the way of an invocation. */
 bool ingress_may_look(const struct ingress *i, struct conn *c, bool token);
 extern const char INGRESS_TASK_REFUSAL[];
 
