@@ -70,8 +70,6 @@ function(grid_program name main)
     if(EXISTS ${CMAKE_SOURCE_DIR}/${main})
         add_executable(${name} ${main})
         target_link_libraries(${name} PRIVATE ${ARGN} grid_warnings)
-        list(APPEND GRID_PROGRAMS ${name})
-        set(GRID_PROGRAMS ${GRID_PROGRAMS} PARENT_SCOPE)
     endif()
 endfunction()
 

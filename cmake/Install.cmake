@@ -1,5 +1,6 @@
 # cmake --install BUILD --prefix P: programs, client library and header, runtimes.
-install(TARGETS ${GRID_PROGRAMS} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS gridd grid RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS grid-task-exec RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/gridcontrol)
 install(TARGETS gridcontrol LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${CMAKE_BINARY_DIR}/gridcontrol.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(DIRECTORY runtimes/ DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/gridcontrol/runtimes USE_SOURCE_PERMISSIONS

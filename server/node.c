@@ -142,7 +142,7 @@ static void on_control_conn(void *ctx, struct conn *c)
 
 /* ---- news from below ---- */
 
-static void on_tasks_changed(void *ctx)
+void node_tasks_changed(void *ctx)
 {
     struct node *n = ctx;
     if (!n->releases)
@@ -153,7 +153,7 @@ static void on_tasks_changed(void *ctx)
 
 static void on_releases_changed(void *ctx)
 {
-    on_tasks_changed(ctx);
+    node_tasks_changed(ctx);
 }
 
 /* ---- opening ---- */
@@ -183,34 +183,6 @@ static int open_workers(struct node *n, char why[NODE_WHY_MAX])
     take_api_socket(n, &w);
     w.api_socket_optional = option_source(o->set, "api-socket") <= OPTION_FROM_DEFAULT;
     return worker_set_create(&w, &n->workers, why);
-}
-
-/* Tasks that run as they are need no runtime, so this is no reason not to start. */
-static void look_for_runtime(const char *path)
-{
-    if (access(path, R_OK) != 0)
-        log_line(LOG_WARN, "this installation is incomplete: a language runtime cannot be read, and tasks that need it cannot start; install GridControl whole, or "
-                           "name its folder with --runtimes", LOGF_STR("path", path), LOGF_STR("why", strerror(errno)));
-}
-
-static int open_supervisor(struct node *n, char why[NODE_WHY_MAX])
-{
-    const struct options *o = n->options;
-    char node_runtime[4200], python_runtime[4200], api[ADDR_TEXT_MAX];
-    snprintf(node_runtime, sizeof node_runtime, "%s/node/run.js", o->runtimes ? o->runtimes : "");
-    snprintf(python_runtime, sizeof python_runtime, "%s/python/run.py", o->runtimes ? o->runtimes : "");
-    look_for_runtime(node_runtime);
-    look_for_runtime(python_runtime);
-    addr_format(worker_set_api(n->workers), api);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct supervisor_options s = {.state_dir = o->state, .node_runtime = node_runtime, .python_runtime = python_runtime, .grid_name = n->grid, .node_name = n->name,
-                                   .node_id = node_id(n), .api = api, .max_payload = o->max_payload,
-                                   .first_port = o->task_ports ? o->task_ports : (uint16_t) (addr_port(worker_set_api(n->workers)) + 1),
-                                   .max_instances = cores > 0 ? (uint32_t) cores : 1, .drain_timeout_ms = o->drain_timeout_ms, .on_change = on_tasks_changed, .ctx = n};
-    int err = supervisor_create(n->loop, &s, &n->supervisor);
-    if (err != 0)
-        snprintf(why, NODE_WHY_MAX, "--state: the supervisor cannot work in %.300s (%s): free space or mend its permissions", o->state, grid_err_text(err));
-    return err;
 }
 
 static int open_releases(struct node *n, char why[NODE_WHY_MAX])
@@ -275,7 +247,7 @@ static int open_parts(struct node *n, char why[NODE_WHY_MAX])
     if (err == 0)
         err = open_workers(n, why);
     if (err == 0)
-        err = open_supervisor(n, why);
+        err = node_tasks_open(n, why);
     if (err == 0)
         err = open_releases(n, why);
     if (err == 0)
@@ -496,6 +468,8 @@ static int check_all(struct node *n, char why[NODE_WHY_MAX])
     if (err == 0)
         err = node_trust_check(n, why);
     if (err == 0)
+        err = node_tasks_check(n, why);
+    if (err == 0)
         err = read_token(n, why);
     if (err == 0)
         err = take_api_addresses(n, &w, why);
@@ -543,6 +517,7 @@ int node_run(const struct options *options)
         return 1;
     log_configure(options->log_level, options->log_format, NULL);
     raise_descriptor_limit();
+    umask(022); /* the tasks' own user reads the releases; what is secret is made with a mode of its own */
     int err = open_all(n, why);
     if (err != 0) {
         fprintf(stderr, "gridd: %s\n", why);

@@ -91,6 +91,13 @@ int node_state_check(struct node *n, char why[NODE_WHY_MAX]);
 /* node.c: where peers are listened for, by --listen. 0, or GRID_EINVAL with a sentence. */
 int node_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_MAX]);
 
+/* node_tasks.c: the supervisor. 0, or GRID_E* with a sentence in `why`. */
+int node_tasks_open(struct node *n, char why[NODE_WHY_MAX]);
+/* What node_tasks_open would refuse, without writing. */
+int node_tasks_check(struct node *n, char why[NODE_WHY_MAX]);
+/* node.c: what the supervisor calls. */
+void node_tasks_changed(void *node);
+
 /* node_routes.c: the route table, from members, tasks and releases. */
 void node_routes_init(struct node *n);
 void node_routes_changed(struct node *n);

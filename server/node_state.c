@@ -127,7 +127,7 @@ int node_state_open(struct node *n, char why[NODE_WHY_MAX])
         snprintf(why, NODE_WHY_MAX, "--state: %.300s cannot be made (%s): give a folder that this user may write to", path, strerror(errnum));
         return grid_err_from_errno(errnum);
     }
-    chmod(path, 0711); /* others may pass to the releases their tasks run in, and list nothing */
+    chmod(path, 0700); /* the tasks' own user, when there is one, is let pass by the supervisor */
     int err = lock_folder(n, path, why);
     bool fresh = false;
     if (err == 0)

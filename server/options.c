@@ -29,6 +29,11 @@ static const struct option_row ROWS[] = {
     {.name = "discover", .kind = OPTION_LIST, .placeholder = "LIST", .choices = "mdns|dns|dht|none", .fallback = "none", .help = "how to look for other nodes"},
     {.name = "task-ports", .kind = OPTION_UINT, .placeholder = "FIRST", .min = 1, .max = 65535, .example = "10001",
      .help = "where task ports are taken from, upward; the API's port + 1 when not given"},
+    {.name = "task-user", .kind = OPTION_STRING, .placeholder = "USER",
+     .help = "whom tasks run as, when gridd is root; a number that nobody has when not given"},
+    {.name = "task-sandbox", .kind = OPTION_STRING, .placeholder = "LEVEL", .choices = "off|standard|strict", .fallback = "standard",
+     .help = "how tasks are kept apart from the node and the system"},
+    {.name = "task-env", .kind = OPTION_LIST, .placeholder = "NAME,...", .help = "variables of gridd's environment that tasks get too; a '*' at the end stands for any rest"},
     {.name = "workers", .kind = OPTION_UINT, .placeholder = "N", .min = 1, .max = 256, .example = "4", .help = "data-plane threads; one per core when not given"},
     {.name = "busy-poll", .kind = OPTION_UINT, .placeholder = "MICROSECONDS", .fallback = "200", .max = 1000, .example = "200",
      .help = "how long a worker looks for the next event before it sleeps, while they come so soon; 0 sleeps at once"},
@@ -289,6 +294,17 @@ static int check_combinations(struct options *o, struct option_error *error)
     return err == 0 ? check_discover(o->set, error) : err;
 }
 
+static void take_task_values(struct options *o)
+{
+    static const char *const levels[] = {[TASK_SANDBOX_OFF] = "off", [TASK_SANDBOX_STANDARD] = "standard", [TASK_SANDBOX_STRICT] = "strict"};
+    const char *level = option_string(o->set, "task-sandbox");
+    o->task_user = option_string(o->set, "task-user");
+    o->task_env.names = option_list(o->set, "task-env", &o->task_env.count);
+    for (int i = 0; i < (int) (sizeof levels / sizeof *levels); i++)
+        if (strcmp(level, levels[i]) == 0)
+            o->task_sandbox = (enum task_sandbox) i;
+}
+
 static int take_values(struct options *o, struct option_error *error)
 {
     const struct option_set *set = o->set;
@@ -309,6 +325,7 @@ static int take_values(struct options *o, struct option_error *error)
     o->advertise = option_string(set, "advertise");
     o->join = option_list(set, "join", &o->join_count);
     o->task_ports = (uint16_t) option_number(set, "task-ports");
+    take_task_values(o);
     o->workers = (unsigned) option_number(set, "workers");
     if (o->workers == 0)
         o->workers = cores > 0 ? (unsigned) (cores > 256 ? 256 : cores) : 1;

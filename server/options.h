@@ -4,6 +4,8 @@
 
 #include "base/log.h"
 #include "base/option_table.h"
+#include "server/supervise/task_confine.h"
+#include "server/supervise/task_env.h"
 
 enum { OPTIONS_API_MAX = 4, OPTIONS_JOIN_MAX = 64, OPTIONS_HOSTS_MAX = 64 };
 
@@ -26,6 +28,9 @@ struct options {
     const char *advertise; /* "host:port", NULL: detected */
     const char *const *join;
     size_t join_count;
+    const char *task_user; /* NULL: not given */
+    enum task_sandbox task_sandbox;
+    struct task_env_names task_env;
     uint16_t task_ports; /* 0: api port + 1 */
     unsigned workers;
     uint64_t busy_poll_us;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -12,7 +11,7 @@
 #include "net/port.h"
 #include "server/supervise/proc.h"
 #include "server/supervise/supervisor_internal.h"
-#include "server/supervise/task_env.h"
+#include "server/supervise/task_plan.h"
 
 enum {
     DRAIN_LOOK_MS = 10,
@@ -20,7 +19,7 @@ enum {
     PORT_LOST_RETRY_MS = 20,
     PORTS_LOST_MAX = 8, /* in a row; then it counts as a failure */
     ARGS_MAX = 5,
-    OWN_ENV_MAX = 16,
+    OWN_ENV_MAX = 20,
 };
 
 static void child_stop(struct sup_child *c);
@@ -44,16 +43,31 @@ static void explain_exit(const struct sup_child *c, char out[REASON_MAX])
                  (unsigned long long) (loop_now_ms(c->supervisor->loop) - c->began_ms) / 1000, colon, telling);
 }
 
-static void explain_spawn(const struct sup_task *t, int uv_error, char out[REASON_MAX])
+static void explain_spawn(const struct sup_child *c, const struct confine_report *failed, char out[REASON_MAX])
 {
     static const char *const programs[] = {[TASK_NODE] = "Node.js (node)", [TASK_PYTHON] = "Python (python3)"};
-    if (t->spec.kind != TASK_EXECUTABLE && uv_error == UV_ENOENT && access(t->release->root, X_OK) == 0)
+    const struct sup_task *t = c->slot->task;
+    bool absent = failed->stage == CONFINE_STAGE_PROGRAM && failed->error == ENOENT;
+    bool closed = failed->stage == CONFINE_STAGE_PROGRAM && failed->error == EACCES;
+    char program[REASON_MAX / 2];
+    snprintf(program, sizeof program, "%.64s/%.150s", t->release->tasks_folder, t->spec.path);
+    if (t->spec.kind != TASK_EXECUTABLE && absent)
         snprintf(out, REASON_MAX, "it needs %s, which is not in PATH: install it", programs[t->spec.kind]);
-    else if (uv_error == UV_ENOENT)
-        snprintf(out, REASON_MAX, "%s/%s cannot be run: it, or the interpreter behind its #!, does not exist", t->release->tasks_folder,
-                 t->spec.path);
+    else if (t->spec.kind != TASK_EXECUTABLE && closed)
+        snprintf(out, REASON_MAX, "it needs %s, and the one in PATH may not be run by the tasks' user: install it for all users", programs[t->spec.kind]);
+    else if (absent)
+        snprintf(out, REASON_MAX, "%s cannot be run: it, or the interpreter behind its #!, does not exist", program);
     else
-        snprintf(out, REASON_MAX, "%s/%s cannot be run: %s", t->release->tasks_folder, t->spec.path, uv_strerror(uv_error));
+        task_plan_explain(failed, program, out, REASON_MAX);
+}
+
+static void explain_end(const struct sup_child *c, char out[REASON_MAX])
+{
+    struct confine_report failed;
+    if (process_failed(c->process, &failed))
+        explain_spawn(c, &failed, out);
+    else
+        explain_exit(c, out);
 }
 
 /* The program that a task of its kind runs under, NULL for one that runs as it is. */
@@ -338,7 +352,7 @@ static void on_done(void *ctx)
         port_lost(c);
     } else if (slot) {
         char reason[REASON_MAX];
-        explain_exit(c, reason);
+        explain_end(c, reason);
         bool replaced = slot->serving == c && slot->starting;
         detach(c);
         if (replaced)
@@ -391,9 +405,25 @@ __attribute__((format(printf, 2, 3))) static void own_add(struct own_env *e, con
     va_end(args);
 }
 
+/* Where it may write, and, when it has a user of its own, who that is. */
+static void add_places(struct own_env *own, const struct supervisor *s, const char *task)
+{
+    const char *state = task_confine_state(s->confine);
+    const struct task_user *user = task_confine_user(s->confine);
+    own_add(own, "GRID_DATA_DIR=%s/data/%s", state, task);
+    own_add(own, "TMPDIR=%s/tmp/%s", state, task);
+    own_add(own, "PYTHONPYCACHEPREFIX=%s/pycache", state);
+    if (!user->own)
+        return;
+    own_add(own, "HOME=%s/data/%s", state, task);
+    own_add(own, "USER=%s", user->name[0] ? user->name : "gridtask");
+    own_add(own, "LOGNAME=%s", user->name[0] ? user->name : "gridtask");
+}
+
 static char **child_env(const struct sup_child *c, const struct sup_task *t, const char *path)
 {
-    const struct supervisor_options *o = &c->supervisor->options;
+    const struct supervisor *s = c->supervisor;
+    const struct supervisor_options *o = &s->options;
     struct own_env own = {.count = 0};
     own_add(&own, "TASK_PORT=%u", c->instance->port);
     own_add(&own, "PORT=%u", c->instance->port);
@@ -404,42 +434,46 @@ static char **child_env(const struct sup_child *c, const struct sup_task *t, con
     own_add(&own, "GRID_NODE_ID=%s", o->node_id);
     own_add(&own, "GRID_RELEASE=%s", c->release->release);
     own_add(&own, "GRID_API=%s", o->api);
-    own_add(&own, "GRID_DATA_DIR=%s/data/%s", o->state_dir, t->spec.name);
     own_add(&own, "GRID_MAX_PAYLOAD=%llu", (unsigned long long) o->max_payload);
-    own_add(&own, "PYTHONPYCACHEPREFIX=%s/pycache", o->state_dir);
-    char **env = own.failed ? NULL : task_env_build(environ, c->release->env, own.variables);
+    add_places(&own, s, t->spec.name);
+    char **env = own.failed ? NULL : task_env_build(environ, &s->options.task_env, c->release->env, own.variables);
     for (size_t i = 0; i < own.count; i++)
         free(own.variables[i]);
     return env;
 }
 
-static void make_data_folder(const struct sup_task *t)
-{
-    char *path;
-    if (asprintf(&path, "%s/data/%s", t->supervisor->options.state_dir, t->spec.name) < 0)
-        return;
-    mkdir(path, 0700);
-    free(path);
-}
-
-/* 0, or libuv's error. */
-static int child_spawn(struct sup_child *c, const struct sup_task *t)
+/* 0, or GRID_E* when the process could not even be begun; what the program's start meets comes with its end. */
+static int child_launch(struct sup_child *c, const struct sup_task *t, char *path, char **env)
 {
     static const struct process_events events = {on_line, on_exit_child, on_done};
-    char *path, *args[ARGS_MAX];
-    if (asprintf(&path, "%s/%s/%s", c->release->root, c->release->tasks_folder, t->spec.path) < 0)
-        return UV_ENOMEM;
+    const struct supervisor *s = c->supervisor;
+    char *args[ARGS_MAX];
+    struct buf plan;
+    int reason;
     fill_args(t, path, args);
-    make_data_folder(t);
-    char **env = child_env(c, t, path);
-    int reason = UV_ENOMEM;
-    if (env) {
-        struct process_spec spec = {args, env, c->release->root};
-        reason = process_spawn(c->supervisor->loop, &spec, &events, c, &c->process, &reason) == 0 ? 0 : reason;
+    buf_init(&plan, CONFINE_PLAN_MAX);
+    struct task_confine_request request = {t->spec.name, c->release->root, c->instance->port, args, env};
+    int err = task_confine_plan(s->confine, &request, &plan);
+    if (err == 0) {
+        struct process_spec spec = {s->options.exec_helper, buf_slice(&plan)};
+        err = process_spawn(s->loop, &spec, &events, c, &c->process, &reason);
     }
+    buf_dispose(&plan);
+    return err;
+}
+
+static int child_spawn(struct sup_child *c, const struct sup_task *t)
+{
+    char *path;
+    if (asprintf(&path, "%s/%s/%s", c->release->root, c->release->tasks_folder, t->spec.path) < 0)
+        return GRID_ENOMEM;
+    int err = task_confine_folders(c->supervisor->confine, t->spec.name);
+    char **env = err == 0 ? child_env(c, t, path) : NULL;
+    if (err == 0)
+        err = env ? child_launch(c, t, path, env) : GRID_ENOMEM;
     free(env);
     free(path);
-    return reason;
+    return err;
 }
 
 static void child_begin(struct sup_child *c)
@@ -478,7 +512,7 @@ static void slot_start(struct sup_slot *slot)
         child_begin(c);
         return;
     }
-    explain_spawn(slot->task, err, reason);
+    snprintf(reason, sizeof reason, "its process cannot be started: %s", grid_err_text(err));
     child_destroy(c);
     slot_failed(slot, 0, reason);
 }

@@ -1,14 +1,17 @@
 /* Spawning into a session of its own, reading both pipes, and tidying up behind the leader. */
 #include "server/supervise/process.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/err.h"
 
 enum {
     PROCESS_OUTPUTS = 2,
+    PROCESS_PASSED = 4, /* descriptors of the child after 0: its outputs, CONFINE_PLAN_FD, CONFINE_REPORT_FD */
     PROCESS_LAST_WORDS_MS = 250,         /* after the end: for output that somebody outside the group still holds open */
     PROCESS_FLOOD_BYTES = 1024 * 1024,   /* read of one process within */
     PROCESS_FLOOD_MS = 50,               /* this time; then it waits, so that the loop has time for others */
@@ -33,6 +36,8 @@ struct process {
     unsigned handles; /* not yet closed */
     bool exited;
     bool silent; /* was never started: no events */
+    int report_fd; /* -1 once read */
+    struct confine_report report; /* stage 0: none */
 };
 
 /* ---- closing ---- */
@@ -71,10 +76,20 @@ static void process_finish(void *arg)
         output_close(&p->outputs[i]);
 }
 
+/* The other end is closed by the program's start, or after the report. */
+static void read_report(struct process *p)
+{
+    if (read(p->report_fd, &p->report, sizeof p->report) != (ssize_t) sizeof p->report)
+        p->report = (struct confine_report){0, 0};
+    close(p->report_fd);
+    p->report_fd = -1;
+}
+
 static void on_exit_status(uv_process_t *handle, int64_t status, int signal)
 {
     struct process *p = handle->data;
     p->exited = true;
+    read_report(p);
     kill(-handle->pid, SIGKILL); /* whom it left behind in its group */
     loop_timer_start(p->loop, &p->last_words, PROCESS_LAST_WORDS_MS, process_finish, p);
     p->events.on_exit(p->ctx, status, signal);
@@ -152,21 +167,44 @@ static int output_open(struct process *p, int index, uv_file *child)
     return uv_read_start((uv_stream_t *) &o->pipe, on_alloc, on_read);
 }
 
-static int spawn(struct process *p, const struct process_spec *spec, const uv_file child[PROCESS_OUTPUTS])
+/* A sealed file in memory with the plan. */
+static int plan_open(struct slice plan, uv_file *out)
 {
-    uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE}};
-    for (int i = 0; i < PROCESS_OUTPUTS; i++) {
+    *out = memfd_create("plan", MFD_CLOEXEC);
+    if (*out < 0)
+        return uv_translate_sys_error(errno);
+    ssize_t written = write(*out, plan.data, plan.size);
+    return written == (ssize_t) plan.size ? 0 : written < 0 ? uv_translate_sys_error(errno) : UV_ENOSPC;
+}
+
+static int report_open(struct process *p, uv_file *child)
+{
+    uv_file ends[2];
+    int err = uv_pipe(ends, UV_NONBLOCK_PIPE, 0);
+    if (err == 0) {
+        p->report_fd = ends[0];
+        *child = ends[1];
+    }
+    return err;
+}
+
+/* The program itself gets an empty environment, so that a task's LD_PRELOAD does nothing to it while it has the node's rights. */
+static int spawn(struct process *p, const struct process_spec *spec, const uv_file child[PROCESS_PASSED])
+{
+    char *args[] = {(char *) "grid-task-exec", NULL}, *env[] = {NULL};
+    uv_stdio_container_t stdio[PROCESS_PASSED + 1] = {{.flags = UV_IGNORE}};
+    for (int i = 0; i < PROCESS_PASSED; i++) {
         stdio[i + 1].flags = UV_INHERIT_FD;
         stdio[i + 1].data.fd = child[i];
     }
     uv_process_options_t options = {
         .exit_cb = on_exit_status,
-        .file = spec->argv[0],
-        .args = (char **) spec->argv,
-        .env = (char **) spec->env,
-        .cwd = spec->cwd,
+        .file = spec->helper,
+        .args = args,
+        .env = env,
+        .cwd = "/",
         .flags = UV_PROCESS_DETACHED,
-        .stdio_count = 3,
+        .stdio_count = PROCESS_PASSED + 1,
         .stdio = stdio,
     };
     p->uv.data = p;
@@ -178,6 +216,8 @@ static int spawn(struct process *p, const struct process_spec *spec, const uv_fi
 static void abandon(struct process *p, bool spawned)
 {
     p->silent = true;
+    if (p->report_fd >= 0)
+        close(p->report_fd);
     if (p->handles == 0) {
         free(p);
         return;
@@ -198,16 +238,21 @@ int process_spawn(struct loop *l, const struct process_spec *spec, const struct 
     p->loop = l;
     p->events = *events;
     p->ctx = ctx;
-    uv_file child[PROCESS_OUTPUTS] = {-1, -1};
+    p->report_fd = -1;
+    uv_file child[PROCESS_PASSED] = {-1, -1, -1, -1};
     bool spawned = false;
     int err = output_open(p, 0, &child[0]);
     if (err == 0)
         err = output_open(p, 1, &child[1]);
+    if (err == 0)
+        err = plan_open(spec->plan, &child[CONFINE_PLAN_FD - 1]);
+    if (err == 0)
+        err = report_open(p, &child[CONFINE_REPORT_FD - 1]);
     if (err == 0) {
         spawned = true;
         err = spawn(p, spec, child);
     }
-    for (int i = 0; i < PROCESS_OUTPUTS; i++) {
+    for (int i = 0; i < PROCESS_PASSED; i++) {
         if (child[i] >= 0)
             close(child[i]);
     }
@@ -218,6 +263,12 @@ int process_spawn(struct loop *l, const struct process_spec *spec, const struct 
     }
     *out = p;
     return 0;
+}
+
+bool process_failed(const struct process *p, struct confine_report *out)
+{
+    *out = p->report;
+    return p->report.stage != 0;
 }
 
 int process_pid(const struct process *p)

@@ -4,15 +4,15 @@
 #define GRID_SERVER_SUPERVISE_PROCESS_H
 
 #include "net/loop.h"
+#include "server/confine/plan.h"
 #include "server/supervise/task_log.h"
 
 struct process;
 
-/* Borrowed for process_spawn. argv[0] is looked for in the PATH of `env` unless it holds a '/'. */
+/* Borrowed for process_spawn. */
 struct process_spec {
-    char *const *argv;
-    char *const *env;
-    const char *cwd;
+    const char *helper; /* path of grid-task-exec, which becomes the program */
+    struct slice plan;  /* what it is told: server/supervise/task_plan.h */
 };
 
 struct process_events {
@@ -27,6 +27,9 @@ struct process_events {
 /* 0; or GRID_E* with libuv's error (negative, such as UV_ENOENT) in *reason, and no event ever comes. */
 int process_spawn(struct loop *l, const struct process_spec *spec, const struct process_events *events, void *ctx, struct process **out,
                   int *reason);
+
+/* After on_exit: true when it ended because grid-task-exec could not start the program, and why. */
+bool process_failed(const struct process *p, struct confine_report *out);
 
 /* Also its group and session. */
 int process_pid(const struct process *p);

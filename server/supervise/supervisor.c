@@ -1,12 +1,9 @@
 /* The tasks of a node: what a release asks for, what is there, and what others are told of it. */
 #include "server/supervise/supervisor.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -453,16 +450,6 @@ const struct supervisor_task *supervisor_list(struct supervisor *s, size_t *coun
 
 /* ---- life ---- */
 
-static int make_folder(const char *state_dir, const char *name)
-{
-    char *path;
-    if (asprintf(&path, "%s/%s", state_dir, name) < 0)
-        return GRID_ENOMEM;
-    int err = mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : grid_err_from_errno(errno);
-    free(path);
-    return err;
-}
-
 static bool copy_string(const char **at)
 {
     *at = strdup(*at ? *at : "");
@@ -478,6 +465,7 @@ static int copy_options(struct supervisor_options *o)
     all &= copy_string(&o->node_name);
     all &= copy_string(&o->node_id);
     all &= copy_string(&o->api);
+    all &= copy_string(&o->exec_helper);
     o->max_payload = o->max_payload ? o->max_payload : 6 * 1024 * 1024;
     o->max_instances = o->max_instances ? o->max_instances : 1;
     o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : 10000;
@@ -489,12 +477,13 @@ static int copy_options(struct supervisor_options *o)
 static void supervisor_free(struct supervisor *s)
 {
     const struct supervisor_options *o = &s->options;
-    const char *strings[] = {o->state_dir, o->node_runtime, o->python_runtime, o->grid_name, o->node_name, o->node_id, o->api};
+    const char *strings[] = {o->state_dir, o->node_runtime, o->python_runtime, o->grid_name, o->node_name, o->node_id, o->api, o->exec_helper};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free((char *) strings[i]);
     while (s->followers)
         supervisor_unfollow(s, s->followers);
     loop_defer_cancel(&s->changed);
+    task_confine_destroy(s->confine);
     free(s->listed);
     free(s->tasks);
     free(s);
@@ -521,9 +510,20 @@ static void end_leftovers(struct supervisor *s)
         log_line(LOG_WARN, "task processes that an earlier daemon left running were ended", LOGF_INT("processes", ended));
 }
 
-int supervisor_create(struct loop *l, const struct supervisor_options *options, struct supervisor **out)
+static int open_confine(struct supervisor *s, const struct supervisor_options *o, char why[TASK_WHY_MAX])
+{
+    struct task_confine_options options = {.state_dir = o->state_dir, .runtimes = o->runtimes, .task_user = o->task_user, .node_id = o->node_id, .sandbox = o->sandbox};
+    int err = task_confine_create(&options, &s->confine, why);
+    if (err != 0 || (err = task_confine_prepare(s->confine)) == 0)
+        return err;
+    snprintf(why, TASK_WHY_MAX, "--state: the tasks' folders cannot be made in %.300s (%s): free space or mend its permissions", o->state_dir, grid_err_text(err));
+    return err;
+}
+
+int supervisor_create(struct loop *l, const struct supervisor_options *options, struct supervisor **out, char why[TASK_WHY_MAX])
 {
     struct supervisor *s = calloc(1, sizeof *s);
+    snprintf(why, TASK_WHY_MAX, "out of memory");
     if (!s)
         return GRID_ENOMEM;
     s->loop = l;
@@ -531,18 +531,23 @@ int supervisor_create(struct loop *l, const struct supervisor_options *options, 
     s->chance = (uint32_t) loop_clock_ms();
     ports_init(&s->ports, options->first_port);
     int err = copy_options(&s->options);
-    static const char *const folders[] = {"logs", "data", "pycache"};
-    for (size_t i = 0; err == 0 && i < sizeof folders / sizeof *folders; i++)
-        err = make_folder(s->options.state_dir, folders[i]);
+    if (err == 0) {
+        end_leftovers(s); /* before their folders are given to others */
+        err = open_confine(s, options, why);
+    }
     if (err == 0)
         err = log_writer_create(l, 0, &s->log_writer);
     if (err != 0) {
         supervisor_free(s);
         return err;
     }
-    end_leftovers(s);
     *out = s;
     return 0;
+}
+
+const struct task_user *supervisor_user(const struct supervisor *s)
+{
+    return task_confine_user(s->confine);
 }
 
 static void logs_written(void *arg)

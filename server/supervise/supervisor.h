@@ -16,6 +16,8 @@
 
 #include "net/loop.h"
 #include "server/supervise/instance.h"
+#include "server/supervise/task_confine.h"
+#include "server/supervise/task_env.h"
 #include "server/supervise/task_log.h"
 #include "server/supervise/task_set.h"
 
@@ -25,13 +27,18 @@ enum { SUPERVISOR_INSTANCES_MAX = 1024 }; /* processes of one task on a node tha
 
 /* Strings are copied. 0 in a number means the default in brackets. */
 struct supervisor_options {
-    const char *state_dir;       /* logs/, data/, pycache/ and tasks.pids are made in it */
+    const char *state_dir;       /* logs/, data/, tmp/, pycache/ and tasks.pids are made in it */
+    const char *exec_helper;     /* path of grid-task-exec */
+    const char *runtimes;        /* folder of the two below, which tasks may read */
     const char *node_runtime;    /* path of runtimes/node/run.js */
     const char *python_runtime;  /* path of runtimes/python/run.py */
     const char *grid_name;       /* GRID_NAME; "" for none */
     const char *node_name;       /* GRID_NODE */
     const char *node_id;         /* GRID_NODE_ID */
     const char *api;             /* GRID_API, such as "127.0.0.1:10000" */
+    const char *task_user;       /* --task-user, NULL for none */
+    enum task_sandbox sandbox;
+    struct task_env_names task_env; /* borrowed: variables of the daemon that tasks get too */
     uint64_t max_payload;        /* GRID_MAX_PAYLOAD, bytes [6 MiB] */
     uint16_t first_port;         /* task ports from here upward */
     uint32_t max_instances;      /* how far a task grows on demand [1] */
@@ -43,8 +50,11 @@ struct supervisor_options {
     void *ctx;
 };
 
-/* The folder state_dir must exist. Ends what a crashed daemon left running (state_dir/tasks.pids). 0 or GRID_E*. */
-int supervisor_create(struct loop *l, const struct supervisor_options *options, struct supervisor **out);
+/* The folder state_dir must exist. Ends what a crashed daemon left running (state_dir/tasks.pids). 0, or GRID_E* with a sentence in `why`. */
+int supervisor_create(struct loop *l, const struct supervisor_options *options, struct supervisor **out, char why[TASK_WHY_MAX]);
+
+/* Whom tasks run as. */
+const struct task_user *supervisor_user(const struct supervisor *s);
 
 /* Stops every task, draining; `done` comes when no process is left, and the memory is gone then. */
 void supervisor_close(struct supervisor *s, loop_fn done, void *arg);

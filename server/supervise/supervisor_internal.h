@@ -82,6 +82,7 @@ struct supervisor {
     struct loop *loop;
     struct supervisor_options options;
     struct ports ports;
+    struct task_confine *confine;
     struct sup_task **tasks; /* sorted by name */
     size_t task_count;
     struct sup_child *children; /* all, also those that no slot holds any more */

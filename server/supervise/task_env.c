@@ -12,26 +12,43 @@ static struct slice name_of(const char *variable)
     return slice_of(variable, equals ? (size_t) (equals - variable) : 0);
 }
 
-bool task_env_inherits(const char *variable)
+/* "NAME" is that name, "NAME*" every name that begins so. */
+static bool names(const char *pattern, struct slice name)
 {
-    static const char *const whole[] = {"GRID", "NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "INVOCATION_ID", "JOURNAL_STREAM",
-                                        "MAINPID", "TASK_PORT", "TASK_NAME", "TASK_PATH", "PORT"};
-    static const char *const prefixes[] = {"GRID_", "LISTEN_", "WATCHDOG_", "SYSTEMD_"};
+    size_t size = strlen(pattern);
+    if (size > 0 && pattern[size - 1] == '*')
+        return slice_has_prefix(name, slice_of(pattern, size - 1));
+    return slice_equal_str(name, pattern);
+}
+
+static bool names_any(const char *const *patterns, size_t count, struct slice name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (names(patterns[i], name))
+            return true;
+    return false;
+}
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+bool task_env_inherits(const char *variable, const struct task_env_names *more)
+{
+    static const char *const allowed[] = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TZDIR", "TERM", "NO_COLOR",
+                                          "http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY",
+                                          "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+                                          "LD_LIBRARY_PATH", "NODE_ENV", "NODE_PATH", "PYTHONPATH"};
+    static const char *const never[] = {"GRID", "GRID_*", "NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "INVOCATION_ID", "JOURNAL_STREAM", "MAINPID", "LISTEN_*",
+                                        "WATCHDOG_*", "SYSTEMD_*", "TASK_PORT", "TASK_NAME", "TASK_PATH", "PORT"};
     struct slice name = name_of(variable);
-    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
-        if (slice_equal_str(name, whole[i]))
-            return false;
-    }
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-        if (slice_has_prefix(name, slice_of_str(prefixes[i])))
-            return false;
-    }
-    return true;
+    if (names_any(never, COUNT_OF(never), name))
+        return false;
+    return names_any(allowed, COUNT_OF(allowed), name) || (more && names_any(more->names, more->count, name));
 }
 
 struct list {
     char *const *first;
     bool filtered;
+    const struct task_env_names *more;
 };
 
 static bool stands_in(char *const *variables, struct slice name)
@@ -47,7 +64,7 @@ static bool stands_in(char *const *variables, struct slice name)
 static bool is_kept(const struct list *lists, size_t at, char *const *variable)
 {
     struct slice name = name_of(*variable);
-    if (name.size == 0 || (lists[at].filtered && !task_env_inherits(*variable)) || stands_in(variable + 1, name))
+    if (name.size == 0 || (lists[at].filtered && !task_env_inherits(*variable, lists[at].more)) || stands_in(variable + 1, name))
         return false;
     for (size_t later = at + 1; later < 3; later++) {
         if (stands_in(lists[later].first, name))
@@ -73,9 +90,9 @@ static void walk(const struct list *lists, size_t *count, size_t *bytes, char **
     }
 }
 
-char **task_env_build(char *const *daemon, char *const *project, char *const *own)
+char **task_env_build(char *const *daemon, const struct task_env_names *more, char *const *project, char *const *own)
 {
-    const struct list lists[3] = {{daemon, true}, {project, false}, {own, false}};
+    const struct list lists[3] = {{daemon, true, more}, {project, false, NULL}, {own, false, NULL}};
     size_t count, bytes;
     walk(lists, &count, &bytes, NULL, NULL);
     char **env = malloc((count + 1) * sizeof *env + bytes);

@@ -202,7 +202,7 @@ def test_new_mints_a_gridfile_once():
 def test_dev_runs_a_local_grid_and_leaves_nothing_behind():
     with Grid(1, start=False) as grid:
         project = grid.project().js("live", "exports.handler = () => ({v: 1, node: process.env.GRID_NODE_ID, mark: process.env.HOME});\n")
-        env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder)})
+        env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder), "GRID_TASK_ENV": "GRIDTEST_MARK"})
         output = grid.folder / "dev.out"
         with open(output, "wb") as out:
             dev = subprocess.Popen([BIN / "grid", "dev", "--nodes", "2"], cwd=project.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
@@ -238,7 +238,7 @@ def test_dev_runs_a_local_grid_and_leaves_nothing_behind():
 def test_dev_is_taken_down_whole_when_a_node_dies():
     with Grid(1, start=False) as grid:
         project = grid.project().js("live", "exports.handler = () => 1;\n")
-        env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder), "TMPDIR": str(grid.folder)})
+        env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder), "GRID_TASK_ENV": "GRIDTEST_MARK", "TMPDIR": str(grid.folder)})
         done = {}
         dev = subprocess.Popen([BIN / "grid", "dev", "--nodes", "2"], cwd=project.folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         reader = threading.Thread(target=lambda: done.update(out=dev.communicate()[0].decode(errors="replace")))

@@ -44,7 +44,7 @@ def test_help_lists_every_option():
         done = run_gridd(grid.folder, "--help")
         check_equal(done.returncode, 0, "exit code")
         for option in ("grid", "password-file", "gridfile", "name", "state", "open", "api", "api-host", "api-token-file", "api-socket", "listen", "advertise", "join", "discover",
-                       "task-ports", "workers", "max-payload", "log-level", "log-format", "ready-file", "check", "config", "drain-timeout"):
+                       "task-ports", "task-user", "task-sandbox", "task-env", "workers", "max-payload", "log-level", "log-format", "ready-file", "check", "config", "drain-timeout"):
             check_in(f"--{option}", done.stdout, "--help")
 
 
@@ -430,12 +430,13 @@ def test_fuzzed_tls_at_the_peer_port_harms_nobody():
 
 
 class Copied(Node):
-    """A node whose program was copied alone, without the rest of the installation."""
+    """A node whose programs were copied alone, without the runtimes."""
 
     def arguments(self):
         program = self.folder / "copy/bin/gridd"
         program.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(BIN / "gridd", program)
+        shutil.copy(BIN / "grid-task-exec", program.parent)
         return [str(program)] + super().arguments()[1:]
 
 

@@ -88,19 +88,25 @@ static void test_ports__ends_at_the_last_port(void **state)
     assert_int_equal(ports_take(&p, 0, free_but, &used), 0);
 }
 
-static void test_task_env__keeps_the_daemons_secrets(void **state)
+static void test_task_env__lets_pass_what_is_allowed_and_never_the_daemons_secrets(void **state)
 {
     (void) state;
     static const struct {
         const char *variable;
         bool inherited;
     } cases[] = {
-        {"PATH=/bin", true},      {"HOME=/root", true},         {"GRIDS=1", true},           {"GRID=g", false},
+        {"PATH=/bin", true},      {"HOME=/root", true},         {"GRIDS=1", false},          {"GRID=g", false},
         {"GRID_AUTH=secret", false}, {"GRID_PASSWORD=x", false}, {"GRID_PASSWORD_FILE=x", false}, {"NOTIFY_SOCKET=/s", false},
-        {"LISTEN_FDS=1", false},  {"WATCHDOG_USEC=1", false},   {"PORT=80", false},          {"PORTAL=80", true},
+        {"LISTEN_FDS=1", false},  {"WATCHDOG_USEC=1", false},   {"PORT=80", false},          {"PORTAL=80", false},
+        {"LC_ALL=C", true},       {"TZ=UTC", true},             {"https_proxy=http://p", true}, {"AWS_SECRET_ACCESS_KEY=x", false},
+        {"APP_KEY=1", true},      {"APP=1", false},             {"DATABASE_URL=x", true},     {"LC=x", false},
     };
+    static const char *const names[] = {"APP_*", "DATABASE_URL", "GRID_*", "NOTIFY_SOCKET"};
+    const struct task_env_names more = {names, 4};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(task_env_inherits(cases[i].variable), cases[i].inherited);
+        if (task_env_inherits(cases[i].variable, &more) != cases[i].inherited)
+            fail_msg("%s", cases[i].variable);
+    assert_false(task_env_inherits("APP_KEY=1", NULL));
 }
 
 static void test_task_env__later_lists_win(void **state)
@@ -110,13 +116,13 @@ static void test_task_env__later_lists_win(void **state)
     char *project[] = {(char *) "A=first", (char *) "A=project", (char *) "malformed", (char *) "=x", (char *) "TASK_PORT=1",
                        (char *) "GRID_MINE=1", NULL};
     char *own[] = {(char *) "TASK_PORT=10001", NULL};
-    char **env = task_env_build(daemon, project, own);
+    char **env = task_env_build(daemon, NULL, project, own);
     static const char *const expected[] = {"PATH=/bin", "A=project", "GRID_MINE=1", "TASK_PORT=10001"};
     for (size_t i = 0; i < 4; i++)
         assert_string_equal(env[i], expected[i]);
     assert_null(env[4]);
     free(env);
-    env = task_env_build(NULL, NULL, NULL);
+    env = task_env_build(NULL, NULL, NULL, NULL);
     assert_null(env[0]);
     free(env);
 }
@@ -168,7 +174,7 @@ int main(void)
         cmocka_unit_test(test_backoff__sixteen_quick_failures_are_errored_and_still_tried),
         cmocka_unit_test(test_ports__skips_what_is_held_used_or_avoided),
         cmocka_unit_test(test_ports__ends_at_the_last_port),
-        cmocka_unit_test(test_task_env__keeps_the_daemons_secrets),
+        cmocka_unit_test(test_task_env__lets_pass_what_is_allowed_and_never_the_daemons_secrets),
         cmocka_unit_test(test_task_env__later_lists_win),
         cmocka_unit_test(test_proc__parses_stat_whatever_the_name),
         cmocka_unit_test(test_proc__finds_listeners_of_a_port),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -34,6 +35,7 @@ struct fixture {
     struct loop_timer tick;
     struct supervisor *supervisor;
     struct supervisor_options options;
+    char why[TASK_WHY_MAX];
     unsigned changes;
     bool closed;
     int seen[SEEN_MAX]; /* pids that were ever listed */
@@ -82,9 +84,24 @@ static uint16_t some_port(void)
     return next;
 }
 
+/* Tests are built beside the programs' folder. */
+static const char *helper_path(void)
+{
+    static char path[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 64);
+    assert_true(size > 0);
+    path[size] = '\0';
+    strcpy(strrchr(path, '/'), "/../bin/grid-task-exec");
+    return path;
+}
+
 static void create(struct fixture *f)
 {
     f->options.state_dir = f->state;
+    f->options.exec_helper = helper_path();
+    f->options.task_user = geteuid() == 0 ? "root" : NULL; /* its own user is tried end to end */
+    f->options.sandbox = TASK_SANDBOX_STANDARD;
+    f->options.runtimes = "runtimes";
     f->options.node_runtime = realpath("runtimes/node/run.js", NULL);
     f->options.python_runtime = realpath("runtimes/python/run.py", NULL);
     f->options.grid_name = "test";
@@ -96,7 +113,7 @@ static void create(struct fixture *f)
     f->options.stop_timeout_ms = 300;
     f->options.on_change = on_change;
     f->options.ctx = f;
-    assert_int_equal(supervisor_create(f->loop, &f->options, &f->supervisor), 0);
+    assert_int_equal(supervisor_create(f->loop, &f->options, &f->supervisor, f->why), 0);
 }
 
 static void make_folder(char *out, size_t size, const char *in, const char *name)
@@ -336,7 +353,7 @@ static void test_supervisor__ends_a_task_that_never_listens(void **state)
     supervisor_close(f->supervisor, on_closed, f);
     UNTIL(f, f->closed);
     f->closed = false;
-    assert_int_equal(supervisor_create(f->loop, &f->options, &f->supervisor), 0);
+    assert_int_equal(supervisor_create(f->loop, &f->options, &f->supervisor, f->why), 0);
     write_task(f, "t", 0700, "#!/bin/sh\necho waiting for nothing >&2\nexec sleep 1000\n");
     apply(f, 1, 0);
     UNTIL(f, task_of(f, "t").restarts > 0);
@@ -560,7 +577,7 @@ static void test_supervisor__keeps_the_last_words_of_what_it_stops(void **state)
 
 static void run_until_killed(struct fixture *f, int report)
 {
-    if (loop_create(&f->loop) != 0 || supervisor_create(f->loop, &f->options, &f->supervisor) != 0)
+    if (loop_create(&f->loop) != 0 || supervisor_create(f->loop, &f->options, &f->supervisor, f->why) != 0)
         _exit(1);
     tick(f);
     apply(f, 1, 0);
@@ -596,7 +613,7 @@ static void test_supervisor__ends_what_a_crashed_daemon_left(void **state)
     kill(daemon, SIGKILL);
     waitpid(daemon, NULL, 0);
     assert_true(is_alive(pid));
-    assert_int_equal(supervisor_create(f->loop, &f->options, &f->supervisor), 0);
+    assert_int_equal(supervisor_create(f->loop, &f->options, &f->supervisor, f->why), 0);
     UNTIL(f, !is_alive(pid));
 }
 

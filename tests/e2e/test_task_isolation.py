@@ -1,0 +1,450 @@
+"""A task that attacks its node: by its descriptors, its environment, the files, other processes, the API and its user's rights.
+
+As root the tasks have a user of their own; otherwise they are kept out by the view, Landlock and the API's rules alone.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from gridtest import (BIN, Grid, Skip, check, check_equal, check_in, once, wait_for)
+from test_node import check_refusal, run_gridd
+
+NOBODY = 65534
+SECRETS = {"GRID_AUTH": "a secret password", "GRID_API_TOKEN": "t0ken", "NOTIFY_SOCKET": "", "CREDENTIALS_DIRECTORY": "/credentials", "AWS_SECRET_ACCESS_KEY": "k", "LC_ALL": "C.UTF-8"}
+
+JS = r"""
+const fs = require('fs');
+const attempt = (fn) => { try { fn(); return 'done'; } catch (e) { return e.code || String(e); } };
+exports.handler = (event) => ({
+  uid: process.getuid(),
+  env: process.env,
+  fds: Object.fromEntries(fs.readdirSync('/proc/self/fd').map((fd) => { try { return [fd, fs.readlinkSync('/proc/self/fd/' + fd)]; } catch (e) { return [fd, '']; } })),
+  status: fs.readFileSync('/proc/self/status', 'utf8'),
+  tried: {
+    key: attempt(() => fs.readFileSync(event.state + '/node.key')),
+    list: attempt(() => { if (fs.readdirSync(event.state).includes('node.key')) return; const e = new Error('x'); e.code = 'HIDDEN'; throw e; }),
+    environ: attempt(() => fs.readFileSync('/proc/' + event.pid + '/environ')),
+    mem: attempt(() => fs.closeSync(fs.openSync('/proc/' + event.pid + '/mem', 'r'))),
+    nodefds: attempt(() => fs.readlinkSync('/proc/' + event.pid + '/fd/0')),
+    signal: attempt(() => process.kill(event.pid, 'SIGURG')),
+    setuid: attempt(() => process.setuid(0)),
+    release: attempt(() => fs.writeFileSync(__filename + '.new', 'x')),
+    state: attempt(() => fs.writeFileSync(event.state + '/mine', 'x')),
+    data: attempt(() => fs.writeFileSync(process.env.GRID_DATA_DIR + '/mine', 'x')),
+    tmp: attempt(() => fs.writeFileSync(require('os').tmpdir() + '/mine', 'x')),
+    elsewhere: attempt(() => fs.writeFileSync(event.elsewhere + '/mine', 'x')),
+  },
+});
+"""
+
+PY = r"""
+import ctypes, errno, http.client, json, os, signal, socket, tempfile
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+def attempt(fn):
+    try:
+        fn()
+        return 'done'
+    except OSError as e:
+        return errno.errorcode.get(e.errno, str(e))
+
+def call(name, *args):
+    ctypes.set_errno(0)
+    if getattr(libc, name)(*args) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+def hidden(state):
+    if 'node.key' not in os.listdir(state):
+        raise OSError(errno.ENOENT, 'hidden')
+
+def write(path):
+    with open(path, 'w') as f:
+        f.write('x')
+
+def links():
+    found = {}
+    for fd in os.listdir('/proc/self/fd'):
+        try:
+            found[fd] = os.readlink('/proc/self/fd/' + fd)
+        except OSError:
+            pass
+    return found
+
+def handler(event, context):
+    pid, state = event['pid'], event['state']
+    return {
+        'uid': os.getuid(), 'env': dict(os.environ), 'fds': links(), 'status': open('/proc/self/status').read(), 'leads': os.getsid(0) == os.getpid() == os.getpgrp(),
+        'blocked': sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), 'core': __import__('resource').getrlimit(4),
+        'tried': {
+            'key': attempt(lambda: open(state + '/node.key').read()),
+            'list': attempt(lambda: hidden(state)),
+            'environ': attempt(lambda: open('/proc/%d/environ' % pid).read()),
+            'mem': attempt(lambda: open('/proc/%d/mem' % pid).close()),
+            'nodefds': attempt(lambda: os.readlink('/proc/%d/fd/0' % pid)),
+            'signal': attempt(lambda: os.kill(pid, signal.SIGURG)),
+            'ptrace': attempt(lambda: call('ptrace', 16, pid, None, None)),
+            'setuid': attempt(lambda: os.setuid(0)),
+            'setgid': attempt(lambda: os.setgid(0)),
+            'release': attempt(lambda: write(__file__ + '.new')),
+            'state': attempt(lambda: write(state + '/mine')),
+            'data': attempt(lambda: write(os.environ['GRID_DATA_DIR'] + '/mine')),
+            'tmp': attempt(lambda: write(tempfile.mkdtemp() + '/mine')),
+            'elsewhere': attempt(lambda: write(event['elsewhere'] + '/mine')),
+            'unmount': attempt(lambda: call('umount2', state.encode(), 2)),
+            'namespace': attempt(lambda: call('unshare', 0x20000000)),
+        },
+    }
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__('localhost')
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+def ask(connection, method, path, body=None):
+    connection.request(method, path, body, {'Content-Type': 'application/json'})
+    return connection.getresponse().status
+
+def control(target):
+    try:
+        import grpc
+    except ImportError:
+        return 'no grpc here'
+    with grpc.insecure_channel(target) as channel:
+        try:
+            channel.unary_unary('/grid.v1.Control/Clear')(b'', timeout=20)
+            return 'done'
+        except grpc.RpcError as e:
+            return e.code().name
+
+def admin(event, context):
+    api = os.environ['GRID_API']
+    init = json.dumps({'base_folder': event['folder'], 'task_folder': 'tasks', 'instances': 1})
+    tcp = lambda: http.client.HTTPConnection(api, timeout=20)
+    unix = lambda: UnixConnection(event['socket'])
+    tried = {'tcp init': ask(tcp(), 'POST', '/tasks/init', init), 'tcp clear': ask(tcp(), 'DELETE', '/tasks/clear'), 'tcp control': control(api)}
+    try:
+        tried['unix init'] = ask(unix(), 'POST', '/tasks/init', init)
+        tried['unix clear'] = ask(unix(), 'DELETE', '/tasks/clear')
+        tried['unix control'] = control('unix:' + event['socket'])
+    except OSError as e:
+        tried['unix'] = errno.errorcode[e.errno]
+    return tried
+"""
+
+C = r"""
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+extern char **environ;
+static char out[65536];
+static size_t used;
+#define SAY(...) (used += (size_t) snprintf(out + used, sizeof out - used, __VA_ARGS__))
+
+static const char *opened(const char *path, int flags)
+{
+    int fd = open(path, flags, 0600);
+    const char *how = fd < 0 ? strerrorname_np(errno) : "done";
+    if (fd >= 0)
+        close(fd);
+    return how;
+}
+
+static void report(const char *state, int pid)
+{
+    char path[4200], link[256];
+    used = 0;
+    SAY("{\"uid\": %d, \"env\": {", (int) getuid());
+    for (char **v = environ; *v; v++) {
+        size_t name = strcspn(*v, "=");
+        SAY("%s\"%.*s\": \"%s\"", v == environ ? "" : ", ", (int) name, *v, *v + name + 1);
+    }
+    SAY("}, \"fds\": {");
+    for (int fd = 0, some = 0; fd < 4096; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t size = readlink(path, link, sizeof link - 1);
+        if (size > 0)
+            SAY("%s\"%d\": \"%.*s\"", some++ ? ", " : "", fd, (int) size, link);
+    }
+    SAY("}, \"tried\": {");
+    snprintf(path, sizeof path, "%s/node.key", state);
+    SAY("\"key\": \"%s\"", opened(path, O_RDONLY));
+    snprintf(path, sizeof path, "/proc/%d/environ", pid);
+    SAY(", \"environ\": \"%s\"", opened(path, O_RDONLY));
+    snprintf(path, sizeof path, "/proc/%d/mem", pid);
+    SAY(", \"mem\": \"%s\"", opened(path, O_RDWR));
+    SAY(", \"ptrace\": \"%s\"", ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0 ? strerrorname_np(errno) : "done");
+    SAY(", \"signal\": \"%s\"", kill(pid, SIGURG) < 0 ? strerrorname_np(errno) : "done");
+    SAY(", \"setuid\": \"%s\"", setresuid(0, 0, 0) < 0 ? strerrorname_np(errno) : "done");
+    snprintf(path, sizeof path, "%s/data", getenv("GRID_DATA_DIR"));
+    SAY(", \"data\": \"%s\"", opened(path, O_WRONLY | O_CREAT));
+    SAY("}}");
+}
+
+int main(void)
+{
+    char request[8192], state[4096] = "", *body, *at;
+    int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short) atoi(getenv("TASK_PORT"))), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(listener, (struct sockaddr *) &address, sizeof address) != 0 || listen(listener, 16) != 0)
+        return 1;
+    for (;;) {
+        int conn = accept(listener, NULL, NULL), pid = 0;
+        size_t size = 0;
+        while (size < sizeof request - 1) {
+            ssize_t got = read(conn, request + size, sizeof request - 1 - size);
+            if (got <= 0)
+                break;
+            size += (size_t) got;
+            request[size] = 0;
+            body = strstr(request, "\r\n\r\n");
+            if (body && (at = strstr(body, "\"pid\": ")) && strchr(body, '}') && sscanf(at, "\"pid\": %d", &pid) == 1)
+                break;
+        }
+        request[size] = 0;
+        if (pid && (at = strstr(request, "\"state\": \"")) && sscanf(at, "\"state\": \"%4095[^\"]", state) == 1)
+            report(state, pid);
+        dprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", used, out);
+        close(conn);
+    }
+}
+"""
+
+
+class Attack:
+    """One node with the attacking tasks on it, in a folder that is not below /tmp, so that tasks have a /tmp of their own."""
+
+    def __init__(self, *options, user=None, env=None):
+        self.base = Path(tempfile.mkdtemp(prefix="gridtest-", dir="/var/tmp"))
+        self.base.chmod(0o777)
+        self.elsewhere = Path(tempfile.mkdtemp(prefix="gridtest-", dir="/var/tmp"))
+        self.elsewhere.chmod(0o777)
+        self.grid = Grid(1, start=False)
+        node = self.grid.add(start=False, options=options, env={**SECRETS, **(env or {})})
+        node.gridfile = None
+        node.state = self.base / "state"
+        node.user = user
+        if user is not None:
+            for path in (node.folder, node.folder / "run"):
+                os.chown(path, user, user)
+        node.start()
+        self.node = node
+
+    def deploy(self, wait=True):
+        project = self.grid.project()
+        project.js("js", JS).py("py", PY).program("native", self.source(), ("-D_GNU_SOURCE",))
+        self.folder = project.folder
+        answer = self.node.init(project)
+        check_equal(answer.status, 200, f"status of /tasks/init ({answer.text})")
+        for task in ("js", "py", "native") if wait else ():
+            self.wait_online(task)
+        return self
+
+    def source(self):
+        path = self.base / "attack.c"
+        path.write_text(C)
+        return path
+
+    def wait_online(self, task):
+        wait_for(lambda: any(p["task"] == task and p["status"] == "online" for p in self.processes()), f"{task} is ready")
+
+    def processes(self):
+        return json.loads(self.node.grid("ps", "--json", check_code=0).out)
+
+    def report(self, task):
+        event = {"state": str(self.node.state), "elsewhere": str(self.elsewhere), "pid": self.node.process.pid}
+        return self.node.invoke(task, json.dumps(event)).json
+
+    def admin(self):
+        return self.node.invoke("py.admin", json.dumps({"folder": str(self.folder), "socket": str(self.node.socket)})).json
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            self.grid.__exit__(kind, error, trace)
+        finally:
+            for folder in (self.base, self.elsewhere):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def need_root():
+    if os.geteuid() != 0:
+        raise Skip("only root can run tasks, or a node, as another user")
+
+
+def check_environment(report, what):
+    for name, value in SECRETS.items():
+        if name != "LC_ALL":
+            check(name not in report["env"], f"{what} has {name}")
+        check(name == "LC_ALL" or not value or value not in report["env"].values(), f"{what} has the value of {name}")
+    check_equal(report["env"].get("LC_ALL"), "C.UTF-8", f"LC_ALL of {what}")
+    check_in("TASK_PORT", report["env"], f"the environment of {what}")
+
+
+def check_descriptors(attack, report, what):
+    """Nothing but the ends of its own pipes is open in the node too."""
+    folder = f"/proc/{attack.node.process.pid}/fd"
+    nodes = set()
+    for fd in os.listdir(folder):
+        with contextlib.suppress(OSError):
+            nodes.add(os.readlink(f"{folder}/{fd}"))
+    for fd, link in report["fds"].items():
+        if int(fd) > 2 and not link.startswith(("anon_inode:", "/dev/")):
+            check(link not in nodes, f"descriptor {fd} of {what} is the node's {link}")
+        check(str(attack.node.state) not in link or "/releases/" in link or "/data/" in link or "/tmp/" in link, f"descriptor {fd} of {what} is {link}")
+
+
+def check_refused(report, what, *names):
+    for name in names:
+        if name in report["tried"]:
+            check(report["tried"][name] != "done", f"{what} could: {name}")
+
+
+def check_status(report, what):
+    check_in("NoNewPrivs:\t1", report["status"], f"status of {what}")
+    check(re.search(r"^SigBlk:\t0+$", report["status"], re.M), f"signals are blocked for {what}")
+
+
+def check_contained(attack, expected_uid=None):
+    """What holds for every task of every kind."""
+    for task in ("js", "py", "native"):
+        report = attack.report(task)
+        check_environment(report, task)
+        check_descriptors(attack, report, task)
+        check_refused(report, task, "key", "list", "environ", "mem", "nodefds", "signal", "ptrace", "setuid", "setgid", "release", "state", "unmount")
+        check_equal(report["tried"]["data"], "done", f"{task} writes to GRID_DATA_DIR")
+        check_equal(report["tried"].get("tmp", "done"), "done", f"{task} writes to its temporary folder")
+        if "status" in report:
+            check_status(report, task)
+        if expected_uid is not None:
+            check_equal(report["uid"], expected_uid, f"uid of {task}")
+    report = attack.report("py")
+    check(report["leads"], "a task does not lead its session and group")
+    check_equal(report["blocked"], [], "blocked signals")
+    check_equal(report["core"], [0, 0], "core limit")
+
+
+def check_invokes_only(attack):
+    tried = attack.admin()
+    for what, status in tried.items():
+        check(status not in (200, "done"), f"a task could {what}")
+    check_equal(len(attack.node.get("/tasks/list").json), 3, "tasks that are left")
+    return tried
+
+
+@once
+def test_as_root_tasks_have_a_user_of_their_own_that_reads_and_writes_nothing_of_the_node():
+    need_root()
+    with Attack() as attack:
+        attack.deploy()
+        uid = attack.report("py")["uid"]
+        check(uid >= 61184, f"the tasks' user is {uid}")
+        check_contained(attack, uid)
+        report = attack.report("js")
+        check_refused(report, "js", "elsewhere")
+        check_equal(report["env"]["HOME"], report["env"]["GRID_DATA_DIR"], "HOME")
+        check_invokes_only(attack)
+        mode = (attack.node.state / "data" / "js").stat()
+        check_equal((mode.st_uid, mode.st_mode & 0o777), (uid, 0o700), "owner and mode of a task's data")
+        check_equal((attack.node.state / "data" / "js" / "mine").read_text(), "x", "what the task wrote is kept outside the release")
+
+
+@once
+def test_a_named_task_user_is_taken_and_may_not_administrate_either():
+    need_root()
+    with Attack("--task-user", "nobody") as attack:
+        attack.deploy()
+        check_contained(attack, NOBODY)
+        check_invokes_only(attack)
+
+
+@once
+def test_data_stays_when_the_tasks_user_changes():
+    need_root()
+    with Attack("--task-user", "root", "--task-sandbox", "off") as attack:
+        attack.deploy()
+        check_equal(attack.report("js")["uid"], 0, "uid with --task-user root")
+        attack.node.stop()
+        attack.node.terminated = False
+        attack.node.options = ["--task-user", "nobody"]
+        (attack.node.folder / "ready").unlink()
+        attack.node.start()
+        for task in ("js", "py", "native"):
+            attack.wait_online(task)
+        check_contained(attack, NOBODY)
+
+
+@once
+def test_strict_tasks_of_every_kind_work_and_see_the_system_alone():
+    need_root()
+    with Attack("--task-sandbox", "strict") as attack:
+        attack.deploy()
+        check_contained(attack)
+        check_refused(attack.report("js"), "js", "elsewhere")
+        report = attack.report("py")
+        check_refused(report, "py", "elsewhere", "namespace")
+        check_in("Seccomp:\t2", report["status"], "status")
+        check_invokes_only(attack)
+
+
+@once
+def test_without_root_tasks_cannot_reach_the_nodes_key_or_processes():
+    need_root()
+    for options in ((), ("--task-sandbox", "strict")):
+        with Attack(*options, user=NOBODY) as attack:
+            attack.deploy()
+            log = attack.node.text()
+            if "no view of the file system" in log and not options:
+                raise Skip("this system gives ordinary users no user namespaces")
+            check_contained(attack, NOBODY)
+
+
+@once
+def test_an_unknown_task_user_is_refused_with_a_sentence():
+    with Grid(1, start=False) as grid:
+        check_refusal(run_gridd(grid.folder, "--state", grid.folder / "s", "--api", "127.0.0.1:0", "--task-user", "no such user"), "--task-user", "no such user", "useradd")
+        check_refusal(run_gridd(grid.folder, "--state", grid.folder / "s", "--api", "127.0.0.1:0", "--task-sandbox", "mostly"), "--task-sandbox", "mostly")
+
+
+# Python's launcher of a program for which Landlock does not exist: system call 444 answers ENOSYS.
+WITHOUT_LANDLOCK = """
+import ctypes, os, struct, sys
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7fff0000)]
+text = b''.join(struct.pack('HBBI', *i) for i in code)
+room = ctypes.create_string_buffer(text)
+program = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(code), ctypes.addressof(room)))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program):
+    sys.exit('no filter')
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@once
+def test_strict_says_what_a_kernel_without_landlock_lacks():
+    with Grid(1, start=False) as grid:
+        done = subprocess.run(["python3", "-c", WITHOUT_LANDLOCK, BIN / "gridd", "--state", grid.folder / "s", "--api", "127.0.0.1:0", "--api-socket", "none", "--task-sandbox", "strict"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        check_refusal(done, "--task-sandbox", "strict", "Landlock")
