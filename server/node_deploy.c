@@ -291,6 +291,22 @@ static const char *caller_refusal(const struct admin_caller *caller)
     return "a folder is read with the rights of the user who asks, and this node, which does not run as root, has only those of its own user: deploy as that user";
 }
 
+/* The others would drop what this node signs: then it must not run it alone either. */
+static bool is_publisher(const struct node *n)
+{
+    for (size_t i = 0; i < n->gridfile.publisher_count; i++)
+        if (strcmp(n->gridfile.publishers[i], node_id(n)) == 0)
+            return true;
+    return n->gridfile.publisher_count == 0;
+}
+
+static void refuse_publisher(const struct node *n, struct admin_call *call)
+{
+    char why[256];
+    snprintf(why, sizeof why, "the Gridfile does not name this node among its publishers: deploy on one that it names, or add %s there on every node", node_id(n));
+    admin_finish(call, GRPC_FAILED_PRECONDITION, why);
+}
+
 static int publish_folder(struct node *n, struct deploy *d, struct slice config)
 {
     const struct admin_caller *caller = admin_call_caller(d->call);
@@ -342,6 +358,8 @@ void node_deploy(void *ctx, struct admin_call *call, struct slice request)
         admin_finish(call, GRPC_INVALID_ARGUMENT, "the message is not a DeployRequest");
     else if (refusal)
         admin_finish(call, GRPC_PERMISSION_DENIED, refusal);
+    else if (!is_publisher(n))
+        refuse_publisher(n, call);
     else if ((d = deploy_create(n, call, asked->wait_ms)))
         deploy_start(n, d, asked);
     if (asked)
@@ -357,7 +375,9 @@ void node_rollback(void *ctx, struct admin_call *call, struct slice request)
         admin_finish(call, GRPC_INVALID_ARGUMENT, "the message is not a RollbackRequest");
         return;
     }
-    if ((d = deploy_create(n, call, asked->wait_ms)) && releases_rollback(n->releases, pb_slice(asked->root), &EVENTS, d) != 0)
+    if (!is_publisher(n))
+        refuse_publisher(n, call);
+    else if ((d = deploy_create(n, call, asked->wait_ms)) && releases_rollback(n->releases, pb_slice(asked->root), &EVENTS, d) != 0)
         deploy_finish(d, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
     grid__v1__rollback_request__free_unpacked(asked, NULL);
 }

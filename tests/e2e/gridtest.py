@@ -232,6 +232,7 @@ class Node:
         self.process = self.info = None
         self.terminated = False  # SIGTERM was sent; a second one would end it without a drain
         self.user = None  # uid to run as, when it is not ours
+        self.prefix = []  # a command that runs another one, such as nsenter, in this process
         self.expect_exit = 0
         self.ids = set()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -254,7 +255,7 @@ class Node:
         self.expect_exit, self.terminated = 0, False
         other = {} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}
         with open(self.log, "ab") as log, open(self.folder / "stdout", "ab") as out:
-            self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL, stdout=out, stderr=log, cwd=self.folder,
+            self.process = subprocess.Popen(self.prefix + self.arguments(), stdin=subprocess.DEVNULL, stdout=out, stderr=log, cwd=self.folder,
                                             env=clean_environment(self.folder, self.env), **other)
         return self
 

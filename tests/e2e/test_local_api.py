@@ -45,11 +45,9 @@ class Caller:
 class NodeWithGroup(Node):
     """A node that sees a user database of its own, with the group gridcontrol in it: nothing of the machine's is changed."""
 
-    def arguments(self):
-        mounts = " && ".join(f"mount --bind {self.folder}/{name} /etc/{name}" for name in ("passwd", "group"))
-        return ["unshare", "--mount", "--propagation", "private", "sh", "-c", f'{mounts} && exec "$@"', "sh", *super().arguments()]
-
     def write_database(self):
+        mounts = " && ".join(f"mount --bind {self.folder}/{name} /etc/{name}" for name in ("passwd", "group"))
+        self.prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
         with open("/etc/passwd") as passwd, open("/etc/group") as group:
             users = "".join(f"u{uid}:x:{uid}:{uid}::/nonexistent:/usr/sbin/nologin\n" for uid in (MEMBER, LISTED, OTHER))
             (self.folder / "passwd").write_text(passwd.read() + users)
