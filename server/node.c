@@ -177,7 +177,7 @@ static int open_workers(struct node *n, char why[NODE_WHY_MAX])
         return err;
     w.ingress = (struct ingress_options){.max_payload = o->max_payload, .held_bytes = held_by_a_worker(o), .default_deadline_ms = DEFAULT_DEADLINE_MS, .grid_name = n->grid,
                                          .api_hosts = (const char *const *) n->api_hosts, .api_token = api_asks_token(&w) ? n->api_token : NULL,
-                                         .metrics = node_metrics, .ready = node_is_ready, .ctx = n};
+                                         .metrics = node_metrics, .ready = node_is_ready, .is_task = node_is_task, .ctx = n};
     w.dispatch = (struct dispatch_options){.max_payload = o->max_payload, .in_flight_limit = IN_FLIGHT_PER_INSTANCE, .queue_limit = QUEUE_PER_TASK,
                                            .unstartable_ms = UNSTARTABLE_MS, .attempts = ATTEMPTS};
     take_api_socket(n, &w);
@@ -447,6 +447,7 @@ static struct node *node_create(const struct options *options)
     if (!n)
         return NULL;
     n->options = options;
+    atomic_store(&n->task_uid, NODE_NO_TASK_UID);
     n->state_lock = -1;
     n->started_at_ms = loop_wall_ms();
     host_info_read(&n->host);

@@ -20,6 +20,7 @@
 #include "trust/verify.h"
 
 enum { NODE_NAME_MAX = 63 };
+#define NODE_NO_TASK_UID UINT32_MAX
 
 /* A question that waits for news (a watcher of nodes or logs, a deploy). */
 struct node_watch {
@@ -68,6 +69,7 @@ struct node {
 
     /* read by workers */
     _Atomic bool ready;
+    _Atomic uint32_t task_uid; /* that only tasks have; NODE_NO_TASK_UID: they run as the node's own user */
     _Atomic uint64_t metric_members, metric_tasks, metric_instances, metric_restarts, metric_releases;
     struct route_table *metric_table; /* under metric_lock, for /metrics */
     uv_mutex_t metric_lock;
@@ -93,6 +95,8 @@ int node_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_M
 
 /* node_tasks.c: the supervisor. 0, or GRID_E* with a sentence in `why`. */
 int node_tasks_open(struct node *n, char why[NODE_WHY_MAX]);
+/* Whether only tasks run as this user; any thread. */
+bool node_is_task(void *node, uid_t uid);
 /* What node_tasks_open would refuse, without writing. */
 int node_tasks_check(struct node *n, char why[NODE_WHY_MAX]);
 /* node.c: what the supervisor calls. */

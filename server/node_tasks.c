@@ -71,7 +71,17 @@ int node_tasks_open(struct node *n, char why[NODE_WHY_MAX])
                                    .first_port = o->task_ports ? o->task_ports : (uint16_t) (addr_port(worker_set_api(n->workers)) + 1),
                                    .max_instances = cores > 0 ? (uint32_t) cores : 1, .drain_timeout_ms = o->drain_timeout_ms, .on_change = node_tasks_changed, .ctx = n};
     err = supervisor_create(n->loop, &s, &n->supervisor, task_why);
-    if (err != 0)
+    if (err != 0) {
         snprintf(why, NODE_WHY_MAX, "%s", task_why);
-    return err;
+        return err;
+    }
+    const struct task_user *user = supervisor_user(n->supervisor);
+    atomic_store(&n->task_uid, user->own ? user->uid : NODE_NO_TASK_UID);
+    return 0;
+}
+
+bool node_is_task(void *node, uid_t uid)
+{
+    const struct node *n = node;
+    return atomic_load(&n->task_uid) == uid;
 }

@@ -227,7 +227,7 @@ exports.handler = (event) => new Promise((resolve) => {
     answer.on('end', () => resolve({status: answer.statusCode, body, uid: process.getuid()}));
   });
   request.on('error', (error) => resolve({status: 0, body: String(error), uid: process.getuid()}));
-  request.end(event.body);
+  request.end(event.method === 'POST' ? event.body : undefined);
 });
 """
 
