@@ -398,6 +398,11 @@ struct loop *grpc_call_loop(struct grpc_call *call)
     return call->server->loop;
 }
 
+bool grpc_call_draining(const struct grpc_call *call)
+{
+    return http_exchange_draining(call->x);
+}
+
 bool grpc_call_message_compressed(const struct grpc_call *call)
 {
     return grpc_deframer_last_compressed(&call->in);

@@ -37,6 +37,8 @@ struct slice grpc_call_metadata(const struct grpc_call *call, const char *name);
 const struct http_request_head *grpc_call_head(const struct grpc_call *call);
 struct conn *grpc_call_conn(struct grpc_call *call);
 struct loop *grpc_call_loop(struct grpc_call *call);
+/* True once the server drains: a stream that would go on for good ends now. */
+bool grpc_call_draining(const struct grpc_call *call);
 /* True when the request message that on_message was given last had come compressed. */
 bool grpc_call_message_compressed(const struct grpc_call *call);
 /* Milliseconds left of the caller's deadline, UINT64_MAX without one. */

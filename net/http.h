@@ -60,6 +60,8 @@ void http_exchange_bind(struct http_exchange *x, const struct http_exchange_even
 const struct http_request_head *http_exchange_head(const struct http_exchange *x);
 enum http_protocol http_exchange_protocol(const struct http_exchange *x);
 struct conn *http_exchange_conn(struct http_exchange *x);
+/* True once the server drains: an answer that would go on for good ends now. */
+bool http_exchange_draining(const struct http_exchange *x);
 /* True when the request had no body at all and is already complete (on_end still comes). */
 bool http_exchange_bodyless(const struct http_exchange *x);
 /* Bytes of body announced by Content-Length, -1 when unknown. */

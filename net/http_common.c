@@ -82,6 +82,11 @@ struct conn *http_exchange_conn(struct http_exchange *x)
     return x->conn;
 }
 
+bool http_exchange_draining(const struct http_exchange *x)
+{
+    return http_server_draining(x->server);
+}
+
 bool http_exchange_bodyless(const struct http_exchange *x)
 {
     return x->bodyless;

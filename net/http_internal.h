@@ -30,6 +30,7 @@ struct http_exchange {
     const struct http_exchange_events *events; /* NULL until bound */
     void *ctx;
     struct http_request_head head;
+    struct http_server *server; /* from the handler on */
     struct conn *conn;
     enum http_protocol protocol;
     bool bodyless;

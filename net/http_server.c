@@ -283,6 +283,7 @@ size_t http_server_connections(const struct http_server *s)
 
 void http_server_handle(struct http_server *server, struct http_exchange *x)
 {
+    x->server = server;
     server->on_request(server->ctx, x);
     assert(x->events);
 }

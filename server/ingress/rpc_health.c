@@ -48,13 +48,18 @@ static void send_status(struct health_call *h, int status)
     h->last = status;
 }
 
+/* A watch has no end of its own, and a stop waits for calls: so it ends when the node drains. */
 static void watch_tick(void *arg)
 {
     struct health_call *h = arg;
-    int status = service_status(h);
+    bool draining = grpc_call_draining(h->call);
+    int status = draining ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING : service_status(h);
     if (status != h->last)
         send_status(h, status);
-    loop_timer_start(h->ingress->loop, &h->timer, WATCH_INTERVAL_MS, watch_tick, h);
+    if (draining)
+        grpc_call_finish(h->call, GRPC_UNAVAILABLE, "the node stops");
+    else
+        loop_timer_start(h->ingress->loop, &h->timer, WATCH_INTERVAL_MS, watch_tick, h);
 }
 
 static void on_message(void *ctx, struct grpc_call *call, struct slice message)

@@ -242,6 +242,17 @@ def test_a_stop_does_not_wait_for_requests_that_never_arrive():
         check(time.monotonic() - begun < 10, f"the stop took {time.monotonic() - begun:.1f} s")
 
 
+def test_a_stop_does_not_wait_for_who_watches_its_health():
+    with Grid(1) as grid:
+        watch = node_rpc(grid[0]).health.Watch({"service": ""}, timeout=20)
+        check_equal(next(watch).status, 1, "SERVING")
+        begun = time.monotonic()
+        grid[0].terminate()
+        check_equal(next(watch).status, 2, "NOT_SERVING")
+        check_equal(grid[0].stop(), [], "the end")
+        check(time.monotonic() - begun < 10, f"the stop took {time.monotonic() - begun:.1f} s")
+
+
 def test_calls_at_a_stopping_node_lose_nothing():
     """A rolling restart: callers of another node notice nothing."""
     with Grid(3) as grid:
