@@ -688,6 +688,11 @@ const struct tls_peer *conn_tls_peer(const struct conn *c)
     return c->tls && c->state >= CONN_OPEN ? tls_session_peer(c->tls) : NULL;
 }
 
+int conn_tls_channel(const struct conn *c, struct tls_channel *out)
+{
+    return c->tls ? tls_session_channel(c->tls, out) : GRID_EUNSUPPORTED;
+}
+
 const char *conn_alpn(const struct conn *c)
 {
     return c->tls ? tls_session_alpn(c->tls) : "";

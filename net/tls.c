@@ -20,8 +20,13 @@ struct tls_terms {
     tls_verify_fn verify;
     void *verify_arg;
     void (*release)(void *verify_arg);
-    uint8_t alpn[TLS_ALPN_BYTES]; /* length-prefixed names (RFC 7301) */
+    uint8_t alpn[TLS_ALPN_BYTES]; /* length-prefixed names (RFC 7301), the guests' last */
     unsigned alpn_size;
+    unsigned offered_size;        /* of these, when dialling */
+    struct slice guest;           /* the guests' name within `alpn`; empty: none */
+    bool guest_only;
+    X509 *guest_certificate;
+    EVP_PKEY *guest_key;
 };
 
 struct tls_context {
@@ -40,6 +45,8 @@ void tls_terms_unref(struct tls_terms *t)
     if (!t || atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1)
         return;
     SSL_CTX_free(t->ssl);
+    X509_free(t->guest_certificate);
+    EVP_PKEY_free(t->guest_key);
     if (t->release)
         t->release(t->verify_arg);
     free(t);
@@ -99,6 +106,28 @@ static size_t chain_encode(STACK_OF(X509) *sent, uint8_t *der[TLS_CHAIN_MAX], st
     return (size_t) count;
 }
 
+/* By the protocol that was agreed, and by nothing else: a server has chosen it before it presents its certificate or asks for the other's (RFC 8446, 2; it
+ * stands in the first flight). A dialler does not go by what the other side chose. */
+static bool is_guest(SSL *ssl, const struct tls_terms *t)
+{
+    const unsigned char *name = NULL;
+    unsigned size = 0;
+    if (t->guest_only || t->guest.size == 0 || !SSL_is_server(ssl))
+        return t->guest_only;
+    SSL_get0_alpn_selected(ssl, &name, &size);
+    return slice_equal(slice_of(name, size), t->guest);
+}
+
+/* A guest is shown the guests' certificate: the grid's own says nothing to strangers. */
+static int on_certificate(SSL *ssl, void *arg)
+{
+    struct tls_terms *t = arg;
+    if (t->guest_only || !is_guest(ssl, t))
+        return 1;
+    SSL_certs_clear(ssl);
+    return SSL_use_certificate(ssl, t->guest_certificate) == 1 && SSL_use_PrivateKey(ssl, t->guest_key) == 1;
+}
+
 /* OpenSSL's own path building is not used: what a certificate means is said by the verify function alone. */
 static int on_verify(X509_STORE_CTX *store, void *arg)
 {
@@ -111,6 +140,8 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
     if (count == 0) {
         judgement->err = GRID_EPERM;
         snprintf(judgement->why, sizeof judgement->why, "the certificate chain is empty or too long");
+    } else if (is_guest(ssl, t)) {
+        judgement->peer = (struct tls_peer){.roles = TLS_ROLE_NONE};
     } else {
         judgement->err = t->verify(t->verify_arg, chain, count, &judgement->peer, judgement->why);
     }
@@ -131,11 +162,31 @@ static X509 *certificate_decode(struct slice der)
     return x;
 }
 
+static int terms_set_guest(struct tls_terms *t, const struct tls_config *config)
+{
+    const unsigned char *at = config->guest_key_der.data;
+    t->offered_size = t->alpn_size;
+    if (!config->guest_alpn)
+        return 0;
+    unsigned start = t->alpn_size + 1;
+    int err = alpn_encode(config->guest_alpn, t);
+    if (err != 0)
+        return err;
+    t->guest = slice_of(t->alpn + start, t->alpn_size - start);
+    t->guest_only = !config->alpn;
+    if (t->guest_only)
+        t->offered_size = t->alpn_size;
+    t->guest_certificate = certificate_decode(config->guest_certificate_der);
+    t->guest_key = d2i_AutoPrivateKey(NULL, &at, (long) config->guest_key_der.size);
+    return t->guest_certificate && t->guest_key && X509_check_private_key(t->guest_certificate, t->guest_key) == 1 ? 0 : GRID_EINVAL;
+}
+
 static int context_set_certificates(SSL_CTX *ssl, const struct tls_config *config)
 {
-    const unsigned char *at = config->key_der.data;
-    X509 *leaf = certificate_decode(config->certificate_der), *issuer = NULL;
-    EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long) config->key_der.size);
+    struct slice key_der = config->alpn ? config->key_der : config->guest_key_der;
+    const unsigned char *at = key_der.data;
+    X509 *leaf = certificate_decode(config->alpn ? config->certificate_der : config->guest_certificate_der), *issuer = NULL;
+    EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long) key_der.size);
     int err = GRID_EINVAL;
     if (!leaf || !key || SSL_CTX_use_certificate(ssl, leaf) != 1 || SSL_CTX_use_PrivateKey(ssl, key) != 1 ||
         SSL_CTX_check_private_key(ssl) != 1)
@@ -166,6 +217,7 @@ static void context_set_policy(struct tls_terms *t)
     SSL_CTX_set_verify(t->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_cert_verify_callback(t->ssl, on_verify, t);
     SSL_CTX_set_alpn_select_cb(t->ssl, on_alpn, t);
+    SSL_CTX_set_cert_cb(t->ssl, on_certificate, t);
 }
 
 /* Without a release function: that is set once it has succeeded, since a failure leaves the argument to the caller. */
@@ -177,14 +229,16 @@ static int terms_create(const struct tls_config *config, struct tls_terms **out)
     atomic_init(&t->references, 1);
     t->verify = config->verify;
     t->verify_arg = config->verify_arg;
-    int err = alpn_encode(config->alpn, t);
+    int err = config->alpn ? alpn_encode(config->alpn, t) : config->guest_alpn ? 0 : GRID_EINVAL;
+    if (err == 0)
+        err = terms_set_guest(t, config);
     if (err == 0 && !(t->ssl = SSL_CTX_new(TLS_method())))
         err = GRID_ENOMEM;
     if (err == 0)
         err = context_set_certificates(t->ssl, config);
     if (err == 0) {
         context_set_policy(t);
-        err = SSL_CTX_set_alpn_protos(t->ssl, t->alpn, t->alpn_size) == 0 ? 0 : GRID_ENOMEM;
+        err = SSL_CTX_set_alpn_protos(t->ssl, t->alpn, t->offered_size) == 0 ? 0 : GRID_ENOMEM;
     }
     ERR_clear_error();
     if (err != 0) {

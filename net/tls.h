@@ -33,7 +33,21 @@ struct tls_config {
     void *verify_arg;
     /* When the last handshake that may ask it is over: any thread. NULL: it outlives the context. */
     void (*release)(void *verify_arg);
-    const char *alpn; /* offered, and required of the other side, comma separated in order: "h2" */
+    const char *alpn; /* offered, and required of the other side, comma separated in order: "h2". NULL: guests alone */
+    /* One protocol more, for strangers: a connection that agrees on it presents this certificate instead, takes any of the other side unjudged, and
+     * says nothing of it (conn_tls_peer: no id, no role): who is there must be found out by what is said on it, with conn_tls_channel. With `alpn` it
+     * is taken when others dial; without, it is offered. NULL: strangers are refused. */
+    const char *guest_alpn;
+    struct slice guest_certificate_der; /* self-signed */
+    struct slice guest_key_der;
+};
+
+/* What binds what is said on a connection to this connection: both sides see the same exporter (RFC 9266), and each other's keys. */
+enum { TLS_EXPORTER_SIZE = 32, TLS_PUBLIC_MAX = 512 };
+struct tls_channel {
+    uint8_t exporter[TLS_EXPORTER_SIZE];
+    uint8_t own_public[TLS_PUBLIC_MAX], peer_public[TLS_PUBLIC_MAX]; /* SubjectPublicKeyInfo of the certificates presented, DER */
+    size_t own_public_size, peer_public_size;
 };
 
 /* TLS 1.3 only, no tickets, no early data, client certificate required. Copies what it needs. 0, GRID_EINVAL (a bad key or

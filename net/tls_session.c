@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <openssl/err.h>
+#include <openssl/x509.h>
 
 #include "base/err.h"
 #include "net/tls_internal.h"
@@ -211,6 +212,30 @@ const struct tls_peer *tls_session_peer(const struct tls_session *s)
 const char *tls_session_alpn(const struct tls_session *s)
 {
     return s->alpn;
+}
+
+static int take_public(X509 *x, uint8_t out[TLS_PUBLIC_MAX], size_t *size)
+{
+    unsigned char *at = out;
+    int length = x ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), NULL) : -1;
+    if (length <= 0 || length > TLS_PUBLIC_MAX)
+        return GRID_EPROTO;
+    *size = (size_t) i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &at);
+    return 0;
+}
+
+int tls_session_channel(const struct tls_session *s, struct tls_channel *out)
+{
+    static const char LABEL[] = "EXPORTER-Channel-Binding";
+    X509 *peer = SSL_get1_peer_certificate(s->ssl);
+    int err = take_public(SSL_get_certificate(s->ssl), out->own_public, &out->own_public_size);
+    if (err == 0)
+        err = take_public(peer, out->peer_public, &out->peer_public_size);
+    if (err == 0 && SSL_export_keying_material(s->ssl, out->exporter, sizeof out->exporter, LABEL, sizeof LABEL - 1, NULL, 0, 0) != 1)
+        err = GRID_EPROTO;
+    X509_free(peer);
+    ERR_clear_error();
+    return err;
 }
 
 const char *tls_session_why(const struct tls_session *s)

@@ -36,6 +36,8 @@ int tls_session_drain(struct tls_session *s, struct buf *out);
 /* Of the finished handshake; they live as long as the session. */
 const struct tls_peer *tls_session_peer(const struct tls_session *s);
 const char *tls_session_alpn(const struct tls_session *s);
+/* 0, or GRID_EPROTO (a key that is too long, or the handshake is not over). */
+int tls_session_channel(const struct tls_session *s, struct tls_channel *out);
 /* Why it failed, for the log; "" when it did not. */
 const char *tls_session_why(const struct tls_session *s);
 

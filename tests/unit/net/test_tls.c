@@ -282,12 +282,140 @@ static void test_tls__refuses_a_key_that_is_not_the_certificates(void **state)
     (void) state;
     struct identity a = identity_make("a"), b = identity_make("b");
     struct tls_context *c = NULL;
-    const struct tls_config mixed = {buf_slice(&a.certificate), {NULL, 0}, buf_slice(&b.key), identity_verify, &a, NULL, "h2"};
-    const struct tls_config garbage = {SLICE("garbage"), {NULL, 0}, buf_slice(&a.key), identity_verify, &a, NULL, "h2"};
+    const struct tls_config mixed = {buf_slice(&a.certificate), {NULL, 0}, buf_slice(&b.key), identity_verify, &a, NULL, "h2", NULL, {NULL, 0}, {NULL, 0}};
+    const struct tls_config garbage = {SLICE("garbage"), {NULL, 0}, buf_slice(&a.key), identity_verify, &a, NULL, "h2", NULL, {NULL, 0}, {NULL, 0}};
     assert_int_equal(tls_context_create(&mixed, &c), GRID_EINVAL);
     assert_int_equal(tls_context_create(&garbage, &c), GRID_EINVAL);
     identity_dispose(&a);
     identity_dispose(&b);
+}
+
+/* ---- guests: a protocol for strangers beside those for members ---- */
+
+static struct tls_context *guest_context(const struct identity *own, const struct identity *expected, const char *alpn, const struct identity *guest)
+{
+    struct tls_context *c = NULL;
+    const struct tls_config config = {.certificate_der = own ? buf_slice(&own->certificate) : slice_of(NULL, 0), .key_der = own ? buf_slice(&own->key) : slice_of(NULL, 0),
+                                      .verify = identity_verify, .verify_arg = (void *) (uintptr_t) expected, .alpn = alpn, .guest_alpn = "grid-join/1",
+                                      .guest_certificate_der = buf_slice(&guest->certificate), .guest_key_der = buf_slice(&guest->key)};
+    assert_int_equal(tls_context_create(&config, &c), 0);
+    return c;
+}
+
+static void test_tls__a_guest_is_told_apart_and_bound_to_its_channel(void **state)
+{
+    (void) state;
+    struct pair p;
+    struct tls_channel server, client;
+    pair_make(&p);
+    struct identity host = identity_make("host"), stranger = identity_make("stranger");
+    p.server_tls = guest_context(&p.a, &p.b, "h2,http/1.1", &host);
+    p.client_tls = guest_context(NULL, NULL, NULL, &stranger);
+    pair_dial(&p);
+    PUMP(p.loop, p.client.opened, 1);
+    PUMP(p.loop, p.server.opened, 1);
+    assert_string_equal(p.server.alpn, "grid-join/1");
+    assert_string_equal(p.client.alpn, "grid-join/1");
+    assert_int_equal(p.server.roles, TLS_ROLE_NONE);
+    assert_string_equal(conn_tls_peer(p.server.conn)->id, "");
+    assert_int_equal(conn_tls_channel(p.server.conn, &server), 0);
+    assert_int_equal(conn_tls_channel(p.client.conn, &client), 0);
+    assert_memory_equal(server.exporter, client.exporter, TLS_EXPORTER_SIZE);
+    assert_true(slice_equal(slice_of(server.own_public, server.own_public_size), slice_of(client.peer_public, client.peer_public_size)));
+    assert_true(slice_equal(slice_of(client.own_public, client.own_public_size), slice_of(server.peer_public, server.peer_public_size)));
+    assert_false(slice_equal(slice_of(client.own_public, client.own_public_size), slice_of(server.own_public, server.own_public_size)));
+    pair_shut(&p);
+    identity_dispose(&host);
+    identity_dispose(&stranger);
+}
+
+/* The heart of it: who may come as a guest, with any certificate, may not come as anything else with it, whatever it offers beside. */
+static void test_tls__a_guests_certificate_opens_no_other_protocol(void **state)
+{
+    (void) state;
+    static const char *const OFFERS[] = {"h2", "grid-control/1", "http/1.1", "h2,grid-join/1", "grid-join/1,h2", "grid-join/1,grid-control/1"};
+    for (size_t i = 0; i < sizeof OFFERS / sizeof *OFFERS; i++) {
+        struct pair p;
+        pair_make(&p);
+        struct identity host = identity_make("host"), stranger = identity_make("stranger");
+        p.server_tls = guest_context(&p.a, &p.b, "h2,grid-control/1,http/1.1", &host);
+        p.client_tls = identity_context(&stranger, &p.a, OFFERS[i]);
+        pair_dial(&p);
+        PUMP(p.loop, p.server.closed, 1);
+        PUMP(p.loop, p.client.closed, 1);
+        assert_int_equal(p.server.opened, 0);
+        assert_int_equal(p.server.err, GRID_EPERM);
+        pair_shut(&p);
+        identity_dispose(&host);
+        identity_dispose(&stranger);
+    }
+}
+
+static void test_tls__members_are_judged_as_before_beside_guests(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    struct identity host = identity_make("host");
+    p.server_tls = guest_context(&p.a, &p.b, "h2", &host);
+    p.client_tls = identity_context(&p.b, &p.a, "h2");
+    pair_dial(&p);
+    PUMP(p.loop, p.server.opened, 1);
+    assert_string_equal(p.server.alpn, "h2");
+    assert_int_equal(p.server.roles, TLS_ROLE_NODE);
+    pair_shut(&p);
+    identity_dispose(&host);
+}
+
+/* A member that dials believes nobody because that one calls the connection a guest's. */
+static void test_tls__a_dialler_does_not_go_by_the_protocol_that_a_stranger_chose(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    struct identity host = identity_make("host"), stranger = identity_make("stranger");
+    p.server_tls = guest_context(NULL, NULL, NULL, &stranger);
+    p.client_tls = guest_context(&p.b, &p.a, "grid-join/1", &host);
+    pair_dial(&p);
+    PUMP(p.loop, p.client.closed, 1);
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.client.opened, 0);
+    assert_int_equal(p.client.err, GRID_EPERM);
+    pair_shut(&p);
+    identity_dispose(&host);
+    identity_dispose(&stranger);
+}
+
+static void test_tls__guests_without_a_certificate_or_where_there_are_none_are_refused(void **state)
+{
+    (void) state;
+    struct pair p;
+    struct tls_context *c;
+    struct foreign f = {.version = TLS1_3_VERSION, .alpn = "\13grid-join/1"};
+    pthread_t thread;
+    pair_make(&p);
+    struct identity host = identity_make("host"), stranger = identity_make("stranger");
+    p.server_tls = guest_context(&p.a, &p.b, "h2", &host);
+    f.at = p.at;
+    pthread_create(&thread, NULL, foreign_run, &f);
+    PUMP(p.loop, p.server.closed, 1);
+    pthread_join(thread, NULL);
+    assert_int_equal(p.server.opened, 0);
+    assert_int_equal(p.server.err, GRID_EPERM);
+    const struct tls_config without = {.guest_alpn = "grid-join/1"}, nothing = {.alpn = NULL};
+    assert_int_equal(tls_context_create(&without, &c), GRID_EINVAL);
+    assert_int_equal(tls_context_create(&nothing, &c), GRID_EINVAL);
+    pair_shut(&p);
+    pair_make(&p);
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
+    p.client_tls = guest_context(NULL, NULL, NULL, &stranger);
+    pair_dial(&p);
+    PUMP(p.loop, p.server.closed, 1);
+    PUMP(p.loop, p.client.closed, 1);
+    assert_int_equal(p.server.opened + p.client.opened, 0);
+    pair_shut(&p);
+    identity_dispose(&host);
+    identity_dispose(&stranger);
 }
 
 /* ---- terms that change ---- */
@@ -493,6 +621,11 @@ int main(void)
         cmocka_unit_test(test_tls__a_client_without_a_certificate_is_refused),
         cmocka_unit_test(test_tls__anything_below_1_3_is_refused),
         cmocka_unit_test(test_tls__refuses_a_key_that_is_not_the_certificates),
+        cmocka_unit_test(test_tls__a_guest_is_told_apart_and_bound_to_its_channel),
+        cmocka_unit_test(test_tls__a_guests_certificate_opens_no_other_protocol),
+        cmocka_unit_test(test_tls__members_are_judged_as_before_beside_guests),
+        cmocka_unit_test(test_tls__a_dialler_does_not_go_by_the_protocol_that_a_stranger_chose),
+        cmocka_unit_test(test_tls__guests_without_a_certificate_or_where_there_are_none_are_refused),
         cmocka_unit_test(test_tls__goes_by_new_terms_once_they_are_replaced),
         cmocka_unit_test(test_tls__an_empty_context_opens_nothing_until_it_is_filled),
         cmocka_unit_test(test_tls__carries_http2_and_the_handler_sees_who_asks),
