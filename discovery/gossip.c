@@ -470,6 +470,13 @@ int gossip_set_trust(struct gossip *g, const char *authority, const char *grid)
     return err;
 }
 
+int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms)
+{
+    int err = members_add_seed(g->core, address, delay_ms, loop_now_ms(g->loop));
+    kick(g);
+    return err;
+}
+
 int gossip_update_self(struct gossip *g, const struct member *self)
 {
     int err = members_set_self(g->core, self, loop_now_ms(g->loop));

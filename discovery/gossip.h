@@ -44,6 +44,9 @@ const struct grpc_service *gossip_service(struct gossip *g);
  * is the same. 0 or GRID_ENOMEM. */
 int gossip_set_trust(struct gossip *g, const char *authority, const char *grid);
 
+/* One more node to dial ("host:port", copied), or one that is known to be dialled anew, in delay_ms. 0, GRID_ELIMIT, GRID_ENOMEM. */
+int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms);
+
 /* This node's record changed (all but id and incarnation are taken). 0, GRID_EINVAL, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_update_self(struct gossip *g, const struct member *self);
 void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t cpu_percent);

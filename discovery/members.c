@@ -629,6 +629,35 @@ const struct members_counters *members_counters(const struct members *m)
 
 /* ---- life ---- */
 
+static int append_seed(struct members *m, const char *address)
+{
+    struct members_seed *grown = realloc(m->seeds, (m->seed_count + 1) * sizeof *grown);
+    if (!grown)
+        return GRID_ENOMEM;
+    m->seeds = grown;
+    grown[m->seed_count] = (struct members_seed){.address = slice_to_str(slice_of_str(address))};
+    if (!grown[m->seed_count].address)
+        return GRID_ENOMEM;
+    m->seed_count++;
+    return 0;
+}
+
+int members_add_seed(struct members *m, const char *address, uint64_t delay_ms, uint64_t now_ms)
+{
+    size_t i = 0;
+    m->now_ms = members_later(m->now_ms, now_ms);
+    while (i < m->seed_count && strcmp(m->seeds[i].address, address) != 0)
+        i++;
+    if (i == MEMBERS_SEEDS_MAX)
+        return GRID_ELIMIT;
+    int err = i == m->seed_count ? append_seed(m, address) : 0;
+    if (err != 0)
+        return err;
+    m->seeds[i].failures = 0;
+    m->seeds[i].dial_at_ms = m->now_ms + delay_ms;
+    return 0;
+}
+
 static int add_seeds(struct members *m, const char *const *seeds, size_t count)
 {
     m->seeds = calloc(count + 1, sizeof *m->seeds);

@@ -20,6 +20,7 @@
 
 enum {
     MEMBERS_MAX = 1024,
+    MEMBERS_SEEDS_MAX = 256,
     MEMBERS_LINKS_MAX = 64,      /* kept by dialling; more may come in */
     MEMBERS_PROBE_MS = 500,      /* between two pings on a link */
     MEMBERS_STALL_MS = 1000,     /* an acknowledgement this late: not routed to */
@@ -73,6 +74,10 @@ int members_receive(struct members *m, uint64_t link, struct slice frame, uint64
 /* This node belongs to another authority (hex id) from now on: all links are closed, all members forgotten, and the seeds are dialled anew. Nothing
  * when it is the same. 0. */
 int members_set_authority(struct members *m, const char *authority, const char *grid, uint64_t now_ms);
+
+/* One more seed (copied), dialled in delay_ms; one that is known already is dialled anew then, unless somebody was found there. 0, GRID_ELIMIT,
+ * GRID_ENOMEM. */
+int members_add_seed(struct members *m, const char *address, uint64_t delay_ms, uint64_t now_ms);
 
 /* This node's own record changed: everything but id and incarnation is taken over, `revision` is counted here. 0, GRID_EINVAL, GRID_ELIMIT,
  * GRID_ENOMEM. */

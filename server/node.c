@@ -1,6 +1,6 @@
 /* One node's life: open the parts from the bottom up, run, and on SIGTERM take them down in the order that loses nothing:
  *
- *   not ready -> farewell to the grid -> no more accepts, calls in flight end -> workers stop -> control port -> releases -> tasks -> gossip
+ *   not ready -> farewell to the grid -> no more accepts, calls in flight end -> workers stop -> control port -> releases -> tasks -> gossip -> joins
  */
 #include "server/node.h"
 
@@ -20,6 +20,7 @@
 #include "net/notify.h"
 #include "server/ingress/rpc_roles.h"
 #include "server/node_internal.h"
+#include "server/node_join.h"
 #include "server/node_trust.h"
 
 enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK = 1000, UNSTARTABLE_MS = 5000, ATTEMPTS = 3, DESCRIPTORS_WANTED = 65536,
@@ -133,8 +134,10 @@ static void on_peer_failed(void *ctx, const char *node_id)
 
 static void on_control_conn(void *ctx, struct conn *c)
 {
-    const struct node *n = ctx;
-    if (n->control_server)
+    struct node *n = ctx;
+    if (strcmp(conn_alpn(c), NODE_JOIN_ALPN) == 0)
+        node_join_accept(n, c); /* a stranger: nothing else may be said on it */
+    else if (n->control_server)
         http_server_adopt(n->control_server, c);
     else
         conn_close(c); /* it was on its way when the node closed */
@@ -299,11 +302,16 @@ static void signals_close(struct node *n)
     loop_stop(n->loop);
 }
 
+static void join_ended(void *arg)
+{
+    signals_close(arg);
+}
+
 static void gossip_closed(void *arg)
 {
     struct node *n = arg;
     n->gossip = NULL;
-    signals_close(n);
+    node_join_close(n, join_ended, n);
 }
 
 static void tasks_stopped(void *arg)
@@ -495,6 +503,7 @@ static void start(struct node *n)
     releases_start(n->releases);
     node_routes_changed(n);
     write_ready_file(n);
+    node_join_start(n);
 }
 
 /* Opens everything; on failure what was opened is closed by running the loop's stopping steps. */

@@ -360,8 +360,10 @@ void node_deploy(void *ctx, struct admin_call *call, struct slice request)
         admin_finish(call, GRPC_PERMISSION_DENIED, refusal);
     else if (!is_publisher(n))
         refuse_publisher(n, call);
-    else if ((d = deploy_create(n, call, asked->wait_ms)))
+    else if ((d = deploy_create(n, call, asked->wait_ms))) {
+        node_trust_harden(n); /* the release is signed for this grid */
         deploy_start(n, d, asked);
+    }
     if (asked)
         grid__v1__deploy_request__free_unpacked(asked, NULL);
 }

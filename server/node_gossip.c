@@ -137,6 +137,9 @@ static int make_self(struct node *n)
     n->self.platform = n->host.platform;
     n->self.user = n->host.user;
     n->self.version = GRID_VERSION;
+    static const char *const ISSUER[] = {NODE_CAPABILITY_ISSUER};
+    n->self.capabilities = ISSUER;
+    n->self.capability_count = n->authority && authority_can_issue(n->authority);
     int err = take_addresses(n);
     if (err == 0)
         err = take_tasks(n);
@@ -230,8 +233,9 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
     n->linked_once = true;
     if (err != 0)
         return err;
+    /* A provisional node has nothing to show to those of --join: joining comes first (server/node_join.h). */
     struct gossip_config config = {.loop = n->loop, .tls = n->control_tls, .authority = n->authority ? authority_id(n->authority) : "", .grid = n->grid, .self = &n->self,
-                                   .seeds = n->options->join, .seed_count = n->options->join_count, .events = &GOSSIP_EVENTS, .ctx = n};
+                                   .seeds = n->options->join, .seed_count = n->standing.provisional ? 0 : n->options->join_count, .events = &GOSSIP_EVENTS, .ctx = n};
     err = gossip_create(&config, &n->gossip);
     if (err != 0) {
         snprintf(why, NODE_WHY_MAX, "membership cannot be started (%s): check --name, --advertise and --join", grid_err_text(err));

@@ -22,6 +22,9 @@
 enum { NODE_NAME_MAX = 63 };
 #define NODE_NO_TASK_UID UINT32_MAX
 
+/* What members say of themselves in their records. */
+#define NODE_CAPABILITY_ISSUER "issuer" /* holds the authority's key, and lets others in */
+
 /* A question that waits for news (a watcher of nodes or logs, a deploy). */
 struct node_watch {
     struct node_watch *next, **prev;
@@ -44,6 +47,7 @@ struct node {
     struct authority *authority; /* NULL: a grid of one */
     struct node_verdict *verdict; /* NULL: a grid of one */
     struct key *key;
+    struct node_join *join;      /* server/node_join.h */
     struct tls_context *server_tls;  /* takes calls and control links */
     struct tls_context *call_tls;    /* dials calls */
     struct tls_context *control_tls; /* dials control links and chunk connections; these three are empty in a grid of one */

@@ -1,4 +1,5 @@
 /* The node's place in a grid: what the state folder and the Gridfile say of it, and what changes while it runs. */
+#include "server/node_join.h"
 #include "server/node_trust.h"
 
 #include <stdio.h>
@@ -60,6 +61,13 @@ static void warn_unknown(void *ctx, const struct toml_entry *entry)
         log_line(LOG_WARN, "the Gridfile has a key that this version does not know: it is passed over", LOGF_SLICE("key", entry->key), LOGF_INT("line", entry->line));
 }
 
+/* A card without an authority will do where a password is what lets in. */
+static bool is_password_card(const struct node *n)
+{
+    const struct options *o = n->options;
+    return o->password_file || o->password || o->open || (n->gridfile.grid_password && *n->gridfile.grid_password);
+}
+
 /* *card: its authority, NULL when there is no Gridfile or it names none. */
 static int load_gridfile(struct node *n, struct authority **card, char why[NODE_WHY_MAX])
 {
@@ -68,7 +76,10 @@ static int load_gridfile(struct node *n, struct authority **card, char why[NODE_
     if (!options_find_gridfile(n->options, path, sizeof path))
         return 0;
     int err = gridfile_load(path, warn_unknown, NULL, &n->gridfile, why);
-    return err == 0 ? gridfile_authority(&n->gridfile, n->options->grid, card, why) : err;
+    if (err != 0)
+        return err;
+    err = gridfile_authority(&n->gridfile, n->options->grid, card, why);
+    return err == GRID_ENOENT && is_password_card(n) ? 0 : err;
 }
 
 /* ---- the standing ---- */
@@ -150,7 +161,7 @@ static int load_standing(struct node *n, bool *taken, char why[NODE_WHY_MAX])
     err = choose_authority(n, card, kept, taken, why);
     if (err == 0)
         err = check_grid_name(n, why);
-    const char *name = n->authority ? authority_grid_name(n->authority) : n->options->grid;
+    const char *name = n->authority ? authority_grid_name(n->authority) : n->options->grid ? n->options->grid : n->gridfile.grid_name;
     if (err == 0 && name)
         snprintf(n->grid, sizeof n->grid, "%s", name);
     return err;
@@ -425,10 +436,10 @@ int node_trust_install(struct node *n, const struct node_trust_grant *grant, cha
 /* Without a Gridfile it is a grid of one until told. */
 static int check_way_in(const struct node *n, char why[NODE_WHY_MAX])
 {
-    if (n->authority || (!n->options->grid && n->options->join_count == 0))
+    if (n->authority || node_join_wanted(n) || (!n->options->grid && n->options->join_count == 0))
         return 0;
-    snprintf(why, NODE_WHY_MAX, "%s needs a Gridfile: mint one with \"grid new\", and give it to every node with --gridfile FILE",
-             n->options->grid ? "--grid" : "--join");
+    snprintf(why, NODE_WHY_MAX, "%s needs a Gridfile or a password: give every node the same --password-file FILE, or mint a Gridfile with \"grid new\" and give it to "
+                                "every node with --gridfile FILE", n->options->grid ? "--grid" : "--join");
     return GRID_EINVAL;
 }
 
@@ -437,6 +448,8 @@ int node_trust_check(struct node *n, char why[NODE_WHY_MAX])
     bool taken;
     standing_init(&n->standing);
     int err = load_standing(n, &taken, why);
+    if (err == 0)
+        err = node_join_open(n, why);
     return err == 0 ? check_way_in(n, why) : err;
 }
 
@@ -458,7 +471,11 @@ int node_trust_open(struct node *n, char why[NODE_WHY_MAX])
     if (err == 0)
         err = load_standing(n, &taken, why);
     if (err == 0)
+        err = node_join_open(n, why);
+    if (err == 0)
         err = check_way_in(n, why);
+    if (err == 0 && !n->authority && node_join_wanted(n))
+        return node_trust_found(n, why);
     if (err != 0 || !n->authority)
         return err;
     if (taken)
@@ -470,6 +487,7 @@ int node_trust_open(struct node *n, char why[NODE_WHY_MAX])
 
 void node_trust_close(struct node *n)
 {
+    node_join_free(n);
     tls_context_unref(n->server_tls);
     tls_context_unref(n->call_tls);
     tls_context_unref(n->control_tls);

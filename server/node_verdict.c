@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "server/node_join.h"
 #include "server/node_trust.h"
 
 /* One protocol for calls, one for the control plane's links: the acceptor hands each to its owner (DESIGN.md, Links). */
@@ -68,9 +69,12 @@ static void release_verdict(void *arg)
     node_verdict_unref(arg);
 }
 
+/* Those who dial in may be strangers that want to join; this node dials nobody as one here. */
 static int replace_context(struct tls_context *c, struct node *n, const char *alpn, struct node_verdict *v, struct slice issuer_der)
 {
-    struct tls_config config = {.certificate_der = buf_slice(&n->standing.certificate), .issuer_der = issuer_der, .key_der = key_private_der(n->key),
+    bool accepts = c == n->server_tls;
+    struct tls_config config = {.guest_alpn = accepts ? NODE_JOIN_ALPN : NULL, .guest_certificate_der = node_join_guest_certificate(n),
+                                .guest_key_der = node_join_guest_key(n), .certificate_der = buf_slice(&n->standing.certificate), .issuer_der = issuer_der, .key_der = key_private_der(n->key),
                                 .verify = verify_peer, .verify_arg = node_verdict_ref(v), .release = release_verdict, .alpn = alpn};
     int err = tls_context_replace(c, &config);
     if (err != 0)

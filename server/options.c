@@ -17,7 +17,8 @@ static const struct option_row ROWS[] = {
     {.name = "gridfile", .kind = OPTION_STRING, .placeholder = "FILE", .help = "the access card; ./Gridfile, then the state folder's, when not given"},
     {.name = "name", .kind = OPTION_STRING, .placeholder = "NODE", .help = "this node's name; a minted one, kept, when not given"},
     {.name = "state", .kind = OPTION_STRING, .placeholder = "DIR", .help = "all that the node keeps"},
-    {.name = "open", .kind = OPTION_FLAG, .help = "link by name alone, without password or Gridfile"},
+    {.name = "open", .kind = OPTION_FLAG, .help = "link by name alone, without password or Gridfile: whoever reaches the node may join"},
+    {.name = "weak-password", .kind = OPTION_FLAG, .help = "take a password that is easily guessed"},
     {.name = "api", .kind = OPTION_HOSTPORT_LIST, .placeholder = "HOST:PORT", .fallback = "127.0.0.1:10000,[::1]:10000", .example = "127.0.0.1:0",
      .help = "local API; port 0 binds any free one"},
     {.name = "api-host", .kind = OPTION_LIST, .placeholder = "NAME,...", .help = "further host names the local API answers to"},
@@ -282,14 +283,6 @@ static int check_join(const struct options *o, struct option_error *error)
 
 static int check_combinations(struct options *o, struct option_error *error)
 {
-    if (o->open) {
-        option_explain(o->set, "open", "is not built into this version", "mint a Gridfile with \"grid new\" and give it to every node", error);
-        return GRID_EINVAL;
-    }
-    if (option_string(o->set, "password-file")) {
-        option_explain(o->set, "password-file", "joins by password, which is not built into this version", "mint a Gridfile with \"grid new\" and give it to every node", error);
-        return GRID_EINVAL;
-    }
     int err = check_join(o, error);
     return err == 0 ? check_discover(o->set, error) : err;
 }
@@ -305,6 +298,15 @@ static void take_task_values(struct options *o)
             o->task_sandbox = (enum task_sandbox) i;
 }
 
+static const char *environment_value(char **environment, const char *name)
+{
+    size_t size = strlen(name);
+    for (char **e = environment; e && *e; e++)
+        if (strncmp(*e, name, size) == 0 && (*e)[size] == '=')
+            return *e + size + 1;
+    return NULL;
+}
+
 static int take_values(struct options *o, struct option_error *error)
 {
     const struct option_set *set = o->set;
@@ -316,6 +318,9 @@ static int take_values(struct options *o, struct option_error *error)
     if (option_string(set, "state"))
         o->state = option_string(set, "state");
     o->open = option_flag(set, "open");
+    o->weak_password = option_flag(set, "weak-password");
+    o->password_file = option_string(set, "password-file");
+    o->password = environment_value(o->environment, "GRID_AUTH");
     o->api = option_hostports(set, "api", &o->api_count);
     o->api_given = option_source(set, "api") > OPTION_FROM_DEFAULT;
     o->api_hosts = option_list(set, "api-host", &o->api_host_count);

@@ -17,6 +17,9 @@ struct options {
     const char *name;
     const char *state;
     bool open;
+    bool weak_password;
+    const char *password_file;
+    const char *password; /* GRID_AUTH, NULL when it is not set */
     const struct option_hostport *api;
     size_t api_count;
     bool api_given; /* not the default: every address must be bound */

@@ -256,7 +256,7 @@ int join_message_encode(const struct join_message *m, struct buf *out)
 const char *join_reason_text(enum join_reason reason)
 {
     static const char *const TEXTS[] = {
-        [JOIN_NOT_ISSUER] = "it cannot issue certificates",
+        [JOIN_NOT_ISSUER] = "it cannot let others in by password",
         [JOIN_DOOR_CLOSED] = "joining by password is closed there until a new password is set with \"grid password\"",
         [JOIN_BUSY] = "it is busy with another join",
         [JOIN_TOO_MANY] = "it has counted too many failed attempts from here",

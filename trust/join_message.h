@@ -18,7 +18,7 @@ enum join_type { JOIN_SHARE = 1, JOIN_CONFIRM = 2, JOIN_STANDING = 3, JOIN_REQUE
 
 /* Why an exchange goes no further. */
 enum join_reason {
-    JOIN_NOT_ISSUER = 1, /* this member cannot issue: `addresses` may name some that can */
+    JOIN_NOT_ISSUER = 1, /* this member has no password, or no authority's key: `addresses` may name some that have */
     JOIN_DOOR_CLOSED,    /* joining by password is closed until a new one is set */
     JOIN_BUSY,           /* another exchange is under way: come again */
     JOIN_TOO_MANY,       /* this source has tried too often */

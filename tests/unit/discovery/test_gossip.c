@@ -103,7 +103,8 @@ static void make_tls(struct node *n, unsigned roles)
     struct buf der;
     buf_init(&der, 0);
     assert_int_equal(authority_issue(n->rig->authority, &request, loop_wall_ms() / 1000, &der), 0);
-    struct tls_config config = {buf_slice(&der), authority_certificate_der(n->rig->authority), key_private_der(n->key), judge, n->rig, NULL, "h2"};
+    struct tls_config config = {.certificate_der = buf_slice(&der), .issuer_der = authority_certificate_der(n->rig->authority), .key_der = key_private_der(n->key),
+                                .verify = judge, .verify_arg = n->rig, .alpn = "h2"};
     assert_int_equal(tls_context_create(&config, &n->tls), 0);
     buf_dispose(&der);
 }

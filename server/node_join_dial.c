@@ -1,0 +1,322 @@
+/* Going to others: one at a time, the one that is due first, until this node and all of --join's are in one grid. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bsd/stdlib.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "server/node_join_internal.h"
+
+enum {
+    DIAL_GRACE_MS = 2000,   /* a member lets gossip find the others first */
+    DIAL_LINK_MS = 200,     /* until gossip goes to somebody new, who has his certificate to take in first */
+    DIAL_BUSY_MS = 100,     /* "come again" is waited out for one to five times as long */
+    DIAL_RETRY_MS = 250,    /* doubled with each failure, up to */
+    DIAL_RETRY_MAX_MS = 30000,
+    DIAL_REFUSED_MS = 10000, /* after a refusal that only a person can mend; likewise doubled, up to */
+    DIAL_REFUSED_MAX_MS = 600000,
+};
+
+static const uint8_t ANYBODY[ATTEMPTS_SOURCE_SIZE]; /* all attempts count together */
+
+static void dial_now(void *arg);
+
+static bool is_member(const struct node *n)
+{
+    struct node_standing now;
+    node_trust_standing(n, &now);
+    return now.founded && !now.provisional;
+}
+
+/* Gossip has met the one who is reached by this address. */
+static bool is_linked(const struct node *n, const char *address)
+{
+    for (size_t i = 1; i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        for (size_t a = 0; member_routable(m) && a < m->address_count; a++)
+            if (strcmp(m->addresses[a], address) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* A member has nothing to ask of hints, and goes to seeds only to find out whether they are in its grid. */
+static bool is_wanted(const struct node_join *s, struct join_target *t)
+{
+    if (t->settled)
+        return false;
+    if (is_member(s->node))
+        t->settled = t->hint || is_linked(s->node, t->address);
+    return !t->settled;
+}
+
+static struct join_target *next_due(struct node_join *s)
+{
+    struct join_target *next = NULL;
+    for (size_t i = 0; i < s->target_count; i++)
+        if (is_wanted(s, &s->targets[i]) && (!next || s->targets[i].due_ms < next->due_ms))
+            next = &s->targets[i];
+    return next;
+}
+
+static void link_to(struct node_join *s, const char *address)
+{
+    if (s->node->gossip && gossip_add_seed(s->node->gossip, address, DIAL_LINK_MS) != 0)
+        log_line(LOG_ERROR, "a node that belongs to the grid cannot be remembered: out of memory", LOGF_STR("at", address));
+}
+
+/* What gossip was not told while this node had nothing to show. */
+static void give_seeds(struct node_join *s)
+{
+    const struct options *o = s->node->options;
+    s->seeds_given = true;
+    for (size_t i = 0; i < o->join_count; i++)
+        link_to(s, o->join[i]);
+}
+
+void join_dial_start(struct node_join *s)
+{
+    if (!s->seeds_given && is_member(s->node))
+        give_seeds(s);
+    bool idle = !s->at && !s->closing && !s->node->stopping && s->has_password && s->resolver;
+    struct join_target *t = idle ? next_due(s) : NULL;
+    uint64_t now = loop_now_ms(s->node->loop);
+    if (t)
+        loop_timer_start(s->node->loop, &s->timer, t->due_ms > now ? t->due_ms - now : 0, dial_now, s);
+}
+
+/* ---- one attempt ---- */
+
+/* Doubled with each failure, and up to half as much again, so that nodes do not meet in step. */
+static uint64_t backoff(unsigned failures, uint64_t least_ms, uint64_t most_ms)
+{
+    uint64_t delay = least_ms << (failures < 12 ? failures : 12);
+    delay = delay < most_ms ? delay : most_ms;
+    return delay + arc4random_uniform((uint32_t) delay / 2 + 1);
+}
+
+static void retry(struct node_join *s, uint64_t delay_ms)
+{
+    struct join_target *t = s->at;
+    s->at = NULL;
+    t->due_ms = loop_now_ms(s->node->loop) + delay_ms;
+    join_dial_start(s);
+}
+
+static void settle(struct node_join *s)
+{
+    s->at->settled = true;
+    s->at->failures = 0;
+    s->at = NULL;
+    join_dial_start(s);
+}
+
+/* Once for as long as it stays the same. */
+static void say(struct join_target *t, enum log_level level, const char *why)
+{
+    if (strcmp(t->said, why) == 0)
+        return;
+    snprintf(t->said, sizeof t->said, "%s", why);
+    if (level == LOG_ERROR)
+        log_line(LOG_ERROR, "this node cannot join: see that all nodes of the grid have the same name and password, and that --join names one of them", LOGF_STR("at", t->address),
+                 LOGF_STR("why", why));
+    else
+        log_line(LOG_WARN, "this node could not join yet and keeps trying", LOGF_STR("at", t->address), LOGF_STR("why", why));
+}
+
+static void failed(struct node_join *s, const char *why)
+{
+    if (!is_member(s->node))
+        say(s->at, LOG_WARN, why);
+    retry(s, backoff(s->at->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
+}
+
+/* The limit is on what those whom we go to may guess; who has waited for an hour goes on. */
+static bool take_attempt(struct node_join *s)
+{
+    uint64_t wait_ms;
+    if (attempts_take(s->dialled, ANYBODY, loop_now_ms(s->node->loop), &wait_ms)) {
+        s->limit_said = false;
+        return true;
+    }
+    if (!s->limit_said)
+        log_line(LOG_ERROR, "this node has tried to join 30 times within an hour and failed: it waits, since each attempt lets whoever answers guess once; check the "
+                            "password and --join, and restart it", LOGF_INT("wait_s", wait_ms / 1000));
+    s->limit_said = true;
+    retry(s, wait_ms + 1);
+    return false;
+}
+
+static void dial_address(struct node_join *s)
+{
+    struct join_slot *slot = join_slot_free(s);
+    if (!slot || s->address_next >= s->address_count) {
+        failed(s, slot ? "nobody listens there" : "too many exchanges are under way");
+        return;
+    }
+    if (!take_attempt(s))
+        return;
+    s->dial_terms = join_terms(s, s->dial_hosts);
+    struct join_exchange_config config = {s->node->loop, &s->dial_terms, &JOIN_EVENTS, s};
+    struct join_exchange *x;
+    if (join_exchange_dial(&config, &s->addresses[s->address_next++], s->dial_tls, &x) != 0) {
+        attempts_give_back(s->dialled, ANYBODY);
+        failed(s, "it cannot be dialled");
+        return;
+    }
+    *slot = (struct join_slot){.exchange = x, .target = s->at};
+}
+
+static void on_resolved(void *arg, int err, const struct addr *addresses, size_t count)
+{
+    struct node_join *s = arg;
+    if (s->closing)
+        return;
+    s->address_next = 0;
+    s->address_count = err == 0 ? count : 0;
+    memcpy(s->addresses, addresses, s->address_count * sizeof *addresses);
+    if (err != 0)
+        failed(s, "its name is not known");
+    else
+        dial_address(s);
+}
+
+static void dial_now(void *arg)
+{
+    struct node_join *s = arg;
+    struct join_target *t = s->at ? NULL : next_due(s);
+    if (!t)
+        return;
+    s->at = t;
+    if (resolver_lookup(s->resolver, slice_of_str(t->address), on_resolved, s) != 0)
+        failed(s, "its address cannot be looked up");
+}
+
+/* ---- how it ended ---- */
+
+/* A member lets gossip find the other seeds first. */
+static void put_off(struct node_join *s)
+{
+    uint64_t due = loop_now_ms(s->node->loop) + DIAL_GRACE_MS;
+    for (size_t i = 0; i < s->target_count; i++)
+        if (s->targets[i].due_ms < due)
+            s->targets[i].due_ms = due;
+}
+
+static void refused(struct node_join *s, const struct join *j)
+{
+    bool by_peer;
+    const struct join_refusal *r = join_refusal_of(j, &by_peer);
+    if (!by_peer && r->reason == JOIN_NOT_ISSUER) { /* it was told who can, and goes there itself */
+        retry(s, backoff(s->at->failures++, DIAL_GRACE_MS, DIAL_RETRY_MAX_MS));
+        return;
+    }
+    switch (r->reason) {
+    case JOIN_BUSY:
+        retry(s, DIAL_BUSY_MS + arc4random_uniform(4 * DIAL_BUSY_MS));
+        return;
+    case JOIN_NOT_ISSUER:
+        if (is_member(s->node))
+            settle(s);
+        else if (r->address_count > 0)
+            retry(s, backoff(s->at->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
+        else
+            failed(s, "it cannot let others in by password, and knows nobody who can");
+        return;
+    case JOIN_TOO_MANY:
+        say(s->at, LOG_WARN, join_reason_text(r->reason));
+        retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));
+        return;
+    case JOIN_OTHER_GRID:
+        say(s->at, LOG_ERROR, "it belongs to another grid of the same name, and both are settled: run \"grid adopt\" on the side that is to change");
+        break;
+    default:
+        say(s->at, LOG_ERROR, join_reason_text(r->reason));
+        break;
+    }
+    retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));
+}
+
+void join_dial_ended(struct node_join *s, const struct join *j, const char *why)
+{
+    if (!j && s->address_next < s->address_count) {
+        dial_address(s); /* the name has another address */
+        return;
+    }
+    switch (j ? join_step(j) : JOIN_STEP_RECEIVE) {
+    case JOIN_STEP_GRANTED:
+        snprintf(s->granted_by, sizeof s->granted_by, "%s", s->at->address);
+        put_off(s);
+        link_to(s, s->at->address);
+        settle(s);
+        return;
+    case JOIN_STEP_SETTLED:
+        link_to(s, s->at->address);
+        settle(s);
+        return;
+    case JOIN_STEP_REFUSED:
+        refused(s, j);
+        return;
+    case JOIN_STEP_BROKEN:
+        say(s->at, LOG_ERROR, why);
+        retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));
+        return;
+    default:
+        failed(s, why);
+    }
+}
+
+/* ---- whom to go to ---- */
+
+static void add_target(struct node_join *s, struct slice address, bool hint, uint64_t due_ms)
+{
+    for (size_t i = 0; i < s->target_count; i++)
+        if (slice_equal_str(address, s->targets[i].address)) {
+            if (hint && !s->targets[i].settled && &s->targets[i] != s->at)
+                s->targets[i].due_ms = due_ms;
+            return;
+        }
+    if (s->target_count == JOIN_TARGETS_MAX || address.size > JOIN_ADDRESS_MAX)
+        return;
+    struct join_target *t = &s->targets[s->target_count++];
+    *t = (struct join_target){.hint = hint, .due_ms = due_ms};
+    snprintf(t->address, sizeof t->address, "%.*s", SLICE_FMT(address));
+}
+
+void join_dial_hints(struct node_join *s, const struct slice *addresses, size_t count)
+{
+    struct slice host;
+    uint16_t port;
+    for (size_t i = 0; i < count && !is_member(s->node); i++)
+        if (addr_split(addresses[i], &host, &port) == 0 && port != 0)
+            add_target(s, addresses[i], true, loop_now_ms(s->node->loop));
+}
+
+int join_dial_open(struct node_join *s)
+{
+    const struct options *o = s->node->options;
+    bool member = is_member(s->node);
+    uint64_t due = loop_now_ms(s->node->loop) + (member ? DIAL_GRACE_MS : 0);
+    s->seeds_given = member;
+    for (size_t i = 0; i < o->join_count; i++)
+        add_target(s, slice_of_str(o->join[i]), false, due);
+    return resolver_create(s->node->loop, &s->resolver);
+}
+
+static void resolver_gone(void *arg)
+{
+    struct node_join *s = arg;
+    s->resolver = NULL;
+    join_closed(s);
+}
+
+void join_dial_close(struct node_join *s)
+{
+    loop_timer_stop(&s->timer);
+    if (s->resolver)
+        resolver_close(s->resolver, resolver_gone, s);
+    else
+        join_closed(s);
+}

@@ -1,0 +1,87 @@
+/* server/node_join_internal.h: what node_join*.c share. */
+#ifndef GRID_SERVER_NODE_JOIN_INTERNAL_H
+#define GRID_SERVER_NODE_JOIN_INTERNAL_H
+
+#include "server/join_exchange.h"
+#include "server/node_join.h"
+#include "server/node_trust.h"
+#include "trust/attempts.h"
+
+enum {
+    JOINS_AT_ONCE = 16,   /* answered at a time */
+    JOIN_SLOTS = 2 * JOINS_AT_ONCE, /* with those that are over and still closing */
+    JOIN_TARGETS_MAX = OPTIONS_JOIN_MAX + 16,
+    JOIN_SOURCES_MAX = 512,
+    JOIN_MEMBER_LIMIT = 10,
+    JOIN_MEMBER_WINDOW_MS = 60 * 1000,
+    JOIN_DIAL_LIMIT = 30,
+    JOIN_DIAL_WINDOW_MS = 3600 * 1000,
+    JOIN_HOLD_MS = 60 * 1000, /* who asked and heard no answer may be a member already, and issues nothing */
+};
+
+/* Somebody to go to. */
+struct join_target {
+    char address[JOIN_ADDRESS_MAX + 1];
+    bool hint; /* named by another node, not by --join */
+    bool settled;
+    unsigned failures;
+    uint64_t due_ms;
+    char said[TRUST_SENTENCE_MAX]; /* the last line about it, so that it is said once */
+};
+
+struct join_slot {
+    struct join_exchange *exchange; /* NULL: free */
+    bool over;
+    bool issued;
+    struct join_target *target; /* dialled; NULL: it came to us */
+    uint8_t source[ATTEMPTS_SOURCE_SIZE];
+    char joined[TRUST_NAME_MAX + 1], joined_id[TRUST_ID_SIZE]; /* who was given a certificate */
+};
+
+struct node_join {
+    struct node *node;
+    struct buf plain; /* the password until it is stretched */
+    bool wanted, has_password, closing;
+    uint8_t password[STRETCH_SIZE];
+    struct key *guest_key;
+    struct buf guest_certificate;
+    struct tls_context *dial_tls;
+    struct attempts *answered, *dialled;
+    struct join_slot slots[JOIN_SLOTS];
+    const struct join_exchange *promised; /* a provisional node's standing */
+    uint64_t hold_until_ms;
+    loop_fn closed;
+    void *closed_arg;
+    /* Dialling, one at a time. */
+    struct join_target targets[JOIN_TARGETS_MAX];
+    size_t target_count;
+    struct join_target *at; /* under way */
+    struct join_config dial_terms;
+    const char *dial_hosts[TRUST_ADDRESSES_MAX];
+    char granted_by[JOIN_ADDRESS_MAX + 1]; /* an issuer, as it was dialled; "" for none */
+    struct addr addresses[RESOLVE_ADDRESSES_MAX];
+    size_t address_count, address_next;
+    struct resolver *resolver;
+    struct loop_timer timer;
+    bool limit_said, seeds_given;
+};
+
+/* Both sides' decisions; the same events for those who come and those who are dialled. */
+extern const struct join_exchange_events JOIN_EVENTS;
+/* What this node brings to an exchange. `addresses` has TRUST_ADDRESSES_MAX places, for as long as the result. */
+struct join_config join_terms(struct node_join *s, const char **addresses);
+struct join_slot *join_slot_free(struct node_join *s);
+
+/* node_join_dial.c */
+int join_dial_open(struct node_join *s);
+void join_dial_start(struct node_join *s);
+/* The exchange with s->at, or the attempt to reach it, is over. */
+void join_dial_ended(struct node_join *s, const struct join *j, const char *why);
+/* Issuers that another node named. */
+void join_dial_hints(struct node_join *s, const struct slice *addresses, size_t count);
+/* Ends with join_closed, perhaps inside the call. */
+void join_dial_close(struct node_join *s);
+/* node_join.c: something of it is gone from the loop. */
+void join_closed(struct node_join *s);
+
+#endif

@@ -1,0 +1,361 @@
+"""Joining by name and password: who gets in, who does not, and what others learn of it."""
+
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+
+from gridtest import BIN, Grid, Node, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, wait_for
+
+PASSWORD = "tangled-otter-8-lamps"
+ALPN = "grid-join/1"
+SHARE, CONFIRM, REFUSAL = 1, 2, 6
+MISMATCH, TOO_MANY = 5, 4
+# The base point of ristretto255 (RFC 9496, A.1): an element like any other to who does not know its logarithm.
+ELEMENT = bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76")
+
+
+def secret_file(grid, text=PASSWORD, name="password"):
+    path = grid.folder / name
+    path.write_text(text + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def password_grid(nodes=0, name="demo", options=()):
+    """A grid whose nodes have only a name and a password."""
+    grid = Grid(0, start=False)
+    grid.gridfile = None
+    grid.options = ["--grid", name, "--password-file", str(secret_file(grid)), *options]
+    for _ in range(nodes):
+        grid.add()
+    return grid
+
+
+def said(node, *parts):
+    return any(all(part in line for part in parts) for line in node.text().splitlines())
+
+
+def authority_of(node):
+    """The authority whose certificate a node presents to those who dial it, told apart by its key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with socket.create_connection(node.listen, 10) as plain, context.wrap_socket(plain) as tls:
+        leaf = tls.getpeercert(binary_form=True)
+    shown = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-ext", "authorityKeyIdentifier"], input=leaf, capture_output=True, check=True)
+    return shown.stdout.decode().split()[-1]
+
+
+def run_gridd(*args, env=None):
+    return subprocess.run([BIN / "gridd", *map(str, args)], capture_output=True, text=True, timeout=60, env=clean_environment("/tmp", env or {}))
+
+
+def stranger(folder):
+    """A key and a self-signed certificate."""
+    pem = folder / "stranger.pem"
+    if not pem.exists():
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-days", "2", "-keyout", pem,
+                        "-out", folder / "stranger.crt"], check=True, capture_output=True)
+        with open(pem, "ab") as out:
+            out.write((folder / "stranger.crt").read_bytes())
+    return pem
+
+
+def message(kind, body):
+    return struct.pack(">HB", 1 + len(body), kind) + body
+
+
+def receive(tls):
+    """One message as (type, body); None at the end."""
+    data = b""
+    while len(data) < 2 or len(data) < 2 + struct.unpack(">H", data[:2])[0]:
+        part = tls.recv(1 if len(data) < 2 else 2 + struct.unpack(">H", data[:2])[0] - len(data))
+        if not part:
+            return None
+        data += part
+    return data[2], data[3:]
+
+
+def guess(grid, node):
+    """A joiner that knows no password: what the member ends with, (type, body)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols([ALPN])
+    context.load_cert_chain(stranger(grid.folder))
+    with socket.create_connection(node.listen, 10) as plain, context.wrap_socket(plain) as tls:
+        tls.sendall(message(SHARE, ELEMENT))
+        first = receive(tls)
+        if first[0] != SHARE:
+            return first
+        check_equal(len(first[1]), 32, "size of the member's share")
+        tls.sendall(message(CONFIRM, bytes(64)))
+        return receive(tls)
+
+
+class FakeMember:
+    """Answers joiners on several ports without knowing the password, and keeps what they say."""
+
+    def __init__(self, folder, ports):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(stranger(folder))
+        self.context.set_alpn_protocols([ALPN])
+        self.heard, self.sockets = [], []
+        for _ in range(ports):
+            listener = socket.create_server(("127.0.0.1", 0))
+            self.sockets.append(listener)
+            threading.Thread(target=self.serve, args=(listener,), daemon=True).start()
+
+    @property
+    def addresses(self):
+        return ",".join(f"127.0.0.1:{s.getsockname()[1]}" for s in self.sockets)
+
+    def serve(self, listener):
+        while True:
+            try:
+                plain, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                with self.context.wrap_socket(plain, server_side=True) as tls:
+                    tls.settimeout(10)
+                    first = receive(tls)
+                    tls.sendall(message(SHARE, ELEMENT))
+                    second = receive(tls)
+                    tls.sendall(message(CONFIRM, bytes(64)))
+                    self.heard.append((first, second, receive(tls)))
+            except (OSError, TypeError):
+                pass
+
+    def close(self):
+        for listener in self.sockets:
+            listener.close()
+
+
+def test_two_nodes_with_only_a_name_and_a_password_form_a_grid():
+    with password_grid(2) as grid:
+        grid.wait_linked()
+        project = grid.project().py("pyecho", "def handler(event, context):\n    return event\n")
+        grid.deploy(project.folder, tasks=["pyecho"])
+        for caller in grid.nodes:
+            for callee in grid.nodes:
+                answer = caller.invoke("pyecho", b'{"a":1}', {"Grid-Node": callee.name})
+                check_equal((answer.status, answer.headers["grid-node"], answer.json), (200, callee.name, {"a": 1}), f"a call from {caller.name} to {callee.name}")
+        check(any(said(node, "a node has joined by password", other.name) for node in grid.nodes for other in grid.nodes), "the issuer says who has joined")
+        check_equal(authority_of(grid[0]), authority_of(grid[1]), "the authority of both")
+
+
+def test_a_wrong_password_never_joins_and_both_sides_say_so():
+    with password_grid(1) as grid:
+        wrong = grid.add(options=["--password-file", str(secret_file(grid, "another-heron-9-candles", "wrong"))])
+        wait_for(lambda: said(wrong, "this node cannot join", "the password or the grid's name differs"), "the node says why it cannot join")
+        wait_for(lambda: said(grid[0], "a node tried to join and failed", "the password or the grid's name differs"), "the member says that somebody failed")
+        other = grid.add(options=["--grid", "another"])
+        wait_for(lambda: said(other, "this node cannot join", "the password or the grid's name differs"), "the grid's name counts like the password")
+        check_equal([len(node.hosts()) for node in grid.nodes], [1, 1, 1], "hosts that each sees")
+
+
+@once
+def test_guessing_is_limited_to_ten_a_minute():
+    with password_grid(1) as grid:
+        wait_for(lambda: guess(grid, grid[0])[1][0] == MISMATCH, "a guess is answered with a mismatch")
+        answers = [guess(grid, grid[0]) for _ in range(12)]
+        check_equal({kind for kind, _ in answers}, {REFUSAL}, "what a guess ends with")
+        reasons = [body[0] for _, body in answers]
+        check(reasons.count(MISMATCH) <= 10, f"more than ten guesses were answered: {reasons}")
+        check_equal(reasons[-2:], [TOO_MANY, TOO_MANY], "the reasons at last")
+
+
+@once
+def test_a_fake_member_learns_nothing_and_gets_thirty_guesses_an_hour():
+    with password_grid() as grid:
+        fake = FakeMember(grid.folder, 34)
+        try:
+            node = grid.add(join=fake.addresses)
+            wait_for(lambda: said(node, "tried to join 30 times within an hour"), "the node stops")
+            wait_for(lambda: len(fake.heard) == 30, "thirty exchanges are over", 10)
+            for first, second, third in fake.heard:
+                check_equal((first[0], len(first[1]), second[0], len(second[1]), third), (SHARE, 32, CONFIRM, 64, None), "what a fake member is told")
+            everything = b"".join(body for exchange in fake.heard for _, body in exchange[:2])
+            check_equal(len(set(first[1] for first, _, _ in fake.heard)), 30, "shares that differ")
+            for word in (b"demo", PASSWORD.encode(), node.name.encode()):
+                check(word not in everything, f"{word} was told to a fake member")
+        finally:
+            fake.close()
+
+
+@once
+def test_what_is_weak_or_unsound_is_refused_with_its_remedy():
+    with Grid(0, start=False) as grid:
+        state = ["--state", grid.folder / "s", "--api", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--discover", "none"]
+        weak, good = secret_file(grid, "hunter2", "weak"), secret_file(grid)
+        lines, empty = secret_file(grid, "tangled-otter\n8-lamps", "lines"), secret_file(grid, "", "empty")
+        shown = secret_file(grid, PASSWORD, "shown")
+        shown.chmod(0o644)
+        cases = [
+            (["--grid", "demo", "--password-file", weak], {}, ("it has 7 characters, and 10 are asked for", "--weak-password")),
+            (["--grid", "demo"], {"GRID_AUTH": "my-demo-grid"}, ("GRID_AUTH", "tried first")),
+            (["--grid", "demo", "--password-file", empty], {}, ("is empty",)),
+            (["--grid", "demo", "--password-file", lines], {}, ("more than one line",)),
+            (["--grid", "demo", "--password-file", shown], {}, ("chmod 600",)),
+            (["--grid", "demo", "--password-file", "/no/such/file"], {}, ("/no/such/file", "cannot be read")),
+            (["--password-file", good], {}, ("needs the grid's name", "--grid NAME")),
+            (["--open"], {}, ("needs the grid's name", "--grid NAME")),
+            (["--grid", "demo", "--open", "--password-file", good], {}, ("--open", "leave one of the two out")),
+            (["--grid", "demo"], {}, ("--password-file", "grid new")),
+        ]
+        for args, env, words in cases:
+            for more in (["--check"], []):
+                done = run_gridd(*args, *state, *more, env=env)
+                check_equal(done.returncode, 2, f"exit code of {args} ({done.stderr})")
+                for word in words:
+                    check_in(word, done.stderr, f"the sentence for {args}")
+        check_equal(run_gridd("--grid", "demo", "--password-file", weak, "--weak-password", "--check", *state).returncode, 0, "a weak one that is asked for")
+        check_equal(run_gridd("--grid", "demo", "--check", *state, env={"GRID_AUTH": PASSWORD}).returncode, 0, "a password in GRID_AUTH")
+        card = grid.folder / "card"
+        card.write_text(f'grid_name = "demo"\ngrid_password = "{PASSWORD}"\n')
+        card.chmod(0o600)
+        check_equal(run_gridd("--gridfile", card, "--check", *state).returncode, 0, "a Gridfile of name and password")
+
+
+def test_an_open_grid_is_joined_by_name_and_says_so_loudly():
+    with Grid(0, start=False) as grid:
+        grid.gridfile = None
+        grid.options = ["--grid", "demo", "--open"]
+        for _ in range(2):
+            grid.add()
+        grid.wait_linked()
+        for node in grid.nodes:
+            check(said(node, "THIS GRID IS OPEN"), f"{node.name} says that the grid is open")
+        closed = grid.add(options=["--grid", "elsewhere"])
+        wait_for(lambda: said(closed, "this node cannot join", "name differs"), "another name does not join")
+
+
+def test_a_node_keeps_its_certificate_over_a_restart():
+    with password_grid(2) as grid:
+        grid.wait_linked()
+        before = [authority_of(node) for node in grid.nodes]
+        joined = grid[1]
+        check_equal((joined.state / "trust").stat().st_mode & 0o777, 0o600, "mode of what is kept")
+        joined.stop()
+        lines = len(joined.text().splitlines())
+        joined.start()
+        grid.wait_linked()
+        again = "\n".join(joined.text().splitlines()[lines:])
+        check("this node is a member now" not in again, "it joined a second time")
+        issuer = grid[0]
+        issuer.options += ["--listen", issuer.listen_text]
+        issuer.stop()
+        issuer.start()
+        grid.wait_linked()
+        check_equal([authority_of(node) for node in grid.nodes], before, "authorities after the restarts")
+        check_equal(before[0], before[1], "the authority of both")
+
+
+def test_three_nodes_that_start_at_once_end_in_one_grid():
+    with password_grid() as grid:
+        fixed = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in fixed]
+        for listener in fixed:
+            listener.close()
+        for own in addresses:
+            grid.nodes.append(Node(grid.folder / own.partition(":")[2], own, join=",".join(a for a in addresses if a != own), options=[*grid.options, "--listen", own]))
+        for node in grid.nodes:
+            node.launch()
+        for node in grid.nodes:
+            node.wait_ready()
+        grid.wait_linked()
+        check_equal(len({authority_of(node) for node in grid.nodes}), 1, "authorities")
+
+
+def test_a_deploy_settles_a_grid_of_one():
+    with password_grid(1) as grid:
+        kept = (grid[0].state / "trust").read_bytes()
+        check(not said(grid[0], "the grid's authority is settled"), "it was settled before anybody joined or deployed")
+        grid.deploy(grid.project().py("pyecho", "def handler(event, context):\n    return event\n"), tasks=["pyecho"])
+        check(said(grid[0], "the grid's authority is settled"), "the deploy settles it")
+        check((grid[0].state / "trust").read_bytes() != kept, "that is kept")
+        grid.add()
+        grid.wait_linked()
+
+
+class Relay:
+    """Passes one node's port on, and keeps every byte that goes either way."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.target, self.seen = None, bytearray()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(self.target, 10)
+            except OSError:
+                return
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self.pump, args=pair, daemon=True).start()
+
+    def pump(self, source, sink):
+        try:
+            while data := source.recv(65536):
+                self.seen += data
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@once
+def test_the_wire_shows_neither_name_nor_password_nor_payload():
+    relay = Relay()
+    name, payload = "orchid-harbour", "lighthouse-keeper-" * 20
+    with password_grid(name=name) as grid:
+        listen = free_port()
+        relay.target = ("127.0.0.1", listen)
+        grid.add(options=["--listen", f"127.0.0.1:{listen}", "--advertise", relay.address])
+        grid.add(join=relay.address)
+        grid.wait_linked()
+        grid.deploy(grid.project().py("pyecho", "def handler(event, context):\n    return event\n"), tasks=["pyecho"])
+        answer = grid[1].invoke("pyecho", f'"{payload}"'.encode(), {"Grid-Node": "node1"})
+        check_equal((answer.status, answer.json), (200, payload), "a call over the relay")
+        check(len(relay.seen) > 10000, f"the relay has seen {len(relay.seen)} bytes")
+        for word in (name, PASSWORD, payload[:18], "pyecho"):
+            check(word.encode() not in relay.seen, f"{word} was seen on the wire")
+    relay.listener.close()
+
+
+def test_a_node_that_cannot_issue_sends_joiners_to_one_that_can():
+    with password_grid(2) as grid:
+        grid.wait_linked()
+        issuers = [node for node in grid.nodes if said(node, "a node has joined by password")]
+        check_equal(len(issuers), 1, "nodes that issue")
+        other = next(node for node in grid.nodes if node not in issuers)
+        grid.add(join=other.listen_text)
+        grid.wait_linked()
+        check(said(issuers[0], "a node has joined by password", "node3"), "the issuer let it in")
+
+
+def test_two_settled_grids_of_one_name_refuse_each_other_and_name_the_way_out():
+    with password_grid(2) as grid:
+        grid.wait_linked()
+        card = mint_gridfile(grid.folder / "other", "demo")
+        lone = grid.add(join=grid[0].listen_text, options=["--gridfile", str(card)])
+        wait_for(lambda: said(lone, "this node cannot join", "grid adopt"), "the comer names grid adopt")
+        wait_for(lambda: said(grid[0], "grid adopt") or said(grid[1], "grid adopt"), "the member names it")
+        check_equal([len(node.hosts()) for node in grid.nodes], [2, 2, 1], "hosts that each sees")
+
+
+def test_a_gridfile_with_a_password_lets_in_by_either():
+    with Grid(0, start=False, name="demo") as grid:
+        card = grid.gridfile.read_text()
+        grid.gridfile.write_text(f'grid_password = "{PASSWORD}"\n' + card)
+        grid.add()
+        grid.add()
+        grid.gridfile = None
+        grid.add(options=["--grid", "demo", "--password-file", str(secret_file(grid))])
+        grid.wait_linked()
+        check(said(grid[0], "a node has joined by password", "node3"), "the third joined by password")
