@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "net/conn_process.h"
 #include "net/conn_uid.h"
 #include "net/tls_session.h"
 
@@ -60,6 +61,7 @@ struct conn {
     bool peer_ended;
     bool above_mark;
     bool uid_known;
+    bool confined_known, confined;
     int uid_err;
     uid_t uid;
     gid_t gid;
@@ -714,6 +716,15 @@ int conn_peer_uid(struct conn *c, uid_t *uid, gid_t *gid)
 int conn_peer_groups(const struct conn *c, gid_t *groups, size_t max, size_t *count)
 {
     return c->fd < 0 ? GRID_ENOENT : conn_uid_groups(c->fd, &c->local, groups, max, count);
+}
+
+bool conn_peer_confined(struct conn *c)
+{
+    if (!c->confined_known) {
+        c->confined_known = true;
+        c->confined = c->fd < 0 || conn_process_confined(c->fd, &c->local, &c->peer);
+    }
+    return c->confined;
 }
 
 struct loop *conn_loop(const struct conn *c)

@@ -93,6 +93,8 @@ int conn_peer_uid(struct conn *c, uid_t *uid, gid_t *gid);
 /* The supplementary groups of the process that connected a Unix socket. 0; GRID_ENOENT for any other connection, and when they
  * cannot be told; GRID_ELIMIT for more than `max`. */
 int conn_peer_groups(const struct conn *c, gid_t *groups, size_t max, size_t *count);
+/* Whether the process there is confined as tasks are (net/conn_process.h), looked up on first use and remembered. */
+bool conn_peer_confined(struct conn *c);
 struct loop *conn_loop(const struct conn *c);
 
 struct listener;

@@ -180,7 +180,8 @@ static int open_workers(struct node *n, char why[NODE_WHY_MAX])
         return err;
     w.ingress = (struct ingress_options){.max_payload = o->max_payload, .held_bytes = held_by_a_worker(o), .default_deadline_ms = DEFAULT_DEADLINE_MS, .grid_name = n->grid,
                                          .api_hosts = (const char *const *) n->api_hosts, .api_token = api_asks_token(&w) ? n->api_token : NULL,
-                                         .metrics = node_metrics, .ready = node_is_ready, .is_task = node_is_task, .ctx = n};
+                                         .metrics = node_metrics, .ready = node_is_ready, .is_task = node_is_task,
+                                         .tasks_share_user = !n->task_user.own, .ctx = n};
     w.dispatch = (struct dispatch_options){.max_payload = o->max_payload, .in_flight_limit = IN_FLIGHT_PER_INSTANCE, .queue_limit = QUEUE_PER_TASK,
                                            .unstartable_ms = UNSTARTABLE_MS, .attempts = ATTEMPTS};
     take_api_socket(n, &w);
@@ -247,6 +248,8 @@ static int open_parts(struct node *n, char why[NODE_WHY_MAX])
         err = read_token(n, why);
     if (err == 0)
         err = admin_create(n->loop, NODE_CONTROL, writers ? writers->gr_gid : (gid_t) -1, n, &n->admin);
+    if (err == 0)
+        err = node_tasks_check(n, why);
     if (err == 0)
         err = open_workers(n, why);
     if (err == 0)
@@ -455,7 +458,6 @@ static struct node *node_create(const struct options *options)
     if (!n)
         return NULL;
     n->options = options;
-    atomic_store(&n->task_uid, NODE_NO_TASK_UID);
     n->state_lock = -1;
     n->started_at_ms = loop_wall_ms();
     host_info_read(&n->host);

@@ -20,7 +20,6 @@
 #include "trust/verify.h"
 
 enum { NODE_NAME_MAX = 63 };
-#define NODE_NO_TASK_UID UINT32_MAX
 
 /* What members say of themselves in their records. */
 #define NODE_CAPABILITY_ISSUER "issuer" /* holds the authority's key, and lets others in */
@@ -55,6 +54,7 @@ struct node {
     /* control plane */
     struct admin *admin;
     struct supervisor *supervisor;
+    struct task_user task_user; /* fixed before the workers start */
     struct releases *releases;
     struct gossip *gossip; /* in a grid of one it links to nobody */
     struct grpc_server *control_grpc;
@@ -73,7 +73,6 @@ struct node {
 
     /* read by workers */
     _Atomic bool ready;
-    _Atomic uint32_t task_uid; /* that only tasks have; NODE_NO_TASK_UID: they run as the node's own user */
     _Atomic uint64_t metric_members, metric_tasks, metric_instances, metric_restarts, metric_releases;
     struct route_table *metric_table; /* under metric_lock, for /metrics */
     uv_mutex_t metric_lock;
@@ -99,9 +98,9 @@ int node_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_M
 
 /* node_tasks.c: the supervisor. 0, or GRID_E* with a sentence in `why`. */
 int node_tasks_open(struct node *n, char why[NODE_WHY_MAX]);
-/* Whether only tasks run as this user; any thread. */
+/* Whom tasks run as; any thread, once node_tasks_check was called. */
 bool node_is_task(void *node, uid_t uid);
-/* What node_tasks_open would refuse, without writing. */
+/* What node_tasks_open would refuse, without writing; decides whom tasks run as. */
 int node_tasks_check(struct node *n, char why[NODE_WHY_MAX]);
 /* node.c: what the supervisor calls. */
 void node_tasks_changed(void *node);

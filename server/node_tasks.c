@@ -32,12 +32,11 @@ static bool find_helper(char out[PATH_MAX])
 int node_tasks_check(struct node *n, char why[NODE_WHY_MAX])
 {
     char helper[PATH_MAX], user_why[TASK_WHY_MAX];
-    struct task_user user;
     if (!find_helper(helper)) {
         snprintf(why, NODE_WHY_MAX, "grid-task-exec is neither beside gridd nor in ../libexec/gridcontrol: install GridControl as a whole");
         return GRID_ENOENT;
     }
-    int err = task_user_resolve(n->options->task_user, "0", &user, user_why);
+    int err = task_user_resolve(n->options->task_user, n->key ? node_id(n) : "0", &n->task_user, user_why);
     if (err != 0)
         snprintf(why, NODE_WHY_MAX, "%s", user_why);
     return err;
@@ -55,10 +54,7 @@ int node_tasks_open(struct node *n, char why[NODE_WHY_MAX])
 {
     const struct options *o = n->options;
     char helper[PATH_MAX], node_runtime[4200], python_runtime[4200], api[ADDR_TEXT_MAX], task_why[TASK_WHY_MAX];
-    int err = node_tasks_check(n, why);
-    if (err != 0)
-        return err;
-    find_helper(helper);
+    find_helper(helper); /* which node_tasks_check has seen */
     snprintf(node_runtime, sizeof node_runtime, "%s/node/run.js", o->runtimes ? o->runtimes : "");
     snprintf(python_runtime, sizeof python_runtime, "%s/python/run.py", o->runtimes ? o->runtimes : "");
     look_for_runtime(node_runtime);
@@ -70,18 +66,14 @@ int node_tasks_open(struct node *n, char why[NODE_WHY_MAX])
                                    .task_user = o->task_user, .sandbox = o->task_sandbox, .task_env = o->task_env, .max_payload = o->max_payload,
                                    .first_port = o->task_ports ? o->task_ports : (uint16_t) (addr_port(worker_set_api(n->workers)) + 1),
                                    .max_instances = cores > 0 ? (uint32_t) cores : 1, .drain_timeout_ms = o->drain_timeout_ms, .on_change = node_tasks_changed, .ctx = n};
-    err = supervisor_create(n->loop, &s, &n->supervisor, task_why);
-    if (err != 0) {
+    int err = supervisor_create(n->loop, &s, &n->supervisor, task_why);
+    if (err != 0)
         snprintf(why, NODE_WHY_MAX, "%s", task_why);
-        return err;
-    }
-    const struct task_user *user = supervisor_user(n->supervisor);
-    atomic_store(&n->task_uid, user->own ? user->uid : NODE_NO_TASK_UID);
-    return 0;
+    return err;
 }
 
 bool node_is_task(void *node, uid_t uid)
 {
     const struct node *n = node;
-    return atomic_load(&n->task_uid) == uid;
+    return n->task_user.own && uid == n->task_user.uid;
 }

@@ -1,5 +1,6 @@
 /* Sorts requests to their doors: gRPC by content type, everything else by path. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "server/ingress/guard.h"
@@ -31,7 +32,9 @@ bool ingress_may_look(const struct ingress *i, struct conn *c, bool token)
         return true; /* the certificate's roles decide */
     if (conn_peer_uid(c, &uid, &gid) != 0)
         return token;
-    return !i->options.is_task || !i->options.is_task(i->options.ctx, uid);
+    if (i->options.is_task && i->options.is_task(i->options.ctx, uid))
+        return false;
+    return !i->options.tasks_share_user || uid != geteuid() || !conn_peer_confined(c);
 }
 
 const struct route_table *ingress_table(const struct ingress *i)

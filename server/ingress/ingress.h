@@ -23,6 +23,7 @@ struct ingress_options {
     bool (*ready)(void *ctx, char why[160]);
     /* Whether this uid is one that only tasks run as; any thread. NULL: there is none. */
     bool (*is_task)(void *ctx, uid_t uid);
+    bool tasks_share_user; /* tasks run as this process's own user: its callers' processes are looked at (conn_peer_confined) */
     void *ctx;
 };
 

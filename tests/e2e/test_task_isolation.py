@@ -419,6 +419,10 @@ def test_without_root_tasks_cannot_reach_the_nodes_key_or_processes():
             if "no view of the file system" in log and not options:
                 raise Skip("this system gives ordinary users no user namespaces")
             check_contained(attack, NOBODY)
+            check_invokes_only(attack)
+            # A process of the same user that is no task may.
+            done = subprocess.run(["curl", "-s", "-X", "DELETE", f"http://{attack.node.api_text}/tasks/clear"], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, cwd="/")
+            check_in('"success":true', done.stdout, "what the node's own user may do")
 
 
 @once

@@ -1,0 +1,117 @@
+/* From a socket to a process to what /proc says of its rights. */
+#include "net/conn_process.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "net/conn_uid.h"
+
+enum { ROW_MAX = 512, STATUS_MAX = 8192, LINK_MAX_SIZE = 64 };
+
+/* ---- one process ---- */
+
+int conn_process_no_new_privs(const char *status)
+{
+    const char *line = strstr(status, "\nNoNewPrivs:\t");
+    return line && (line[13] == '0' || line[13] == '1') ? line[13] - '0' : -1;
+}
+
+static int read_no_new_privs(const char *process)
+{
+    char path[64], text[STATUS_MAX];
+    snprintf(path, sizeof path, "/proc/%s/status", process);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[size > 0 ? size : 0] = '\0';
+    return conn_process_no_new_privs(text);
+}
+
+static bool read_namespace(const char *process, char out[LINK_MAX_SIZE])
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%s/ns/user", process);
+    ssize_t size = readlink(path, out, LINK_MAX_SIZE - 1);
+    out[size > 0 ? size : 0] = '\0';
+    return size > 0;
+}
+
+bool conn_process_is_confined(int pid)
+{
+    char process[16], own[LINK_MAX_SIZE], other[LINK_MAX_SIZE];
+    snprintf(process, sizeof process, "%d", pid);
+    int bound = read_no_new_privs(process);
+    if (bound < 0 || (bound == 1 && read_no_new_privs("self") != 1))
+        return true;
+    return read_namespace("self", own) && (!read_namespace(process, other) || strcmp(own, other) != 0);
+}
+
+/* ---- whose socket it is ---- */
+
+static bool inode_in(const char *table, const struct addr *from, const struct addr *to, unsigned long *inode)
+{
+    char line[ROW_MAX];
+    uid_t uid;
+    bool found = false;
+    FILE *file = fopen(table, "re");
+    while (!found && file && fgets(line, sizeof line, file))
+        found = conn_uid_match_line(line, from, to, &uid) &&
+                sscanf(line, " %*u: %*s %*s %*x %*x:%*x %*x:%*x %*x %*u %*d %lu", inode) == 1;
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static bool holds(const char *process, const char *link)
+{
+    char path[64], found[LINK_MAX_SIZE];
+    snprintf(path, sizeof path, "/proc/%.16s/fd", process);
+    DIR *dir = opendir(path);
+    bool held = false;
+    for (struct dirent *d; !held && dir && (d = readdir(dir));) {
+        ssize_t size = readlinkat(dirfd(dir), d->d_name, found, sizeof found - 1);
+        found[size > 0 ? size : 0] = '\0';
+        held = strcmp(found, link) == 0;
+    }
+    if (dir)
+        closedir(dir);
+    return held;
+}
+
+static bool holders_confined(unsigned long inode)
+{
+    char link[LINK_MAX_SIZE];
+    unsigned holders = 0;
+    bool confined = false;
+    snprintf(link, sizeof link, "socket:[%lu]", inode);
+    DIR *dir = opendir("/proc");
+    for (struct dirent *d; !confined && dir && (d = readdir(dir));) {
+        if (!isdigit((unsigned char) d->d_name[0]) || !holds(d->d_name, link))
+            continue;
+        holders++;
+        confined = conn_process_is_confined(atoi(d->d_name));
+    }
+    if (dir)
+        closedir(dir);
+    return confined || holders == 0;
+}
+
+bool conn_process_confined(int fd, const struct addr *local, const struct addr *peer)
+{
+    struct ucred credentials;
+    socklen_t size = sizeof credentials;
+    unsigned long inode;
+    if (local->u.any.sa_family == AF_UNIX)
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 || conn_process_is_confined(credentials.pid);
+    if (!inode_in("/proc/net/tcp", peer, local, &inode) && !inode_in("/proc/net/tcp6", peer, local, &inode))
+        return true;
+    return holders_confined(inode);
+}

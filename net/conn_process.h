@@ -1,0 +1,18 @@
+/* net/conn_process.h: whether the process at the other end of a local socket gave up rights that this one has: how a task is told from its
+ * node when both run as one user. Blocking reads of /proc; any thread. */
+#ifndef GRID_NET_CONN_PROCESS_H
+#define GRID_NET_CONN_PROCESS_H
+
+#include "net/addr.h"
+
+/* True unless every process that holds the other end is as free as this one (conn_process_is_confined); also when none can be found: it has
+ * ended, or hides. A Unix socket names the one that connected; for loopback TCP the processes of this user are searched. */
+bool conn_process_confined(int fd, const struct addr *local, const struct addr *peer);
+
+/* no_new_privs is set and is not for this process, or it lives in another user namespace. Neither can be undone, and both are inherited. */
+bool conn_process_is_confined(int pid);
+
+/* The value of "NoNewPrivs:" in a text like /proc/PID/status: 0 or 1, -1 without it. Pure. */
+int conn_process_no_new_privs(const char *status);
+
+#endif
