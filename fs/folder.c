@@ -17,7 +17,7 @@ static int open_plainly(const char *path)
     return (int) syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
 }
 
-static int explain(const char *path, int errnum, const struct rights *rights, struct fs_report *report)
+static int explain(int errnum, const struct rights *rights, struct fs_report *report)
 {
     switch (errnum) {
     case ENOENT:
@@ -29,8 +29,8 @@ static int explain(const char *path, int errnum, const struct rights *rights, st
     case ENOSYS:
         return fs_report_fail(report, GRID_EUNSUPPORTED, "folders are opened by openat2, which this kernel lacks: Linux 5.6 or newer is needed");
     default:
-        return fs_report_fail(report, grid_err_from_errno(errnum), "the folder cannot be opened (%s): make %s readable for %s", strerror(errnum), path,
-                              rights_are_own(rights) ? "it" : "it and the folders above it");
+        return fs_report_fail(report, grid_err_from_errno(errnum), "the folder cannot be opened (%s): make it and the folders above it accessible to user %u",
+                              strerror(errnum), (unsigned) (rights ? rights->uid : geteuid()));
     }
 }
 
@@ -44,7 +44,7 @@ int folder_open(const char *path, const struct rights *rights, const struct clos
     int errnum = errno;
     rights_restore(rights);
     if (*fd < 0)
-        return explain(path, errnum, rights, report);
+        return explain(errnum, rights, report);
     if (!closed_holds(closed, *fd))
         return 0;
     close(*fd);

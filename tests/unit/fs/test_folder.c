@@ -216,7 +216,7 @@ static void test_folder__is_opened_with_the_users_rights(void **state)
     assert_int_equal(chmod(tree_path(f->folder, "private"), 0700), 0);
     assert_int_equal(try_open(f, tree_path(f->folder, "open"), &OF_STRANGER, NULL), 0);
     assert_int_equal(try_open(f, tree_path(f->folder, "private/public"), &OF_STRANGER, NULL), GRID_EPERM);
-    assert_non_null(strstr(f->report.error, "readable"));
+    assert_non_null(strstr(f->report.error, "accessible to user 64123"));
     assert_int_equal(try_open(f, tree_path(f->folder, "private/public"), NULL, NULL), 0);
 }
 
@@ -339,6 +339,47 @@ static void test_publish__reads_with_the_users_rights_alone(void **state)
     store_close(store);
 }
 
+/* Between the walk and the reading somebody puts links where a folder and a file were. */
+static bool swap(void *arg, const struct publish_progress *progress)
+{
+    const struct fixture *f = arg;
+    if (progress->files_done != 1)
+        return true;
+    static const char *const names[] = {"p/y", "p/z"};
+    for (size_t i = 0; i < 2; i++) {
+        char *was = strdup(tree_path(f->folder, names[i])), away[4096];
+        snprintf(away, sizeof away, "%s.away", was);
+        if (rename(was, away) == 0)
+            assert_int_equal(symlink(i == 0 ? "../outside/file" : "../outside", was), 0);
+        free(was);
+    }
+    return true;
+}
+
+static void test_publish__links_put_in_between_lead_nowhere(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store;
+    struct publish_options options = {.progress = swap, .arg = f};
+    struct publish_result out;
+    assert_int_equal(store_open(tree_path(f->folder, "store"), NULL, NULL, &store), 0);
+    tree_dir(f->folder, "p");
+    tree_dir(f->folder, "outside");
+    tree_file(f->folder, "outside/file", "not of the project");
+    tree_file(f->folder, "p/x", "read first");
+    tree_file(f->folder, "p/y", "a file, then a link");
+    int fd = tree_open(tree_path(f->folder, "p"));
+    assert_int_equal(release_publish(store, fd, &options, &f->report, &out), 0);
+    assert_int_equal(out.bytes, strlen("read first"));
+    assert_int_equal(unlink(tree_path(f->folder, "p/y")), 0);
+    tree_dir(f->folder, "p/z");
+    tree_file(f->folder, "p/z/file", "of the project");
+    assert_int_equal(release_publish(store, fd, &options, &f->report, &out), GRID_EBUSY);
+    assert_non_null(strstr(f->report.error, "z went away"));
+    close(fd);
+    store_close(store);
+}
+
 #define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -356,6 +397,7 @@ int main(void)
         WITH_FOLDER(test_closed__neither_does_a_mount_of_a_part_of_it),
         cmocka_unit_test(test_closed__reads_the_kernels_list_of_mounts),
         WITH_FOLDER(test_publish__reads_with_the_users_rights_alone),
+        WITH_FOLDER(test_publish__links_put_in_between_lead_nowhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
