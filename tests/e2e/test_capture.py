@@ -179,3 +179,25 @@ def test_a_listener_learns_nothing_of_a_call():
         check_equal(find_all(between, capture.datagrams, secrets_of(grid)), [], "what a listener reads between the nodes")
         dialled = [data for pair, data in between.items() if pair[1] in ports and data]
         check(dialled and not any(client_hello_names(data) for data in dialled), "a ClientHello names its server")
+
+
+@once
+def test_a_listener_learns_nothing_of_a_join():
+    password = "tangled-otter-8-kestrels"
+    with captured_grid(2) as (grid, network):
+        (grid.folder / "password").write_text(password + "\n")
+        (grid.folder / "password").chmod(0o600)
+        for node in grid.nodes:
+            node.gridfile, node.options = None, ["--grid", GRID_NAME, "--password-file", str(grid.folder / "password")]
+        capture = Capture(network)
+        capture.start()
+        grid[0].start()
+        grid[1].join = grid[0].listen_text
+        grid[1].start()
+        wait_for(lambda: len(api_json(grid[1], "GET", "/hosts/list")) == 2, "the second has joined")
+        deploy_and_call(grid)
+        streams, ports = capture.stop(), peers_ports(grid)
+        between = {pair: data for pair, data in streams.items() if pair[0] in ports or pair[1] in ports}
+        check(any(b"grid-join/1" in data for data in between.values()), "no join was captured")
+        check_equal(find_all(between, capture.datagrams, [password.encode(), *secrets_of(grid)]), [], "what a listener reads of a join and a call")
+        check(not any(client_hello_names(data) for pair, data in between.items() if pair[1] in ports), "a ClientHello names its server")
