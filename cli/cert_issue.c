@@ -9,7 +9,53 @@
 
 #include "base/err.h"
 #include "cli/cli.h"
-#include "trust/file.h"
+#include "trust/gridfile.h"
+#include "trust/standing.h"
+
+int cert_authority_of_gridfile(const char *path, struct authority **out)
+{
+    char sentence[TRUST_SENTENCE_MAX];
+    struct gridfile card;
+    int err = gridfile_load(path, NULL, NULL, &card, sentence);
+    if (err == GRID_ENOENT)
+        return cli_fail(GRID_FAILED, "there is no %s: run this where the grid's Gridfile is, or name it with --gridfile", path);
+    if (err != 0)
+        return cli_fail(GRID_FAILED, "%s", sentence);
+    err = gridfile_authority(&card, NULL, out, sentence);
+    gridfile_dispose(&card);
+    if (err != 0)
+        return cli_fail(GRID_FAILED, "%s", sentence);
+    if (authority_can_issue(*out))
+        return GRID_DONE;
+    authority_destroy(*out);
+    return cli_fail(GRID_FAILED, "%s has no authority_key: only the Gridfile that \"grid new\" wrote, or a copy of it, can issue certificates", path);
+}
+
+/* The one of the kept keys that is the authority's. */
+static int find_authority(const struct standing *s, struct authority **out)
+{
+    char clause[TRUST_WHY_MAX];
+    for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
+        if (s->keys[i].size > 0 && authority_load_der(buf_slice(&s->authority), buf_slice(&s->keys[i]), out, clause) == 0)
+            return 0;
+    return GRID_ENOENT;
+}
+
+int cert_authority_of_state(const char *folder, struct authority **out)
+{
+    char sentence[TRUST_SENTENCE_MAX];
+    struct standing s;
+    standing_init(&s);
+    int code = GRID_DONE;
+    if (standing_load(folder, &s, sentence) != 0)
+        code = cli_fail(GRID_FAILED, "%s", sentence);
+    else if (s.authority.size == 0)
+        code = cli_fail(GRID_FAILED, "--state: %s is not the state folder of a member of a grid: name another, or use the Gridfile", folder);
+    else if (find_authority(&s, out) != 0)
+        code = cli_fail(GRID_FAILED, "--state: the node of %s does not hold the key of its grid's authority: run this on one that does, or use the Gridfile", folder);
+    standing_dispose(&s);
+    return code;
+}
 
 /* The files' contents. */
 struct pem_texts {

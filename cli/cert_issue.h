@@ -19,6 +19,11 @@ struct cert_files {
     char id[TRUST_ID_SIZE];
 };
 
+/* The authority with its key: of a Gridfile, or of the state folder of a node that is an issuer (a grid may have no Gridfile, or have replaced
+ * its authority since). An exit code, with the sentence said; the caller destroys it with authority_destroy. */
+int cert_authority_of_gridfile(const char *path, struct authority **out);
+int cert_authority_of_state(const char *folder, struct authority **out);
+
 /* NULL, or what is wrong with a name that is to stand in a certificate and before ".key": a clause. */
 const char *cert_name_fault(const char *name);
 

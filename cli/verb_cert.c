@@ -3,7 +3,6 @@
 #include "cli/cert_issue.h"
 #include "cli/cli.h"
 #include "cli/verb_names.h"
-#include "trust/gridfile.h"
 
 enum { CLIENT_DAYS = 365, DAYS_MAX = 3650 };
 
@@ -15,26 +14,6 @@ static unsigned roles_of(const struct cli *cli)
     for (size_t i = 0; i < count; i++)
         roles |= trust_role_parse(slice_of_str(list[i]));
     return roles;
-}
-
-/* The Gridfile's authority, with its key. */
-static int load_authority(const char *path, struct authority **out)
-{
-    char sentence[TRUST_SENTENCE_MAX];
-    struct gridfile card;
-    int err = gridfile_load(path, NULL, NULL, &card, sentence);
-    if (err == GRID_ENOENT)
-        return cli_fail(GRID_FAILED, "there is no %s: run this where the grid's Gridfile is, or name it with --gridfile", path);
-    if (err != 0)
-        return cli_fail(GRID_FAILED, "%s", sentence);
-    err = gridfile_authority(&card, NULL, out, sentence);
-    gridfile_dispose(&card);
-    if (err != 0)
-        return cli_fail(GRID_FAILED, "%s", sentence);
-    if (authority_can_issue(*out))
-        return GRID_DONE;
-    authority_destroy(*out);
-    return cli_fail(GRID_FAILED, "%s has no authority_key: only the Gridfile that \"grid new\" wrote, or a copy of it, can issue certificates", path);
 }
 
 static int order_of(const struct cli *cli, struct cert_order *out)
@@ -50,6 +29,12 @@ static int order_of(const struct cli *cli, struct cert_order *out)
     if (out->address_count > TRUST_ADDRESSES_MAX)
         return cli_fail(GRID_USAGE, "--address: give at most %d addresses", TRUST_ADDRESSES_MAX);
     return GRID_DONE;
+}
+
+static int load_authority(const struct cli *cli, struct authority **out)
+{
+    const char *state = option_string(cli->options, "state");
+    return state ? cert_authority_of_state(state, out) : cert_authority_of_gridfile(option_string(cli->options, "gridfile"), out);
 }
 
 static void tell(const struct cert_order *order, const struct cert_files *files)
@@ -73,7 +58,7 @@ static int run(struct cli *cli)
         return cli_fail(GRID_USAGE, "cert does nothing called \"%s\": for example grid cert issue ci", cli->arguments[0]);
     int code = order_of(cli, &order);
     if (code == GRID_DONE)
-        code = load_authority(option_string(cli->options, "gridfile"), &authority);
+        code = load_authority(cli, &authority);
     if (code != GRID_DONE)
         return code;
     code = cert_issue(authority, &order, &files);
@@ -92,6 +77,8 @@ static const struct option_row OPTIONS[] = {
     {.name = "address", .kind = OPTION_LIST, .placeholder = "ADDR", .example = "192.0.2.7",
      .help = "for a node: a host name or address that it is reached by; may be repeated"},
     {.name = "gridfile", .kind = OPTION_STRING, .placeholder = "FILE", .fallback = "Gridfile", .help = "the access card with the authority's key"},
+    {.name = "state", .kind = OPTION_STRING, .placeholder = "DIR", .example = "/var/lib/gridcontrol",
+     .help = "take the authority from this node's state folder instead: where there is no Gridfile, or an older one"},
     {.name = "force", .kind = OPTION_FLAG, .help = "replace files that exist"},
 };
 
@@ -100,7 +87,7 @@ const struct verb VERB_cert = {
     .arguments = "issue NAME",
     .summary = "issue a certificate for a client or a node, as PEM files",
     .details = "Writes NAME.key (the private key, mode 0600), NAME.crt and ca.crt (the grid's authority), which curl, gRPC libraries and other\n"
-               "TLS clients take as they are. It needs the Gridfile that holds the authority's key, and no node.",
+               "TLS clients take as they are. It needs the Gridfile that holds the authority's key (or an issuer's state folder), and no node.",
     .example = "grid cert issue ci --role invoke --days 90 --out certs",
     .min_arguments = 2,
     .max_arguments = 2,

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/token_bucket.h"
 #include "net/conn_process.h"
 #include "net/conn_uid.h"
 #include "net/tls_session.h"
@@ -20,6 +21,8 @@ enum {
     CONN_READS_PER_TURN = 4,
     CONN_KEEP_CAPACITY = 64 * 1024, /* a drained buffer larger than this is given back */
     CONN_USER_TIMEOUT_MS = 5000,
+    CONN_REFUSALS_NAMED_BURST = 100, /* in the log, of each thread */
+    CONN_REFUSALS_NAMED_PER_S = 2,
 };
 
 enum conn_state {
@@ -337,12 +340,30 @@ static void conn_opened(struct conn *c)
         c->events->on_open(c->ctx, c);
 }
 
+/* Strangers must not fill a disk with our log: a burst is named one by one, after that a few a second, and the rest are counted. */
+static bool refusal_may_be_named(uint64_t now_ms)
+{
+    static _Thread_local struct token_bucket bucket;
+    static _Thread_local uint64_t left_out;
+    if (bucket.burst_milli == 0)
+        token_bucket_init(&bucket, CONN_REFUSALS_NAMED_PER_S, CONN_REFUSALS_NAMED_BURST, now_ms);
+    if (!token_bucket_take(&bucket, 1, now_ms)) {
+        left_out++;
+        return false;
+    }
+    if (left_out > 0)
+        log_line(LOG_WARN, "more TLS connections were refused or broken than are named here", LOGF_INT("left_out", left_out));
+    left_out = 0;
+    return true;
+}
+
 /* Says once why, with the address; the alert still goes out. */
 static void conn_tls_failed(struct conn *c, int err)
 {
     char peer[ADDR_TEXT_MAX];
     addr_format(&c->peer, peer);
-    log_line(LOG_WARN, "a TLS connection was refused or broken", LOGF_STR("peer", peer), LOGF_STR("why", tls_session_why(c->tls)));
+    if (refusal_may_be_named(loop_now_ms(c->loop)))
+        log_line(LOG_WARN, "a TLS connection was refused or broken", LOGF_STR("peer", peer), LOGF_STR("why", tls_session_why(c->tls)));
     if (tls_session_drain(c->tls, &c->wire.bytes) == 0)
         queue_send(&c->wire, c->fd);
     conn_fail(c, err);

@@ -310,6 +310,24 @@ def test_who_speaks_no_mutual_tls_1_3_is_refused():
         check_equal(refusal(node, own), why, f"why {name} is refused")
 
 
+@once
+def test_a_storm_of_strangers_does_not_fill_the_log():
+    with Grid(1, workers=1) as grid:
+        for _ in range(400):
+            with socket.create_connection(grid[0].listen, timeout=10) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                sock.recv(10)
+        named = lambda: grid[0].text().count("a TLS connection was refused or broken")  # noqa: E731
+        check(100 <= named() < 200, f"{named()} of 400 are named")
+
+        def counted():
+            say_raw(grid[0].listen, b"GET / HTTP/1.1\r\n\r\n")
+            return re.search(r'more TLS connections were refused or broken than are named here.*"left_out":(\d+)', grid[0].text())
+
+        found = wait_for(counted, "the others are counted", 10, 0.2)
+        check(int(found.group(1)) >= 200, f"{found.group(1)} are counted")
+
+
 def settings_come(leaf, name):
     """True when the node answers this certificate's HTTP/2."""
     return greet(one()[0].listen, tls_client(*leaf.save(one().folder / "odd", name)))[1][3:4] == b"\4"
