@@ -106,8 +106,8 @@ static size_t chain_encode(STACK_OF(X509) *sent, uint8_t *der[TLS_CHAIN_MAX], st
     return (size_t) count;
 }
 
-/* By the protocol that was agreed, and by nothing else: a server has chosen it before it presents its certificate or asks for the other's (RFC 8446, 2; it
- * stands in the first flight). A dialler does not go by what the other side chose. */
+/* By the protocol that was agreed, and by nothing else: a server has chosen it before it presents its certificate or asks for
+ * the other's (RFC 8446, 2; it stands in the first flight). A dialler does not go by what the other side chose. */
 static bool is_guest(SSL *ssl, const struct tls_terms *t)
 {
     const unsigned char *name = NULL;
@@ -178,7 +178,8 @@ static int terms_set_guest(struct tls_terms *t, const struct tls_config *config)
         t->offered_size = t->alpn_size;
     t->guest_certificate = certificate_decode(config->guest_certificate_der);
     t->guest_key = d2i_AutoPrivateKey(NULL, &at, (long) config->guest_key_der.size);
-    return t->guest_certificate && t->guest_key && X509_check_private_key(t->guest_certificate, t->guest_key) == 1 ? 0 : GRID_EINVAL;
+    return t->guest_certificate && t->guest_key && X509_check_private_key(t->guest_certificate, t->guest_key) == 1 ? 0
+                                                                                                                   : GRID_EINVAL;
 }
 
 static int context_set_certificates(SSL_CTX *ssl, const struct tls_config *config)

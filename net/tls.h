@@ -34,15 +34,16 @@ struct tls_config {
     /* When the last handshake that may ask it is over: any thread. NULL: it outlives the context. */
     void (*release)(void *verify_arg);
     const char *alpn; /* offered, and required of the other side, comma separated in order: "h2". NULL: guests alone */
-    /* One protocol more, for strangers: a connection that agrees on it presents this certificate instead, takes any of the other side unjudged, and
-     * says nothing of it (conn_tls_peer: no id, no role): who is there must be found out by what is said on it, with conn_tls_channel. With `alpn` it
-     * is taken when others dial; without, it is offered. NULL: strangers are refused. */
+    /* One protocol more, for strangers: a connection that agrees on it presents this certificate instead, takes any of the other
+     * side unjudged, and says nothing of it (conn_tls_peer: no id, no role): who is there must be found out by what is said on
+     * it, with conn_tls_channel. With `alpn` it is taken when others dial; without, it is offered. NULL: strangers are refused. */
     const char *guest_alpn;
     struct slice guest_certificate_der; /* self-signed */
     struct slice guest_key_der;
 };
 
-/* What binds what is said on a connection to this connection: both sides see the same exporter (RFC 9266), and each other's keys. */
+/* What binds what is said on a connection to this connection: both sides see the same exporter (RFC 9266), and each other's
+ * keys. */
 enum { TLS_EXPORTER_SIZE = 32, TLS_PUBLIC_MAX = 512 };
 struct tls_channel {
     uint8_t exporter[TLS_EXPORTER_SIZE];

@@ -157,8 +157,8 @@ static struct join_exchange *exchange_new(const struct join_exchange_config *con
     return x;
 }
 
-int join_exchange_serve(const struct join_exchange_config *config, struct conn *c, enum join_reason refuse, const char *const *addresses,
-                        size_t address_count, struct join_exchange **out)
+int join_exchange_serve(const struct join_exchange_config *config, struct conn *c, enum join_reason refuse,
+                        const char *const *addresses, size_t address_count, struct join_exchange **out)
 {
     struct join_exchange *x = exchange_new(config);
     if (!x) {
@@ -182,7 +182,8 @@ int join_exchange_serve(const struct join_exchange_config *config, struct conn *
     return 0;
 }
 
-int join_exchange_dial(const struct join_exchange_config *config, const struct addr *to, struct tls_context *tls, struct join_exchange **out)
+int join_exchange_dial(const struct join_exchange_config *config, const struct addr *to, struct tls_context *tls,
+                       struct join_exchange **out)
 {
     const struct conn_options options = {.tls = tls};
     struct join_exchange *x = exchange_new(config);

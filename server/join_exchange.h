@@ -1,4 +1,5 @@
-/* server/join_exchange.h: one exchange of joining (trust/join.h) on one connection: carries its bytes, and ends it after ten seconds. Control thread.
+/* server/join_exchange.h: one exchange of joining (trust/join.h) on one connection: carries its bytes, and ends it after ten
+ * seconds. Control thread.
  *
  *   dialling -> talking -> over (on_end) -> closing in order -> memory gone */
 #ifndef GRID_SERVER_JOIN_EXCHANGE_H
@@ -16,8 +17,8 @@ struct join_exchange_events {
     void (*on_stand)(void *ctx, struct join_exchange *x, struct join *j);
     /* It asks for a certificate: join_request_of; call join_give or join_refuse. */
     void (*on_issue)(void *ctx, struct join_exchange *x, struct join *j);
-    /* Exactly once, when it is over. `j` is NULL when no TLS connection came about, and in JOIN_STEP_RECEIVE when the other side went
-     * away or took too long; `why` is a clause for that ("it took too long"). */
+    /* Exactly once, when it is over. `j` is NULL when no TLS connection came about, and in JOIN_STEP_RECEIVE when the other side
+     * went away or took too long; `why` is a clause for that ("it took too long"). */
     void (*on_end)(void *ctx, struct join_exchange *x, const struct join *j, const char *why);
     /* Last: the connection is gone, and x with it. */
     void (*on_gone)(void *ctx, struct join_exchange *x);
@@ -25,18 +26,20 @@ struct join_exchange_events {
 
 struct join_exchange_config {
     struct loop *loop;
-    const struct join_config *terms; /* what the connection tells is filled in: joiner, keys, exporter, seed, now_s. Borrowed for the call when serving, until
-                                      * on_end when dialling */
+    const struct join_config *terms; /* what the connection tells is filled in: joiner, keys, exporter, seed, now_s. Borrowed for
+                                      * the call when serving, until on_end when dialling */
     const struct join_exchange_events *events;
     void *ctx;
 };
 
-/* As the member, on a guest's open connection, which it takes over; when that fails it is closed and nothing is called. `refuse` other than 0 says only that, with addresses. 0 or GRID_E*. */
-int join_exchange_serve(const struct join_exchange_config *config, struct conn *c, enum join_reason refuse, const char *const *addresses,
-                        size_t address_count, struct join_exchange **out);
+/* As the member, on a guest's open connection, which it takes over; when that fails it is closed and nothing is called. `refuse`
+ * other than 0 says only that, with addresses. 0 or GRID_E*. */
+int join_exchange_serve(const struct join_exchange_config *config, struct conn *c, enum join_reason refuse,
+                        const char *const *addresses, size_t address_count, struct join_exchange **out);
 
 /* As the joiner. `tls` is a context for guests alone. 0 or GRID_E*, and then nothing is called. */
-int join_exchange_dial(const struct join_exchange_config *config, const struct addr *to, struct tls_context *tls, struct join_exchange **out);
+int join_exchange_dial(const struct join_exchange_config *config, const struct addr *to, struct tls_context *tls,
+                       struct join_exchange **out);
 
 /* Who is at the other end. */
 const struct addr *join_exchange_peer(const struct join_exchange *x);

@@ -1,4 +1,5 @@
-/* The node's side of every exchange: who may come how often, what it says of its grid, whom it gives certificates, what it installs. */
+/* The node's side of every exchange: who may come how often, what it says of its grid, whom it gives certificates, what it
+ * installs. */
 #include "server/node_join_internal.h"
 
 #include <stdio.h>
@@ -30,7 +31,8 @@ struct stretch_job {
 static void stretch_work(void *arg)
 {
     struct stretch_job *job = arg;
-    job->err = job->plain.size > 0 ? stretch_password(buf_slice(&job->plain), job->grid, job->out) : stretch_open(job->grid, job->out);
+    job->err =
+        job->plain.size > 0 ? stretch_password(buf_slice(&job->plain), job->grid, job->out) : stretch_open(job->grid, job->out);
 }
 
 static void stretch_done(void *arg)
@@ -38,7 +40,10 @@ static void stretch_done(void *arg)
     struct stretch_job *job = arg;
     struct node_join *s = job->join;
     if (job->err != 0)
-        log_line(LOG_ERROR, "the password cannot be stretched, which takes 128 MiB for a moment: nobody can join by it, free memory and restart this node", LOGF_ERR(job->err));
+        log_line(LOG_ERROR,
+                 "the password cannot be stretched, which takes 128 MiB for a moment: nobody can join by it, free memory and "
+                 "restart this node",
+                 LOGF_ERR(job->err));
     else if (!s->closing && !s->has_password)
         node_join_set_password(s->node, job->out);
     explicit_bzero(job->out, sizeof job->out);
@@ -97,7 +102,8 @@ struct join_config join_terms(struct node_join *s, const char **addresses)
     size_t count = 0;
     for (; count < n->host.address_count; count++)
         addresses[count] = n->host.addresses[count];
-    return (struct join_config){.grid = n->grid, .password = s->password, .key = n->key, .name = n->name, .addresses = addresses, .address_count = count};
+    return (struct join_config){
+        .grid = n->grid, .password = s->password, .key = n->key, .name = n->name, .addresses = addresses, .address_count = count};
 }
 
 struct join_slot *join_slot_free(struct node_join *s)
@@ -192,13 +198,15 @@ static int issue(struct node_join *s, struct join_slot *slot, const struct join_
 {
     char text[TRUST_ADDRESSES_MAX][ADDR_TEXT_MAX], why[NODE_WHY_MAX];
     const char *addresses[TRUST_ADDRESSES_MAX];
-    struct certificate_request request = {.public_der = r->public_der, .name = slot->joined, .roles = TRUST_ROLE_NODE, .addresses = addresses};
+    struct certificate_request request = {
+        .public_der = r->public_der, .name = slot->joined, .roles = TRUST_ROLE_NODE, .addresses = addresses};
     snprintf(slot->joined, sizeof slot->joined, "%.*s", SLICE_FMT(r->name));
     key_id_of_public(r->public_der, slot->joined_id);
     request.address_count = take_addresses(r, text, addresses);
     int err = node_trust_issue(s->node, &request, der, why);
     if (err != 0)
-        log_line(LOG_WARN, "a node that knows the password gets no certificate", LOGF_STR("name", slot->joined), LOGF_STR("id", slot->joined_id), LOGF_STR("why", why));
+        log_line(LOG_WARN, "a node that knows the password gets no certificate", LOGF_STR("name", slot->joined),
+                 LOGF_STR("id", slot->joined_id), LOGF_STR("why", why));
     return err;
 }
 
@@ -263,10 +271,11 @@ static void say_answered(const struct join_slot *slot, const struct join *j, con
     if (join_step(j) != JOIN_STEP_REFUSED)
         log_line(LOG_WARN, "a node tried to join and failed", LOGF_STR("peer", peer), LOGF_STR("why", why));
     else if (refusal->reason == JOIN_MISMATCH)
-        log_line(LOG_WARN, "a node tried to join and failed", LOGF_STR("peer", peer), LOGF_STR("why", join_reason_text(JOIN_MISMATCH)));
+        log_line(LOG_WARN, "a node tried to join and failed", LOGF_STR("peer", peer),
+                 LOGF_STR("why", join_reason_text(JOIN_MISMATCH)));
     else if (refusal->reason == JOIN_OTHER_GRID)
-        log_line(LOG_ERROR, "a node of another grid of the same name came: run \"grid adopt\" on the side that is to change", LOGF_STR("peer", peer),
-                 LOGF_STR("authority", join_peer_standing(j)->authority_id));
+        log_line(LOG_ERROR, "a node of another grid of the same name came: run \"grid adopt\" on the side that is to change",
+                 LOGF_STR("peer", peer), LOGF_STR("authority", join_peer_standing(j)->authority_id));
     else
         log_line(LOG_DEBUG, "a join was put off", LOGF_STR("peer", peer), LOGF_STR("why", join_reason_text(refusal->reason)));
 }
@@ -276,7 +285,8 @@ static bool asked_in_vain(const struct join *j, const struct node_standing *now)
 {
     struct join_standing own = {.hardened = !now->provisional};
     memcpy(own.authority_id, now->authority, sizeof own.authority_id);
-    return j && now->founded && join_step(j) == JOIN_STEP_RECEIVE && join_peer_standing(j)->authority_id[0] != '\0' &&
+    bool unheard = j && (join_step(j) == JOIN_STEP_RECEIVE || join_step(j) == JOIN_STEP_BROKEN);
+    return unheard && now->founded && join_is_proven(j) && join_peer_standing(j)->authority_id[0] != '\0' &&
            join_who_yields(&own, join_peer_standing(j)) == JOIN_WE_YIELD;
 }
 
@@ -399,7 +409,9 @@ static int make_guest(struct node_join *s)
         err = certificate_self_sign(s->guest_key, NODE_JOIN_ALPN, (int64_t) time(NULL), &s->guest_certificate);
     if (err != 0)
         return err;
-    struct tls_config config = {.guest_alpn = NODE_JOIN_ALPN, .guest_certificate_der = buf_slice(&s->guest_certificate), .guest_key_der = key_private_der(s->guest_key)};
+    struct tls_config config = {.guest_alpn = NODE_JOIN_ALPN,
+                                .guest_certificate_der = buf_slice(&s->guest_certificate),
+                                .guest_key_der = key_private_der(s->guest_key)};
     return tls_context_create(&config, &s->dial_tls);
 }
 
@@ -416,7 +428,10 @@ static int check_grid(const struct node *n, char why[NODE_WHY_MAX])
     if (n->grid[0])
         return 0;
     snprintf(why, NODE_WHY_MAX, "%s needs the grid's name: give --grid NAME",
-             n->options->open ? "--open" : n->options->password_file ? "--password-file" : n->options->password ? "GRID_AUTH" : "grid_password");
+             n->options->open            ? "--open"
+             : n->options->password_file ? "--password-file"
+             : n->options->password      ? "GRID_AUTH"
+                                         : "grid_password");
     return GRID_EINVAL;
 }
 
@@ -435,7 +450,8 @@ int node_join_open(struct node *n, char why[NODE_WHY_MAX])
         err = node_password_read(n, &s->plain, why);
     s->wanted = s->plain.size > 0 || n->options->open || n->standing.has_password;
     if (err == 0 && s->plain.size > 0 && n->options->open) {
-        snprintf(why, NODE_WHY_MAX, "--open: this grid has a password, and --open lets everybody in who knows its name: leave one of the two out");
+        snprintf(why, NODE_WHY_MAX,
+                 "--open: this grid has a password, and --open lets everybody in who knows its name: leave one of the two out");
         err = GRID_EINVAL;
     }
     return err == 0 && s->wanted ? check_grid(n, why) : err;
@@ -448,7 +464,8 @@ static bool take_kept_password(struct node_join *s)
     if (!kept->has_password || kept->password_size != STRETCH_SIZE)
         return false;
     if (s->plain.size > 0)
-        log_line(LOG_INFO, "joining goes by the password that was set in the grid, not by the one this node was started with", LOGF_INT("epoch", kept->password_epoch));
+        log_line(LOG_INFO, "joining goes by the password that was set in the grid, not by the one this node was started with",
+                 LOGF_INT("epoch", kept->password_epoch));
     wipe(&s->plain);
     node_join_set_password(s->node, kept->password);
     join_dial_start(s);
@@ -461,8 +478,10 @@ void node_join_start(struct node *n)
     if (!s->wanted)
         return;
     if (n->options->open)
-        log_line(LOG_WARN, "THIS GRID IS OPEN: everybody who reaches this node and knows the grid's name may join it and run code on all its nodes; give all of them "
-                           "--password-file instead of --open, unless nobody else can reach them", LOGF_STR("grid", n->grid));
+        log_line(LOG_WARN,
+                 "THIS GRID IS OPEN: everybody who reaches this node and knows the grid's name may join it and run code on all its "
+                 "nodes; give all of them --password-file instead of --open, unless nobody else can reach them",
+                 LOGF_STR("grid", n->grid));
     if (join_dial_open(s) != 0)
         log_line(LOG_ERROR, "this node cannot look for others to join: out of memory");
     if (!take_kept_password(s))

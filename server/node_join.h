@@ -1,14 +1,14 @@
-/* server/node_join.h: joining by name and password, while the node runs: answers those who come, and goes to --join's nodes until this node and they are in
- * one grid. Who is let in is trust/join.h's business, what follows is node_trust's. Control thread.
- *
- * A provisional node's standing is promised to one exchange at a time: it may not yield to one while another yields to it. */
+/* server/node_join.h: joining by name and password, while the node runs: answers those who come, and goes to --join's nodes
+ * until this node and they are in one grid. Who is let in is trust/join.h's business, what follows is node_trust's. Control
+ * thread. A provisional node's standing is promised to one exchange at a time: it may not yield to one while another yields to
+ * it. */
 #ifndef GRID_SERVER_NODE_JOIN_H
 #define GRID_SERVER_NODE_JOIN_H
 
 #include "server/node_internal.h"
 
-/* Reads the password (--password-file, GRID_AUTH, the Gridfile's grid_password) or takes --open, judges it, and makes the certificate for guests. Before the
- * grid's standing is looked at. 0, or GRID_EINVAL or a file's error with a sentence. */
+/* Reads the password (--password-file, GRID_AUTH, the Gridfile's grid_password) or takes --open, judges it, and makes the
+ * certificate for guests. Before the grid's standing is looked at. 0, or GRID_EINVAL or a file's error with a sentence. */
 int node_join_open(struct node *n, char why[NODE_WHY_MAX]);
 /* True when the node was given a password, or --open. */
 bool node_join_wanted(const struct node *n);
@@ -19,7 +19,8 @@ void node_join_start(struct node *n);
 /* A guest's connection that a worker has accepted: taken over. */
 void node_join_accept(struct node *n, struct conn *c);
 
-/* The grid's password, stretched (STRETCH_SIZE bytes), NULL before there is one; and a new one, by which this node answers and joins from now on. */
+/* The grid's password, stretched (STRETCH_SIZE bytes), NULL before there is one; and a new one, by which this node answers and
+ * joins from now on. */
 const uint8_t *node_join_password(const struct node *n);
 void node_join_set_password(struct node *n, const uint8_t *stretched);
 

@@ -120,8 +120,10 @@ static void say(struct join_target *t, enum log_level level, const char *why)
         return;
     snprintf(t->said, sizeof t->said, "%s", why);
     if (level == LOG_ERROR)
-        log_line(LOG_ERROR, "this node cannot join: see that all nodes of the grid have the same name and password, and that --join names one of them", LOGF_STR("at", t->address),
-                 LOGF_STR("why", why));
+        log_line(LOG_ERROR,
+                 "this node cannot join: see that all nodes of the grid have the same name and password, and that --join names one "
+                 "of them",
+                 LOGF_STR("at", t->address), LOGF_STR("why", why));
     else
         log_line(LOG_WARN, "this node could not join yet and keeps trying", LOGF_STR("at", t->address), LOGF_STR("why", why));
 }
@@ -142,8 +144,10 @@ static bool take_attempt(struct node_join *s)
         return true;
     }
     if (!s->limit_said)
-        log_line(LOG_ERROR, "this node has tried to join 30 times within an hour and failed: it waits, since each attempt lets whoever answers guess once; check the "
-                            "password and --join, and restart it", LOGF_INT("wait_s", wait_ms / 1000));
+        log_line(LOG_ERROR,
+                 "this node has tried to join 30 times within an hour and failed: it waits, since each attempt lets whoever "
+                 "answers guess once; check the password and --join, and restart it",
+                 LOGF_INT("wait_s", wait_ms / 1000));
     s->limit_said = true;
     retry(s, wait_ms + 1);
     return false;
@@ -230,7 +234,8 @@ static void refused(struct node_join *s, const struct join *j)
         retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));
         return;
     case JOIN_OTHER_GRID:
-        say(s->at, LOG_ERROR, "it belongs to another grid of the same name, and both are settled: run \"grid adopt\" on the side that is to change");
+        say(s->at, LOG_ERROR,
+            "it belongs to another grid of the same name, and both are settled: run \"grid adopt\" on the side that is to change");
         break;
     default:
         say(s->at, LOG_ERROR, join_reason_text(r->reason));

@@ -1,5 +1,5 @@
-/* A table of sources, each with the times of its latest attempts. It is small and searched from end to end: an attempt costs its caller a
- * handshake, which is a thousand times dearer. */
+/* A table of sources, each with the times of its latest attempts. It is small and searched from end to end: an attempt costs its
+ * caller a handshake, which is a thousand times dearer. */
 #include "trust/attempts.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* trust/attempts.h: how often a password may be tried: by source where strangers come from (10 a minute), in all where we go to strangers (30 an
- * hour). Every exchange is taken as a failed one until it is known to have ended well. No sockets; time is given, monotonic. One thread each. */
+/* trust/attempts.h: how often a password may be tried: by source where strangers come from (10 a minute), in all where we go to
+ * strangers (30 an hour). Every exchange is taken as a failed one until it is known to have ended well. No sockets; time is
+ * given, monotonic. One thread each. */
 #ifndef GRID_TRUST_ATTEMPTS_H
 #define GRID_TRUST_ATTEMPTS_H
 
@@ -19,8 +20,8 @@ struct attempts_config {
 int attempts_create(const struct attempts_config *config, struct attempts **out);
 void attempts_destroy(struct attempts *a);
 
-/* Notes one attempt of a source: an IPv6 address, or an IPv4 one in its mapped form. IPv6 counts by /64, the least that one host is given. False when it
- * has used up its own; then nothing is noted and `*wait_ms` (may be NULL) says how long it must wait. */
+/* Notes one attempt of a source: an IPv6 address, or an IPv4 one in its mapped form. IPv6 counts by /64, the least that one host
+ * is given. False when it has used up its own; then nothing is noted and `*wait_ms` (may be NULL) says how long it must wait. */
 bool attempts_take(struct attempts *a, const uint8_t source[ATTEMPTS_SOURCE_SIZE], uint64_t now_ms, uint64_t *wait_ms);
 
 /* The attempt taken last of this source ended well: it does not count. */

@@ -56,7 +56,8 @@ static int calculate_generator(const struct cpace_inputs *in, uint8_t generator[
     uint8_t hash[crypto_hash_sha512_BYTES];
     struct buf text;
     buf_init(&text, STRING_MAX);
-    int err = buf_reserve(&text, in->password.size + in->channel.size + in->session.size + 2 * HASH_BLOCK); /* never moves, so that wiping it wipes all */
+    int err = buf_reserve(&text, in->password.size + in->channel.size + in->session.size +
+                                     2 * HASH_BLOCK); /* never moves, so that wiping it wipes all */
     if (err == 0)
         err = append_generator_string(&text, in);
     if (err == 0) {
@@ -78,7 +79,8 @@ int cpace_start(struct cpace *c, bool initiator, const struct cpace_inputs *inpu
         return err;
     c->initiator = initiator;
     crypto_core_ristretto255_scalar_reduce(c->scalar, seed);
-    err = crypto_scalarmult_ristretto255(c->share, c->scalar, generator) == 0 ? 0 : GRID_ENOMEM; /* a zero scalar: never by chance */
+    err =
+        crypto_scalarmult_ristretto255(c->share, c->scalar, generator) == 0 ? 0 : GRID_ENOMEM; /* a zero scalar: never by chance */
     sodium_memzero(generator, sizeof generator);
     return err;
 }
@@ -96,7 +98,8 @@ static int append_message(struct buf *b, struct slice share, struct slice data)
 }
 
 /* ISK = H(lv_cat(DSI_ISK, sid, K) || lv_cat(Ya, ADa) || lv_cat(Yb, ADb)). */
-static int derive_key(const uint8_t k[32], const struct cpace_inputs *in, struct slice initiator, struct slice responder, uint8_t key[CPACE_KEY_SIZE])
+static int derive_key(const uint8_t k[32], const struct cpace_inputs *in, struct slice initiator, struct slice responder,
+                      uint8_t key[CPACE_KEY_SIZE])
 {
     struct buf text;
     buf_init(&text, STRING_MAX);
@@ -130,7 +133,8 @@ static void derive_mac_key(const uint8_t key[CPACE_KEY_SIZE], struct slice sessi
 }
 
 /* Each side's tag is a MAC over the message that it has sent. */
-static int make_tag(const uint8_t mac_key[crypto_hash_sha512_BYTES], struct slice share, struct slice data, uint8_t tag[CPACE_TAG_SIZE])
+static int make_tag(const uint8_t mac_key[crypto_hash_sha512_BYTES], struct slice share, struct slice data,
+                    uint8_t tag[CPACE_TAG_SIZE])
 {
     crypto_auth_hmacsha512_state mac;
     struct buf text;
@@ -146,7 +150,8 @@ static int make_tag(const uint8_t mac_key[crypto_hash_sha512_BYTES], struct slic
     return err == 0 ? 0 : GRID_ENOMEM;
 }
 
-int cpace_finish(const struct cpace *c, const struct cpace_inputs *inputs, const uint8_t peer_share[CPACE_SHARE_SIZE], struct cpace_result *out)
+int cpace_finish(const struct cpace *c, const struct cpace_inputs *inputs, const uint8_t peer_share[CPACE_SHARE_SIZE],
+                 struct cpace_result *out)
 {
     uint8_t k[32], mac_key[crypto_hash_sha512_BYTES];
     struct slice own = slice_of(c->share, CPACE_SHARE_SIZE), peer = slice_of(peer_share, CPACE_SHARE_SIZE);

@@ -1,6 +1,7 @@
-/* trust/cpace.h: CPace, a balanced PAKE: two who know the same password end with the same key, and who does not may try one password for each
- * exchange and learns nothing to try others with. Suite CPACE-RISTR255-SHA512 of draft-irtf-cfrg-cpace-21 (B.3's vectors are the same from version
- * 13 on), initiator and responder, explicit key confirmation as in its section 10.4. No sockets, no clock; randomness is given. One thread each. */
+/* trust/cpace.h: CPace, a balanced PAKE: two who know the same password end with the same key, and who does not may try one
+ * password for each exchange and learns nothing to try others with. Suite CPACE-RISTR255-SHA512 of draft-irtf-cfrg-cpace-21
+ * (B.3's vectors are the same from version 13 on), initiator and responder, explicit key confirmation as in its section 10.4. No
+ * sockets, no clock; randomness is given. One thread each. */
 #ifndef GRID_TRUST_CPACE_H
 #define GRID_TRUST_CPACE_H
 
@@ -34,9 +35,10 @@ struct cpace_result {
 /* `seed` is 64 random bytes, used once. 0, or GRID_ENOMEM when the library cannot be used or the inputs are beyond 64 KiB. */
 int cpace_start(struct cpace *c, bool initiator, const struct cpace_inputs *inputs, const uint8_t seed[CPACE_SEED_SIZE]);
 
-/* Takes the other side's share; `inputs` as before. 0; GRID_EPROTO for what is no element, is the neutral one, or is our own share sent
- * back: then nothing may be sent any more. */
-int cpace_finish(const struct cpace *c, const struct cpace_inputs *inputs, const uint8_t peer_share[CPACE_SHARE_SIZE], struct cpace_result *out);
+/* Takes the other side's share; `inputs` as before. 0; GRID_EPROTO for what is no element, is the neutral one, or is our own
+ * share sent back: then nothing may be sent any more. */
+int cpace_finish(const struct cpace *c, const struct cpace_inputs *inputs, const uint8_t peer_share[CPACE_SHARE_SIZE],
+                 struct cpace_result *out);
 
 /* Compares in constant time. */
 bool cpace_tag_matches(const struct cpace_result *r, struct slice tag);

@@ -109,8 +109,11 @@ static int send_message(struct join *j, const struct join_message *m)
 
 static struct cpace_inputs inputs_of(const struct join *j)
 {
-    return (struct cpace_inputs){.password = slice_of(j->password, sizeof j->password), .channel = buf_slice(&j->channel),
-                                 .session = slice_of(j->exporter, sizeof j->exporter), .initiator = SLICE("joiner"), .responder = SLICE("member")};
+    return (struct cpace_inputs){.password = slice_of(j->password, sizeof j->password),
+                                 .channel = buf_slice(&j->channel),
+                                 .session = slice_of(j->exporter, sizeof j->exporter),
+                                 .initiator = SLICE("joiner"),
+                                 .responder = SLICE("member")};
 }
 
 static int send_share(struct join *j)
@@ -191,7 +194,8 @@ static int send_request(struct join *j)
     uint8_t signature[TRUST_SIGNATURE_MAX];
     size_t size = 0;
     struct buf text;
-    struct join_message m = {.type = JOIN_REQUEST, .u.request = {.public_der = key_public_der(j->key), .name = slice_of_str(j->name)}};
+    struct join_message m = {.type = JOIN_REQUEST,
+                             .u.request = {.public_der = key_public_der(j->key), .name = slice_of_str(j->name)}};
     for (size_t i = 0; i < j->address_count; i++)
         m.u.request.addresses[m.u.request.address_count++] = slice_of_str(j->addresses[i]);
     buf_init(&text, JOIN_MESSAGE_MAX);
@@ -369,8 +373,9 @@ static enum join_step dispatch(struct join *j, const struct join_message *m)
         enum join_type type;
         enum join_step (*take)(struct join *, const struct join_message *);
     } EXPECTED[] = {
-        [AWAIT_SHARE] = {JOIN_SHARE, on_share},       [AWAIT_CONFIRM] = {JOIN_CONFIRM, on_confirm}, [AWAIT_STANDING] = {JOIN_STANDING, on_standing},
-        [AWAIT_REQUEST] = {JOIN_REQUEST, on_request}, [AWAIT_GRANT] = {JOIN_GRANT, on_grant},
+        [AWAIT_SHARE] = {JOIN_SHARE, on_share},          [AWAIT_CONFIRM] = {JOIN_CONFIRM, on_confirm},
+        [AWAIT_STANDING] = {JOIN_STANDING, on_standing}, [AWAIT_REQUEST] = {JOIN_REQUEST, on_request},
+        [AWAIT_GRANT] = {JOIN_GRANT, on_grant},
     };
     if (m->type == JOIN_REFUSAL && (j->joiner || j->proven))
         return on_refusal(j, m);
@@ -449,8 +454,9 @@ static int make_channel(struct join *j, const struct join_config *config)
 
 static int copy_config(struct join *j, const struct join_config *config)
 {
-    if (!trust_name_valid(slice_of_str(config->grid)) || !trust_name_valid(slice_of_str(config->name)) || config->address_count > TRUST_ADDRESSES_MAX ||
-        config->own_public_der.size > JOIN_PUBLIC_KEY_MAX || config->peer_public_der.size > JOIN_PUBLIC_KEY_MAX)
+    if (!trust_name_valid(slice_of_str(config->grid)) || !trust_name_valid(slice_of_str(config->name)) ||
+        config->address_count > TRUST_ADDRESSES_MAX || config->own_public_der.size > JOIN_PUBLIC_KEY_MAX ||
+        config->peer_public_der.size > JOIN_PUBLIC_KEY_MAX)
         return GRID_EINVAL;
     j->joiner = config->joiner;
     j->key = config->key;

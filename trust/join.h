@@ -1,4 +1,5 @@
-/* trust/join.h: joining a grid by name and password, both sides, as bytes in and bytes out. No sockets, no clock, no randomness of its own.
+/* trust/join.h: joining a grid by name and password, both sides, as bytes in and bytes out. No sockets, no clock, no randomness
+ * of its own.
  *
  *       joiner                                    member
  *       SHARE          ----------------------->                      CPace, section 7
@@ -9,9 +10,9 @@
  *       REQUEST        ----------------------->                      who yields asks,
  *                      <-----------------------   GRANT              the other answers (or the other way round)
  *
- * The transcript holds the grid's name, both sides' public keys on this TLS connection and its exporter, so that a man in the middle with two
- * TLS connections is as one who does not know the password. Behind CONFIRM each message carries a MAC and its number. Who does not know the
- * password learns, for each exchange, whether one guess was right. One thread at a time. */
+ * The transcript holds the grid's name, both sides' public keys on this TLS connection and its exporter, so that a man in the
+ * middle with two TLS connections is as one who does not know the password. Behind CONFIRM each message carries a MAC and its
+ * number. Who does not know the password learns, for each exchange, whether one guess was right. One thread at a time. */
 #ifndef GRID_TRUST_JOIN_H
 #define GRID_TRUST_JOIN_H
 
@@ -63,15 +64,18 @@ struct buf *join_output(struct join *j);
 enum join_step join_stand(struct join *j, const struct join_standing *own);
 /* In JOIN_STEP_ISSUE. A ledger that does not fit beside the certificates is left out: gossip brings it. */
 enum join_step join_give(struct join *j, const struct join_grant *grant);
-/* Before a member's first message, in JOIN_STEP_STAND and in JOIN_STEP_ISSUE. Addresses beyond JOIN_ADDRESSES_MAX and unsound ones are left out. */
+/* Before a member's first message, in JOIN_STEP_STAND and in JOIN_STEP_ISSUE. Addresses beyond JOIN_ADDRESSES_MAX and unsound
+ * ones are left out. */
 enum join_step join_refuse(struct join *j, enum join_reason reason, const char *const *addresses, size_t address_count);
 
 /* Once the other side has proven that it knows the password. */
 bool join_is_proven(const struct join *j);
-/* True when the other side was given what it needs to try one password, and has not proven itself: it counts as a failed attempt. */
+/* True when the other side was given what it needs to try one password, and has not proven itself: it counts as a failed
+ * attempt. */
 bool join_is_spent(const struct join *j);
 
-/* These live as long as j. The other side's standing (once it came), its request, the grant to install, the refusal and who spoke it. */
+/* These live as long as j. The other side's standing (once it came), its request, the grant to install, the refusal and who
+ * spoke it. */
 const struct join_standing *join_peer_standing(const struct join *j);
 const struct join_request *join_request_of(const struct join *j);
 const struct join_grant *join_grant_of(const struct join *j);
@@ -81,8 +85,8 @@ const char *join_why(const struct join *j);
 
 /* Whose grid it is to be. */
 enum join_verdict { JOIN_SAME_GRID, JOIN_WE_YIELD, JOIN_THEY_YIELD, JOIN_NOBODY_YIELDS };
-/* A provisional grid yields to a hardened one, of two provisional ones that of the greater id; two hardened ones stay what they are. Both sides
- * come to the same end. */
+/* A provisional grid yields to a hardened one, of two provisional ones that of the greater id; two hardened ones stay what they
+ * are. Both sides come to the same end. */
 enum join_verdict join_who_yields(const struct join_standing *own, const struct join_standing *peer);
 
 #endif

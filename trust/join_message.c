@@ -123,7 +123,8 @@ static int decode_whole(struct slice message, bool sealed, struct join_message *
     size_t mac_size = sealed ? JOIN_MAC_SIZE : 0;
     if (message.size < 1 + mac_size)
         return GRID_EPROTO;
-    *out = (struct join_message){.signed_part = slice_first(message, message.size - mac_size), .mac = slice_from(message, message.size - mac_size)};
+    *out = (struct join_message){.signed_part = slice_first(message, message.size - mac_size),
+                                 .mac = slice_from(message, message.size - mac_size)};
     struct cursor c = {.rest = out->signed_part};
     uint64_t type = take_number(&c, 1);
     if (type >= READER_COUNT || !READERS[type])

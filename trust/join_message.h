@@ -1,5 +1,6 @@
-/* trust/join_message.h: the messages of joining, to bytes and back (docs/formats/join.md). Each is a length of two bytes, a type and a body; those
- * behind the confirmations end with a MAC, which trust/join.h makes and checks. Pure; decoded slices are borrowed from the input. Any thread. */
+/* trust/join_message.h: the messages of joining, to bytes and back (docs/formats/join.md). Each is a length of two bytes, a type
+ * and a body; those behind the confirmations end with a MAC, which trust/join.h makes and checks. Pure; decoded slices are
+ * borrowed from the input. Any thread. */
 #ifndef GRID_TRUST_JOIN_MESSAGE_H
 #define GRID_TRUST_JOIN_MESSAGE_H
 
@@ -73,11 +74,12 @@ struct join_message {
 
 enum { JOIN_SHARE_SIZE = 32, JOIN_TAG_SIZE = 64, JOIN_MAC_SIZE = 32 };
 
-/* The first whole message of `in`: `*size` is what it took. `sealed` says that it must carry a MAC. 0; GRID_EAGAIN when more must arrive; GRID_EPROTO for
- * anything else than a message that is whole, within its limits, and ends where its length says. */
+/* The first whole message of `in`: `*size` is what it took. `sealed` says that it must carry a MAC. 0; GRID_EAGAIN when more
+ * must arrive; GRID_EPROTO for anything else than a message that is whole, within its limits, and ends where its length says. */
 int join_message_decode(struct slice in, bool sealed, struct join_message *out, size_t *size);
 
-/* Appends type and body, without the length before and the MAC behind. 0, GRID_EINVAL (beyond a limit), GRID_ELIMIT, GRID_ENOMEM. */
+/* Appends type and body, without the length before and the MAC behind. 0, GRID_EINVAL (beyond a limit), GRID_ELIMIT,
+ * GRID_ENOMEM. */
 int join_message_encode(const struct join_message *m, struct buf *out);
 
 /* Appends what a request's signature covers beside the channel: all of it but the signature. */

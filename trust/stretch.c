@@ -17,8 +17,8 @@ static int stretch(struct slice password, const char *prefix, const char *grid_n
     int size = snprintf(salt, sizeof salt, "%s%s", prefix, grid_name);
     if (size < 0 || size >= SALT_MAX || password.size == 0 || password.size > STRETCH_PASSWORD_MAX)
         return GRID_EINVAL;
-    int done = EVP_PBE_scrypt((const char *) password.data, password.size, (const uint8_t *) salt, (size_t) size, SCRYPT_N, SCRYPT_R, SCRYPT_P,
-                              SCRYPT_MEMORY_MAX, out, STRETCH_SIZE);
+    int done = EVP_PBE_scrypt((const char *) password.data, password.size, (const uint8_t *) salt, (size_t) size, SCRYPT_N,
+                              SCRYPT_R, SCRYPT_P, SCRYPT_MEMORY_MAX, out, STRETCH_SIZE);
     ERR_clear_error();
     return done == 1 ? 0 : GRID_ENOMEM;
 }

@@ -6,12 +6,17 @@
 enum { FOLD_MAX = 256, DIGITS_ENOUGH = 20, DIFFERENT_ENOUGH = 5, OTHERS_ENOUGH = 12 };
 
 static const char *const WORDS[] = {
-    "password", "passwort", "passwd", "pass", "secret", "admin", "administrator", "root", "user", "guest", "test", "testing", "demo", "default",
-    "welcome", "login", "letmein", "changeme", "change", "me", "master", "server", "cluster", "grid", "gridcontrol", "control", "node", "hello",
-    "world", "qwerty", "qwertz", "azerty", "asdf", "asdfgh", "zxcvbn", "uiop", "ghjkl", "abc", "abcd", "abcdef", "iloveyou", "love", "dragon",
-    "monkey", "sunshine", "princess", "football", "baseball", "superman", "batman", "trustno", "shadow", "internet", "computer", "linux", "the",
-    "my", "a", "is", "this", "new", "now", "one", "i", "l", "o", "s", "e", "foo", "bar", "baz", "foobar", "example", "correct", "horse", "battery", "staple",
-    "summer", "winter", "spring", "autumn", "monday", "friday", "january", "company", "access", "private", "public", "open", "close", "please",
+    "password", "passwort", "passwd",   "pass",     "secret",   "admin",   "administrator", "root",     "user",
+    "guest",    "test",     "testing",  "demo",     "default",  "welcome", "login",         "letmein",  "changeme",
+    "change",   "me",       "master",   "server",   "cluster",  "grid",    "gridcontrol",   "control",  "node",
+    "hello",    "world",    "qwerty",   "qwertz",   "azerty",   "asdf",    "asdfgh",        "zxcvbn",   "uiop",
+    "ghjkl",    "abc",      "abcd",     "abcdef",   "iloveyou", "love",    "dragon",        "monkey",   "sunshine",
+    "princess", "football", "baseball", "superman", "batman",   "trustno", "shadow",        "internet", "computer",
+    "linux",    "the",      "my",       "a",        "is",       "this",    "new",           "now",      "one",
+    "i",        "l",        "o",        "s",        "e",        "foo",     "bar",           "baz",      "foobar",
+    "example",  "correct",  "horse",    "battery",  "staple",   "summer",  "winter",        "spring",   "autumn",
+    "monday",   "friday",   "january",  "company",  "access",   "private", "public",        "open",     "close",
+    "please",
 };
 enum { WORD_COUNT = sizeof WORDS / sizeof *WORDS };
 
@@ -117,7 +122,8 @@ static bool folds_to_words(struct slice password, const char *grid_name, bool le
     return size < FOLD_MAX && is_made_of_words(text, size, name, name_size);
 }
 
-/* Signs that stand for letters count where there are letters enough; digits and signs between words hide them only when there are many. */
+/* Signs that stand for letters count where there are letters enough; digits and signs between words hide them only when there
+ * are many. */
 static bool is_common(struct slice password, const char *grid_name)
 {
     size_t letters = count_letters(password), others = password.size - letters;

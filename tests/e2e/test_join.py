@@ -168,6 +168,40 @@ def test_guessing_is_limited_to_ten_a_minute():
 
 
 @once
+def test_a_stranger_gets_no_further_than_joining():
+    with password_grid(1) as grid:
+        wait_for(lambda: guess(grid, grid[0])[1][0] == MISMATCH, "strangers are heard")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.load_cert_chain(stranger(grid.folder))
+        for offered in (["h2"], ["grid-control/1"], ["http/1.1"], ["h2", ALPN], [ALPN, "h2"]):
+            context.set_alpn_protocols(offered)
+            try:
+                with socket.create_connection(grid[0].listen, 10) as plain, context.wrap_socket(plain) as tls:
+                    tls.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
+                    check_equal(tls.recv(100), b"", f"what a stranger hears who offers {offered}")
+            except ssl.SSLError as refused:
+                check("CERTIFICATE" in str(refused).upper(), f"the refusal of {offered}: {refused}")
+        context.set_alpn_protocols([ALPN])
+        with socket.create_connection(grid[0].listen, 10) as plain, context.wrap_socket(plain) as tls:
+            tls.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
+            try:
+                heard = tls.recv(100)
+            except ConnectionError:
+                heard = b""
+            check_equal(heard, b"", "what HTTP/2 hears under the strangers' protocol")
+
+
+@once
+def test_the_password_in_the_environment_is_taken_out_of_it():
+    with Grid(0, start=False) as grid:
+        grid.gridfile = None
+        node = grid.add(options=["--grid", "demo"], env={"GRID_AUTH": PASSWORD})
+        with open(f"/proc/{node.process.pid}/environ", "rb") as shown:
+            check(PASSWORD.encode() not in shown.read(), "/proc shows the password")
+
+
+@once
 def test_a_fake_member_learns_nothing_and_gets_thirty_guesses_an_hour():
     with password_grid() as grid:
         fake = FakeMember(grid.folder, 34)

@@ -1,5 +1,5 @@
-/* The messages of joining: what is read is written the same; and two sides of which one is fed with anything, sealed or not, at any point, never
- * get anybody in who does not know the password. The first byte chooses. */
+/* The messages of joining: what is read is written the same; and two sides of which one is fed with anything, sealed or not, at
+ * any point, never get anybody in who does not know the password. The first byte chooses. */
 // links: grid_trust
 // covers: trust/join_message.c trust/join.c
 #include "trust/join.c" /* for its seals: a message whose MAC is right gets further */
@@ -21,11 +21,14 @@ static void decode_and_encode(struct slice in, bool sealed)
     if (join_message_decode(in, sealed, &m, &size) != 0)
         return;
     buf_init(&once, 0), buf_init(&twice, 0);
-    if (buf_append_u16be(&once, (uint16_t) (size - JOIN_PREFIX_SIZE)) != 0 || join_message_encode(&m, &once) != 0 || buf_append(&once, m.mac) != 0)
+    if (buf_append_u16be(&once, (uint16_t) (size - JOIN_PREFIX_SIZE)) != 0 || join_message_encode(&m, &once) != 0 ||
+        buf_append(&once, m.mac) != 0)
         abort();
-    if (!slice_equal(buf_slice(&once), slice_first(in, size)) || join_message_decode(buf_slice(&once), sealed, &again, &size_again) != 0)
+    if (!slice_equal(buf_slice(&once), slice_first(in, size)) ||
+        join_message_decode(buf_slice(&once), sealed, &again, &size_again) != 0)
         abort();
-    if (join_message_encode(&again, &twice) != 0 || !slice_equal(buf_slice(&twice), m.signed_part) || !join_reason_text(m.u.refusal.reason))
+    if (join_message_encode(&again, &twice) != 0 || !slice_equal(buf_slice(&twice), m.signed_part) ||
+        !join_reason_text(m.u.refusal.reason))
         abort();
     buf_dispose(&once), buf_dispose(&twice);
 }
@@ -38,9 +41,18 @@ static struct authority *AUTHORITIES[2];
 static struct join *make(bool joiner, bool wrong)
 {
     uint8_t password[STRETCH_SIZE] = {wrong}, exporter[JOIN_EXPORTER_SIZE] = {2}, seed[JOIN_SEED_SIZE] = {joiner ? 3 : 4};
-    struct join_config config = {.joiner = joiner, .grid = "demo", .password = password, .exporter = exporter, .seed = seed, .key = KEYS[joiner],
-                                 .own_public_der = key_public_der(KEYS[joiner]), .peer_public_der = key_public_der(KEYS[!joiner]), .name = "ada",
-                                 .addresses = (const char *const[]){"192.0.2.1"}, .address_count = 1, .now_s = NOW};
+    struct join_config config = {.joiner = joiner,
+                                 .grid = "demo",
+                                 .password = password,
+                                 .exporter = exporter,
+                                 .seed = seed,
+                                 .key = KEYS[joiner],
+                                 .own_public_der = key_public_der(KEYS[joiner]),
+                                 .peer_public_der = key_public_der(KEYS[!joiner]),
+                                 .name = "ada",
+                                 .addresses = (const char *const[]){"192.0.2.1"},
+                                 .address_count = 1,
+                                 .now_s = NOW};
     struct join *j;
     if (join_create(&config, &j) != 0)
         abort();
@@ -118,7 +130,8 @@ static bool pass(struct wire *w, struct join *from, struct join *to)
 
 static bool is_granted(const struct join *j)
 {
-    return join_step(j) == JOIN_STEP_GRANTED && join_grant_of(j)->certificate_der.size > 0 && join_peer_standing(j)->authority_id[0];
+    return join_step(j) == JOIN_STEP_GRANTED && join_grant_of(j)->certificate_der.size > 0 &&
+           join_peer_standing(j)->authority_id[0];
 }
 
 static void run_machines(struct slice fuzz, unsigned choice)

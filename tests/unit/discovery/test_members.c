@@ -528,6 +528,38 @@ static void test_members__refuses_malformed_frames_unchanged(void **state)
     assert_int_equal(deliver(r, 50, &(struct gossip_frame){.kind = GOSSIP_PING}), GRID_EPROTO); /* before Hello */
 }
 
+static void test_members__dials_a_seed_named_later_and_anew_when_it_is_named_again(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(members_add_seed(r->m, "10.0.0.9:7900", 200, r->now), 0);
+    tick(r, 100);
+    assert_int_equal(r->dial_count, 0);
+    tick(r, 100);
+    assert_int_equal(r->dial_count, 1);
+    assert_string_equal(r->dials[0].addresses[0], "10.0.0.9:7900");
+    for (int i = 0; i < 6; i++) { /* until it is dialled ever more seldom */
+        members_dial_failed(r->m, r->dials[r->dial_count - 1].token, MEMBERS_DIAL_REFUSED, r->now);
+        r->dial_count = 0;
+        for (int waited = 0; r->dial_count == 0 && waited < 600; waited++)
+            tick(r, 100);
+        assert_int_equal(r->dial_count, 1);
+    }
+    members_dial_failed(r->m, r->dials[0].token, MEMBERS_DIAL_REFUSED, r->now);
+    r->dial_count = 0;
+    tick(r, 500);
+    assert_int_equal(r->dial_count, 0);
+    assert_int_equal(members_add_seed(r->m, "10.0.0.9:7900", 0, r->now), 0);
+    tick(r, 100);
+    assert_int_equal(r->dial_count, 1);
+    for (unsigned i = 1; i < MEMBERS_SEEDS_MAX; i++) {
+        char address[32];
+        snprintf(address, sizeof address, "10.1.0.1:%u", i);
+        assert_int_equal(members_add_seed(r->m, address, 1000000, r->now), 0);
+    }
+    assert_int_equal(members_add_seed(r->m, "10.2.0.1:1", 0, r->now), GRID_ELIMIT);
+    assert_int_equal(members_add_seed(r->m, "10.0.0.9:7900", 0, r->now), 0);
+}
+
 static void test_members__bounds_its_view(void **state)
 {
     struct rig *r = *state;
@@ -630,6 +662,7 @@ int main(void)
         CASE(test_members__passes_releases_on_as_they_are),
         CASE(test_members__says_goodbye_and_dials_no_more),
         CASE(test_members__refuses_malformed_frames_unchanged),
+        CASE(test_members__dials_a_seed_named_later_and_anew_when_it_is_named_again),
         CASE(test_members__bounds_its_view),
         CASE(test_members__passes_unknown_frames_and_fields_over),
         cmocka_unit_test(test_member__lacks_a_task_only_when_it_names_them_all),

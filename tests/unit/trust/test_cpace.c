@@ -20,7 +20,8 @@ static const char SCALAR_A[] = "da3d23700a9e5699258aef94dc060dfda5ebb61f02a5ea77
 static const char SCALAR_B[] = "d2316b454718c35362d83d69df6320f38578ed5984651435e2949762d900b80d";
 static const char SHARE_A[] = "d6bac480f2c386c394efc7c47adb9925dcd2630b64f240c50f8d0eec482b9157";
 static const char SHARE_B[] = "3ea7e0b19560d7c0b0f5734f63b955286dfa8232b5ebe63324e2d9e7433f7258";
-static const char KEY[] = "b69effbf61b51d56401c0f65601abe428de8206feaaf0e32198896dcae7b35cd2b38950a39dfd5d4a79164614c2984f7daa460b588c1e80c3fa2068af7900447";
+static const char KEY[] = "b69effbf61b51d56401c0f65601abe428de8206feaaf0e32198896dcae7b35cd2b38950a39dfd5d4a79164614c2984f7daa460b5"
+                          "88c1e80c3fa2068af7900447";
 
 static uint8_t channel[24], session[16];
 
@@ -28,7 +29,8 @@ static struct cpace_inputs vector_inputs(void)
 {
     assert_int_equal(hex_decode(slice_of_str(CHANNEL), channel, sizeof channel), 0);
     assert_int_equal(hex_decode(slice_of_str(SESSION), session, sizeof session), 0);
-    return (struct cpace_inputs){slice_of_str(PASSWORD), slice_of(channel, sizeof channel), slice_of(session, sizeof session), SLICE("ADa"), SLICE("ADb")};
+    return (struct cpace_inputs){slice_of_str(PASSWORD), slice_of(channel, sizeof channel), slice_of(session, sizeof session),
+                                 SLICE("ADa"), SLICE("ADb")};
 }
 
 /* A scalar below the group's order reduces to itself. */
@@ -69,12 +71,15 @@ static void test_cpace__gives_the_shares_and_keys_of_the_draft(void **state)
     assert_true(sodium_is_zero((uint8_t *) &a, sizeof a));
 }
 
-/* B.3.10 and B.3.11: the product of a valid element, and the refusal of an invalid one (the same with its lowest bit changed) and of the neutral one. */
+/* B.3.10 and B.3.11: the product of a valid element, and the refusal of an invalid one (the same with its lowest bit changed)
+ * and of the neutral one. */
 static void test_cpace__refuses_invalid_and_neutral_elements(void **state)
 {
     static const char *const INVALID[] = {
-        "2b3c6b8c4f3800e7aef6864025b4ed79bd599117e427c41bd47d93d654b4a51c", "0000000000000000000000000000000000000000000000000000000000000000",
-        "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", "0100000000000000000000000000000000000000000000000000000000000000",
+        "2b3c6b8c4f3800e7aef6864025b4ed79bd599117e427c41bd47d93d654b4a51c",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "0100000000000000000000000000000000000000000000000000000000000000",
     };
     struct cpace_inputs in = vector_inputs();
     struct cpace c = start_with(true, &in, "7cd0e075fa7955ba52c02759a6c90dbbfc10e6d40aea8d283e407d88cf538a05");

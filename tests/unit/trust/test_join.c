@@ -55,8 +55,16 @@ static void side_init(struct side *s, bool joiner, const char *grid)
     memset(s->exporter, 9, sizeof s->exporter);
     for (size_t i = 0; i < sizeof s->seed; i++)
         s->seed[i] = (uint8_t) (rand() & 0xff);
-    s->config = (struct join_config){.joiner = joiner, .grid = grid, .password = s->password, .exporter = s->exporter, .seed = s->seed, .key = s->node,
-                                     .name = joiner ? "ada" : "bob", .addresses = ADDRESSES, .address_count = 2, .now_s = NOW};
+    s->config = (struct join_config){.joiner = joiner,
+                                     .grid = grid,
+                                     .password = s->password,
+                                     .exporter = s->exporter,
+                                     .seed = s->seed,
+                                     .key = s->node,
+                                     .name = joiner ? "ada" : "bob",
+                                     .addresses = ADDRESSES,
+                                     .address_count = 2,
+                                     .now_s = NOW};
 }
 
 static void rig_init(struct rig *r)
@@ -100,7 +108,8 @@ static void issue(struct side *s)
     const struct join_request *r = join_request_of(s->join);
     char name[TRUST_NAME_MAX + 1], text[TRUST_ADDRESSES_MAX][64];
     const char *addresses[TRUST_ADDRESSES_MAX];
-    struct certificate_request request = {.public_der = r->public_der, .name = name, .roles = TRUST_ROLE_NODE, .addresses = addresses};
+    struct certificate_request request = {
+        .public_der = r->public_der, .name = name, .roles = TRUST_ROLE_NODE, .addresses = addresses};
     struct buf der;
     buf_init(&der, 0);
     snprintf(name, sizeof name, "%.*s", SLICE_FMT(r->name));
@@ -110,7 +119,8 @@ static void issue(struct side *s)
     }
     assert_int_equal(authority_issue(s->authority, &request, NOW, &der), 0);
     struct join_grant grant = {s->certificate_override.size ? s->certificate_override : buf_slice(&der),
-                               s->authority_override.size ? s->authority_override : authority_certificate_der(s->authority), s->ledger};
+                               s->authority_override.size ? s->authority_override : authority_certificate_der(s->authority),
+                               s->ledger};
     join_give(s->join, &grant);
     s->issued = true;
     buf_dispose(&der);
@@ -262,9 +272,10 @@ static void test_join_who_yields__is_the_same_question_from_both_sides(void **st
         bool b_hardened;
         enum join_verdict verdict;
     } CASES[] = {
-        {"aa", false, "aa", true, JOIN_SAME_GRID},      {"aa", true, "aa", true, JOIN_SAME_GRID},     {"aa", true, "bb", true, JOIN_NOBODY_YIELDS},
-        {"aa", true, "bb", false, JOIN_THEY_YIELD},     {"bb", true, "aa", false, JOIN_THEY_YIELD},   {"aa", false, "bb", true, JOIN_WE_YIELD},
-        {"aa", false, "bb", false, JOIN_THEY_YIELD},    {"bb", false, "aa", false, JOIN_WE_YIELD},
+        {"aa", false, "aa", true, JOIN_SAME_GRID},    {"aa", true, "aa", true, JOIN_SAME_GRID},
+        {"aa", true, "bb", true, JOIN_NOBODY_YIELDS}, {"aa", true, "bb", false, JOIN_THEY_YIELD},
+        {"bb", true, "aa", false, JOIN_THEY_YIELD},   {"aa", false, "bb", true, JOIN_WE_YIELD},
+        {"aa", false, "bb", false, JOIN_THEY_YIELD},  {"bb", false, "aa", false, JOIN_WE_YIELD},
     };
     (void) state;
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -418,7 +429,8 @@ static void test_join__another_grids_name_fails_like_a_wrong_password(void **sta
     rig_dispose(&r);
 }
 
-/* A man in the middle ends two TLS connections: he passes every message on, but exporters and keys are not the same at both ends. */
+/* A man in the middle ends two TLS connections: he passes every message on, but exporters and keys are not the same at both
+ * ends. */
 static void test_join__a_man_in_the_middle_fails_by_exporter_or_key(void **state)
 {
     (void) state;
@@ -444,8 +456,8 @@ static void test_join__a_man_in_the_middle_fails_by_exporter_or_key(void **state
     }
 }
 
-/* The fake responder of the threat model: it answers with an element of its own and is sent one tag, which is a test of the one password that it had
- * chosen before; the joiner notes it. */
+/* The fake responder of the threat model: it answers with an element of its own and is sent one tag, which is a test of the one
+ * password that it had chosen before; the joiner notes it. */
 static void test_join__a_fake_responder_gets_one_guess_that_is_counted(void **state)
 {
     struct rig r;
@@ -461,7 +473,8 @@ static void test_join__a_fake_responder_gets_one_guess_that_is_counted(void **st
     rig_dispose(&r);
 }
 
-/* The first share is the same distribution whatever the password is: with equal seeds only the generator differs, and no two are related by it. */
+/* The first share is the same distribution whatever the password is: with equal seeds only the generator differs, and no two are
+ * related by it. */
 static void test_join__shares_do_not_repeat(void **state)
 {
     struct rig r, s;
@@ -545,7 +558,8 @@ static void test_join__replayed_messages_are_refused(void **state)
     assert_false(join_is_proven(r.joiner.join));
     assert_nobody_in(&r);
     rig_dispose(&r);
-    for (size_t m = 0; m < old.count; m++) { /* each message twice: the request and the grant are the last of their sides, and nothing listens for more */
+    for (size_t m = 0; m < old.count;
+         m++) { /* each message twice: the request and the grant are the last of their sides, and nothing listens for more */
         rig_init(&r);
         r.double_message = m;
         rig_create(&r);
@@ -671,7 +685,8 @@ static void test_join__a_grant_for_another_key_role_or_authority_is_refused(void
     run_cheating(&r, "the authority that it gave is another grid's");
 }
 
-/* Who knows the password seals its messages well, and yet gets no certificate for a request that was signed for another connection. */
+/* Who knows the password seals its messages well, and yet gets no certificate for a request that was signed for another
+ * connection. */
 static void test_join__a_request_not_signed_for_this_channel_is_refused(void **state)
 {
     struct rig r;
