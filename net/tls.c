@@ -264,7 +264,7 @@ int tls_context_create_empty(struct tls_context **out)
 
 int tls_context_replace(struct tls_context *c, const struct tls_config *config)
 {
-    struct tls_terms *fresh, *before;
+    struct tls_terms *fresh = NULL, *before;
     int err = terms_create(config, &fresh);
     if (err != 0)
         return err;
