@@ -16,7 +16,7 @@ from gridtest import (BIN, Grid, Skip, check, check_equal, check_in, once, wait_
 from test_node import check_refusal, run_gridd
 
 NOBODY = 65534
-SECRETS = {"GRID_AUTH": "a secret password", "GRID_API_TOKEN": "t0ken", "NOTIFY_SOCKET": "", "CREDENTIALS_DIRECTORY": "/credentials", "AWS_SECRET_ACCESS_KEY": "k", "LC_ALL": "C.UTF-8"}
+SECRETS = {"GRID_AUTH": "uWq7-Lmst-0Zrk-pbTe", "GRID_API_TOKEN": "t0ken", "NOTIFY_SOCKET": "", "CREDENTIALS_DIRECTORY": "/credentials", "AWS_SECRET_ACCESS_KEY": "k", "LC_ALL": "C.UTF-8"}
 
 JS = r"""
 const fs = require('fs');
@@ -240,7 +240,7 @@ class Attack:
         self.elsewhere = Path(tempfile.mkdtemp(prefix="gridtest-", dir="/var/tmp"))
         self.elsewhere.chmod(0o777)
         self.grid = Grid(1, start=False)
-        node = self.grid.add(start=False, options=options, env={**SECRETS, **(env or {})})
+        node = self.grid.add(start=False, options=("--grid", "isolation", *options), env={**SECRETS, **(env or {})})
         node.gridfile = None
         node.state = self.base / "state"
         node.user = user
@@ -388,7 +388,7 @@ def test_data_stays_when_the_tasks_user_changes():
         check_equal(attack.report("js")["uid"], 0, "uid with --task-user root")
         attack.node.stop()
         attack.node.terminated = False
-        attack.node.options = ["--task-user", "nobody"]
+        attack.node.options = ["--grid", "isolation", "--task-user", "nobody"]
         (attack.node.folder / "ready").unlink()
         attack.node.start()
         for task in ("js", "py", "native"):
