@@ -46,6 +46,31 @@ bool member_lacks_task(const struct member *m, const char *task)
     return names_all_tasks(m);
 }
 
+const char *member_task_fault(const struct member *m, const char *task)
+{
+    for (size_t i = 0; i < m->task_count; i++)
+        if (strcmp(m->tasks[i].name, task) == 0)
+            return m->tasks[i].fault[0] != '\0' ? m->tasks[i].fault : NULL;
+    return NULL;
+}
+
+static bool is_control(uint8_t byte)
+{
+    return byte < 0x20 || byte == 0x7f;
+}
+
+const char *member_fault_shown(struct arena *arena, const char *fault)
+{
+    struct slice all = slice_of_str(fault), left = all;
+    for (size_t n; (n = slice_utf8_length(left)) > 0 && left.data + n <= all.data + MEMBER_FAULT_MAX;)
+        left = slice_from(left, n);
+    char *shown = arena_str(arena, slice_first(all, all.size - left.size));
+    for (char *at = shown; at && *at; at++)
+        if (is_control((uint8_t) *at))
+            *at = ' ';
+    return shown;
+}
+
 /* ---- packing ---- */
 
 static ProtobufCBinaryData bytes_of(const char *text)
@@ -64,6 +89,7 @@ static void pack_lists(const struct member *m, ProtobufCBinaryData *addresses, P
         tasks[i] = (Grid__V1__TaskReady) GRID__V1__TASK_READY__INIT;
         tasks[i].task = bytes_of(m->tasks[i].name);
         tasks[i].instances = m->tasks[i].instances;
+        tasks[i].fault = bytes_of(m->tasks[i].fault);
         task_at[i] = &tasks[i];
     }
 }
@@ -119,7 +145,7 @@ static bool text_valid(ProtobufCBinaryData text, size_t max)
     if (s.size > max || !slice_is_utf8(s))
         return false;
     for (size_t i = 0; i < s.size; i++)
-        if (s.data[i] < 0x20 || s.data[i] == 0x7f)
+        if (is_control(s.data[i]))
             return false;
     return true;
 }
@@ -134,12 +160,17 @@ static int take_fixed(ProtobufCBinaryData text, char *out, size_t max)
     return 0;
 }
 
-static int take_text(struct arena *arena, ProtobufCBinaryData text, const char **out)
+static int take_text_within(struct arena *arena, ProtobufCBinaryData text, size_t max, const char **out)
 {
-    if (!text_valid(text, MEMBER_TEXT_MAX))
+    if (!text_valid(text, max))
         return GRID_EPROTO;
     *out = arena_str(arena, slice_of(text.data, text.len));
     return *out ? 0 : GRID_ENOMEM;
+}
+
+static int take_text(struct arena *arena, ProtobufCBinaryData text, const char **out)
+{
+    return take_text_within(arena, text, MEMBER_TEXT_MAX, out);
 }
 
 static int take_list(struct arena *arena, const ProtobufCBinaryData *texts, size_t count, size_t max, const char *const **out)
@@ -163,6 +194,8 @@ static int take_tasks(struct arena *arena, const Grid__V1__Member *message, cons
     for (size_t i = 0; err == 0 && i < message->n_tasks; i++) {
         tasks[i].instances = message->tasks[i]->instances;
         err = message->tasks[i]->task.len == 0 ? GRID_EPROTO : take_text(arena, message->tasks[i]->task, &tasks[i].name);
+        if (err == 0)
+            err = take_text_within(arena, message->tasks[i]->fault, MEMBER_FAULT_MAX, &tasks[i].fault);
     }
     *out = tasks;
     return err;
@@ -254,7 +287,7 @@ int member_copy(const struct member *m, struct arena *arena, struct member *out)
         fine = (capabilities[i] = arena_str(arena, slice_of_str(m->capabilities[i]))) != NULL;
     for (size_t i = 0; fine && i < m->task_count; i++) {
         tasks[i].instances = m->tasks[i].instances;
-        fine = (tasks[i].name = arena_str(arena, slice_of_str(m->tasks[i].name))) != NULL;
+        fine = (tasks[i].name = arena_str(arena, slice_of_str(m->tasks[i].name))) != NULL && (tasks[i].fault = arena_str(arena, slice_of_str(m->tasks[i].fault))) != NULL;
     }
     out->addresses = addresses, out->capabilities = capabilities, out->tasks = tasks;
     return fine ? 0 : GRID_ENOMEM;

@@ -10,6 +10,7 @@
 enum {
     MEMBER_ID_SIZE = 65,
     MEMBER_NAME_MAX = 63,
+    MEMBER_FAULT_MAX = 160, /* of a task: as many as MEMBER_TASKS_MAX fit into a record */
     MEMBER_TEXT_MAX = 255, /* hostname, platform, user, version, a task's name, an address, a capability */
     MEMBER_ADDRESSES_MAX = 8,
     MEMBER_TASKS_MAX = 1024,
@@ -26,6 +27,7 @@ enum member_state { MEMBER_ALIVE, MEMBER_STALLED, MEMBER_DEAD, MEMBER_LEFT };
 struct member_task {
     const char *name;
     uint32_t instances; /* ready ones */
+    const char *fault;  /* why none is, "" when that is not known */
 };
 
 /* Strings are never NULL. What it points to belongs to whoever made it: an arena, or the members it was read from. */
@@ -66,6 +68,12 @@ static inline bool member_routable(const struct member *m)
 
 /* True when it names all its tasks (MEMBER_NAMES_ALL_TASKS) and this one is not among them. */
 bool member_lacks_task(const struct member *m, const char *task);
+
+/* Why it cannot start this task, NULL when it can or does not know. As long as `m`. */
+const char *member_task_fault(const struct member *m, const char *task);
+
+/* A task's fault as a record may carry it: one line, cut at MEMBER_FAULT_MAX between characters. In the arena; NULL without memory. */
+const char *member_fault_shown(struct arena *arena, const char *fault);
 
 /* True when it says that it runs this entry of the release log. A record that tells the root alone is judged by that. */
 bool member_runs(const struct member *m, const char *root, uint64_t sequence, struct slice publisher);

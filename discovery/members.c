@@ -542,7 +542,8 @@ static bool same_tasks(const struct member *a, const struct member *b)
     if (a->task_count != b->task_count)
         return false;
     for (size_t i = 0; i < a->task_count; i++)
-        if (a->tasks[i].instances != b->tasks[i].instances || strcmp(a->tasks[i].name, b->tasks[i].name) != 0)
+        if (a->tasks[i].instances != b->tasks[i].instances || strcmp(a->tasks[i].name, b->tasks[i].name) != 0 ||
+            strcmp(a->tasks[i].fault, b->tasks[i].fault) != 0)
             return false;
     return true;
 }
@@ -553,6 +554,7 @@ static bool same_record(const struct member *a, const struct member *b)
     const char *b_texts[] = {b->name, b->release, b->hostname, b->platform, b->user, b->version};
     return same_text(a_texts, 6, b_texts, 6) && same_text(a->addresses, a->address_count, b->addresses, b->address_count) &&
            same_text(a->capabilities, a->capability_count, b->capabilities, b->capability_count) && same_tasks(a, b) &&
+           a->release_sequence == b->release_sequence && strcmp(a->release_publisher, b->release_publisher) == 0 &&
            a->api_port == b->api_port && a->synchronized == b->synchronized && a->started_at_ms == b->started_at_ms;
 }
 

@@ -99,8 +99,14 @@ static int take_tasks(struct node *n)
     n->self.task_count = 0;
     if (!list)
         return GRID_ENOMEM;
-    for (size_t i = 0; i < count && n->self.task_count < MEMBER_TASKS_MAX; i++)
-        list[n->self.task_count++] = (struct member_task){arena_str(n->self_arena, slice_of_str(tasks[i].name)), tasks[i].ready};
+    for (size_t i = 0; i < count && i < MEMBER_TASKS_MAX; i++) {
+        const char *fault = tasks[i].ready == 0 ? tasks[i].reason : "";
+        struct member_task *t = &list[i];
+        *t = (struct member_task){arena_str(n->self_arena, slice_of_str(tasks[i].name)), tasks[i].ready, member_fault_shown(n->self_arena, fault)};
+        if (!t->name || !t->fault)
+            return GRID_ENOMEM;
+        n->self.task_count++;
+    }
     return 0;
 }
 

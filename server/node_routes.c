@@ -83,14 +83,25 @@ static uint32_t ready_on(const struct member *m, const char *task)
     return 0;
 }
 
+static const char *fault_on(const struct node *n, const struct member *m, const char *task)
+{
+    return ready_on(m, task) == 0 && may_route_to(n, m) ? member_task_fault(m, task) : NULL;
+}
+
+static const char *fault_here(const struct supervisor_task *here)
+{
+    return here && here->ready == 0 && here->reason[0] != '\0' ? here->reason : NULL;
+}
+
 static int add_task(struct node *n, struct route_builder *b, const struct route_members *members, const char *name, const struct supervisor_task *here)
 {
     struct instance **instances = here && here->instance_count > 0 ? calloc(here->instance_count, sizeof *instances) : NULL;
     uint32_t *ready = calloc(members->count, sizeof *ready);
     bool *lacking = calloc(members->count, sizeof *lacking);
-    struct route_task_spec spec = {.name = name, .shared = shared_for(n, name), .ready = ready, .instances = instances, .known_here = here != NULL, .lacking = lacking};
+    const char **faults = calloc(members->count, sizeof *faults);
+    struct route_task_spec spec = {.name = name, .shared = shared_for(n, name), .ready = ready, .instances = instances, .faults = faults, .known_here = here != NULL, .lacking = lacking};
     int err = GRID_ENOMEM;
-    if (ready && lacking && spec.shared && (instances || !here || here->instance_count == 0)) {
+    if (ready && lacking && faults && spec.shared && (instances || !here || here->instance_count == 0)) {
         for (size_t i = 0; here && i < here->instance_count; i++)
             if (here->instances[i].ready)
                 instances[spec.instance_count++] = here->instances[i].instance;
@@ -98,12 +109,13 @@ static int add_task(struct node *n, struct route_builder *b, const struct route_
         for (size_t i = 1; i < members->count; i++) {
             ready[i] = ready_on(members->list[i], name);
             lacking[i] = member_lacks_task(members->list[i], name);
+            faults[i] = fault_on(n, members->list[i], name);
         }
-        if (here && here->ready == 0 && here->reason[0] != '\0')
-            spec.fault = here->reason;
+        faults[0] = fault_here(here);
         err = route_builder_task(b, &spec);
     }
     free(instances);
+    free(faults);
     free(lacking);
     free(ready);
     return err;

@@ -223,11 +223,6 @@ static void dispatch_look_soon(struct dispatch *d)
         loop_defer(d->loop, &d->look, look_run, d);
 }
 
-static bool call_pinned_elsewhere(const struct call *c)
-{
-    return c->inv->node.size > 0 && route_table_node(c->inv->view->table, c->inv->node) != 0;
-}
-
 /* A tenth earlier than promised, so that the answer is there in time. */
 static uint64_t unstartable_after_ms(const struct dispatch *d)
 {
@@ -238,11 +233,10 @@ static uint64_t unstartable_after_ms(const struct dispatch *d)
 static bool call_give_up_unstartable(struct call *c)
 {
     struct dispatch *d = c->d;
-    if (!c->task || !c->task->fault || c->task->slot_count > 0 || call_pinned_elsewhere(c))
+    const char *fault = c->task ? router_fault(c->inv->view->table, c->task, c->inv->node) : NULL;
+    if (!fault || loop_now_ms(d->loop) - c->wait.since_ms < unstartable_after_ms(d))
         return false;
-    if (loop_now_ms(d->loop) - c->wait.since_ms < unstartable_after_ms(d))
-        return false;
-    snprintf(c->text, sizeof c->text, "Cannot request %.*s: %s", SLICE_FMT(call_shown_task(c)), c->task->fault);
+    snprintf(c->text, sizeof c->text, "Cannot request %.*s: %s", SLICE_FMT(call_shown_task(c)), fault);
     call_fail(c, GRPC_UNAVAILABLE, c->text, -1);
     return true;
 }

@@ -206,14 +206,27 @@ static int lacking_copy(struct route_builder *b, const bool *lacking, struct rou
     return copy ? 0 : GRID_ENOMEM;
 }
 
+static int faults_copy(struct route_builder *b, const char *const *faults, struct route_task *task)
+{
+    const char **copy = arena_calloc(b->box->arena, b->node_count + 1, sizeof *copy);
+    task->faults = copy;
+    if (!copy)
+        return GRID_ENOMEM;
+    for (size_t i = 0; faults && i < b->node_count; i++)
+        if (faults[i] && !(copy[i] = arena_str(b->box->arena, slice_of_str(faults[i]))))
+            return GRID_ENOMEM;
+    return 0;
+}
+
 static int task_copy(struct route_builder *b, const struct route_task_spec *spec, struct route_task *task)
 {
     *task = (struct route_task){.known_here = spec->known_here, .shared = spec->shared};
     task->name = arena_str(b->box->arena, slice_of_str(spec->name));
-    task->fault = spec->fault ? arena_str(b->box->arena, slice_of_str(spec->fault)) : NULL;
-    if (!task->name || (spec->fault && !task->fault))
+    if (!task->name)
         return GRID_ENOMEM;
     int err = slots_fill(b, spec->ready, task);
+    if (err == 0)
+        err = faults_copy(b, spec->faults, task);
     if (err == 0)
         err = lacking_copy(b, spec->lacking, task);
     return err ? err : instances_copy(b, spec, task);

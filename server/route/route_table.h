@@ -58,8 +58,8 @@ struct route_task {
     /* Ready, not draining instances of this node. */
     struct instance *const *instances;
     size_t instance_count;
-    /* Why this node has none ready; NULL while it is merely starting. A sentence such as "it exited with status 1: ...". */
-    const char *fault;
+    /* By node: why it has none ready, a sentence such as "it exited with status 1: ..."; NULL while it is merely starting. */
+    const char *const *faults;
     bool known_here; /* this node's release has the task */
     const bool *lacking; /* by node: what runs there does not have the task, whatever may still start */
 };
@@ -106,7 +106,7 @@ struct route_task_spec {
     const uint32_t *ready;
     struct instance *const *instances;
     size_t instance_count;
-    const char *fault;
+    const char *const *faults; /* as many entries as nodes; NULL: none has any */
     bool known_here;
     const bool *lacking; /* as many entries; NULL: none lacks it */
 };

@@ -177,6 +177,22 @@ static void pick_in_turn(const struct route_task *task, const struct router_quer
         wait_for(out, avoided);
 }
 
+static const char *first_fault(const struct route_table *t, const struct route_task *task)
+{
+    for (size_t i = 0; i < t->node_count; i++)
+        if (task->faults[i])
+            return task->faults[i];
+    return NULL;
+}
+
+const char *router_fault(const struct route_table *t, const struct route_task *task, struct slice node)
+{
+    int index = node.size > 0 ? route_table_node(t, node) : 0;
+    if (index < 0 || (node.size == 0 && task->slot_count > 0))
+        return NULL;
+    return node.size > 0 || task->known_here ? task->faults[index] : first_fault(t, task);
+}
+
 void router_pick(const struct route_table *t, const struct router_query *q, struct router_decision *out)
 {
     const struct route_task *task = route_table_task(t, q->task);

@@ -44,4 +44,8 @@ struct router_decision {
  * From a peer: here, or refused with nothing done: GRPC_UNAVAILABLE, or GRPC_NOT_FOUND for a task that a settled node does not know. */
 void router_pick(const struct route_table *t, const struct router_query *q, struct router_decision *out);
 
+/* Why nothing of what a call may run on can be started: the named node's fault; else, while no node is ready, this node's, or another's
+ * when this one does not have the task. NULL when there is hope. */
+const char *router_fault(const struct route_table *t, const struct route_task *task, struct slice node);
+
 #endif

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 
 import zoo
 from gridtest import Grid, check, check_equal, check_in, node_rpc, once, shared, wait_for
@@ -180,6 +181,24 @@ def test_a_task_that_cannot_start_is_said_within_five_seconds():
         started = time.monotonic()
         message = grid[0].trigger("crashes")["err"]["message"]
         check(message.startswith("Cannot request crashes"), message)
+        check(time.monotonic() - started < 7, "it took longer than 5 s")
+
+
+def test_a_task_that_cannot_start_is_said_of_every_node_in_time():
+    """Calls aimed at one node, from wherever they come: the remote one's fault comes with its record."""
+    with Grid(2) as grid:
+        grid.deploy(zoo.broken(grid.project()), wait=False)
+        started = time.monotonic()
+        with ThreadPoolExecutor() as pool:
+            every = pool.submit(lambda: [m.error.message for m in node_rpc(grid[1]).invoke.Broadcast({"task": "crashes"}, timeout=30)])
+            remote = pool.submit(grid[0].http, "POST", "/tasks/lb_trigger_all", json.dumps({"task_id": "crashes"}), JSON)
+            pinned = pool.submit(grid[0].invoke, "crashes", b"{}", {"Grid-Node": "node2", "Grid-Timeout-Ms": "30000"}).result()
+        answers = json_objects(remote.result().text)
+        check_equal([o["server"]["name"] for o in answers], ["node2"], "who answers lb_trigger_all")
+        check_equal(pinned.status, 503, "a call pinned to node2")
+        told = every.result() + [answers[0]["err"]["message"], pinned.json["error"]["message"]]
+        check_equal(len(told), 4, "answers, two of them to Broadcast")
+        check(all(m.startswith("Cannot request crashes") for m in told), told)
         check(time.monotonic() - started < 7, "it took longer than 5 s")
 
 

@@ -619,10 +619,34 @@ static void test_member__runs_an_entry_and_not_only_its_files(void **state)
     }
 }
 
+static void test_member__says_why_a_task_cannot_be_started(void **state)
+{
+    char longer[MEMBER_FAULT_MAX + 8];
+    struct member m = record_of(THIRD, "third", 10, 0), back;
+    struct arena *arena = arena_create(1024, 0);
+    struct buf record;
+    (void) state;
+    memset(longer, 'x', sizeof longer);
+    memcpy(longer, "a\nb", 3);
+    memcpy(longer + MEMBER_FAULT_MAX - 1, "\xc3\xa9", 3); /* a character over the cut */
+    const struct member_task tasks[] = {{"fine", 1, ""}, {"broken", 0, member_fault_shown(arena, longer)}};
+    m.tasks = tasks;
+    m.task_count = 2;
+    buf_init(&record, 0);
+    assert_int_equal(member_pack(&m, &record), 0);
+    assert_int_equal(member_unpack(buf_slice(&record), arena, &back), 0);
+    assert_null(member_task_fault(&back, "fine"));
+    assert_null(member_task_fault(&back, "absent"));
+    assert_int_equal(strlen(member_task_fault(&back, "broken")), MEMBER_FAULT_MAX - 1);
+    assert_memory_equal(member_task_fault(&back, "broken"), "a bxxx", 6);
+    buf_dispose(&record);
+    arena_destroy(arena);
+}
+
 static void test_member__lacks_a_task_only_when_it_names_them_all(void **state)
 {
     static const char *const all[] = {"newer", MEMBER_NAMES_ALL_TASKS};
-    static const struct member_task tasks[] = {{"here", 0}};
+    static const struct member_task tasks[] = {{"here", 0, ""}};
     struct member m = record_of(THIRD, "third", 10, 0), copy;
     struct arena *arena = arena_create(1024, 0);
     (void) state;
@@ -665,6 +689,7 @@ int main(void)
         CASE(test_members__dials_a_seed_named_later_and_anew_when_it_is_named_again),
         CASE(test_members__bounds_its_view),
         CASE(test_members__passes_unknown_frames_and_fields_over),
+        cmocka_unit_test(test_member__says_why_a_task_cannot_be_started),
         cmocka_unit_test(test_member__lacks_a_task_only_when_it_names_them_all),
         cmocka_unit_test(test_member__runs_an_entry_and_not_only_its_files),
     };

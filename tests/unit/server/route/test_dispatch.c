@@ -244,7 +244,7 @@ struct grid {
     struct peer peers[NODES_MAX];
     unsigned peer_count;
     uint64_t incarnations[NODES_MAX];
-    const char *fault;
+    const char *faults[NODES_MAX + 1];
     bool settling, task_is_shared;
     uint64_t version;
     struct record calls[CALLS_MAX];
@@ -291,13 +291,15 @@ static void node_fill(const struct grid *g, unsigned index, struct route_node *n
 static void grid_publish(struct grid *g)
 {
     struct route_builder *b = route_builder_create(++g->version, g->shared);
-    uint32_t ready[NODES_MAX + 1] = {g->instance ? 1 : 0, 1, 1, 1};
+    uint32_t ready[NODES_MAX + 1] = {g->instance ? 1 : 0};
     for (unsigned i = 0; i <= g->peer_count; i++) {
         struct route_node n;
+        if (i > 0)
+            ready[i] = g->faults[i] ? 0 : 1;
         node_fill(g, i, &n);
         assert_int_equal(route_builder_node(b, &n), i);
     }
-    struct route_task_spec spec = {"echo", g->task, ready, &g->instance, g->instance ? 1 : 0, g->fault, true, NULL};
+    struct route_task_spec spec = {"echo", g->task, ready, &g->instance, g->instance ? 1 : 0, g->faults, true, NULL};
     assert_int_equal(route_builder_task(b, &spec), 0);
     dispatch_publish(g->dispatch, route_builder_finish(b, g->settling, "", NULL));
 }
@@ -813,7 +815,7 @@ static void test_dispatch__says_why_a_task_cannot_be_started(void **state)
     (void) state;
     struct grid g;
     grid_init(&g, (struct dispatch_options){.unstartable_ms = 200});
-    g.fault = "it exited with status 1";
+    g.faults[0] = "it exited with status 1";
     grid_publish(&g);
     struct record *r = grid_call(&g, 5000);
     assert_fault(r, GRPC_UNAVAILABLE, true, "Cannot request echo: it exited with status 1");
@@ -821,10 +823,32 @@ static void test_dispatch__says_why_a_task_cannot_be_started(void **state)
     grid_dispose(&g);
 }
 
+static void to_peer(struct invocation *inv)
+{
+    inv->node = SLICE("node-1");
+}
+
+static void test_dispatch__says_why_the_node_asked_for_cannot_start_a_task(void **state)
+{
+    (void) state;
+    struct grid g;
+    grid_init(&g, (struct dispatch_options){.unstartable_ms = 200});
+    struct peer *broken = grid_add_peer(&g, PEER_ANSWER);
+    grid_add_peer(&g, PEER_ANSWER);
+    g.faults[1] = "it exited with status 1";
+    grid_publish(&g);
+    struct record *r = grid_start_with(&g, "echo", 5000, to_peer);
+    grid_run(&g);
+    assert_fault(r, GRPC_UNAVAILABLE, true, "Cannot request echo: it exited with status 1");
+    assert_in_range(r->took_ms, 150, 1000);
+    assert_int_equal(broken->calls, 0);
+    grid_dispose(&g);
+}
+
 static void break_task(void *arg)
 {
     struct grid *g = arg;
-    g->fault = "it exited with status 1";
+    g->faults[0] = "it exited with status 1";
     grid_publish(g);
 }
 
@@ -1245,6 +1269,7 @@ int main(void)
         cmocka_unit_test(test_dispatch__buffers_until_something_is_ready),
         cmocka_unit_test(test_dispatch__ends_what_waits_when_the_deadline_passes),
         cmocka_unit_test(test_dispatch__says_why_a_task_cannot_be_started),
+        cmocka_unit_test(test_dispatch__says_why_the_node_asked_for_cannot_start_a_task),
         cmocka_unit_test(test_dispatch__gives_up_with_the_table_that_names_the_fault),
         cmocka_unit_test(test_dispatch__refuses_a_peers_call_that_it_cannot_run),
         cmocka_unit_test(test_dispatch__queues_when_busy_and_refuses_beyond),

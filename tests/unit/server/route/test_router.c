@@ -43,7 +43,7 @@ static void grid_build(struct grid *g, const uint32_t ready[NODES], unsigned unr
         g->instances[i] = instance_create(i + 1, "echo", i, 1);
     struct route_task_spec spec = {"echo", g->task, ready, g->instances, g->instance_count, NULL, true, NULL};
     assert_int_equal(route_builder_task(b, &spec), 0);
-    spec = (struct route_task_spec){"absent", g->task, (const uint32_t[NODES]){0}, NULL, 0, "it exited", true, NULL};
+    spec = (struct route_task_spec){"absent", g->task, (const uint32_t[NODES]){0}, NULL, 0, (const char *const[NODES]){"it exited", NULL, "it is silent"}, true, NULL};
     assert_int_equal(route_builder_task(b, &spec), 0);
     spec = (struct route_task_spec){.name = "partly", .shared = g->task, .ready = (const uint32_t[NODES]){0}, .lacking = (const bool[NODES]){false, false, true}};
     assert_int_equal(route_builder_task(b, &spec), 0);
@@ -377,7 +377,7 @@ static void test_route_table__finds_what_was_put_in_and_lets_go_of_it(void **sta
     grid_build(&g, (const uint32_t[]){1, 1, 1}, 0, false);
     struct route_view *v = route_view_create(route_table_ref(g.table));
     assert_int_equal(g.instances[0]->references, 2);
-    assert_string_equal(route_table_task(g.table, SLICE("absent"))->fault, "it exited");
+    assert_string_equal(route_table_task(g.table, SLICE("absent"))->faults[0], "it exited");
     assert_null(route_table_task(g.table, SLICE("ech")));
     assert_null(route_table_task(g.table, SLICE("echoo")));
     assert_int_equal(route_table_node(g.table, SLICE("node-2")), 2);
@@ -396,6 +396,21 @@ static void test_route_table__finds_what_was_put_in_and_lets_go_of_it(void **sta
     grid_dispose(&g);
 }
 
+static void test_router_fault__is_of_the_nodes_a_call_may_run_on(void **state)
+{
+    (void) state;
+    struct grid g;
+    grid_build(&g, (const uint32_t[]){1, 0, 1}, 0, false);
+    const struct route_task *absent = route_table_task(g.table, SLICE("absent")), *echo = route_table_task(g.table, SLICE("echo"));
+    assert_string_equal(router_fault(g.table, absent, SLICE("")), "it exited");
+    assert_string_equal(router_fault(g.table, absent, SLICE("node-0")), "it exited");
+    assert_null(router_fault(g.table, absent, SLICE("node-1")));
+    assert_string_equal(router_fault(g.table, absent, SLICE("node-2")), "it is silent");
+    assert_null(router_fault(g.table, absent, SLICE("nobody")));
+    assert_null(router_fault(g.table, echo, SLICE("")));
+    grid_dispose(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_router__is_busy_at_the_limit_unless_another_node_has_one),
         cmocka_unit_test(test_router__stays_fair_and_within_limits_under_four_threads),
         cmocka_unit_test(test_route_budget__begins_with_ten_and_earns_one_retry_per_ten_calls),
+        cmocka_unit_test(test_router_fault__is_of_the_nodes_a_call_may_run_on),
         cmocka_unit_test(test_route_table__finds_what_was_put_in_and_lets_go_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
