@@ -437,9 +437,25 @@ void releases_receive(struct releases *r, struct slice packed)
     arena_destroy(arena);
 }
 
+/* What an authority's replacement makes of the newest entry: while both count it is good, and afterwards a node that comes could not take it. */
+static bool is_to_be_signed_anew(struct releases *r)
+{
+    const struct release_entry *newest = newest_entry(r);
+    char why[160];
+    return newest && slice_equal_str(newest->publisher, r->options.publisher) && !slice_equal(newest->certificate, r->options.certificate_der) &&
+           entry_verify(r, newest, why) == 0;
+}
+
 void releases_set_certificate(struct releases *r, struct slice der)
 {
+    char hex[OBJECT_ID_HEX + 1];
     r->options.certificate_der = der;
+    if (r->closing || !is_to_be_signed_anew(r))
+        return;
+    object_id_to_hex(&newest_entry(r)->root, hex);
+    log_line(LOG_INFO, "the newest release is signed anew, with this node's new certificate", LOGF_STR("release", hex));
+    if (releases_rollback(r, slice_of_str(hex), NULL, NULL) != 0)
+        log_line(LOG_ERROR, "the newest release is not signed anew: deploy again", LOGF_ERR(GRID_ENOMEM));
 }
 
 void releases_peers_changed(struct releases *r)

@@ -74,7 +74,7 @@ void releases_forget(struct releases *r, void *ctx);
 
 /* A packed ReleaseEntry arrived from a peer. Bad ones are logged and dropped. */
 void releases_receive(struct releases *r, struct slice packed);
-/* This node has another certificate from now on (borrowed until the next). */
+/* This node has another certificate from now on (borrowed until the next). Its own newest entry, where it is good still, is published again under it. */
 void releases_set_certificate(struct releases *r, struct slice der);
 /* Members came or changed: a fetch that waits for somebody who has the objects goes on. */
 void releases_peers_changed(struct releases *r);

@@ -336,6 +336,24 @@ static void test_releases__a_rollback_is_a_new_entry_with_an_old_root(void **sta
     UNTIL(f, all_run(f, second));
 }
 
+static void test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new_certificate(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    char root[65];
+    publish_whole(s, TASK("one"));
+    take_root(s, root);
+    UNTIL(f, all_run(f, root));
+    releases_set_certificate(f->sides[1].releases, SLICE("another node's")); /* not its entry */
+    releases_set_certificate(s->releases, SLICE("new"));
+    UNTIL(f, releases_newest(f->sides[2].releases)->sequence == 2);
+    assert_true(slice_equal_str(releases_newest(f->sides[2].releases)->certificate, "new"));
+    assert_true(slice_equal_str(releases_newest(f->sides[2].releases)->publisher, s->id));
+    releases_set_certificate(s->releases, SLICE("new")); /* nothing is new */
+    UNTIL(f, all_run(f, root));
+    assert_int_equal(releases_newest(s->releases)->sequence, 2);
+}
+
 static void test_releases__a_rollback_to_nothing_is_refused_in_words(void **state)
 {
     struct fixture *f = *state;
@@ -523,6 +541,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__two_publishers_at_once_have_one_winner, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_is_a_new_entry_with_an_old_root, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_to_nothing_is_refused_in_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_failed_publish_leaves_what_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_cannot_run_here_is_not_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__drops_what_is_badly_signed_or_garbage, setup, teardown),
