@@ -111,8 +111,8 @@ struct listener_options {
 };
 
 /* Binds and listens; `bound` (may be NULL) gets the real address, with the port that 0 became. 0, GRID_EBUSY (in use), GRID_EPERM,
- * GRID_EIO. A stale Unix socket that nobody answers on is replaced; one that somebody answers on is GRID_EBUSY. Accepts in batches;
- * out of descriptors (EMFILE) it pauses for 100 ms instead of spinning. */
+ * GRID_EIO. A stale Unix socket that nobody answers on is replaced; one that somebody answers on is GRID_EBUSY, and what is no socket (a
+ * file, a folder, a link, wherever it leads) is left as it is: GRID_EEXIST. Accepts in batches; out of descriptors (EMFILE) it pauses for 100 ms instead of spinning. */
 int listener_create(struct loop *l, const struct addr *at, const struct listener_options *options, listener_fn on_accept, void *ctx,
                     struct addr *bound, struct listener **out);
 /* No more accepts; frees it. */

@@ -69,6 +69,17 @@ static bool unix_is_stale(const struct addr *at)
     return stale;
 }
 
+/* What stands at the path, links not followed: only a socket that was left behind may go, never a file that happens to have the name. */
+static int unix_remove_stale(const struct addr *at)
+{
+    struct stat info;
+    if (lstat(at->u.path.sun_path, &info) != 0)
+        return GRID_EBUSY;
+    if (!S_ISSOCK(info.st_mode))
+        return GRID_EEXIST;
+    return unix_is_stale(at) && unlink(at->u.path.sun_path) == 0 ? 0 : GRID_EBUSY;
+}
+
 static int error_of_bind(int errnum)
 {
     switch (errnum) {
@@ -86,12 +97,12 @@ static int socket_bind(int fd, const struct addr *at)
 {
     if (bind(fd, &at->u.any, at->size) == 0)
         return 0;
-    if (errno == EADDRINUSE && at->u.any.sa_family == AF_UNIX && unix_is_stale(at)) {
-        unlink(at->u.path.sun_path);
-        if (bind(fd, &at->u.any, at->size) == 0)
-            return 0;
-    }
-    return error_of_bind(errno);
+    if (errno != EADDRINUSE || at->u.any.sa_family != AF_UNIX)
+        return error_of_bind(errno);
+    int err = unix_remove_stale(at);
+    if (err != 0)
+        return err;
+    return bind(fd, &at->u.any, at->size) == 0 ? 0 : error_of_bind(errno);
 }
 
 /* Between bind and listen nobody can connect: permissions are in place before the first. */
@@ -100,7 +111,7 @@ static int unix_set_permissions(const struct addr *at, const struct listener_opt
     const char *path = at->u.path.sun_path;
     if (options->socket_group) {
         struct group *group = getgrnam(options->socket_group);
-        if (!group || chown(path, (uid_t) -1, group->gr_gid) != 0)
+        if (!group || lchown(path, (uid_t) -1, group->gr_gid) != 0)
             return GRID_EPERM;
     }
     if (options->socket_mode && chmod(path, options->socket_mode) != 0)
@@ -158,7 +169,7 @@ int listener_create(struct loop *l, const struct addr *at, const struct listener
     listener->fd = fd;
     listener->at = *at;
     if (at->u.any.sa_family == AF_UNIX)
-        stat(at->u.path.sun_path, &listener->made);
+        lstat(at->u.path.sun_path, &listener->made);
     else
         getsockname(fd, &listener->at.u.any, &listener->at.size);
     if (bound)
@@ -180,7 +191,7 @@ void listener_close(struct listener *l)
         return;
     l->closed = true;
     loop_timer_stop(&l->pause);
-    if (l->at.u.any.sa_family == AF_UNIX && stat(l->at.u.path.sun_path, &now) == 0 && now.st_ino == l->made.st_ino &&
+    if (l->at.u.any.sa_family == AF_UNIX && lstat(l->at.u.path.sun_path, &now) == 0 && now.st_ino == l->made.st_ino &&
         now.st_dev == l->made.st_dev)
         unlink(l->at.u.path.sun_path);
     uv_close((uv_handle_t *) &l->poll, on_closed);

@@ -299,23 +299,34 @@ static int worker_init(struct worker_set *s, unsigned index)
     return err;
 }
 
+/* The sentence about an address that could not be had. */
+static void listen_fault(int err, const struct addr *at, const char *option, char why[256])
+{
+    char text[ADDR_TEXT_MAX];
+    bool path = at->u.any.sa_family == AF_UNIX;
+    addr_format(at, text);
+    if (err == GRID_EEXIST)
+        snprintf(why, 256, "%s: %s is there already and is no socket: move it away, or give another path", option, text);
+    else if (err == GRID_EBUSY)
+        snprintf(why, 256, "%s: %s is in use: stop the other program, or give another %s", option, text,
+                 path ? "path" : "port (0 for any free one)");
+    else if (err == GRID_EPERM)
+        snprintf(why, 256, "%s: %s may not be bound by this user: give another %s", option, text, path ? "path" : "address or port");
+    else
+        snprintf(why, 256, "%s: %s cannot be bound (%s): give %s", option, text, grid_err_text(err),
+                 path ? "a path in a folder that is there" : "an address of this machine");
+}
+
 static int worker_listen(struct worker *w, struct addr *at, const struct listener_options *options, listener_fn on_accept, char why[256], const char *option)
 {
     struct addr bound;
-    char text[ADDR_TEXT_MAX];
     int err = listener_create(w->loop, at, options, on_accept, w, &bound, &w->listeners[w->listener_count]);
     if (err == 0) {
         w->listener_count++;
         *at = bound; /* a port 0 became a real one, for the workers after this one */
         return 0;
     }
-    addr_format(at, text);
-    if (err == GRID_EBUSY)
-        snprintf(why, 256, "%s: %s is in use: stop the other program, or give another port (0 for any free one)", option, text);
-    else if (err == GRID_EPERM)
-        snprintf(why, 256, "%s: %s may not be bound by this user: give another address or port", option, text);
-    else
-        snprintf(why, 256, "%s: %s cannot be bound (%s): give an address of this machine", option, text, grid_err_text(err));
+    listen_fault(err, at, option, why);
     return err;
 }
 

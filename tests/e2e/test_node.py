@@ -124,6 +124,20 @@ def test_a_second_node_on_one_port_or_socket_is_refused():
 
 
 @once
+def test_an_api_socket_never_takes_the_place_of_a_file():
+    with Grid(1, start=False) as grid:
+        precious, link, folder = grid.folder / "precious", grid.folder / "link", grid.folder / "inner"
+        precious.write_text("gold")
+        link.symlink_to(precious)
+        folder.mkdir()
+        for path in (precious, link, folder):
+            done = run_gridd(grid.folder, "--state", grid.folder / "s", "--discover", "none", "--api", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--api-socket", path)
+            check_refusal(done, "--api-socket", str(path), "no socket", "another path")
+        check_equal(precious.read_text(), "gold", "the file")
+        check(link.is_symlink() and folder.is_dir(), "link and folder stay")
+
+
+@once
 def test_a_second_node_on_a_wildcard_port_is_refused():
     with Grid(1) as grid:
         port = grid[0].api[1]

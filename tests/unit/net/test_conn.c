@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -447,6 +448,58 @@ static void test_listener__serves_a_unix_socket_and_replaces_a_stale_one(void **
     rmdir(folder);
 }
 
+/* A file with four bytes in it. */
+static void write_precious(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "gold", 4), 4);
+    close(fd);
+}
+
+static void test_listener__leaves_what_is_no_socket_at_its_path(void **state)
+{
+    (void) state;
+    char folder[] = "/tmp/test-conn-XXXXXX", file[64], link[64], dead[64], inner[64], stale[64], to_stale[64];
+    struct loop *l;
+    struct listener *none;
+    struct addr at;
+    struct stat info;
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/file", folder);
+    snprintf(link, sizeof link, "%s/link", folder);
+    snprintf(dead, sizeof dead, "%s/dead", folder);
+    snprintf(inner, sizeof inner, "%s/folder", folder);
+    snprintf(stale, sizeof stale, "%s/stale", folder);
+    snprintf(to_stale, sizeof to_stale, "%s/to_stale", folder);
+    write_precious(file);
+    assert_int_equal(symlink(file, link), 0);
+    assert_int_equal(symlink("/nowhere/at/all", dead), 0);
+    assert_int_equal(mkdir(inner, 0700), 0);
+    assert_int_equal(addr_unix(stale, &at), 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, &at.u.any, at.size), 0);
+    close(fd);
+    assert_int_equal(symlink(stale, to_stale), 0);
+    assert_int_equal(loop_create(&l), 0);
+    const char *paths[] = {file, link, dead, inner, to_stale};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_int_equal(addr_unix(paths[i], &at), 0);
+        assert_int_equal(listener_create(l, &at, NULL, on_accept, NULL, NULL, &none), GRID_EEXIST);
+        assert_int_equal(lstat(paths[i], &info), 0);
+        assert_false(S_ISSOCK(info.st_mode));
+    }
+    assert_int_equal(stat(file, &info), 0);
+    assert_int_equal(info.st_size, 4);
+    assert_int_equal(stat(stale, &info), 0);
+    loop_destroy(l);
+    const char *files[] = {file, link, dead, stale, to_stale};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        unlink(files[i]);
+    rmdir(inner);
+    rmdir(folder);
+}
+
 static void test_listener__says_busy_when_the_port_is_taken(void **state)
 {
     (void) state;
@@ -577,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_conn_uid__takes_none_from_answers_that_are_of_no_live_socket),
         cmocka_unit_test(test_conn__takes_no_uid_from_rows_without_a_live_socket),
         cmocka_unit_test(test_listener__serves_a_unix_socket_and_replaces_a_stale_one),
+        cmocka_unit_test(test_listener__leaves_what_is_no_socket_at_its_path),
         cmocka_unit_test(test_listener__says_busy_when_the_port_is_taken),
         cmocka_unit_test(test_listener__shares_its_port_with_workers_and_with_no_other_first),
         cmocka_unit_test(test_listener__gives_the_port_to_one_of_two_that_start_at_once),
