@@ -40,6 +40,14 @@ SSL_CTX *tls_terms_ssl(struct tls_terms *t)
     return t->ssl;
 }
 
+bool tls_terms_has(const struct tls_terms *t, struct slice protocol)
+{
+    for (unsigned at = 0; at < t->alpn_size; at += 1u + t->alpn[at])
+        if (slice_equal(slice_of(t->alpn + at + 1, t->alpn[at]), protocol))
+            return true;
+    return false;
+}
+
 void tls_terms_unref(struct tls_terms *t)
 {
     if (!t || atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1)

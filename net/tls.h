@@ -33,7 +33,9 @@ struct tls_config {
     void *verify_arg;
     /* When the last handshake that may ask it is over: any thread. NULL: it outlives the context. */
     void (*release)(void *verify_arg);
-    const char *alpn; /* offered, and required of the other side, comma separated in order: "h2". NULL: guests alone */
+    /* Offered, and required of the other side, comma separated in order: "h2". NULL: guests alone. Where "http/1.1" is among them, who
+     * dials without naming any protocol is taken to speak that. */
+    const char *alpn;
     /* One protocol more, for strangers: a connection that agrees on it presents this certificate instead, takes any of the other
      * side unjudged, and says nothing of it (conn_tls_peer: no id, no role): who is there must be found out by what is said on
      * it, with conn_tls_channel. With `alpn` it is taken when others dial; without, it is offered. NULL: strangers are refused. */

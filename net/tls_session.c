@@ -137,6 +137,10 @@ static int session_check_alpn(struct tls_session *s)
     const unsigned char *name;
     unsigned size;
     SSL_get0_alpn_selected(s->ssl, &name, &size);
+    if (size == 0 && SSL_is_server(s->ssl) && tls_terms_has(s->terms, SLICE("http/1.1"))) {
+        name = (const unsigned char *) "http/1.1"; /* many HTTPS clients name nothing, and mean this */
+        size = 8;
+    }
     if (size == 0 || size >= sizeof s->alpn) {
         s->failed = true;
         snprintf(s->why, sizeof s->why, "it offers no protocol that is spoken here (ALPN)");

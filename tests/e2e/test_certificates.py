@@ -302,12 +302,20 @@ def test_who_speaks_no_mutual_tls_1_3_is_refused():
         "TLS 1.2": (tls_client(**with_certificate, newest=ssl.TLSVersion.TLSv1_2), "it does not speak TLS 1.3"),
         "no certificate": (tls_client(), "it gave no certificate"),
         "another protocol": (tls_client(**with_certificate, alpn=("spdy/1", "h3")), NO_ALPN),
-        "no protocol": (tls_client(**with_certificate, alpn=()), NO_ALPN),
     }
     for name, (context, why) in contexts.items():
         own, answer = greet(node.listen, context)
         check_equal(answer, b"", f"HTTP/2 bytes for {name}")
         check_equal(refusal(node, own), why, f"why {name} is refused")
+
+
+@once
+def test_a_client_that_names_no_protocol_speaks_http_1_1():
+    _, crt, key = files("invoke")
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    check_equal(greet(one()[0].listen, tls_client(key, crt, alpn=()), request)[1][:15], b"HTTP/1.1 200 OK", "its answer")
+    check(not greet(one()[0].listen, tls_client(key, crt, alpn=()))[1].startswith(b"\0\0"), "HTTP/2 without having agreed on it was taken")
+    check_equal(greet(one()[0].listen, tls_client(alpn=()), request)[1], b"", "what it is answered without a certificate")
 
 
 @once

@@ -1,6 +1,9 @@
 'use strict';
 // @aws-sdk/client-lambda against the Lambda door of a node.
 const assert = require('assert');
+const fs = require('fs');
+const https = require('https');
+const path = require('path');
 const { InvokeCommand, LambdaClient } = require('@aws-sdk/client-lambda');
 const { run } = require('./cases');
 
@@ -11,6 +14,17 @@ const invoke = (address, input) => client(address).send(new InvokeCommand(input)
 const text = (answer) => Buffer.from(answer.Payload).toString();
 
 run({
+  async 'a client certificate'(address, folder) {
+    const read = (name) => fs.readFileSync(path.join(folder, name));
+    const agent = new https.Agent({ ca: read('ca.crt'), cert: read('invoke.crt'), key: read('invoke.key') });
+    const remote = new LambdaClient({
+      endpoint: `https://${address}`, region: 'us-east-1', maxAttempts: 1, credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+      requestHandler: { httpsAgent: agent },
+    });
+    const answer = await remote.send(new InvokeCommand({ FunctionName: 'echo', Payload: Buffer.from('{"over":"TLS"}') }));
+    assert.deepStrictEqual(JSON.parse(text(answer)), { over: 'TLS' });
+  },
+
   async 'request and response'(address) {
     for (let i = 0; i < 3; i++) {
       const answer = await invoke(address, { FunctionName: 'echo', Payload: Buffer.from('{"key":"value"}') });

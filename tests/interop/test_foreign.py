@@ -212,6 +212,10 @@ def test_aws_sdk_function_error():
     node_script("lambda.js", "function error", three()[0].api_text)
 
 
+def test_aws_sdk_calls_with_a_client_certificate():
+    node_script("lambda.js", "a client certificate", f"localhost:{three()[0].listen[1]}", tls_files())
+
+
 def test_aws_sdk_dry_run():
     node_script("lambda.js", "dry run", three()[0].api_text)
 

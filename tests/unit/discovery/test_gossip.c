@@ -26,6 +26,7 @@ struct node {
     char name[16], address[ADDR_TEXT_MAX];
     struct key *key;
     struct tls_context *tls;
+    const char *claims; /* an impostor: another's id; NULL: its own */
     struct listener *listener;
     struct http_server *http;
     struct grpc_server *grpc;
@@ -132,7 +133,7 @@ static void start_gossip(struct node *n, const char *grid_authority, const char 
     n->addresses[0] = n->address;
     n->self = (struct member){.incarnation = (uint64_t) loop_wall_ms(), .started_at_ms = loop_wall_ms(), .hostname = "h", .platform = "linux-x64",
                               .user = "u", .version = "1", .addresses = n->addresses, .address_count = 1};
-    memcpy(n->self.id, key_id(n->key), sizeof n->self.id);
+    memcpy(n->self.id, n->claims ? n->claims : key_id(n->key), sizeof n->self.id);
     snprintf(n->self.name, sizeof n->self.name, "%s", n->name);
     struct gossip_config config = {n->rig->loop, n->tls, grid_authority, "demo", &n->self, seeds, seed_count, &EVENTS, n};
     assert_int_equal(gossip_create(&config, &n->gossip), 0);
@@ -346,6 +347,19 @@ static void test_gossip__refuses_another_authority_in_the_hello(void **state)
     assert_int_equal(n->refusal, GOSSIP_REFUSAL_OTHER_GRID);
 }
 
+static void test_gossip__refuses_a_member_that_greets_with_anothers_id(void **state)
+{
+    struct rig *r = *state;
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    start(r, 1, "two", TRUST_ROLE_NODE, r->nodes[0].address);
+    PUMP(r->loop, r->nodes[0].events[MEMBERS_JOINED], 1);
+    r->nodes[2].claims = key_id(r->nodes[1].key);
+    start(r, 2, "three", TRUST_ROLE_NODE, r->nodes[0].address);
+    PUMP(r->loop, r->nodes[2].refusals, 1);
+    assert_int_equal(r->nodes[2].refusal, GOSSIP_REFUSAL_HELLO);
+    assert_int_equal(members_count(gossip_members(r->nodes[0].gossip)), 2);
+}
+
 static void test_gossip__lets_no_client_certificate_link(void **state)
 {
     struct rig *r = *state;
@@ -369,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gossip__says_goodbye, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__tells_a_newcomer_that_its_name_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__refuses_another_authority_in_the_hello, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__refuses_a_member_that_greets_with_anothers_id, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__lets_no_client_certificate_link, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
