@@ -20,6 +20,7 @@
     X(ps)                                                                                                                           \
     X(processing)                                                                                                                   \
     X(logs)                                                                                                                         \
+    X(doctor)                                                                                                                       \
     X(version)                                                                                                                      \
     X(completion)                                                                                                                   \
     X(help)

@@ -7,7 +7,7 @@
 #include "grid/v1/control.pb-c.h"
 
 static const struct table_column COLUMNS[] = {{"TASK", 0},    {"INSTANCE", true}, {"PID", true},     {"PORT", true}, {"STATUS", 0},
-                                              {"UP", true}, {"RESTARTS", true}, {"MEMORY", true}, {"CALLS", true}, {"REASON", 0}};
+                                              {"UP", true}, {"RESTARTS", true}, {"MEMORY", true}, {"CALLS", true}, {"EXPOSED", 0}, {"REASON", 0}};
 
 static void add_row(struct table *t, const void *item, int64_t now_ms)
 {
@@ -24,6 +24,7 @@ static void add_row(struct table *t, const void *item, int64_t now_ms)
     table_addf(t, "%" PRIu64, process->restarts);
     table_add_str(t, process->resident_bytes ? memory : "-");
     table_addf(t, "%u", process->in_flight);
+    table_add(t, process->exposed.len > 0 ? pb_slice(process->exposed) : SLICE("-"));
     table_add(t, pb_slice(process->reason));
 }
 
@@ -40,7 +41,8 @@ const struct verb VERB_ps = {
     .name = "ps",
     .arguments = "",
     .summary = "show the task processes of this node",
-    .details = "CALLS counts the calls that an instance is working on now.",
+    .details = "CALLS counts the calls that an instance is working on now. EXPOSED is \"open\" for a task that listens on\n"
+               "all interfaces instead of 127.0.0.1, \"shut\" when the node keeps other machines out of it.",
     .example = "grid ps --json",
     .traits = VERB_READS | VERB_ASKS_NODE,
     .run = run,

@@ -264,6 +264,7 @@ static void add_process(Grid__V1__ListProcessesResponse *response, struct arena 
     process->resident_bytes = host_resident_bytes(i->pid);
     process->in_flight = atomic_load_explicit(&i->instance->in_flight, memory_order_relaxed);
     process->reason = pb_str(task->reason);
+    process->exposed = pb_str(!i->wide ? "" : i->shut ? "shut" : "open");
     response->processes[response->n_processes++] = process;
 }
 

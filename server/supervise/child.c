@@ -276,14 +276,27 @@ static void child_ready(struct sup_child *c)
     child_retire(before);
 }
 
+/* Once for a task, and again for its next version. */
+static void tell_wide(const struct sup_child *c)
+{
+    struct sup_task *t = c->slot->task;
+    if (!c->wide || t->told_wide)
+        return;
+    t->told_wide = true;
+    log_line(LOG_WARN, "a task listens on all interfaces: whoever reaches this machine may call it past the grid; let it listen on 127.0.0.1", LOGF_STR("task", t->spec.name),
+             LOGF_INT("port", c->instance->port), LOGF_STR("shut_off", c->supervisor->firewall ? "from other machines, by nftables" : "no: gridd is not root"));
+}
+
 static void on_probed(void *ctx, enum probe_result result)
 {
     struct sup_child *c = ctx;
     c->probe = NULL;
     if (!c->slot || c->exited)
         return;
-    if (result == PROBE_ACCEPTED) {
+    if (result == PROBE_ACCEPTED || result == PROBE_ACCEPTED_WIDE) {
+        c->wide = result == PROBE_ACCEPTED_WIDE;
         child_ready(c);
+        tell_wide(c);
         return;
     }
     port_lost(c);
@@ -303,7 +316,7 @@ static void on_checked(void *ctx, enum probe_result result)
 {
     struct sup_child *c = ctx;
     c->probe = NULL;
-    if (!c->slot || c->exited || result == PROBE_ACCEPTED)
+    if (!c->slot || c->exited || result == PROBE_ACCEPTED || result == PROBE_ACCEPTED_WIDE)
         return;
     char reason[REASON_MAX];
     snprintf(reason, sizeof reason, "it runs but no longer listens on TASK_PORT (127.0.0.1:%u)", c->instance->port);

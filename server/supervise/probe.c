@@ -41,9 +41,10 @@ static void again(struct probe *p)
 
 static void judge(struct probe *p)
 {
-    enum proc_owner owner = p->connected ? proc_port_owner(p->port, p->group) : PROC_OWNER_NOBODY;
+    bool wide = false;
+    enum proc_owner owner = p->connected ? proc_port_owner(p->port, p->group, &wide) : PROC_OWNER_NOBODY;
     if (owner == PROC_OWNER_GROUP || owner == PROC_OWNER_UNKNOWN)
-        finish(p, PROBE_ACCEPTED);
+        finish(p, wide ? PROBE_ACCEPTED_WIDE : PROBE_ACCEPTED);
     else if (owner == PROC_OWNER_OTHER)
         finish(p, PROBE_FOREIGN);
     else if (p->once)

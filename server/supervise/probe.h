@@ -6,6 +6,7 @@
 
 enum probe_result {
     PROBE_ACCEPTED, /* a process of the group listens (or the system does not show who) */
+    PROBE_ACCEPTED_WIDE, /* and on other addresses than loopback's */
     PROBE_FOREIGN,  /* another process does */
     PROBE_REFUSED,  /* nobody does: only with `once` */
 };

@@ -127,24 +127,38 @@ unsigned proc_marked_end(const char *mark)
 
 /* ---- listeners ---- */
 
-bool proc_listener_parse(struct slice text, uint16_t port, uint64_t *inode)
+/* The kernel prints each 32-bit word as a number in host order: on these little-endian machines the first byte of 127.0.0.1 comes last. */
+static bool is_loopback(const char *address)
 {
-    char line[512];
+    size_t size = strlen(address);
+    if (size == 8)
+        return strcmp(address + 6, "7F") == 0;
+    if (size != 32)
+        return false;
+    bool mapped = strncmp(address, "0000000000000000FFFF0000", 24) == 0;
+    return strcmp(address, "00000000000000000000000001000000") == 0 || (mapped && strcmp(address + 30, "7F") == 0);
+}
+
+bool proc_listener_parse(struct slice text, uint16_t port, uint64_t *inode, bool *wide)
+{
+    char line[512], address[40];
     unsigned local_port, state;
     unsigned long long number;
     if (text.size == 0 || text.size >= sizeof line)
         return false;
     memcpy(line, text.data, text.size);
     line[text.size] = '\0';
-    if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %llu", &local_port, &state, &number) != 3)
+    if (sscanf(line, " %*d: %39[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %llu", address, &local_port, &state, &number) != 4)
         return false;
     *inode = number;
+    *wide = !is_loopback(address);
     return local_port == port && state == 0x0A; /* TCP_LISTEN */
 }
 
 struct listeners {
     uint64_t inodes[LISTENERS_MAX];
     size_t count;
+    bool wide; /* any of them */
 };
 
 /* False when the table cannot be read. */
@@ -155,8 +169,11 @@ static bool add_listeners(const char *table, uint16_t port, struct listeners *l)
         return false;
     char line[512];
     while (l->count < LISTENERS_MAX && fgets(line, sizeof line, f)) {
-        if (proc_listener_parse(slice_of_str(line), port, &l->inodes[l->count]))
-            l->count++;
+        bool wide;
+        if (!proc_listener_parse(slice_of_str(line), port, &l->inodes[l->count], &wide))
+            continue;
+        l->count++;
+        l->wide |= wide;
     }
     fclose(f);
     return true;
@@ -209,11 +226,12 @@ static bool search_member(void *ctx, const struct proc_stat *member)
     return !holds;
 }
 
-enum proc_owner proc_port_owner(uint16_t port, int group)
+enum proc_owner proc_port_owner(uint16_t port, int group, bool *wide)
 {
     struct listeners l = {.count = 0};
     bool shown = add_listeners("/proc/net/tcp", port, &l);
     shown |= add_listeners("/proc/net/tcp6", port, &l);
+    *wide = l.wide;
     if (l.count == 0)
         return shown ? PROC_OWNER_NOBODY : PROC_OWNER_UNKNOWN;
     struct owner_search search = {.listeners = &l, .found = PROC_OWNER_OTHER};

@@ -19,8 +19,9 @@ int proc_stat_parse(struct slice text, struct proc_stat *out);
 /* 0; GRID_ENOENT when there is no such process. */
 int proc_stat_read(int pid, struct proc_stat *out);
 
-/* The socket inode of a line of /proc/net/tcp or tcp6 that listens on `port`; false for every other line. Pure. */
-bool proc_listener_parse(struct slice line, uint16_t port, uint64_t *inode);
+/* The socket inode of a line of /proc/net/tcp or tcp6 that listens on `port`, and whether its address is another than loopback's; false for
+ * every other line. Pure. */
+bool proc_listener_parse(struct slice line, uint16_t port, uint64_t *inode, bool *wide);
 
 enum proc_owner {
     PROC_OWNER_GROUP,   /* a process of the group listens on the port */
@@ -28,7 +29,8 @@ enum proc_owner {
     PROC_OWNER_NOBODY,  /* nobody does */
     PROC_OWNER_UNKNOWN, /* the system does not show it */
 };
-enum proc_owner proc_port_owner(uint16_t port, int group);
+/* *wide: somebody listens there on more than loopback. */
+enum proc_owner proc_port_owner(uint16_t port, int group, bool *wide);
 
 /* This boot's id, 36 characters and NUL; "" when unknown. */
 void proc_boot_id(char out[37]);

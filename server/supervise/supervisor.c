@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -38,9 +39,28 @@ static int write_pids(struct supervisor *s)
     return err;
 }
 
+static int compare_ports(const void *a, const void *b)
+{
+    return *(const uint16_t *) a - *(const uint16_t *) b;
+}
+
+static void shut_wide_ports(struct supervisor *s)
+{
+    uint16_t ports[FIREWALL_PORTS_MAX];
+    size_t count = 0;
+    if (!s->firewall)
+        return;
+    for (const struct sup_child *c = s->children; c && count < FIREWALL_PORTS_MAX; c = c->next)
+        if (c->wide && !c->exited)
+            ports[count++] = c->instance->port;
+    qsort(ports, count, sizeof *ports, compare_ports);
+    firewall_set(s->firewall, ports, count);
+}
+
 static void tell_changes(void *arg)
 {
     struct supervisor *s = arg;
+    shut_wide_ports(s);
     int err = write_pids(s);
     if (err != 0)
         log_line(LOG_WARN, "tasks.pids could not be written: after a crash of this daemon its tasks would be left running", LOGF_ERR(err));
@@ -257,6 +277,7 @@ static void task_forgive(struct sup_task *t)
         t->slots[i]->backoff = (struct backoff){0};
     }
     t->reason[0] = '\0';
+    t->told_wide = false;
 }
 
 static uint32_t wanted_within(const struct sup_task *t, uint32_t count)
@@ -400,12 +421,13 @@ static size_t path_size(const struct sup_task *t)
     return strlen(t->release->tasks_folder) + 1 + strlen(t->spec.path) + 1;
 }
 
-static void list_child(struct listing *l, struct supervisor_task *out, const struct sup_child *c)
+static void list_child(struct listing *l, struct supervisor_task *out, const struct sup_child *c, const struct firewall *f)
 {
     if (!c || c->exited)
         return;
     bool ready = c->state == CHILD_READY;
-    *l->instances++ = (struct supervisor_instance){c->instance, process_pid(c->process), c->started_at_ms, ready};
+    *l->instances++ = (struct supervisor_instance){c->instance, process_pid(c->process), c->started_at_ms, ready, c->wide,
+                                                         c->wide && f && firewall_is_shut(f, c->instance->port)};
     out->instance_count++;
     out->ready += ready;
     if (out->port == 0)
@@ -420,8 +442,8 @@ static void list_task(struct listing *l, const struct sup_task *t)
                                     .wanted = t->wanted, .instances = l->instances};
     l->text += sprintf(l->text, "%s/%s", t->release->tasks_folder, t->spec.path) + 1;
     for (size_t i = 0; i < t->slot_count; i++) {
-        list_child(l, out, t->slots[i]->serving);
-        list_child(l, out, t->slots[i]->starting);
+        list_child(l, out, t->slots[i]->serving, t->supervisor->firewall);
+        list_child(l, out, t->slots[i]->starting, t->supervisor->firewall);
         errored |= backoff_is_errored(&t->slots[i]->backoff);
     }
     out->status = out->ready > 0 ? SUPERVISOR_ONLINE : errored ? SUPERVISOR_ERRORED : SUPERVISOR_STARTING;
@@ -520,6 +542,20 @@ static int open_confine(struct supervisor *s, const struct supervisor_options *o
     return err;
 }
 
+static void shut_changed(void *arg)
+{
+    supervisor_changed(arg);
+}
+
+/* Only root may; without memory or nft ports stay as open as their tasks make them. */
+static void open_firewall(struct supervisor *s)
+{
+    char table[64];
+    snprintf(table, sizeof table, "gridcontrol_%.16s", s->options.node_id);
+    if (geteuid() == 0 && strlen(s->options.node_id) >= NODE_ID_DIGITS)
+        s->firewall = firewall_create(s->loop, table, shut_changed, s);
+}
+
 int supervisor_create(struct loop *l, const struct supervisor_options *options, struct supervisor **out, char why[TASK_WHY_MAX])
 {
     struct supervisor *s = calloc(1, sizeof *s);
@@ -541,6 +577,7 @@ int supervisor_create(struct loop *l, const struct supervisor_options *options, 
         supervisor_free(s);
         return err;
     }
+    open_firewall(s);
     *out = s;
     return 0;
 }
@@ -559,12 +596,22 @@ static void logs_written(void *arg)
     done(done_arg);
 }
 
+static void ports_open_again(void *arg)
+{
+    struct supervisor *s = arg;
+    s->firewall = NULL;
+    log_writer_close(s->log_writer, logs_written, s);
+}
+
 static void finish_close(void *arg)
 {
     struct supervisor *s = arg;
     end_escaped(s);
     write_pids(s);
-    log_writer_close(s->log_writer, logs_written, s);
+    if (s->firewall)
+        firewall_close(s->firewall, ports_open_again, s);
+    else
+        ports_open_again(s);
 }
 
 void supervisor_child_gone(struct supervisor *s)

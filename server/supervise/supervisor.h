@@ -98,6 +98,8 @@ struct supervisor_instance {
     int pid;
     int64_t started_at_ms; /* Unix time */
     bool ready;            /* otherwise it is starting */
+    bool wide;             /* it listens on other addresses than loopback's */
+    bool shut;             /* and is shut off from other machines */
 };
 
 struct supervisor_task {

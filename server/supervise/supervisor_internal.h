@@ -3,6 +3,7 @@
 #define GRID_SERVER_SUPERVISE_SUPERVISOR_INTERNAL_H
 
 #include "server/supervise/backoff.h"
+#include "server/supervise/firewall.h"
 #include "server/supervise/log_writer.h"
 #include "server/supervise/ports.h"
 #include "server/supervise/probe.h"
@@ -45,6 +46,7 @@ struct sup_task {
     char reason[REASON_MAX];
     struct line_ring ring;
     bool seen; /* while applying */
+    bool told_wide;
 };
 
 enum sup_child_state { CHILD_STARTING, CHILD_READY, CHILD_DRAINING, CHILD_STOPPING };
@@ -64,6 +66,7 @@ struct sup_child {
     uint64_t began_ms, drain_until_ms; /* monotonic */
     int64_t started_at_ms;
     bool exited, port_lost;
+    bool wide; /* listens on more than loopback */
     unsigned idle_looks;
     int64_t exit_status;
     int exit_signal;
@@ -83,6 +86,7 @@ struct supervisor {
     struct supervisor_options options;
     struct ports ports;
     struct task_confine *confine;
+    struct firewall *firewall; /* NULL: gridd is not root */
     struct sup_task **tasks; /* sorted by name */
     size_t task_count;
     struct sup_child *children; /* all, also those that no slot holds any more */

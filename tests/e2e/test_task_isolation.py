@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from gridtest import (BIN, Grid, Skip, check, check_equal, check_in, once, wait_for)
+from gridtest import (BIN, Grid, Node, Skip, check, check_equal, check_in, grid_command, once, wait_for)
 from test_node import check_refusal, run_gridd
 
 NOBODY = 65534
@@ -452,3 +452,111 @@ def test_strict_says_what_a_kernel_without_landlock_lacks():
         done = subprocess.run(["python3", "-c", WITHOUT_LANDLOCK, BIN / "gridd", "--state", grid.folder / "s", "--api", "127.0.0.1:0", "--api-socket", "none", "--task-sandbox", "strict"],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
         check_refusal(done, "--task-sandbox", "strict", "Landlock")
+
+
+# ---- servers on all interfaces ------------------------------------------------------------------------------------------------
+
+# As the original's documentation has it.
+WIDE = """
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_response(200); self.send_header('Content-Length', '2'); self.end_headers(); self.wfile.write(b'ok')
+http.server.HTTPServer(('', int(os.environ['TASK_PORT'])), Handler).serve_forever()
+"""
+
+
+class Namespaces:
+    """Two network namespaces with a cable between them: the node's machine, and another one."""
+
+    def __init__(self):
+        need_root()
+        if not shutil.which("ip") or not shutil.which("nft"):
+            raise Skip("no ip or no nft here")
+        self.here, self.there = f"gth{os.getpid()}", f"gtt{os.getpid()}"
+        for name in (self.here, self.there):
+            subprocess.run(["ip", "netns", "add", name], check=True)
+        self.ip(self.here, "link", "add", "v0", "type", "veth", "peer", "name", "v0", "netns", self.there)
+        for name, address in ((self.here, "10.99.0.1/24"), (self.there, "10.99.0.2/24")):
+            self.ip(name, "addr", "add", address, "dev", "v0")
+            self.ip(name, "link", "set", "v0", "up")
+            self.ip(name, "link", "set", "lo", "up")
+
+    def ip(self, name, *args):
+        subprocess.run(["ip", "-n", name, *args], check=True)
+
+    def run(self, name, *args):
+        return subprocess.run(["ip", "netns", "exec", name, *map(str, args)], capture_output=True, text=True)
+
+    def reaches(self, port):
+        code = f"import socket; socket.create_connection(('10.99.0.1', {port}), 0.5)"
+        return self.run(self.there, "python3", "-c", code).returncode == 0
+
+    def close(self):
+        for name in (self.here, self.there):
+            subprocess.run(["ip", "netns", "del", name])
+
+
+class NodeThere(Node):
+    """A node in a network namespace; its Unix socket is asked."""
+
+    def arguments(self):
+        return ["ip", "netns", "exec", self.namespace, *super().arguments()]
+
+
+def doctor(node, code):
+    return json.loads(node.grid("doctor", "--json", check_code=code).out)
+
+
+@once
+def test_a_server_on_all_interfaces_is_told_of_and_shut_off_from_other_machines():
+    net = Namespaces()
+    try:
+        with Grid(1, start=False) as grid:
+            node = NodeThere(grid.folder / "node1", "node1")
+            node.namespace = net.here
+            grid.nodes.append(node)
+            node.start()
+            project = grid.project().py("wide", WIDE).js("narrow", "exports.handler = () => 1;\n")
+            node.grid("deploy", project, check_code=0)
+            ps = lambda: {p["task"]: p for p in json.loads(node.grid("ps", "--json", check_code=0).out)}
+            wait_for(lambda: ps()["wide"]["exposed"] == "shut" and ps()["narrow"]["status"] == "online", "the port is shut")
+            check_equal(ps()["narrow"]["exposed"], "", "exposed, of a task on loopback")
+            check_in("shut", node.grid("ps", check_code=0).out, "grid ps")
+            check_equal(node.text().count("a task listens on all interfaces"), 1, "how often the log says so")
+            found = [f for f in doctor(node, 0) if f["about"] == "ports"]
+            check_equal([(f["level"], "wide" in f["text"]) for f in found], [("warning", True)], "what the doctor finds")
+            port = ps()["wide"]["port"]
+            check(not net.reaches(port), "another machine reaches the task's port")
+            check_equal(net.run(net.here, "curl", "-s", "-d", "{}", f"http://127.0.0.1:{port}/").stdout, "ok", "the task on loopback")
+            check_in("gridcontrol_", net.run(net.here, "nft", "list", "tables").stdout, "tables")
+            net.run(net.here, "nft", "add", "table", "inet", "others")
+            net.run(net.here, "nft", "delete", "table", "inet", f"gridcontrol_{node.info['id'][:16]}")
+            check(net.reaches(port), "the port is not reached without the table: this test shows nothing")
+            check_equal(node.stop(), [], "the node's end")
+            check_equal(net.run(net.here, "nft", "list", "tables").stdout.split(), ["table", "inet", "others"], "tables that are left")
+    finally:
+        net.close()
+
+
+@once
+def test_without_root_a_server_on_all_interfaces_is_told_of():
+    with Attack(user=NOBODY if os.geteuid() == 0 else None) as attack:
+        project = attack.grid.project().py("wide", WIDE)
+        check_equal(attack.node.init(project).status, 200, "status of /tasks/init")
+        attack.wait_online("wide")
+        check_equal(attack.processes()[0]["exposed"], "open", "exposed")
+        check(any(f["about"] == "ports" and "past the grid" in f["text"] for f in doctor(attack.node, 0)), "the doctor does not say it")
+
+
+@once
+def test_the_doctor_names_a_task_that_cannot_start_and_a_node_that_is_not_there():
+    with Grid(1, start=False) as grid:
+        node = grid.add(start=False)
+        check_equal(grid_command("doctor", "--api", "127.0.0.1:1", cwd=grid.folder).returncode, 3, "exit code without a node")
+        node.start()
+        check_equal([f["level"] for f in doctor(node, 0) if f["about"] in ("node", "peers", "tasks", "ports")], ["ok"] * 4, "a node without tasks")
+        node.init(grid.project().executable("broken", "#!/bin/sh\necho no such luck >&2\nexit 3\n"))
+        fault = wait_for(lambda: [f for f in json.loads(node.grid("doctor", "--json").out) if f["level"] == "fault"], "the doctor finds a fault")
+        check_in("no such luck", fault[0]["text"], "what it says")
+        check_equal(node.grid("doctor").returncode, 1, "exit code with a fault")

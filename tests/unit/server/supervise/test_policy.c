@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "server/supervise/backoff.h"
+#include "server/supervise/firewall.h"
 #include "server/supervise/ports.h"
 #include "server/supervise/proc.h"
 #include "server/supervise/task_env.h"
@@ -149,26 +150,47 @@ static void test_proc__finds_listeners_of_a_port(void **state)
         const char *line;
         bool found;
         uint64_t inode;
+        bool wide;
     } cases[] = {
-        {"   0: 0100007F:2711 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 0000 100 0 0 10 0\n", true, 12345},
+        {"   4: 0101007F:2711 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 5 1\n", true, 5, false},
+        {"   5: 00000000:2711 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 6 1\n", true, 6, true},
+        {"   6: 0A00007B:2711 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7 1\n", true, 7, true},
+        {"   7: 00000000000000000000000001000000:2711 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 8 1\n", true, 8, false},
+        {"   8: 0000000000000000FFFF00000100007F:2711 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 9 1\n", true, 9, false},
+        {"   0: 0100007F:2711 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 0000 100 0 0 10 0\n", true, 12345, false},
         {"   1: 00000000000000000000000000000000:2711 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 77 1\n",
-         true, 77},
-        {"   2: 0100007F:2711 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 12345 1\n", false, 0},
-        {"   3: 0100007F:2712 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1\n", false, 0},
-        {"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n", false, 0},
-        {"", false, 0},
+         true, 77, true},
+        {"   2: 0100007F:2711 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 12345 1\n", false, 0, false},
+        {"   3: 0100007F:2712 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1\n", false, 0, false},
+        {"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n", false, 0, false},
+        {"", false, 0, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint64_t inode = 0;
-        assert_int_equal(proc_listener_parse(slice_of_str(cases[i].line), 10001, &inode), cases[i].found);
+        bool wide = false;
+        assert_int_equal(proc_listener_parse(slice_of_str(cases[i].line), 10001, &inode, &wide), cases[i].found);
         if (cases[i].found)
-            assert_int_equal(inode, cases[i].inode);
+            assert_true(inode == cases[i].inode && wide == cases[i].wide);
     }
+}
+
+static void test_firewall__replaces_its_own_table_in_one_transaction(void **state)
+{
+    (void) state;
+    static const uint16_t ports[] = {10001, 10003};
+    struct buf out;
+    buf_init(&out, 0);
+    assert_int_equal(firewall_script("gridcontrol_ab", NULL, 0, &out), 0);
+    assert_string_equal(buf_cstr(&out), "add table inet gridcontrol_ab; delete table inet gridcontrol_ab; ");
+    assert_int_equal(firewall_script("gridcontrol_ab", ports, 2, &out), 0);
+    assert_non_null(strstr(buf_cstr(&out), "iifname != \"lo\" tcp dport { 10001, 10003 } drop;"));
+    buf_dispose(&out);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_firewall__replaces_its_own_table_in_one_transaction),
         cmocka_unit_test(test_backoff__grows_by_half_to_its_limit),
         cmocka_unit_test(test_backoff__chance_takes_at_most_a_quarter_off),
         cmocka_unit_test(test_backoff__sixteen_quick_failures_are_errored_and_still_tried),
