@@ -53,6 +53,8 @@ int cert_authority_of_state(const char *folder, struct authority **out)
         code = cli_fail(GRID_FAILED, "--state: %s is not the state folder of a member of a grid: name another, or use the Gridfile", folder);
     else if (find_authority(&s, out) != 0)
         code = cli_fail(GRID_FAILED, "--state: the node of %s does not hold the key of its grid's authority: run this on one that does, or use the Gridfile", folder);
+    else if (s.provisional)
+        fprintf(stderr, "grid: the grid's authority is provisional until the first join or deploy: should it yield to another before, certificates of it end\n");
     standing_dispose(&s);
     return code;
 }

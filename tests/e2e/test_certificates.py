@@ -7,6 +7,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import urllib.request
 
 import grpc
 from cryptography import x509
@@ -103,6 +104,27 @@ def test_cert_issue_refuses_what_makes_no_sense():
         done = grid_command("cert", *args, cwd=where)
         check_equal(done.returncode, code, f"exit of cert {args}: {done.err}")
         check_in(part, done.err, f"sentence of cert {args}")
+
+
+@once
+def test_cert_issue_takes_the_authority_of_a_grid_that_has_no_gridfile():
+    grid = Grid(0, start=False)
+    try:
+        secret = grid.folder / "password"
+        secret.write_text("tangled-otter-8-lamps\n")
+        secret.chmod(0o600)
+        grid.gridfile, grid.options = None, ["--grid", "demo", "--password-file", str(secret)]
+        node = grid.add()
+        done = grid_command("cert", "issue", "ci", "--state", node.state, "--out", "certs", cwd=grid.folder, check_code=0)
+        check_in("provisional until the first join or deploy", done.err, "the warning")
+        context = ssl.create_default_context(cafile=grid.folder / "certs/ca.crt")
+        context.load_cert_chain(grid.folder / "certs/ci.crt", grid.folder / "certs/ci.key")
+        with urllib.request.urlopen(f"https://localhost:{node.listen[1]}/healthz", timeout=20, context=context) as answer:
+            check_equal(answer.status, 200, "status over TLS")
+        done = grid_command("cert", "issue", "ci", "--state", grid.folder, "--out", "certs", cwd=grid.folder, check_code=1)
+        check_in("is not the state folder of a member of a grid", done.err, "the sentence for another folder")
+    finally:
+        grid.close()
 
 
 # ---- clients ---------------------------------------------------------------------------------------------------------------------
