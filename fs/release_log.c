@@ -310,6 +310,17 @@ int release_log_add(struct release_log *l, const struct release_entry *e, enum r
     return err;
 }
 
+size_t release_log_drop_uncertified(struct release_log *l, struct slice app)
+{
+    size_t dropped = 0, begin = app_begin(l, app);
+    for (size_t i = release_log_count(l, app); i-- > 0;)
+        if (l->entries[begin + i]->entry.certificate.size == 0) {
+            log_remove(l, begin + i);
+            dropped++;
+        }
+    return dropped;
+}
+
 static bool root_begins(const struct release_entry *e, struct slice hex)
 {
     char root[OBJECT_ID_HEX + 1];

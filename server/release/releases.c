@@ -408,6 +408,15 @@ static int judge_entry(struct releases *r, const struct release_entry *e, struct
     return err;
 }
 
+/* What this node published while it was in no grid had a count of its own, and is taken by nobody: an entry of the grid stands above all of it. */
+static void leave_lone_releases(struct releases *r, const struct release_entry *e)
+{
+    size_t dropped = e->certificate.size > 0 ? release_log_drop_uncertified(r->log, RELEASES_APP) : 0;
+    if (dropped > 0)
+        log_line(LOG_WARN, "what this node published while it was in no grid gives way to the grid's release: deploy again if it is the one to run",
+                 LOGF_INT("releases", dropped));
+}
+
 /* Entries of other apps are for versions to come. */
 static void receive_entry(struct releases *r, struct slice packed, struct arena *arena)
 {
@@ -417,8 +426,8 @@ static void receive_entry(struct releases *r, struct slice packed, struct arena 
     int err = release_entry_unpack(packed, arena, &e);
     if (err == 0 && (!slice_equal(e.app, RELEASES_APP) || is_known(r, &e)))
         return;
-    if (err == 0)
-        err = judge_entry(r, &e, arena, why);
+    if (err == 0 && (err = judge_entry(r, &e, arena, why)) == 0)
+        leave_lone_releases(r, &e);
     if (err == 0 && (err = release_log_add(r->log, &e, &outcome)) != 0)
         snprintf(why, sizeof why, "%s", err == GRID_EEXIST ? "its publisher signed two of one sequence: the first stays" : grid_err_text(err));
     if (err == 0)
@@ -442,8 +451,8 @@ static bool is_to_be_signed_anew(struct releases *r)
 {
     const struct release_entry *newest = newest_entry(r);
     char why[160];
-    return newest && slice_equal_str(newest->publisher, r->options.publisher) && !slice_equal(newest->certificate, r->options.certificate_der) &&
-           entry_verify(r, newest, why) == 0;
+    return newest && newest->certificate.size > 0 && slice_equal_str(newest->publisher, r->options.publisher) &&
+           !slice_equal(newest->certificate, r->options.certificate_der) && entry_verify(r, newest, why) == 0;
 }
 
 void releases_set_certificate(struct releases *r, struct slice der)

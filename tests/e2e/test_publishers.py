@@ -63,3 +63,21 @@ def test_an_entry_of_one_who_may_not_publish_is_dropped_by_the_others():
         check_in("its publisher is not among those who may publish", grid[0].text(), "the reason in the log")
         check_equal(newest(grid[0]), before, "the member's newest release")
         check_equal({grid[0].invoke("t").json for _ in range(6)}, {"good"}, "what the member's callers get")
+
+
+@once
+def test_what_a_node_ran_alone_gives_way_to_the_grids_release():
+    with Grid(1) as grid:
+        grid.deploy(grid.project().js("t", "exports.handler = () => 'grid';\n"))
+        lone = Node(grid.folder / "lone", "lone")
+        grid.nodes.append(lone)
+        lone.start()
+        for turn in range(2):
+            check_equal(lone.init(grid.project().js("t", f"exports.handler = () => 'lone{turn}';\n")).status, 200, "a deploy on a grid of one")
+        check_equal(lone.stop(), [], "the end of the grid of one")
+        lone.gridfile, lone.join = grid.gridfile, grid[0].listen_text
+        lone.start()
+        grid.wait_linked()
+        wait_for(lambda: newest(lone) == newest(grid[0]), "it has the grid's release, though it counted higher itself")
+        grid.wait_ready(["t"])
+        check_equal({node.invoke("t").json for node in grid.nodes for _ in range(4)}, {"grid"}, "what callers get")

@@ -341,6 +341,7 @@ static void test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new
     struct fixture *f = *state;
     struct side *s = &f->sides[0];
     char root[65];
+    releases_set_certificate(s->releases, SLICE("old"));
     publish_whole(s, TASK("one"));
     take_root(s, root);
     UNTIL(f, all_run(f, root));
@@ -352,6 +353,27 @@ static void test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new
     releases_set_certificate(s->releases, SLICE("new")); /* nothing is new */
     UNTIL(f, all_run(f, root));
     assert_int_equal(releases_newest(s->releases)->sequence, 2);
+}
+
+static void test_releases__what_was_published_in_no_grid_gives_way_to_the_grids(void **state)
+{
+    struct fixture *f = *state;
+    struct side *lone = &f->sides[2], *member = &f->sides[0];
+    char root[65];
+    f->cut = true;
+    publish_whole(lone, TASK("mine"));
+    publish_whole(lone, TASK("mine too"));
+    assert_int_equal(releases_newest(lone->releases)->sequence, 2);
+    releases_set_certificate(lone->releases, SLICE("joined")); /* signs nothing anew: nobody has asked for it */
+    f->cut = false;
+    releases_set_certificate(member->releases, SLICE("member"));
+    publish_whole(member, TASK("the grid's"));
+    take_root(member, root);
+    UNTIL(f, all_run(f, root));
+    assert_int_equal(releases_newest(lone->releases)->sequence, 1);
+    publish_whole(lone, TASK("mine, for all"));
+    take_root(lone, root);
+    UNTIL(f, all_run(f, root));
 }
 
 static void test_releases__a_rollback_to_nothing_is_refused_in_words(void **state)
@@ -541,6 +563,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__two_publishers_at_once_have_one_winner, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_is_a_new_entry_with_an_old_root, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_to_nothing_is_refused_in_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_was_published_in_no_grid_gives_way_to_the_grids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_failed_publish_leaves_what_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_cannot_run_here_is_not_tried_again, setup, teardown),
