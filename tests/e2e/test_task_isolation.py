@@ -560,3 +560,48 @@ def test_the_doctor_names_a_task_that_cannot_start_and_a_node_that_is_not_there(
         fault = wait_for(lambda: [f for f in json.loads(node.grid("doctor", "--json").out) if f["level"] == "fault"], "the doctor finds a fault")
         check_in("no such luck", fault[0]["text"], "what it says")
         check_equal(node.grid("doctor").returncode, 1, "exit code with a fault")
+
+
+# ---- systems that give less ---------------------------------------------------------------------------------------------------
+
+
+class NodeWithout(Node):
+    """A node of root that lost the right to mount, as in most containers."""
+
+    def arguments(self):
+        return ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", *super().arguments()]
+
+
+def without_mounting(grid, folder):
+    need_root()
+    if not shutil.which("setpriv"):
+        raise Skip("no setpriv here")
+    node = NodeWithout(grid.folder / "node1", "node1")
+    node.state = folder / "state"
+    grid.nodes.append(node)
+    return node
+
+
+@once
+def test_where_nothing_can_be_mounted_permissions_and_landlock_keep_tasks_out():
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name, Grid(1, start=False) as grid:
+        os.chmod(name, 0o755)
+        node = without_mounting(grid, Path(name)).start()
+        project = grid.project().js("js", JS).py("py", PY)
+        check_equal(node.init(project).status, 200, "status of /tasks/init")
+        event = json.dumps({"state": str(node.state), "elsewhere": "/var/tmp", "pid": node.process.pid})
+        for task in ("js", "py"):
+            report = wait_for(lambda: node.invoke(task, event).json, f"{task} answers")
+            check(report["uid"] != 0, f"{task} runs as root")
+            check_refused(report, task, "key", "list", "environ", "mem", "nodefds", "signal", "ptrace", "setuid", "setgid", "release", "state", "elsewhere")
+            check_equal(report["tried"]["data"], "done", f"{task} writes to GRID_DATA_DIR")
+
+
+@once
+def test_where_nothing_can_be_mounted_a_closed_folder_above_the_state_is_named():
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name, Grid(0) as grid:
+        node = without_mounting(grid, Path(name))
+        grid.nodes.remove(node)
+        done = subprocess.run(node.arguments(), stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=node.folder, timeout=30)
+        check_refusal(done, "--task-user", name, "chmod o+x")
+        node.ports.close()
