@@ -55,6 +55,11 @@ struct invocation *invocation_create(void)
     return inv;
 }
 
+void invocation_new_id(char id[37])
+{
+    uuid7_generate(&stock_get()->ids, (uint64_t) loop_wall_ms(), id);
+}
+
 void invocation_destroy(struct invocation *inv)
 {
     if (inv->on_destroy)

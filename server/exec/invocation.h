@@ -25,6 +25,8 @@ struct invocation_fault {
     const char *message; /* one sentence naming the thing and the remedy; lives as long as the invocation */
     int64_t pushback_ms; /* when to try again, -1 when there is nothing to say */
     bool unseen;         /* no task can have seen the call: told to a peer as the trailer grid-seen "0", else "1" (server/route/hop.h) */
+    const struct route_node *node; /* where a task may have seen it; NULL when none can have. Lives as long as the invocation */
+    uint32_t attempts;             /* how many had been made, 0 for none */
 };
 
 /* How the task answered. Slices are borrowed for the call of on_head. */
@@ -91,6 +93,8 @@ struct invocation {
 /* A zeroed invocation with its own arena and a new id, strategy round robin. NULL when out of memory. Arenas are kept in a free list of
  * the thread. */
 struct invocation *invocation_create(void);
+/* A new id as an invocation would have got it, for what is refused before there is one. */
+void invocation_new_id(char id[37]);
 /* After on_end only (or before dispatch_start). */
 void invocation_destroy(struct invocation *inv);
 /* Frees what this thread keeps for reuse; before it ends. */

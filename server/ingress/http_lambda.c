@@ -16,14 +16,11 @@
 #define LAMBDA_PREFIX "/2015-03-31/functions/"
 #define LAMBDA_SUFFIX "/invocations"
 
-/* What calls that were not made are called. */
-#define NO_ID "00000000-0000-0000-0000-000000000000"
-
 struct lambda_request {
     struct slice name; /* as asked for */
     struct slice task, handler;
     uint64_t started_ms;
-    char id[37];
+    char id[37]; /* an invocation's, once there is one */
 };
 
 /* ---- service errors ---- */
@@ -31,9 +28,11 @@ struct lambda_request {
 static void service_error(struct door_request *r, int status, const char *type, const char *message)
 {
     const struct lambda_request *l = r->state;
+    char id[37];
+    invocation_new_id(id);
     struct http_header headers[4] = {{SLICE("content-type"), SLICE("application/json")},
                                      {SLICE("x-amzn-errortype"), slice_of_str(type)},
-                                     {SLICE("x-amzn-requestid"), slice_of_str(l ? l->id : NO_ID)},
+                                     {SLICE("x-amzn-requestid"), slice_of_str(l ? l->id : id)},
                                      {SLICE("retry-after"), SLICE("1")}};
     struct buf json;
     struct json_writer w;
@@ -70,15 +69,19 @@ static void lambda_refuse(struct door_request *r, int http_status, const char *c
 
 /* ---- function answers ---- */
 
+/* `type` NULL: nothing follows that would have one. */
 static void answer_typed(struct door_request *r, int status, const char *type, struct slice function_error, struct slice body)
 {
     struct lambda_request *l = r->state;
-    struct http_header headers[4] = {{SLICE("content-type"), slice_of_str(type)},
-                                     {SLICE("x-amz-executed-version"), SLICE("$LATEST")},
-                                     {SLICE("x-amzn-requestid"), slice_of_str(l->id)},
-                                     {SLICE("x-amz-function-error"), function_error}};
+    struct http_header headers[4] = {{SLICE("x-amz-executed-version"), SLICE("$LATEST")},
+                                     {SLICE("x-amzn-requestid"), slice_of_str(l->id)}};
+    size_t n = 2;
+    if (type)
+        headers[n++] = (struct http_header){SLICE("content-type"), slice_of_str(type)};
+    if (function_error.size > 0)
+        headers[n++] = (struct http_header){SLICE("x-amz-function-error"), function_error};
     if (r->x)
-        http_respond(r->x, status, headers, function_error.size > 0 ? 4 : 3, body);
+        http_respond(r->x, status, headers, n, body);
 }
 
 static void answer_function(struct door_request *r, int status, struct slice function_error, struct slice body)
@@ -103,6 +106,14 @@ static void answer_success(struct door_request *r, struct slice body)
     buf_dispose(&json);
 }
 
+/* The wrappers' refusal of a handler has no frames: its sentence ends with the file's name. */
+static bool is_missing_in_js(const struct task_error *error)
+{
+    return slice_equal_str(error->type, "HandlerNotFound") &&
+           (slice_has_suffix(error->message, SLICE(".js")) || slice_has_suffix(error->message, SLICE(".mjs")) ||
+            slice_has_suffix(error->message, SLICE(".cjs")));
+}
+
 /* True when the failure is JavaScript's (a mere value, or frames such as "at f (file:1:2)"): Node functions give their frames as
  * `trace`, others as `stackTrace`. */
 static bool is_node_error(const struct task_error *error)
@@ -110,7 +121,7 @@ static bool is_node_error(const struct task_error *error)
     for (size_t i = 0; i < error->stack_count; i++)
         if (!slice_has_prefix(error->stack[i], SLICE("at ")))
             return false;
-    return error->stack_count > 0 || error->value.size > 0;
+    return error->stack_count > 0 || error->value.size > 0 || is_missing_in_js(error);
 }
 
 /* {"errorType","errorMessage","trace":["TypeError: text","    at f (file:1:2)"]} */
@@ -270,7 +281,7 @@ static void dry_run(struct door_request *r, const struct lambda_request *l)
 {
     const struct route_table *t = ingress_table(r->ingress);
     if (t && route_table_task(t, l->task))
-        answer_function(r, 204, slice_of(NULL, 0), slice_of(NULL, 0));
+        answer_typed(r, 204, NULL, slice_of(NULL, 0), slice_of(NULL, 0));
     else
         answer_fault(r, &(struct invocation_fault){.status = GRPC_NOT_FOUND});
 }
@@ -310,7 +321,7 @@ static void lambda_invoke(struct door_request *r)
         service_error(r, 404, "ResourceNotFoundException", "no such operation: POST " LAMBDA_PREFIX "NAME" LAMBDA_SUFFIX);
         return;
     }
-    memcpy(l->id, NO_ID, sizeof l->id);
+    invocation_new_id(l->id);
     r->state = l;
     if (read_name(r, l) != 0)
         return;

@@ -1,6 +1,7 @@
 """The Lambda door, as raw requests."""
 
 import base64
+import re
 import urllib.parse
 
 import zoo
@@ -24,6 +25,7 @@ def invoke(name, body=b"{}", headers=None, quote=True):
 def service_error(answer, status, kind):
     check_equal(answer.status, status, f"status ({answer})")
     check_equal(answer.headers.get("x-amzn-errortype", "").split(":")[0], kind, "x-amzn-ErrorType")
+    check(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-.*", answer.headers.get("x-amzn-requestid", "")), f"x-amzn-RequestId: {answer.headers}")
     check_in("Message", {k.capitalize(): v for k, v in answer.json.items()}, "body")
     return answer.json
 
@@ -52,6 +54,7 @@ def test_dry_run_is_204_and_runs_nothing():
     before = pair()[0].get("/tasks/stats").json["faults"]["invokations"]
     answer = invoke("faults", b"{}", {"X-Amz-Invocation-Type": "DryRun"})
     check_equal((answer.status, answer.body), (204, b""), "answer")
+    check("content-type" not in answer.headers, f"the type of nothing: {answer.headers}")
     check_equal(pair()[0].get("/tasks/stats").json["faults"]["invokations"], before, "invokations")
     service_error(invoke("absent", b"{}", {"X-Amz-Invocation-Type": "DryRun"}), 404, "ResourceNotFoundException")
 
@@ -63,6 +66,7 @@ def test_function_errors_are_200_with_their_header():
             check_equal(answer.status, 200, f"{name} ({answer})")
             check_in(answer.headers.get("x-amz-function-error"), ("Unhandled", "Handled"), "X-Amz-Function-Error")
             check_equal((answer.json["errorType"], answer.json["errorMessage"]), (kind, text), name)
+    check_equal((invoke("faults.absent").json.get("trace"), invoke("pyfaults.absent").json.get("stackTrace")), ([], []), "frames of a handler that is missing")
     answer = invoke("faults.exits")
     check_equal((answer.status, answer.headers.get("x-amz-function-error")), (200, "Unhandled"), f"a function that exits ({answer})")
 
