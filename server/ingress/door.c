@@ -67,21 +67,31 @@ static int error_json(struct buf *out, const char *code, const char *message)
     return json_writer_finish(&w);
 }
 
-void door_answer_error(struct door_request *r, int http_status, const char *code, const char *message, int64_t pushback_ms)
+void door_answer_error_with(struct door_request *r, int http_status, const char *code, const char *message, int64_t pushback_ms,
+                            const struct http_header *extra, size_t count)
 {
     struct buf json;
     char seconds[24];
-    struct http_header headers[2] = {{SLICE("content-type"), SLICE("application/json")}, {SLICE("retry-after"), {0}}};
+    struct http_header headers[2 + DOOR_EXTRA_MAX] = {{SLICE("content-type"), SLICE("application/json")}};
+    size_t n = 1;
     if (!r->x)
         return;
+    for (size_t i = 0; i < count && i < DOOR_EXTRA_MAX; i++)
+        headers[n++] = extra[i];
     snprintf(seconds, sizeof seconds, "%" PRId64, pushback_ms < 1000 ? 1 : (pushback_ms + 999) / 1000);
-    headers[1].value = slice_of_str(seconds);
+    if (pushback_ms >= 0)
+        headers[n++] = (struct http_header){SLICE("retry-after"), slice_of_str(seconds)};
     buf_init(&json, 0);
     if (error_json(&json, code, message) == 0)
-        http_respond(r->x, http_status, headers, pushback_ms >= 0 ? 2 : 1, buf_slice(&json));
+        http_respond(r->x, http_status, headers, n, buf_slice(&json));
     else
         http_respond(r->x, http_status, NULL, 0, slice_of(NULL, 0));
     buf_dispose(&json);
+}
+
+void door_answer_error(struct door_request *r, int http_status, const char *code, const char *message, int64_t pushback_ms)
+{
+    door_answer_error_with(r, http_status, code, message, pushback_ms, NULL, 0);
 }
 
 void door_answer_stray(struct http_exchange *x, int status, const char *code, const char *message, const char *allow)
@@ -191,10 +201,13 @@ static void collect_on_data(struct invocation *inv, struct slice bytes)
 static void collect_on_end(struct invocation *inv, const struct invocation_fault *fault)
 {
     struct door_request *r = inv->sink_ctx;
-    static const struct invocation_fault TOO_LARGE = {
-        .status = GRPC_INTERNAL, .message = "the task's answer is larger than --max-payload", .pushback_ms = -1};
+    const struct invocation_fault too_large = {.status = GRPC_INTERNAL,
+                                               .message = "the task's answer is larger than --max-payload",
+                                               .pushback_ms = -1,
+                                               .node = r->answer_node,
+                                               .attempts = r->answer_attempts};
     if (r->x)
-        r->on_answer(r, !fault && r->answer_too_large ? &TOO_LARGE : fault);
+        r->on_answer(r, !fault && r->answer_too_large ? &too_large : fault);
     door_invocation_ended(r);
 }
 

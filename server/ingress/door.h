@@ -74,6 +74,10 @@ void door_answer(struct door_request *r, int status, const char *content_type, s
 void door_refuse(struct door_request *r, int http_status, const char *code, const char *message);
 /* {"error":{"code","message"}} with Retry-After when pushback_ms >= 0. */
 void door_answer_error(struct door_request *r, int http_status, const char *code, const char *message, int64_t pushback_ms);
+/* The same with headers of the door's own, at most DOOR_EXTRA_MAX. */
+enum { DOOR_EXTRA_MAX = 4 };
+void door_answer_error_with(struct door_request *r, int http_status, const char *code, const char *message, int64_t pushback_ms,
+                            const struct http_header *extra, size_t count);
 
 /* An invocation with id, deadline and body set, ready for dispatch_start through door_invoke or door_invoke_collect. NULL: refused
  * (503). */

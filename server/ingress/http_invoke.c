@@ -32,6 +32,30 @@ static size_t grid_headers(const struct invocation *inv, const struct invocation
     return n;
 }
 
+/* What is known of a call that failed: its id, the attempts if there were any, and where a task may have seen it. */
+static size_t fault_headers(const struct invocation *inv, const struct invocation_fault *fault, char attempts[12],
+                            struct http_header out[DOOR_EXTRA_MAX])
+{
+    size_t n = 0;
+    snprintf(attempts, 12, "%u", fault->attempts);
+    out[n++] = (struct http_header){SLICE("grid-request-id"), slice_of_str(inv->id)};
+    if (fault->attempts > 0)
+        out[n++] = (struct http_header){SLICE("grid-attempts"), slice_of_str(attempts)};
+    if (fault->node) {
+        out[n++] = (struct http_header){SLICE("grid-node"), slice_of_str(fault->node->name)};
+        out[n++] = (struct http_header){SLICE("grid-release"), slice_of_str(fault->node->release)};
+    }
+    return n;
+}
+
+static void answer_fault(struct door_request *r, const struct invocation *inv, const struct invocation_fault *fault)
+{
+    struct http_header headers[DOOR_EXTRA_MAX];
+    char attempts[12];
+    door_answer_error_with(r, door_status_of_fault(fault->status), grpc_status_name(fault->status), fault->message,
+                           fault->pushback_ms, headers, fault_headers(inv, fault, attempts, headers));
+}
+
 static void on_head(struct invocation *inv, const struct invocation_answer *answer)
 {
     struct door_request *r = inv->sink_ctx;
@@ -60,8 +84,7 @@ static void on_end(struct invocation *inv, const struct invocation_fault *fault)
     else if (r->x && r->answer_status != 0)
         http_exchange_reset(r->x, HTTP2_INTERNAL_ERROR); /* the answer had begun: all that is left is to break it off */
     else if (r->x)
-        door_answer_error(r, door_status_of_fault(fault->status), grpc_status_name(fault->status), fault->message,
-                          fault->pushback_ms);
+        answer_fault(r, inv, fault);
     door_invocation_ended(r);
 }
 
@@ -91,9 +114,10 @@ static bool read_strategy(const struct door_request *r, struct invocation *inv)
 
 static void refuse_invocation(struct door_request *r, const char *message)
 {
+    struct invocation_fault fault = {.status = GRPC_INVALID_ARGUMENT, .message = message, .pushback_ms = -1, .unseen = true};
+    answer_fault(r, r->inv, &fault);
     invocation_destroy(r->inv);
     r->inv = NULL;
-    door_refuse(r, 400, "INVALID_ARGUMENT", message);
 }
 
 static void invoke(struct door_request *r)

@@ -216,13 +216,19 @@ static void trigger_refuse(struct door_request *r, int http_status, const char *
     trigger_send(r, &(struct trigger_answer){.fault = &fault, .node = local_node(r->ingress)});
 }
 
+/* Where a task may have begun it, or this node when none has. */
+static const struct route_node *fault_node(const struct door_request *r, const struct invocation_fault *fault)
+{
+    return fault->node ? fault->node : local_node(r->ingress);
+}
+
 static void trigger_on_answer(struct door_request *r, const struct invocation_fault *fault)
 {
     struct trigger_answer answer = {.status = r->answer_status,
                                     .type = r->answer_type,
                                     .function_error = r->answer_error,
                                     .body = buf_slice(&r->answer),
-                                    .node = fault ? local_node(r->ingress) : r->answer_node,
+                                    .node = fault ? fault_node(r, fault) : r->answer_node,
                                     .fault = fault};
     trigger_send(r, &answer);
 }

@@ -40,7 +40,8 @@ static void broadcast_finish_if_done(struct dispatch_broadcast *b)
 static void copy_report(struct copy *k, const struct invocation_fault *fault)
 {
     struct dispatch_broadcast *b = k->owner;
-    static const struct invocation_fault no_memory = {GRPC_RESOURCE_EXHAUSTED, "this node is out of memory", -1, false};
+    static const struct invocation_fault no_memory = {
+        .status = GRPC_RESOURCE_EXHAUSTED, .message = "this node is out of memory", .pushback_ms = -1};
     if (k->out_of_memory)
         fault = &no_memory;
     if (!b->cancelled)

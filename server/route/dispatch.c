@@ -26,6 +26,7 @@ enum {
     WANTED_LOAD = 3, /* the least loaded instance has as many calls: the task could grow */
     WANTED_EVERY_MS = 100,
     REFUSED_EVERY_MS = 100,
+    CALL_TEXT_MAX = 320,
     CALL_OVERHEAD_BYTES = 8 * 1024, /* what a waiting call holds beside its payload */
 };
 #define WAITING_BYTES_MAX ((size_t) 256 * 1024 * 1024)
@@ -72,7 +73,7 @@ struct call {
     bool taken_back;              /* deadline or cancel: what the attempt still says is not passed on */
     struct retry_attempt failure; /* the last one */
     struct invocation_fault fault;
-    char text[320]; /* fault.message */
+    char text[CALL_TEXT_MAX]; /* fault.message */
 };
 
 static void call_place(struct call *c);
@@ -170,6 +171,8 @@ static void call_finish(struct call *c)
     inv->producer = NULL;
     c->fault.unseen = faulty && !c->seen;
     c->fault.message = c->text;
+    c->fault.node = faulty && c->seen ? &inv->view->table->nodes[c->node] : NULL;
+    c->fault.attempts = c->attempts;
     inv->sink->on_end(inv, faulty ? &c->fault : NULL);
     check_closed(d);
 }
@@ -342,6 +345,12 @@ static void call_back_off(struct call *c)
 
 /* ---- attempts ---- */
 
+static void call_say_late(const struct call *c, const char *what, char text[CALL_TEXT_MAX])
+{
+    unsigned long long had = c->inv->deadline_ms - c->started_ms;
+    snprintf(text, CALL_TEXT_MAX, "the task %.*s %s within %llu ms", SLICE_FMT(call_shown_task(c)), what, had);
+}
+
 static void call_release_instance(struct call *c)
 {
     if (!c->instance)
@@ -435,6 +444,8 @@ static void attempt_on_end(struct invocation *inv, int status, const char *messa
                                         .attempts_max = c->d->options.attempts,
                                         .left_ms = inv->deadline_ms > now ? inv->deadline_ms - now : 0};
     call_set_fault(c, status, message, pushback_ms);
+    if (status == GRPC_DEADLINE_EXCEEDED) /* the other node's clock was ahead: it is the same deadline, in the same words */
+        call_say_late(c, "did not answer", c->text);
     call_note_failure(c);
     call_release_instance(c);
     call_retry_or_finish(c);
@@ -586,10 +597,8 @@ static void call_take_back(struct call *c, int status, const char *message)
 static void call_deadline(void *arg)
 {
     struct call *c = arg;
-    uint64_t had = c->inv->deadline_ms - c->started_ms;
-    char text[sizeof c->text];
-    const char *what = c->state == CALL_SENT ? "did not answer" : "was not ready";
-    snprintf(text, sizeof text, "the task %.*s %s within %llu ms", SLICE_FMT(call_shown_task(c)), what, (unsigned long long) had);
+    char text[CALL_TEXT_MAX];
+    call_say_late(c, c->state == CALL_SENT ? "did not answer" : "was not ready", text);
     call_take_back(c, GRPC_DEADLINE_EXCEEDED, text);
 }
 
@@ -623,7 +632,10 @@ static void on_invocation_destroy(struct invocation *inv)
 static void no_memory_run(void *arg)
 {
     struct invocation *inv = arg;
-    static const struct invocation_fault fault = {GRPC_RESOURCE_EXHAUSTED, "this node is out of memory", BUSY_PUSHBACK_MS, true};
+    static const struct invocation_fault fault = {.status = GRPC_RESOURCE_EXHAUSTED,
+                                                  .message = "this node is out of memory",
+                                                  .pushback_ms = BUSY_PUSHBACK_MS,
+                                                  .unseen = true};
     inv->sink->on_end(inv, &fault);
 }
 

@@ -140,6 +140,22 @@ def test_a_deadline_that_passes_is_504():
         check(0.25 < took < 4, f"a deadline of 300 ms took {took:.2f} s")
 
 
+def test_a_fault_says_which_call_it_was():
+    seen = set()
+    for _ in range(4):
+        answer = pair()[0].invoke("faults.slow", b'{"ms":20000}', {"Grid-Timeout-Ms": "200"})
+        check_equal(fault(answer, 504, "DEADLINE_EXCEEDED"), "the task faults did not answer within 200 ms", "message")
+        check(UUID7.match(answer.headers.get("grid-request-id", "")), f"not a UUIDv7: {answer.headers}")
+        check_equal(answer.headers.get("grid-attempts"), "1", "Grid-Attempts")
+        seen.add(answer.headers.get("grid-node"))
+    check_equal(seen, {"node1", "node2"}, "Grid-Node of calls that a node had begun")
+    for name, headers, status in (("nosuchtask", {}, 404), ("cecho", {"Grid-Timeout-Ms": "soon"}, 400), ("cecho", {"Grid-Node": "nobody"}, 404)):
+        answer = pair()[0].invoke(name, b"1", headers)
+        check_equal(answer.status, status, name)
+        check(UUID7.match(answer.headers.get("grid-request-id", "")), f"not a UUIDv7: {answer.headers}")
+        check("grid-attempts" not in answer.headers and "grid-node" not in answer.headers, f"nobody tried it: {answer.headers}")
+
+
 def test_bad_timeout_header_is_refused():
     for value in ("soon", "-1", "1.5", "99999999999999999999", ""):
         answer = pair()[0].invoke("cecho", b"1", {"Grid-Timeout-Ms": value})

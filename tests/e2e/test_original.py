@@ -171,6 +171,9 @@ def test_errors_have_the_original_words():
     check_in("stack", error, "fields of err")
     answer = node.trigger("faults.slow", {"ms": 20000}, {"timeout": 300})
     check_equal(answer["err"]["code"], "ETIMEDOUT", "a timeout")
+    late = [node.trigger("faults.slow", {"ms": 20000}, {"timeout": 200}) for _ in range(3)]
+    check_equal([o["err"]["message"] for o in late], ["the task faults did not answer within 200 ms"] * 3, "what timeouts say, near and far")
+    check_equal(sorted(o["server"]["name"] for o in late), ["node1", "node2", "node3"], "the server of a call that came to nothing")
     for task in ("faults.exits", "raw"):
         check(node.trigger(task, {"die": True})["err"], f"{task}: an error for a task that dies")
 
