@@ -882,12 +882,78 @@ static int sweep_victim(struct sweep *w, uint32_t victim)
     return removed ? segment_unlink(w->store->dir_fd, victim) : err;
 }
 
+/* ---- dead ends of segments ---- */
+
+/* By segment: where its last live record ends, or its size when it is to be left as it is. Under both mutexes. */
+static void find_ends(const struct sweep *w, uint64_t *ends)
+{
+    const struct store *s = w->store;
+    for (uint32_t i = 0; i < s->segment_count; i++) {
+        const struct segment *segment = s->segments[i];
+        bool in_use = segment->refs > 1 || segment->damaged || segment->size < SEGMENT_HEADER_BYTES;
+        ends[i] = in_use ? segment->size : SEGMENT_HEADER_BYTES;
+    }
+    for (uint32_t i = 0; i < s->ids.count; i++) {
+        const struct location *at = &s->locations[i];
+        uint32_t segment = segment_index(s, at->segment);
+        uint64_t end = at->offset + (uint64_t) record_bytes(at->stored_size);
+        if (segment < s->segment_count && ends[segment] < end && is_alive(w, i))
+            ends[segment] = end;
+    }
+}
+
+/* From here on nobody finds what lies behind the ends. Under both mutexes. */
+static void forget_behind(struct sweep *w, const uint64_t *ends)
+{
+    struct store *s = w->store;
+    for (uint32_t i = s->ids.count; i-- > 0;) {
+        uint32_t segment = segment_index(s, s->locations[i].segment);
+        if (segment < s->segment_count && s->locations[i].offset >= ends[segment])
+            index_remove(s, i);
+    }
+    for (uint32_t i = 0; i < s->segment_count; i++) {
+        w->out->freed_bytes += s->segments[i]->size - ends[i];
+        s->disk_bytes -= s->segments[i]->size - ends[i];
+    }
+}
+
+/* Under the append mutex, so that the table of segments stays as it is. */
+static int cut_segments(struct store *s, const uint64_t *ends)
+{
+    int err = 0;
+    for (uint32_t i = 0; i < s->segment_count && err == 0; i++)
+        if (s->segments[i]->size > ends[i])
+            err = segment_truncate(s->segments[i], ends[i]);
+    return err;
+}
+
+/* Gives back what lies dead at the ends of segments, such as all of a publish that failed: this needs no room, where rewriting does. */
+static int cut_dead_ends(struct sweep *w)
+{
+    struct store *s = w->store;
+    int err = GRID_ENOMEM;
+    pthread_mutex_lock(&s->append);
+    uint64_t *ends = calloc(s->segment_count + 1, sizeof *ends);
+    if (ends) {
+        pthread_mutex_lock(&s->index);
+        find_ends(w, ends);
+        forget_behind(w, ends);
+        pthread_mutex_unlock(&s->index);
+        err = cut_segments(s, ends);
+    }
+    pthread_mutex_unlock(&s->append);
+    free(ends);
+    return err;
+}
+
 int store_collect_sweep(struct store *s, struct store_collection *c, const struct id_map *live, struct store_collected *out)
 {
     struct sweep w = {s, c->limit, live, out};
-    uint32_t *victims, count;
+    uint32_t *victims = NULL, count = 0;
     *out = (struct store_collected){0};
-    int err = list_victims(&w, &victims, &count);
+    int err = cut_dead_ends(&w);
+    if (err == 0)
+        err = list_victims(&w, &victims, &count);
     for (uint32_t i = 0; i < count && err == 0; i++)
         err = sweep_victim(&w, victims[i]);
     free(victims);

@@ -242,8 +242,10 @@ static const struct release_events EVENTS = {on_progress, on_warning, on_done};
 
 static void on_cancel(void *arg, struct admin_call *call)
 {
+    struct deploy *d = arg;
     (void) call;
-    deploy_finish(arg, GRPC_CANCELLED, NULL); /* the release goes on its way */
+    releases_abandon(d->node->releases, d);
+    deploy_finish(d, GRPC_CANCELLED, NULL); /* what is published goes on its way */
 }
 
 static struct deploy *deploy_create(struct node *n, struct admin_call *call, uint32_t wait_ms)

@@ -3,8 +3,8 @@
  *   scan (pool) --> build (pool: tree, tasks) --> commit (pool: log, link) --> finish (loop: announce, apply)
  *   fetch (peers, pool) --^    \--something was damaged: fetch--^
  *
- * A publish begins at scan; a rollback and an entry from a peer at fetch, which ends at once when nothing is missing. What fails before the
- * commit leaves no trace but objects for the tidy; after it the release is the grid's. */
+ * A publish begins at scan; a rollback and an entry from a peer at fetch, which ends at once when nothing is missing. What fails, or is given up,
+ * before the commit leaves no trace but objects for the tidy, which follows at once; after it the release is the grid's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "fs/materialize.h"
 #include "server/release/releases_internal.h"
 
-enum { RETRY_MS = 5000, TIDY_MS = 30000, BUILD_ATTEMPTS = 3, PROGRESS_MS = 100, PATIENCE_MS = 30000, STUCK_MS = 10000 };
+enum { RETRY_MS = 5000, BUILD_ATTEMPTS = 3, PROGRESS_MS = 100, PATIENCE_MS = 30000, STUCK_MS = 10000 };
 
 /* ---- life ---- */
 
@@ -97,12 +97,15 @@ static void job_fail(struct job *job)
 {
     if (!job->makes_entry && !job->resumes && !job->cancelled)
         entry_failed(job);
+    job->releases->tidy_due = job->releases->tidy_due || job->stored; /* on a full disk it is what room there is */
     job_tell_done(job, job->err, job_sentence(job), NULL);
     releases_job_over(job->releases, job);
 }
 
 static void cancelled(struct job *job)
 {
+    if (!job->releases->closing && job->makes_entry)
+        log_line(LOG_INFO, "a release was given up before it was published: who asked for it is gone", LOGF_STR("folder", job->folder ? job->folder : ""));
     job_refuse(job, GRID_ECANCELED, "the node is stopping: deploy again when it is back, or on another node");
     job_fail(job);
 }
@@ -130,13 +133,6 @@ static bool pool_start(struct job *job, loop_fn work, loop_fn done)
 
 /* ---- finish: announce, apply ---- */
 
-static void tidy_now(void *arg)
-{
-    struct releases *r = arg;
-    r->tidy_due = true;
-    releases_step_later(r);
-}
-
 static void job_apply(struct job *job)
 {
     struct releases *r = job->releases;
@@ -151,8 +147,7 @@ static void job_apply(struct job *job)
     memcpy(r->current, job->plan.env.release, sizeof r->current);
     r->runs = job->key;
     log_line(LOG_INFO, "a release runs", LOGF_STR("release", r->current), LOGF_INT("sequence", job->key.sequence), LOGF_INT("tasks", job->plan.tasks.count));
-    if (!loop_timer_running(&r->tidy)) /* releases that follow one another closely do not put it off for ever */
-        loop_timer_start(r->options.loop, &r->tidy, TIDY_MS, tidy_now, r);
+    releases_tidy_later(r);
 }
 
 /* Another node's entry of the same or a later sequence came while this one was made. */
@@ -411,6 +406,7 @@ static void scan_work(void *arg)
     job->err = scan_open(job, &closed, &fd);
     if (job->err != 0)
         return;
+    job->stored = true;
     job->err = release_publish(job->releases->store, fd, &options, &job->report, &result);
     close(fd);
     job->root = result.root;

@@ -20,7 +20,7 @@
 
 #define LOG_NAME "releases.log"
 
-enum { CLOSE_LOOK_MS = 10, STUCK_AFTER_MS = 10000, SEQUENCE_AHEAD_MS = 24 * 3600 * 1000 };
+enum { CLOSE_LOOK_MS = 10, TIDY_MS = 30000, STUCK_AFTER_MS = 10000, SEQUENCE_AHEAD_MS = 24 * 3600 * 1000 };
 
 static void releases_step(void *arg);
 
@@ -225,6 +225,19 @@ static void tidied(void *ctx)
     releases_step_later(r);
 }
 
+static void tidy_now(void *arg)
+{
+    struct releases *r = arg;
+    r->tidy_due = true;
+    releases_step_later(r);
+}
+
+void releases_tidy_later(struct releases *r)
+{
+    if (!loop_timer_running(&r->tidy)) /* releases that follow one another closely do not put it off for ever */
+        loop_timer_start(r->options.loop, &r->tidy, TIDY_MS, tidy_now, r);
+}
+
 static void close_if_idle(struct releases *r);
 
 static void releases_step(void *arg)
@@ -339,6 +352,29 @@ void releases_forget(struct releases *r, void *ctx)
     for (struct job *job = r->queue; job; job = job->next)
         if (job->events_ctx == ctx)
             job->events_ctx = NULL;
+}
+
+/* Takes a job out of the queue. */
+static void job_drop(struct releases *r, struct job **at)
+{
+    struct job *job = *at;
+    *at = job->next;
+    if (r->queue_tail == &job->next)
+        r->queue_tail = at;
+    job_free(job);
+}
+
+void releases_abandon(struct releases *r, void *ctx)
+{
+    struct job *running = r->running;
+    if (running && running->events_ctx == ctx && !running->committing)
+        job_cancel(running);
+    for (struct job **at = &r->queue; *at;)
+        if ((*at)->events_ctx == ctx)
+            job_drop(r, at);
+        else
+            at = &(*at)->next;
+    releases_forget(r, ctx);
 }
 
 static int entry_verify(struct releases *r, const struct release_entry *e, char why[160])
@@ -612,6 +648,7 @@ void releases_start(struct releases *r)
     const struct release_entry *e = newest_entry(r);
     if (e)
         releases_announce(r, e);
+    releases_tidy_later(r); /* a crash, or a stop in the middle of a publish, may have left some */
     releases_step_later(r);
 }
 

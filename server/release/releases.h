@@ -71,6 +71,8 @@ int releases_publish(struct releases *r, const struct release_folder *folder, st
 int releases_rollback(struct releases *r, struct slice prefix, const struct release_events *events, void *ctx);
 /* `r` may be NULL. */
 void releases_forget(struct releases *r, void *ctx);
+/* Forgets, and gives up what was asked for with that ctx unless it is being signed or is the grid's already: then it goes on. */
+void releases_abandon(struct releases *r, void *ctx);
 
 /* A packed ReleaseEntry arrived from a peer. Bad ones are logged and dropped. */
 void releases_receive(struct releases *r, struct slice packed);

@@ -49,6 +49,7 @@ struct job {
     /* From the pool's thread while it scans. */
     uv_mutex_t lock;
     bool cancelled; /* nothing comes of it any more */
+    bool stored;    /* it may have put something into the store */
     struct publish_progress progress;
     struct loop_timer progress_timer;
 };
@@ -91,6 +92,8 @@ void releases_announce(struct releases *r, const struct release_entry *e);
 /* An entry has come into the log: says so when another of its sequence is there. Returns that other one, NULL when there is none. */
 const struct release_entry *releases_find_conflict(struct releases *r, const struct release_entry *e);
 void releases_tell_conflict(struct releases *r, const struct release_entry *winner, const struct release_entry *loser);
+/* Takes rubbish away when half a minute has passed and no job is on. */
+void releases_tidy_later(struct releases *r);
 /* Writes the log when that is due or a job waits for it. */
 void releases_save(struct releases *r);
 /* The job is over: the next one begins. Frees it. */

@@ -297,6 +297,31 @@ static void test_store__collects_what_no_root_reaches(void **state)
     id_map_dispose(&live);
 }
 
+static void test_store__gives_back_what_a_failed_publish_wrote_last(void **state)
+{
+    struct fixture *f = *state;
+    struct id_map live;
+    struct store_collected done;
+    struct store_stats before, after;
+    id_map_init(&live);
+    struct object_id kept = put_noise(f->store, 10000, 1);
+    keep(&live, &kept);
+    store_stats(f->store, &before);
+    struct object_id lost = put_noise(f->store, 9000, 2); /* less than half: not worth a rewriting */
+    collect(f, &live, &done);
+    store_stats(f->store, &after);
+    assert_int_equal(after.disk_bytes, before.disk_bytes);
+    assert_in_range(done.freed_bytes, 9000, 9200);
+    assert_int_equal(done.copied_bytes, 0);
+    struct object_id next = put_noise(f->store, 5000, 3);
+    for (int round = 0; round < 2; round++, reopen(f)) {
+        assert_int_equal(get(f->store, &kept), 0);
+        assert_int_equal(get(f->store, &next), 0);
+        assert_int_equal(get(f->store, &lost), GRID_ENOENT);
+    }
+    id_map_dispose(&live);
+}
+
 static void test_store__a_hold_protects_what_no_root_reaches_yet(void **state)
 {
     struct fixture *f = *state;
@@ -420,6 +445,7 @@ int main(void)
         WITH_STORE(test_store__a_failed_write_leaves_what_was_there),
         WITH_STORE(test_store__keeps_to_its_budget),
         WITH_STORE(test_store__collects_what_no_root_reaches),
+        WITH_STORE(test_store__gives_back_what_a_failed_publish_wrote_last),
         WITH_STORE(test_store__a_hold_protects_what_no_root_reaches_yet),
         WITH_STORE(test_store__collection_never_takes_what_a_thread_holds),
         cmocka_unit_test(test_store__id_map_survives_additions_and_removals),

@@ -31,6 +31,7 @@ struct side {
     uint64_t sequence;
     struct buf heard; /* the last announcement */
     bool unreachable;
+    bool leaves; /* as soon as it is told how a publish goes */
 };
 
 struct fixture {
@@ -207,8 +208,12 @@ static int teardown(void **state)
 
 static void on_progress(void *ctx, const char *phase, const struct publish_progress *progress)
 {
-    (void) ctx, (void) progress;
+    (void) progress;
     assert_string_equal(phase, "store");
+    struct side *s = ctx;
+    if (s->leaves)
+        releases_abandon(s->releases, s);
+    s->leaves = false;
 }
 
 static void on_warning(void *ctx, const char *sentence)
@@ -411,6 +416,50 @@ static void test_releases__a_failed_publish_leaves_what_runs(void **state)
     assert_int_equal(releases_newest(s->releases)->sequence, 1);
 }
 
+static void test_releases__a_publish_whose_asker_leaves_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    publish_whole(s, TASK("one"));
+    for (int under_way = 0; under_way < 2; under_way++) {
+        publish(s, TASK("wrong"));
+        s->leaves = under_way;
+        if (!under_way)
+            releases_abandon(s->releases, s);
+        UNTIL(f, !under_way || !s->leaves);
+        publish_whole(s, under_way ? TASK("three") : TASK("two"));
+        assert_int_equal(s->done, 1);
+        assert_int_equal(releases_newest(s->releases)->sequence, 2 + under_way);
+    }
+}
+
+static off_t store_size(const struct side *s)
+{
+    char path[300];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/store/00000001.seg", s->state);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+static void test_releases__what_a_failed_publish_stored_is_tidied_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    static uint8_t noise[1 << 20];
+    publish_whole(s, TASK("one"));
+    off_t before = store_size(s);
+    tree_noise(noise, sizeof noise, 1);
+    tree_dir(f->folder, "bare");
+    tree_write(f->folder, "bare/noise", noise, sizeof noise);
+    s->done = 0;
+    assert_int_equal(releases_publish(s->releases, &(struct release_folder){.path = tree_path(f->folder, "bare")}, slice_of(NULL, 0), &EVENTS, s), 0);
+    PUMP(f->loop, s->done, 1);
+    assert_int_equal(s->err, GRID_ENOENT);
+    assert_true(store_size(s) > before + (off_t) sizeof noise);
+    UNTIL(f, store_size(s) == before);
+}
+
 /* An entry of node 1 as it might come from anywhere. */
 static void inject(struct side *to, const struct object_id *root, uint64_t sequence, struct slice config, bool signed_well)
 {
@@ -566,6 +615,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__what_was_published_in_no_grid_gives_way_to_the_grids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_failed_publish_leaves_what_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_publish_whose_asker_leaves_is_given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_a_failed_publish_stored_is_tidied_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_cannot_run_here_is_not_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__drops_what_is_badly_signed_or_garbage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__no_entry_ends_the_counting, setup, teardown),
