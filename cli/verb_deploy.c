@@ -54,6 +54,7 @@ static int run(struct cli *cli)
     request.directory = pb_str(folder);
     request.config = &config;
     request.wait_ms = (uint32_t) option_number(cli->options, "wait");
+    request.watch_tasks = true;
     int code = progress_run(cli, "Deploy", &request.base);
     free(folder);
     return code;
@@ -72,7 +73,8 @@ const struct verb VERB_deploy = {
     .arguments = "[DIR]",
     .summary = "send a project folder to every node and run its tasks",
     .details = "DIR is the current folder when not given. What .gridignore names stays behind. The exit code is 4 when some\n"
-               "nodes do not run the release in the end; they are named.",
+               "nodes do not run the release in the end; they are named. A task that cannot be started is warned of: the release\n"
+               "is live all the same.",
     .example = "grid deploy . --env MODE=test --instances 2",
     .shorts = "e=env",
     .max_arguments = 1,

@@ -16,6 +16,7 @@ static int run(struct cli *cli)
         return cli_fail(GRID_USAGE, "\"%s\" is not a release: give 8 to 64 hex digits, as grid releases shows them", root);
     request.root = pb_str(root);
     request.wait_ms = (uint32_t) option_number(cli->options, "wait");
+    request.watch_tasks = true;
     return progress_run(cli, "Rollback", &request.base);
 }
 

@@ -27,7 +27,7 @@ enum member_state { MEMBER_ALIVE, MEMBER_STALLED, MEMBER_DEAD, MEMBER_LEFT };
 struct member_task {
     const char *name;
     uint32_t instances; /* ready ones */
-    const char *fault;  /* why none is, "" when that is not known */
+    const char *fault;  /* why none is, or none of its newest version, "" when that is not known */
 };
 
 /* Strings are never NULL. What it points to belongs to whoever made it: an arena, or the members it was read from. */
@@ -69,7 +69,7 @@ static inline bool member_routable(const struct member *m)
 /* True when it names all its tasks (MEMBER_NAMES_ALL_TASKS) and this one is not among them. */
 bool member_lacks_task(const struct member *m, const char *task);
 
-/* Why it cannot start this task, NULL when it can or does not know. As long as `m`. */
+/* Why it cannot start this task, or its newest version; NULL when it can or does not know. As long as `m`. */
 const char *member_task_fault(const struct member *m, const char *task);
 
 /* A task's fault as a record may carry it: one line, cut at MEMBER_FAULT_MAX between characters. In the arena; NULL without memory. */

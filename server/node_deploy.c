@@ -10,7 +10,7 @@
 #include "server/node_trust.h"
 #include "server/release/release_config.h"
 
-enum { WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024 };
+enum { TASKS_WAIT_MS = 3000, WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024 };
 
 struct deploy {
     struct node_watch link;
@@ -18,7 +18,9 @@ struct deploy {
     struct admin_call *call;
     uint32_t wait_ms;
     bool waiting; /* this node runs it; the others are looked at */
+    bool watch_tasks;
     struct loop_timer timer;
+    struct loop_timer tasks_timer; /* all run it; their tasks are coming up */
     char root[OBJECT_ID_HEX + 1];
     uint64_t sequence;
     uint8_t config_hash[32];
@@ -45,6 +47,7 @@ static void deploy_free(struct deploy *d)
             d->link.next->prev = d->link.prev;
     }
     loop_timer_stop(&d->timer);
+    loop_timer_stop(&d->tasks_timer);
     releases_forget(d->node->releases, d);
     map_destroy(d->live);
     free(d->folder);
@@ -97,10 +100,78 @@ static void count_live(struct deploy *d, uint32_t *live, uint32_t *total)
     }
 }
 
+/* ---- the tasks, on nodes that run it ---- */
+
+/* Every process is ready, or it is known why not. */
+static bool tasks_settled_here(const struct node *n)
+{
+    size_t count;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < tasks[i].instance_count && tasks[i].reason[0] == '\0'; k++)
+            if (!tasks[i].instances[k].ready)
+                return false;
+    return true;
+}
+
+static bool tasks_settled(const struct deploy *d)
+{
+    for (size_t i = 0; i < node_member_count(d->node); i++) {
+        const struct member *m = node_member(d->node, i);
+        for (size_t k = 0; m->state == MEMBER_ALIVE && is_live(d, m) && k < m->task_count; k++)
+            if (m->tasks[k].instances == 0 && m->tasks[k].fault[0] == '\0')
+                return false;
+    }
+    return tasks_settled_here(d->node);
+}
+
+/* On how many nodes; *first: why, on the first of them. */
+static unsigned count_faults(const struct deploy *d, const char *task, const struct member **first)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < node_member_count(d->node); i++) {
+        const struct member *m = node_member(d->node, i);
+        if (m->state != MEMBER_ALIVE || !is_live(d, m) || !member_task_fault(m, task))
+            continue;
+        if (count++ == 0)
+            *first = m;
+    }
+    return count;
+}
+
+static void send_warning(struct deploy *d, const char *sentence)
+{
+    Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
+    progress.phase = pb_str("warning");
+    progress.message = pb_str(sentence);
+    send_progress(d, &progress);
+}
+
+static void warn_faults_of(struct deploy *d, const struct member *m)
+{
+    char sentence[768];
+    for (size_t k = 0; m->state == MEMBER_ALIVE && is_live(d, m) && k < m->task_count; k++) {
+        const struct member *first = NULL;
+        unsigned count = count_faults(d, m->tasks[k].name, &first);
+        if (first != m)
+            continue;
+        snprintf(sentence, sizeof sentence, "the task %s cannot be started on %s%s: %s; \"grid logs %s\" tells more", m->tasks[k].name, m->name,
+                 count > 1 ? " and others" : "", m->tasks[k].fault, m->tasks[k].name);
+        send_warning(d, sentence);
+    }
+}
+
+static void warn_faults(struct deploy *d)
+{
+    for (size_t i = 0; d->watch_tasks && i < node_member_count(d->node); i++)
+        warn_faults_of(d, node_member(d->node, i));
+}
+
 static void deploy_done(struct deploy *d, uint32_t live, uint32_t total)
 {
     Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
     char message[128];
+    warn_faults(d);
     snprintf(message, sizeof message, "release %.8s runs on %u of %u nodes", d->root, live, total);
     progress.phase = pb_str("done");
     progress.nodes_live = live;
@@ -120,12 +191,24 @@ static void deploy_lost(struct deploy *d, const struct release_entry *winner, co
     deploy_finish(d, GRPC_ABORTED, sentence);
 }
 
+static void on_timer(void *arg);
+
+/* True when the tasks, too, need no more waiting for. */
+static bool deploy_tasks_done(struct deploy *d)
+{
+    if (!d->watch_tasks || tasks_settled(d))
+        return true;
+    if (!loop_timer_running(&d->tasks_timer))
+        loop_timer_start(d->node->loop, &d->tasks_timer, TASKS_WAIT_MS, on_timer, d);
+    return false;
+}
+
 static void deploy_look(struct deploy *d, bool time_is_over)
 {
     const struct release_entry *newest = releases_newest(d->node->releases);
     uint32_t live, total;
     count_live(d, &live, &total);
-    if (live == total || time_is_over)
+    if (time_is_over || (live == total && deploy_tasks_done(d)))
         deploy_done(d, live, total);
     else if (newest && newest->sequence > d->sequence && !is_same(newest, d))
         deploy_lost(d, newest, "replaced");
@@ -195,10 +278,7 @@ static void on_progress(void *ctx, const char *phase, const struct publish_progr
 
 static void on_warning(void *ctx, const char *sentence)
 {
-    Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
-    progress.phase = pb_str("warning");
-    progress.message = pb_str(sentence);
-    send_progress(ctx, &progress);
+    send_warning(ctx, sentence);
 }
 
 static int status_of(int err)
@@ -341,6 +421,7 @@ static void deploy_start(struct node *n, struct deploy *d, const Grid__V1__Deplo
     char why[1024] = "the node is out of memory: try again later";
     struct buf config;
     buf_init(&config, CONFIG_BYTES_MAX);
+    d->watch_tasks = asked->watch_tasks;
     d->folder = slice_to_str(pb_slice(asked->directory));
     int err = d->folder ? take_config(asked, &config, why) : GRID_ENOMEM;
     if (err == 0)
@@ -370,6 +451,13 @@ void node_deploy(void *ctx, struct admin_call *call, struct slice request)
         grid__v1__deploy_request__free_unpacked(asked, NULL);
 }
 
+static void rollback_start(struct node *n, struct deploy *d, const Grid__V1__RollbackRequest *asked)
+{
+    d->watch_tasks = asked->watch_tasks;
+    if (releases_rollback(n->releases, pb_slice(asked->root), &EVENTS, d) != 0)
+        deploy_finish(d, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+}
+
 void node_rollback(void *ctx, struct admin_call *call, struct slice request)
 {
     struct node *n = ctx;
@@ -381,7 +469,7 @@ void node_rollback(void *ctx, struct admin_call *call, struct slice request)
     }
     if (!is_publisher(n))
         refuse_publisher(n, call);
-    else if ((d = deploy_create(n, call, asked->wait_ms)) && releases_rollback(n->releases, pb_slice(asked->root), &EVENTS, d) != 0)
-        deploy_finish(d, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+    else if ((d = deploy_create(n, call, asked->wait_ms)))
+        rollback_start(n, d, asked);
     grid__v1__rollback_request__free_unpacked(asked, NULL);
 }

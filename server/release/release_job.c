@@ -276,6 +276,13 @@ static bool is_repairable(const struct job *job)
     return (job->err == GRID_ENOENT || job->err == GRID_ECORRUPT) && !job->why[0] && !job->resumes && job->attempts + 1 < BUILD_ATTEMPTS;
 }
 
+/* Of what is published here; what others published, they were told of. */
+static void warn_forgotten(struct job *job)
+{
+    for (size_t i = 0; job->scans && i < job->plan.tasks.forgotten_count; i++)
+        job_warn(job, job->plan.tasks.forgotten[i]);
+}
+
 static void build_done(void *arg)
 {
     struct job *job = arg;
@@ -291,6 +298,7 @@ static void build_done(void *arg)
     } else if (job->err != 0) {
         job_fail(job);
     } else {
+        warn_forgotten(job);
         job_commit(job);
     }
 }

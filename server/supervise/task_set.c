@@ -77,12 +77,27 @@ __attribute__((format(printf, 3, 4))) static int fail(char error[TASK_ERROR_MAX]
     return err;
 }
 
+/* Not text and data, nor what is written in capitals to be read (README, Makefile). */
+static bool looks_like_program(const char *name)
+{
+    static const char *const extensions[] = {".sh", ".bash", ".rb", ".pl", ".php", ".lua", ".bin", ".out"};
+    const char *extension = extension_of(name);
+    if (extension[0] == '\0')
+        return name[0] >= 'a' && name[0] <= 'z';
+    for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++)
+        if (strcmp(extension, extensions[i]) == 0)
+            return true;
+    return false;
+}
+
 static int add_note(struct task_set *set, const char *folder, const struct task_entry *e, const char *why)
 {
     char *note;
     if (asprintf(&note, "%s/%s is no task: %s", folder, e->name, why) < 0)
         return GRID_ENOMEM;
     set->notes[set->note_count++] = note;
+    if (!e->folder && looks_like_program(e->name))
+        set->forgotten[set->forgotten_count++] = note;
     return 0;
 }
 
@@ -142,8 +157,9 @@ int task_set_build(const char *folder, const struct task_entry *entries, size_t 
 {
     *out = (struct task_set){0};
     fail(error, 0, "out of memory");
-    struct task_set set = {.tasks = calloc(count + 1, sizeof *set.tasks), .notes = calloc(count + 1, sizeof *set.notes)};
-    int err = set.tasks && set.notes ? add_entries(&set, folder, entries, count, error) : GRID_ENOMEM;
+    struct task_set set = {.tasks = calloc(count + 1, sizeof *set.tasks), .notes = calloc(count + 1, sizeof *set.notes),
+                           .forgotten = calloc(count + 1, sizeof *set.forgotten)};
+    int err = set.tasks && set.notes && set.forgotten ? add_entries(&set, folder, entries, count, error) : GRID_ENOMEM;
     if (err == 0) {
         qsort(set.tasks, set.count, sizeof *set.tasks, compare_tasks);
         err = check_names(&set, folder, error);
@@ -167,6 +183,7 @@ void task_set_dispose(struct task_set *set)
         free(set->notes[i]);
     free(set->tasks);
     free(set->notes);
+    free(set->forgotten);
     *set = (struct task_set){0};
 }
 

@@ -37,6 +37,8 @@ struct task_set {
     size_t count;
     char **notes; /* a sentence for each name that is no task, such as "tasks/README.md is no task: ..." */
     size_t note_count;
+    const char **forgotten; /* those of the notes whose file looks like a task that lacks its executable bit */
+    size_t forgotten_count;
 };
 
 /* Builds the set of `folder` (shown in sentences, such as "tasks") from its listing; everything is copied. 0; GRID_EINVAL with a

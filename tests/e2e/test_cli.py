@@ -170,6 +170,16 @@ def test_sample_deploy_and_invoke():
             check_equal(grid[1].grid("invoke", task, "-d", '{"name":"you"}').returncode, 0, f"grid invoke {task}")
 
 
+def test_deploy_warns_of_tasks_that_cannot_run():
+    with Grid(1) as grid:
+        project = grid.project().js("crashes", "throw new Error('crash at load');\n").js("fine", "exports.handler = () => 1;\n").write("tasks/job.sh", "#!/bin/sh\n")
+        done = grid[0].grid("deploy", str(project), check_code=0)
+        check_in("the task crashes cannot be started on node1: it exited", done.err, "warning of a task that crashes")
+        check_in("tasks/job.sh is no task: it may not be executed (chmod +x makes it a task)", done.err, "warning of a file without its executable bit")
+        check_in("live on 1 of 1 nodes", done.out, "summary")
+        check("fine" not in done.err, done.err)
+
+
 def test_deploy_of_a_bad_folder_exits_1():
     node = pair()[0]
     for folder in ("/no/such/folder", pair().folder / "node1"):

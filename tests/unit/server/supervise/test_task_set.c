@@ -62,6 +62,21 @@ static void test_task_set__names_tasks_by_file_without_extension(void **state)
     assert_int_equal(set.note_count, 3);
     assert_string_equal(set.notes[1], "tasks/.hidden.js is no task: it is hidden");
     assert_string_equal(set.notes[2], "tasks/README.md is no task: it may not be executed (chmod +x makes it a task)");
+    assert_int_equal(set.forgotten_count, 0);
+    task_set_dispose(&set);
+}
+
+static void test_task_set__notes_files_that_look_like_tasks_without_the_executable_bit(void **state)
+{
+    static const struct task_entry entries[] = {{.name = "req.js"}, {.name = "job.sh"}, {.name = "native"}, {.name = "README"}, {.name = "Makefile"},
+                                                {.name = "data.json"}, {.name = ".hidden"}, {.name = "lib", .folder = true}};
+    struct task_set set;
+    char error[TASK_ERROR_MAX];
+    (void) state;
+    assert_int_equal(task_set_build("tasks", entries, sizeof entries / sizeof *entries, &set, error), 0);
+    assert_int_equal(set.forgotten_count, 2);
+    assert_string_equal(set.forgotten[0], "tasks/job.sh is no task: it may not be executed (chmod +x makes it a task)");
+    assert_string_equal(set.forgotten[1], "tasks/native is no task: it may not be executed (chmod +x makes it a task)");
     task_set_dispose(&set);
 }
 
@@ -155,6 +170,7 @@ static void test_task_set__reads_a_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_task_set__notes_files_that_look_like_tasks_without_the_executable_bit),
         cmocka_unit_test(test_task_set__names_tasks_by_file_without_extension),
         cmocka_unit_test(test_task_set__refuses_with_a_sentence),
         cmocka_unit_test(test_task_set__limits_the_length_of_a_name),
