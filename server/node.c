@@ -386,6 +386,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     log_line(LOG_INFO, "stopping: calls in flight may end first", LOGF_INT("signal", number));
     notify_service_manager("STOPPING=1");
     loop_timer_stop(&n->join_timer);
+    loop_timer_stop(&n->refused_timer);
     node_deploys_stop(n);
     if (n->gossip)
         gossip_leave(n->gossip, said_goodbye, n);

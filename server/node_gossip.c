@@ -10,7 +10,7 @@
 #include "server/node_trust.h"
 #include "server/release/release_peers.h"
 
-enum { JOIN_WAIT_MS = 5000 };
+enum { JOIN_WAIT_MS = 5000, REFUSED_MS = 2000 };
 
 /* ---- the view ---- */
 
@@ -100,9 +100,8 @@ static int take_tasks(struct node *n)
     if (!list)
         return GRID_ENOMEM;
     for (size_t i = 0; i < count && i < MEMBER_TASKS_MAX; i++) {
-        const char *fault = tasks[i].ready == 0 ? tasks[i].reason : "";
         struct member_task *t = &list[i];
-        *t = (struct member_task){arena_str(n->self_arena, slice_of_str(tasks[i].name)), tasks[i].ready, member_fault_shown(n->self_arena, fault)};
+        *t = (struct member_task){arena_str(n->self_arena, slice_of_str(tasks[i].name)), tasks[i].ready, member_fault_shown(n->self_arena, tasks[i].reason)};
         if (!t->name || !t->fault)
             return GRID_ENOMEM;
         n->self.task_count++;
@@ -192,10 +191,20 @@ static bool is_worth_a_line(enum members_event_kind kind)
     return kind != MEMBERS_UPDATED && kind != MEMBERS_LINKED;
 }
 
+static void on_taken(void *arg)
+{
+    struct node *n = arg;
+    n->refused[0] = '\0';
+    node_routes_changed(n);
+}
+
+/* A link is there before the other side has judged this node. */
 static void joined(struct node *n)
 {
-    n->linked_once = true;
+    n->linked_once = n->joined = true;
     loop_timer_stop(&n->join_timer);
+    if (n->refused[0])
+        loop_timer_start(n->loop, &n->refused_timer, REFUSED_MS, on_taken, n);
 }
 
 static void on_event(void *ctx, enum members_event_kind kind, const struct member *m)
@@ -222,7 +231,18 @@ static void on_release(void *ctx, struct slice packed, const struct member *from
         releases_receive(n->releases, packed);
 }
 
-static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release};
+/* A name that is taken is taken in the whole grid; other refusals are one node's view. */
+static void on_refused(void *ctx, enum gossip_refusal refusal, struct slice reason, bool by_peer)
+{
+    struct node *n = ctx;
+    if (!n->releases || !by_peer || refusal != GOSSIP_REFUSAL_NAME)
+        return;
+    loop_timer_stop(&n->refused_timer);
+    snprintf(n->refused, sizeof n->refused, "%.*s", SLICE_FMT(reason));
+    node_routes_changed(n);
+}
+
+static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release, .on_refused = on_refused};
 
 static void on_join_timeout(void *arg)
 {
@@ -236,7 +256,7 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
 {
     int err = make_self(n);
     count_members(n);
-    n->linked_once = true;
+    n->linked_once = n->joined = true;
     if (err != 0)
         return err;
     /* A provisional node has nothing to show to those of --join: joining comes first (server/node_join.h). */
@@ -248,7 +268,7 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
         return err;
     }
     if (n->options->join_count > 0) {
-        n->linked_once = false;
+        n->linked_once = n->joined = false;
         loop_timer_start(n->loop, &n->join_timer, JOIN_WAIT_MS, on_join_timeout, n);
     }
     return 0;

@@ -19,7 +19,7 @@
 #include "trust/standing.h"
 #include "trust/verify.h"
 
-enum { NODE_NAME_MAX = 63 };
+enum { NODE_NAME_MAX = 63, NODE_REASON_MAX = 160 };
 
 /* What members say of themselves in their records. */
 #define NODE_CAPABILITY_ISSUER "issuer" /* holds the authority's key, and lets others in */
@@ -69,10 +69,14 @@ struct node {
     uint64_t route_version;
     struct loop_deferred route_dirty;
     bool linked_once;  /* has met another member, or waits for none any more */
+    bool joined;       /* has met another member, or has nobody in --join to meet */
+    char refused[NODE_REASON_MAX]; /* why the grid does not take this node, "" when it does or has not said */
     struct loop_timer join_timer;
+    struct loop_timer refused_timer; /* since a link was made after a refusal */
 
     /* read by workers */
     _Atomic bool ready;
+    char not_ready[NODE_REASON_MAX]; /* why, under metric_lock */
     _Atomic uint64_t metric_members, metric_tasks, metric_instances, metric_restarts, metric_releases;
     struct route_table *metric_table; /* under metric_lock, for /metrics */
     uv_mutex_t metric_lock;
@@ -110,7 +114,7 @@ void node_routes_init(struct node *n);
 void node_routes_changed(struct node *n);
 void node_routes_close(struct node *n);
 void node_metrics(void *node, struct buf *out);
-bool node_is_ready(void *node, char why[160]);
+bool node_is_ready(void *node, char why[NODE_REASON_MAX]);
 
 /* node_gossip.c: this node's own record, and what it hears of others. */
 int node_gossip_open(struct node *n, char why[NODE_WHY_MAX]);

@@ -183,17 +183,56 @@ static struct route_table *build(struct node *n)
 
 static void count_tasks(struct node *n)
 {
-    size_t count, ready = 0, restarts = 0, waiting = 0;
+    size_t count, ready = 0, restarts = 0;
     const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
     for (size_t i = 0; i < count; i++) {
         ready += tasks[i].ready;
         restarts += tasks[i].restarts;
-        waiting += tasks[i].ready == 0 && tasks[i].status != SUPERVISOR_ERRORED;
     }
     atomic_store(&n->metric_tasks, count);
     atomic_store(&n->metric_instances, ready);
     atomic_store(&n->metric_restarts, restarts);
-    atomic_store(&n->ready, waiting == 0 && n->linked_once && !releases_settling(n->releases) && !n->stopping);
+}
+
+static const struct supervisor_task *task_to_wait_for(struct node *n)
+{
+    size_t count;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    for (size_t i = 0; i < count; i++)
+        if (tasks[i].ready == 0 && tasks[i].status != SUPERVISOR_ERRORED)
+            return &tasks[i];
+    return NULL;
+}
+
+/* Why this node may not be given calls yet; "" when it may. Nobody is sent away for want of other nodes alone: one that has a release serves it. */
+static void tell_lack(struct node *n, char why[NODE_REASON_MAX])
+{
+    const struct supervisor_task *task = task_to_wait_for(n);
+    why[0] = '\0';
+    if (n->stopping)
+        snprintf(why, NODE_REASON_MAX, "the node is stopping");
+    else if (n->refused[0])
+        snprintf(why, NODE_REASON_MAX, "refused by the grid: %.130s", n->refused);
+    else if (!n->linked_once)
+        snprintf(why, NODE_REASON_MAX, "none of --join has answered yet");
+    else if (!n->joined && releases_current(n->releases)[0] == '\0')
+        snprintf(why, NODE_REASON_MAX, "none of --join has answered, and there is no release here");
+    else if (releases_settling(n->releases))
+        snprintf(why, NODE_REASON_MAX, "its release is still being fetched or put in place: try again in a moment");
+    else if (task)
+        snprintf(why, NODE_REASON_MAX, "the task %.50s is not ready%s%.80s", task->name, task->reason[0] ? ": " : ", it is starting", task->reason);
+    for (size_t size = strlen(why); !slice_is_utf8(slice_of(why, size));)
+        why[--size] = '\0'; /* a character may have been cut */
+}
+
+static void tell_ready(struct node *n)
+{
+    char why[NODE_REASON_MAX];
+    tell_lack(n, why);
+    uv_mutex_lock(&n->metric_lock);
+    memcpy(n->not_ready, why, sizeof why);
+    uv_mutex_unlock(&n->metric_lock);
+    atomic_store(&n->ready, why[0] == '\0');
 }
 
 static void publish(void *arg)
@@ -201,6 +240,7 @@ static void publish(void *arg)
     struct node *n = arg;
     struct route_table *table = build(n), *before;
     count_tasks(n);
+    tell_ready(n);
     if (!table) {
         node_routes_changed(n); /* out of memory: the workers run by the last one, and we try again */
         return;
@@ -285,10 +325,14 @@ void node_metrics(void *arg, struct buf *out)
         route_table_unref(t);
 }
 
-bool node_is_ready(void *arg, char why[160])
+bool node_is_ready(void *arg, char why[NODE_REASON_MAX])
 {
     struct node *n = arg;
-    bool ready = atomic_load(&n->ready);
-    snprintf(why, 160, "%s", ready ? "" : "the node has not joined, or its release or tasks are still starting: try again in a moment");
-    return ready;
+    why[0] = '\0';
+    if (atomic_load(&n->ready))
+        return true;
+    uv_mutex_lock(&n->metric_lock);
+    snprintf(why, NODE_REASON_MAX, "%s", n->not_ready[0] ? n->not_ready : "the node is starting or stopping");
+    uv_mutex_unlock(&n->metric_lock);
+    return false;
 }

@@ -184,8 +184,25 @@ def test_health_and_readiness():
     with Grid(1) as grid:
         check_equal(grid[0].get("/healthz").status, 200, "healthz")
         grid.deploy(grid.project().py("slow", "import time\ntime.sleep(2)\ndef handler(e, c):\n    return 1\n"), wait=False)
-        check_equal(grid[0].get("/readyz").status, 503, "readyz while a task starts")
+        answer = grid[0].get("/readyz")
+        check_equal(answer.status, 503, "readyz while a task starts")
+        check_in("the task slow is not ready", answer.json["error"]["message"], "readyz while a task starts")
         wait_for(lambda: grid[0].get("/readyz").status == 200, "the node is ready")
+
+
+@once
+def test_a_node_that_has_met_nobody_is_not_ready_for_nothing():
+    """Refused for its name, or with no release and no answer from --join: 503 with the reason. What it has it serves."""
+    with Grid(1) as grid:
+        double, lonely = grid.add(start=False), grid.add(start=False, join="127.0.0.1:1")
+        double.name = "node1"
+        for node, reason in ((double, "is taken by node"), (lonely, "none of --join has answered")):
+            node.start()
+            wait_for(lambda: reason in node.get("/readyz").text, f"the reason {reason}")
+            check_equal(node.get("/readyz").status, 503, "readyz")
+        check_equal(grid[0].get("/readyz").status, 200, "readyz of the node whose name it is")
+        lonely.init(grid.project().js("echo", "exports.handler = e => e;\n"))
+        wait_for(lambda: lonely.get("/readyz").status == 200, "it has a release now")
 
 
 def test_metrics_are_prometheus_text():
