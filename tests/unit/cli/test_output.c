@@ -195,7 +195,7 @@ static void test_pb_json__writes_every_kind_of_field(void **state)
     pb_json_write(&w, &request.base);
     assert_int_equal(json_writer_finish(&w), 0);
     assert_string_equal(buf_cstr(&out), "{\"directory\":\"/p\",\"config\":{\"task_folder\":\"tasks\",\"instances\":2,"
-                                        "\"env\":{\"A\":\"1,\\\"2\\\"\"},\"json_conf\":\"\"},\"wait_ms\":0}");
+                                        "\"env\":{\"A\":\"1,\\\"2\\\"\"},\"json_conf\":\"\"},\"wait_ms\":0,\"watch_tasks\":false}");
     buf_dispose(&out);
 }
 
