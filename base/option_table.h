@@ -21,6 +21,7 @@ enum option_kind {
 enum option_attribute {
     OPTION_SECRET = 1,     /* its value is never shown */
     OPTION_RELOADABLE = 2, /* may change while the program runs */
+    OPTION_MAY_BE_EMPTY = 4, /* of strings: '' on the command line is a value */
 };
 
 struct option_row {

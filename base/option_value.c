@@ -71,7 +71,7 @@ static int parse_hostport(struct slice text, struct arena *arena, struct option_
 
 static int parse_item(const struct option_row *row, struct slice text, struct arena *arena, struct option_value *value)
 {
-    if (text.size == 0 || (row->choices && !is_choice(row->choices, text)))
+    if ((text.size == 0 && !(row->attributes & OPTION_MAY_BE_EMPTY)) || (row->choices && !is_choice(row->choices, text)))
         return GRID_EINVAL;
     value->items[value->item_count] = arena_str(arena, text);
     if (!value->items[value->item_count])

@@ -25,7 +25,7 @@ int call_explain_error(const char *task, const struct grid_result *result);
 /* The rows that both have. */
 #define CALL_DATA_ROW                                                                                                               \
     {                                                                                                                               \
-        .name = "data", .kind = OPTION_STRING, .placeholder = "DATA", .example = "'{\"name\": \"you\"}'",                           \
+        .name = "data", .kind = OPTION_STRING, .placeholder = "DATA", .attributes = OPTION_MAY_BE_EMPTY, .example = "'{\"name\": \"you\"}'",                           \
         .help = "what the task is given: text, @FILE for a file's content, or - for standard input"                                 \
     }
 #define CALL_RAW_ROW                                                                                                                \

@@ -77,7 +77,7 @@ struct slice verb_short(const struct verb *verb, char letter)
     for (const char *at = verb->shorts ? verb->shorts : ""; *at; at = next_entry(at))
         if (*at == letter)
             return slice_from(first_entry(at), 2);
-    return slice_of(NULL, 0);
+    return letter == 'h' ? SLICE("help") : slice_of(NULL, 0);
 }
 
 char verb_letter(const struct verb *verb, const char *option)

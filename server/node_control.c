@@ -442,6 +442,24 @@ static void logs_ended(void *arg, struct admin_call *call)
     admin_finish(call, GRPC_CANCELLED, NULL);
 }
 
+static bool is_task(struct node *n, struct slice name)
+{
+    size_t count;
+    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    for (size_t i = 0; i < count; i++)
+        if (slice_equal_str(name, tasks[i].name))
+            return true;
+    return false;
+}
+
+static void refuse_logs_of(struct admin_call *call, struct slice name)
+{
+    char sentence[256];
+    snprintf(sentence, sizeof sentence, "this node runs no task %.*s: \"grid tasks\" lists those that there are", SLICE_FMT(slice_first(name, 128)));
+    admin_finish(call, GRPC_NOT_FOUND, sentence);
+}
+
+/* Following is for tasks to come, too. */
 static void logs(void *ctx, struct admin_call *call, struct slice request)
 {
     struct node *n = ctx;
@@ -449,6 +467,9 @@ static void logs(void *ctx, struct admin_call *call, struct slice request)
     struct log_reader *r = calloc(1, sizeof *r);
     if (!asked || !r || asked->lines > LOG_LINES_MAX) {
         admin_finish(call, GRPC_INVALID_ARGUMENT, "lines is a number up to 10,000 and task the name of a task, or empty");
+        free(r);
+    } else if (asked->task.len > 0 && !asked->follow && !is_task(n, pb_slice(asked->task))) {
+        refuse_logs_of(call, pb_slice(asked->task));
         free(r);
     } else {
         *r = (struct log_reader){.node = n, .call = call, .task = asked->task.len > 0 ? slice_to_str(pb_slice(asked->task)) : NULL};

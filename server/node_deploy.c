@@ -398,6 +398,15 @@ static int publish_folder(struct node *n, struct deploy *d, struct slice config)
     return releases_publish(n->releases, &folder, config, &EVENTS, d);
 }
 
+/* "./tasks/" is "tasks". */
+static void folder_plain(ProtobufCBinaryData *folder)
+{
+    while (folder->len > 2 && folder->data[0] == '.' && folder->data[1] == '/')
+        memmove(folder->data, folder->data + 2, folder->len -= 2);
+    while (folder->len > 1 && folder->data[folder->len - 1] == '/')
+        folder->len--;
+}
+
 /* Packs what was asked for, unless it breaks a limit. */
 static int take_config(const Grid__V1__DeployRequest *asked, struct buf *config, char why[1024])
 {
@@ -407,6 +416,8 @@ static int take_config(const Grid__V1__DeployRequest *asked, struct buf *config,
     char sentence[TASK_ERROR_MAX];
     if (!arena)
         return GRID_ENOMEM;
+    if (asked->config)
+        folder_plain(&asked->config->task_folder);
     int err = pb_append(config, asked->config ? &asked->config->base : &none.base);
     if (err == GRID_ELIMIT)
         snprintf(why, 1024, "the environment and json_conf are larger than 256 KiB: send less");

@@ -57,7 +57,7 @@ enum { ROW_COUNT = sizeof ROWS / sizeof *ROWS, CONFIG_BYTES_MAX = 1 << 20 };
 int options_help(struct buf *out)
 {
     int err = buf_append_str(out, "gridd: one node of a compute grid\n\nUsage: gridd [OPTION]...\n\n"
-                                  "Every option is also an environment variable (--log-level is GRID_LOG_LEVEL) and a key of --config FILE.\n\n");
+                                  "Every option is also an environment variable (--log-level is GRID_LOG_LEVEL) and a key of the Gridfile and of\n--config FILE.\n\n");
     return err == 0 ? option_write_help(ROWS, ROW_COUNT, out) : err;
 }
 
@@ -100,6 +100,18 @@ static int read_whole(const char *path, struct buf *out, struct option_error *er
     return err == 0 ? 0 : GRID_EINVAL;
 }
 
+static int check_tables(const struct toml_document *document, const char *path, struct option_error *error)
+{
+    for (const struct toml_entry *e = document->first; e; e = e->next)
+        if (e->table.size > 0) {
+            struct slice table = slice_first(e->table, 60), key = slice_first(e->key, 60);
+            snprintf(error->message, sizeof error->message, "--config: %.90s line %u: %.*s stands in the table [%.*s]: options stand in none, so take the line [%.*s] out",
+                     path, e->line, SLICE_FMT(key), SLICE_FMT(table), SLICE_FMT(table));
+            return GRID_EINVAL;
+        }
+    return 0;
+}
+
 static int read_config(struct option_set *set, const char *path, struct option_error *error)
 {
     struct arena *arena = arena_create(4096, 8 * 1024 * 1024);
@@ -110,6 +122,8 @@ static int read_config(struct option_set *set, const char *path, struct option_e
     int err = arena ? read_whole(path, &text, error) : GRID_ENOMEM;
     if (err == 0 && (err = toml_parse(buf_slice(&text), arena, &document, &toml)) != 0)
         snprintf(error->message, sizeof error->message, "--config: %.90s line %u, column %u: %.160s", path, toml.line, toml.column, toml.message);
+    if (err == 0)
+        err = check_tables(&document, path, error);
     if (err == 0)
         err = option_read_toml(set, &document, "", path, error);
     buf_dispose(&text);
@@ -281,9 +295,38 @@ static int check_join(const struct options *o, struct option_error *error)
     return 0;
 }
 
+/* A supervisor that waits for the file would wait for ever. */
+static int check_ready_file(const struct options *o, struct option_error *error)
+{
+    char folder[PATH_MAX];
+    if (!o->ready_file)
+        return 0;
+    snprintf(folder, sizeof folder, "%s", o->ready_file);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    if (access(slash ? folder : ".", W_OK | X_OK) == 0)
+        return 0;
+    option_explain(o->set, "ready-file", "is in a folder that does not exist or cannot be written", "give a path in one that can", error);
+    return GRID_EINVAL;
+}
+
+static int check_socket(const struct options *o, struct option_error *error)
+{
+    struct addr at;
+    if (!o->api_socket || addr_unix(o->api_socket, &at) == 0)
+        return 0;
+    snprintf(error->message, sizeof error->message, "--api-socket: %.80s... is too long for a Unix socket: give a path of at most 107 bytes", o->api_socket);
+    return GRID_EINVAL;
+}
+
 static int check_combinations(struct options *o, struct option_error *error)
 {
-    int err = check_join(o, error);
+    int err = check_ready_file(o, error);
+    if (err == 0)
+        err = check_socket(o, error);
+    if (err == 0)
+        err = check_join(o, error);
     return err == 0 ? check_discover(o->set, error) : err;
 }
 
@@ -362,6 +405,12 @@ static int check_arguments(const struct options *o, struct option_error *error)
     return GRID_EINVAL;
 }
 
+static int read_given_config(struct options *o, struct option_error *error)
+{
+    const char *path = option_string(o->set, "config");
+    return path ? read_config(o->set, path, error) : 0;
+}
+
 int options_read(struct options *o, int argc, char **argv, char **environment, struct option_error *error)
 {
     *o = (struct options){.argc = argc, .argv = argv, .environment = environment};
@@ -380,14 +429,17 @@ int options_read(struct options *o, int argc, char **argv, char **environment, s
     if (o->help || o->man || o->version)
         return 0;
     err = option_read_environment(o->set, environment, error);
-    if (err == 0 && option_string(o->set, "config"))
-        err = read_config(o->set, option_string(o->set, "config"), error);
+    o->check = option_flag(o->set, "check");
+    if (err == 0)
+        err = read_given_config(o, error);
     o->gridfile = option_string(o->set, "gridfile");
     o->state = option_string(o->set, "state");
     if (err == 0)
         err = default_state(o, error);
     if (err == 0)
         err = read_gridfile(o, error);
+    if (err == 0) /* it may say where the Gridfile is, and wins over it: of two files the later one does */
+        err = read_given_config(o, error);
     if (err == 0)
         err = take_values(o, error);
     return err == 0 ? check_combinations(o, error) : err;

@@ -45,7 +45,8 @@ function findNamed(exported, name) {
     if (found)
       return found;
   }
-  return null;
+  const whole = name === 'default' ? scopes(exported)[1] : undefined;
+  return typeof whole === 'function' ? { owner: undefined, value: whole } : null;
 }
 
 // Without a name: what is exported itself, else `handler`, else the only function.

@@ -170,6 +170,16 @@ def test_sample_deploy_and_invoke():
             check_equal(grid[1].grid("invoke", task, "-d", '{"name":"you"}').returncode, 0, f"grid invoke {task}")
 
 
+def test_small_words_are_understood():
+    with Grid(1) as grid:
+        project = grid.project().js("size", "exports.handler = () => 'called';\n").write("tasks/named.mjs", "export default () => 'named';\n")
+        grid.deploy(project, task_folder="./tasks/")
+        check_equal(grid[0].grid("invoke", "size", "-d", "", check_code=0).out.strip('"\n'), "called", "a call with an empty body")
+        check_equal(grid[0].grid("invoke", "named.default", check_code=0).out.strip('"\n'), "named", "the default export by its name")
+        check_in("grid list", grid[0].grid("list", "-h", check_code=0).out, "help by its letter")
+        check_in("runs no task nosuch", grid[0].grid("logs", "nosuch", check_code=1).err, "logs of no task")
+
+
 def test_deploy_warns_of_tasks_that_cannot_run():
     with Grid(1) as grid:
         project = grid.project().js("crashes", "throw new Error('crash at load');\n").js("fine", "exports.handler = () => 1;\n").write("tasks/job.sh", "#!/bin/sh\n")

@@ -131,6 +131,8 @@ static void test_arguments__expands_letters_and_takes_env_out(void **state)
     assert_string_equal(a.argv[0], "--data=--x");
     assert_string_equal(a.argv[1], "--verbose");
     assert_string_equal(a.argv[2], "--data=5");
+    assert_int_equal(arguments_prepare(verb_find("list"), 1, (char *[]){"-h"}, arena, &a, &error), 0);
+    assert_string_equal(a.argv[0], "--help");
     arena_destroy(arena);
 }
 

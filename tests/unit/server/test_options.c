@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -28,9 +30,76 @@ static void test_man__the_page_in_the_tree_is_what_the_table_gives(void **state)
     buf_dispose(&kept);
 }
 
+/* Reads `config` as a file of options, with one variable in the environment; 0 or an error with its sentence. */
+static int read_file(const char *config, const char *variable, struct options *o, struct option_error *error)
+{
+    char path[] = "/tmp/test_options-XXXXXX", *environment[] = {(char *) (uintptr_t) variable, NULL};
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, config, strlen(config)), strlen(config));
+    close(fd);
+    char *arguments[] = {"gridd", "--state", "/tmp", "--config", path, NULL};
+    int err = options_read(o, 5, arguments, environment, error);
+    unlink(path);
+    return err;
+}
+
+static void test_options__a_file_is_read_whole_or_refused(void **state)
+{
+    static const struct {
+        const char *config, *says; /* NULL: it is taken */
+    } cases[] = {
+        {"workers = 7\n", NULL},
+        {"[gridd]\nworkers = 7\n", "line 2: workers stands in the table [gridd]"},
+        {"ready-file = \"/nonexistent/x\"\n", "ready-file"},
+        {"ready-file = \"/tmp/x\"\n", NULL},
+        {"api-socket = \"/tmp/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890\"\n",
+         "at most 107 bytes"},
+    };
+    (void) state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct options o;
+        struct option_error error = {""};
+        int err = read_file(cases[i].config, "A=b", &o, &error);
+        if ((err == 0) != (cases[i].says == NULL) || (err != 0 && !strstr(error.message, cases[i].says)))
+            fail_msg("%s: %d %s", cases[i].config, err, error.message);
+        options_dispose(&o);
+    }
+}
+
+static void test_options__a_given_file_wins_over_the_gridfile(void **state)
+{
+    char card[] = "/tmp/test_options-XXXXXX", config[160];
+    struct options o;
+    struct option_error error;
+    int fd = mkstemp(card);
+    (void) state;
+    assert_int_equal(write(fd, "name = \"card\"\nworkers = 3\n", 26), 26);
+    close(fd);
+    snprintf(config, sizeof config, "gridfile = \"%s\"\nname = \"given\"\n", card);
+    assert_int_equal(read_file(config, "A=b", &o, &error), 0);
+    assert_string_equal(o.name, "given");
+    assert_int_equal(o.workers, 3);
+    options_dispose(&o);
+    unlink(card);
+}
+
+static void test_options__check_is_a_variable_too(void **state)
+{
+    struct options o;
+    struct option_error error;
+    (void) state;
+    assert_int_equal(read_file("workers = 7\n", "GRID_CHECK=1", &o, &error), 0);
+    assert_true(o.check);
+    options_dispose(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_options__a_file_is_read_whole_or_refused),
+        cmocka_unit_test(test_options__a_given_file_wins_over_the_gridfile),
+        cmocka_unit_test(test_options__check_is_a_variable_too),
         cmocka_unit_test(test_man__the_page_in_the_tree_is_what_the_table_gives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
