@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "grid/v1/control.pb-c.h"
 #include "server/node_internal.h"
+#include "server/node_join.h"
 #include "server/node_trust.h"
 #include "server/release/release_config.h"
 
@@ -455,7 +456,7 @@ void node_deploy(void *ctx, struct admin_call *call, struct slice request)
     else if (!is_publisher(n))
         refuse_publisher(n, call);
     else if ((d = deploy_create(n, call, asked->wait_ms))) {
-        node_trust_harden(n); /* the release is signed for this grid */
+        node_join_settle(n); /* the release is signed for this grid */
         deploy_start(n, d, asked);
     }
     if (asked)

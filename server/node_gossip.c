@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "server/node_internal.h"
+#include "server/node_join.h"
 #include "server/node_trust.h"
 #include "server/release/release_peers.h"
 
@@ -214,8 +215,10 @@ static void on_event(void *ctx, enum members_event_kind kind, const struct membe
         return; /* closing */
     if (is_worth_a_line(kind))
         log_line(kind == MEMBERS_FAILED ? LOG_WARN : LOG_INFO, "membership", LOGF_STR("event", members_event_name(kind)), LOGF_STR("member", m->name), LOGF_STR("id", m->id));
-    if (kind == MEMBERS_LINKED)
+    if (kind == MEMBERS_LINKED) {
         joined(n);
+        node_join_linked(n);
+    }
     if (m != NULL && !m->local)
         node_watchers_event(n, event_kind(kind), m);
     count_members(n);
@@ -227,6 +230,8 @@ static void on_release(void *ctx, struct slice packed, const struct member *from
 {
     struct node *n = ctx;
     (void) from;
+    if (n->releases)
+        node_join_settle(n);
     if (n->releases)
         releases_receive(n->releases, packed);
 }

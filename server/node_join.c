@@ -169,6 +169,7 @@ static void on_stand(void *ctx, struct join_exchange *x, struct join *j)
     memcpy(own.authority_id, now.authority, sizeof own.authority_id);
     own.hardened = !now.provisional;
     own.can_issue = now.can_issue;
+    own.shared = s->shared || !now.can_issue;
     own.door_epoch = now.door_epoch;
     join_stand(j, &own);
 }
@@ -235,17 +236,60 @@ static void on_issue(void *ctx, struct join_exchange *x, struct join *j)
     if (refusal != 0) {
         join_refuse(j, refusal, issuers, refusal == JOIN_NOT_ISSUER ? issuer_addresses(s->node, issuers) : 0);
     } else {
-        node_trust_harden(s->node); /* before the grant leaves: whoever has it is a member of a grid that stays */
         struct join_grant grant = {buf_slice(&der), node_trust_authority(s->node), node_trust_ledger(s->node)};
         slot->issued = join_give(j, &grant) == JOIN_STEP_SETTLED;
     }
     buf_dispose(&der);
 }
 
+/* ---- a young grid ---- */
+
+static void on_settled(void *arg)
+{
+    struct node_join *s = arg;
+    if (s->promised || (join_dial_differs(s) && s->unsettled++ < JOIN_SETTLE_TIMES)) {
+        loop_timer_start(s->node->loop, &s->settle, JOIN_SETTLE_MS, on_settled, s);
+        return;
+    }
+    node_trust_harden(s->node);
+    join_dial_again(s);
+}
+
+/* Something has changed: peace begins anew. */
+static void stay_young(struct node_join *s)
+{
+    struct node_standing now;
+    node_trust_standing(s->node, &now);
+    s->shared = true;
+    s->unsettled = 0;
+    if (now.founded && now.provisional && !s->closing)
+        loop_timer_start(s->node->loop, &s->settle, JOIN_SETTLE_MS, on_settled, s);
+    else
+        loop_timer_stop(&s->settle);
+}
+
+void node_join_linked(struct node *n)
+{
+    if (n->join && !loop_timer_running(&n->join->settle))
+        stay_young(n->join);
+}
+
+void node_join_settle(struct node *n)
+{
+    if (!n->join || !n->standing.provisional)
+        return;
+    loop_timer_stop(&n->join->settle);
+    node_trust_harden(n);
+    join_dial_again(n->join);
+}
+
 static void install(struct node_join *s, const struct join *j)
 {
     const struct join_grant *g = join_grant_of(j);
-    struct node_trust_grant grant = {.authority_der = g->authority_der, .certificate_der = g->certificate_der, .ledger = g->ledger};
+    struct node_trust_grant grant = {.authority_der = g->authority_der,
+                                     .certificate_der = g->certificate_der,
+                                     .ledger = g->ledger,
+                                     .provisional = !join_peer_standing(j)->hardened};
     struct node_standing now;
     char why[NODE_WHY_MAX] = "this node's own grid has been settled meanwhile by a deploy: run \"grid adopt\" on one of the two";
     node_trust_standing(s->node, &now);
@@ -253,6 +297,11 @@ static void install(struct node_join *s, const struct join *j)
         log_line(LOG_ERROR, "this node was let in by another grid of its name and cannot follow", LOGF_STR("why", why));
     else if (node_trust_install(s->node, &grant, why) != 0)
         log_line(LOG_ERROR, "this node was let in, but cannot take its certificate", LOGF_STR("why", why));
+    else {
+        s->granted_by[0] = '\0';
+        stay_young(s);
+        join_dial_again(s);
+    }
 }
 
 /* ---- the end of an exchange ---- */
@@ -281,9 +330,9 @@ static void say_answered(const struct join_slot *slot, const struct join *j, con
 }
 
 /* We asked for a certificate and heard nothing: it may have been given. */
-static bool asked_in_vain(const struct join *j, const struct node_standing *now)
+static bool asked_in_vain(const struct join *j, const struct node_standing *now, bool shared)
 {
-    struct join_standing own = {.hardened = !now->provisional};
+    struct join_standing own = {.hardened = !now->provisional, .shared = shared};
     memcpy(own.authority_id, now->authority, sizeof own.authority_id);
     bool unheard = j && (join_step(j) == JOIN_STEP_RECEIVE || join_step(j) == JOIN_STEP_BROKEN);
     return unheard && now->founded && join_is_proven(j) && join_peer_standing(j)->authority_id[0] != '\0' &&
@@ -304,8 +353,10 @@ static void on_end(void *ctx, struct join_exchange *x, const struct join *j, con
     if (!j || !join_is_spent(j))
         attempts_give_back(slot->target ? s->dialled : s->answered, slot->source);
     node_trust_standing(s->node, &now);
-    if (asked_in_vain(j, &now))
+    if (asked_in_vain(j, &now, s->shared || !now.can_issue))
         s->hold_until_ms = loop_now_ms(s->node->loop) + JOIN_HOLD_MS;
+    if (slot->issued)
+        stay_young(s);
     if (slot->issued)
         log_line(LOG_INFO, "a node has joined by password", LOGF_STR("name", slot->joined), LOGF_STR("id", slot->joined_id));
     else if (j && join_step(j) == JOIN_STEP_GRANTED)
@@ -496,6 +547,7 @@ void node_join_close(struct node *n, loop_fn done, void *arg)
         return;
     }
     s->closing = true;
+    loop_timer_stop(&s->settle);
     s->closed = done;
     s->closed_arg = arg;
     for (size_t i = 0; i < JOIN_SLOTS; i++)

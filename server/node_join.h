@@ -1,7 +1,11 @@
 /* server/node_join.h: joining by name and password, while the node runs: answers those who come, and goes to --join's nodes
  * until this node and they are in one grid. Who is let in is trust/join.h's business, what follows is node_trust's. Control
- * thread. A provisional node's standing is promised to one exchange at a time: it may not yield to one while another yields to
- * it. */
+ * thread.
+ *
+ * A provisional node's standing is promised to one exchange at a time: it may not yield to one while another yields to it. A young
+ * grid stays provisional for five seconds of peace, or until its first release: pairs that have found each other meanwhile are one
+ * grid in the end, since each node goes to those of --join again and again, and the least authority spreads from neighbour to
+ * neighbour. */
 #ifndef GRID_SERVER_NODE_JOIN_H
 #define GRID_SERVER_NODE_JOIN_H
 
@@ -27,6 +31,11 @@ void node_join_set_password(struct node *n, const uint8_t *stretched);
 /* Ends what is under way; `done` comes when nothing of it is left on the loop. */
 void node_join_close(struct node *n, loop_fn done, void *arg);
 void node_join_free(struct node *n);
+
+/* Another node of the grid is linked: a young grid settles a while after the last change. */
+void node_join_linked(struct node *n);
+/* The grid has a release: it is settled at once. */
+void node_join_settle(struct node *n);
 
 /* What strangers are shown under ALPN "grid-join/1": a certificate that says nothing, minted at each start. Live as long as n. */
 #define NODE_JOIN_ALPN "grid-join/1"

@@ -11,6 +11,7 @@
 
 enum {
     DIAL_GRACE_MS = 2000,   /* a member lets gossip find the others first */
+    DIAL_AGAIN_MS = 1000,   /* until a young grid looks again whether its neighbours are still in it */
     DIAL_LINK_MS = 200,     /* until gossip goes to somebody new, who has his certificate to take in first */
     DIAL_BUSY_MS = 100,     /* "come again" is waited out for one to five times as long */
     DIAL_RETRY_MS = 250,    /* doubled with each failure, up to */
@@ -23,7 +24,8 @@ static const uint8_t ANYBODY[ATTEMPTS_SOURCE_SIZE]; /* all attempts count togeth
 
 static void dial_now(void *arg);
 
-static bool is_member(const struct node *n)
+/* Of a grid that yields to no other. */
+static bool is_settled(const struct node *n)
 {
     struct node_standing now;
     node_trust_standing(n, &now);
@@ -42,12 +44,12 @@ static bool is_linked(const struct node *n, const char *address)
     return false;
 }
 
-/* A member has nothing to ask of hints, and goes to seeds only to find out whether they are in its grid. */
+/* A settled member has nothing to ask of hints, and goes to seeds only to find out whether they are in its grid. */
 static bool is_wanted(const struct node_join *s, struct join_target *t)
 {
     if (t->settled)
         return false;
-    if (is_member(s->node))
+    if (is_settled(s->node))
         t->settled = t->hint || is_linked(s->node, t->address);
     return !t->settled;
 }
@@ -63,7 +65,7 @@ static struct join_target *next_due(struct node_join *s)
 
 static void link_to(struct node_join *s, const char *address)
 {
-    if (s->node->gossip && gossip_add_seed(s->node->gossip, address, DIAL_LINK_MS) != 0)
+    if (s->node->gossip && !is_linked(s->node, address) && gossip_add_seed(s->node->gossip, address, DIAL_LINK_MS) != 0)
         log_line(LOG_ERROR, "a node that belongs to the grid cannot be remembered: out of memory", LOGF_STR("at", address));
 }
 
@@ -78,7 +80,7 @@ static void give_seeds(struct node_join *s)
 
 void join_dial_start(struct node_join *s)
 {
-    if (!s->seeds_given && is_member(s->node))
+    if (!s->seeds_given && is_settled(s->node))
         give_seeds(s);
     bool idle = !s->at && !s->closing && !s->node->stopping && s->has_password && s->resolver;
     struct join_target *t = idle ? next_due(s) : NULL;
@@ -105,11 +107,42 @@ static void retry(struct node_join *s, uint64_t delay_ms)
     join_dial_start(s);
 }
 
+/* Soon, but not in step with others. */
+static void again(struct node_join *s)
+{
+    retry(s, DIAL_AGAIN_MS + arc4random_uniform(DIAL_AGAIN_MS));
+}
+
+/* Both are in one grid. As long as that is young it may be otherwise in a moment. */
 static void settle(struct node_join *s)
 {
-    s->at->settled = true;
-    s->at->failures = 0;
-    s->at = NULL;
+    struct join_target *t = s->at;
+    t->failures = 0;
+    t->differs = false;
+    t->said[0] = '\0';
+    t->settled = t->hint || is_settled(s->node);
+    again(s);
+}
+
+bool join_dial_differs(const struct node_join *s)
+{
+    for (size_t i = 0; i < s->target_count; i++)
+        if (s->targets[i].differs)
+            return true;
+    return false;
+}
+
+void join_dial_again(struct node_join *s)
+{
+    bool settled = is_settled(s->node);
+    uint64_t due = loop_now_ms(s->node->loop) + (settled ? DIAL_GRACE_MS : DIAL_LINK_MS);
+    for (size_t i = 0; i < s->target_count; i++) {
+        struct join_target *t = &s->targets[i];
+        t->settled = t->hint;
+        t->failures = 0;
+        if (t != s->at && (settled || t->due_ms > due))
+            t->due_ms = due;
+    }
     join_dial_start(s);
 }
 
@@ -130,8 +163,9 @@ static void say(struct join_target *t, enum log_level level, const char *why)
 
 static void failed(struct node_join *s, const char *why)
 {
-    if (!is_member(s->node))
+    if (!is_settled(s->node))
         say(s->at, LOG_WARN, why);
+    s->at->differs = false;
     retry(s, backoff(s->at->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
 }
 
@@ -200,32 +234,25 @@ static void dial_now(void *arg)
 
 /* ---- how it ended ---- */
 
-/* A member lets gossip find the other seeds first. */
-static void put_off(struct node_join *s)
-{
-    uint64_t due = loop_now_ms(s->node->loop) + DIAL_GRACE_MS;
-    for (size_t i = 0; i < s->target_count; i++)
-        if (s->targets[i].due_ms < due)
-            s->targets[i].due_ms = due;
-}
-
 static void refused(struct node_join *s, const struct join *j)
 {
     bool by_peer;
     const struct join_refusal *r = join_refusal_of(j, &by_peer);
     if (!by_peer && r->reason == JOIN_NOT_ISSUER) { /* it was told who can, and goes there itself */
-        retry(s, backoff(s->at->failures++, DIAL_GRACE_MS, DIAL_RETRY_MAX_MS));
+        s->at->differs = true;
+        again(s);
         return;
     }
+    s->at->differs = !s->at->hint && join_is_proven(j) && !is_settled(s->node);
     switch (r->reason) {
     case JOIN_BUSY:
         retry(s, DIAL_BUSY_MS + arc4random_uniform(4 * DIAL_BUSY_MS));
         return;
     case JOIN_NOT_ISSUER:
-        if (is_member(s->node))
+        if (is_settled(s->node))
             settle(s);
         else if (r->address_count > 0)
-            retry(s, backoff(s->at->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
+            again(s);
         else
             failed(s, "it cannot let others in by password, and knows nobody who can");
         return;
@@ -253,7 +280,6 @@ void join_dial_ended(struct node_join *s, const struct join *j, const char *why)
     switch (j ? join_step(j) : JOIN_STEP_RECEIVE) {
     case JOIN_STEP_GRANTED:
         snprintf(s->granted_by, sizeof s->granted_by, "%s", s->at->address);
-        put_off(s);
         link_to(s, s->at->address);
         settle(s);
         return;
@@ -279,8 +305,10 @@ static void add_target(struct node_join *s, struct slice address, bool hint, uin
 {
     for (size_t i = 0; i < s->target_count; i++)
         if (slice_equal_str(address, s->targets[i].address)) {
-            if (hint && !s->targets[i].settled && &s->targets[i] != s->at)
+            if (hint && &s->targets[i] != s->at) {
+                s->targets[i].settled = false;
                 s->targets[i].due_ms = due_ms;
+            }
             return;
         }
     if (s->target_count == JOIN_TARGETS_MAX || address.size > JOIN_ADDRESS_MAX)
@@ -294,7 +322,7 @@ void join_dial_hints(struct node_join *s, const struct slice *addresses, size_t 
 {
     struct slice host;
     uint16_t port;
-    for (size_t i = 0; i < count && !is_member(s->node); i++)
+    for (size_t i = 0; i < count && !is_settled(s->node); i++)
         if (addr_split(addresses[i], &host, &port) == 0 && port != 0)
             add_target(s, addresses[i], true, loop_now_ms(s->node->loop));
 }
@@ -302,7 +330,7 @@ void join_dial_hints(struct node_join *s, const struct slice *addresses, size_t 
 int join_dial_open(struct node_join *s)
 {
     const struct options *o = s->node->options;
-    bool member = is_member(s->node);
+    bool member = is_settled(s->node);
     uint64_t due = loop_now_ms(s->node->loop) + (member ? DIAL_GRACE_MS : 0);
     s->seeds_given = member;
     for (size_t i = 0; i < o->join_count; i++)

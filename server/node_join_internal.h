@@ -16,6 +16,8 @@ enum {
     JOIN_MEMBER_WINDOW_MS = 60 * 1000,
     JOIN_DIAL_LIMIT = 30,
     JOIN_DIAL_WINDOW_MS = 3600 * 1000,
+    JOIN_SETTLE_MS = 5000, /* of peace, until a young grid yields no more; */
+    JOIN_SETTLE_TIMES = 6, /* so often longer while a neighbour is in another one */
     JOIN_HOLD_MS = 60 * 1000, /* who asked and heard no answer may be a member already, and issues nothing */
 };
 
@@ -24,6 +26,7 @@ struct join_target {
     char address[JOIN_ADDRESS_MAX + 1];
     bool hint; /* named by another node, not by --join */
     bool settled;
+    bool differs; /* was found in another grid, which may be about to yield */
     unsigned failures;
     uint64_t due_ms;
     char said[TRUST_SENTENCE_MAX]; /* the last line about it, so that it is said once */
@@ -50,6 +53,9 @@ struct node_join {
     struct join_slot slots[JOIN_SLOTS];
     const struct join_exchange *promised; /* a provisional node's standing */
     uint64_t hold_until_ms;
+    struct loop_timer settle;
+    bool shared; /* somebody has joined this young grid, or this node has joined it */
+    unsigned unsettled; /* times that settling was put off */
     loop_fn closed;
     void *closed_arg;
     /* Dialling, one at a time. */
@@ -77,6 +83,10 @@ int join_dial_open(struct node_join *s);
 void join_dial_start(struct node_join *s);
 /* The exchange with s->at, or the attempt to reach it, is over. */
 void join_dial_ended(struct node_join *s, const struct join *j, const char *why);
+/* This node has another authority now, or its own is settled: those of --join are looked at anew. */
+void join_dial_again(struct node_join *s);
+/* True while one of --join's nodes is in another grid, as far as is known. */
+bool join_dial_differs(const struct node_join *s);
 /* Issuers that another node named. */
 void join_dial_hints(struct node_join *s, const struct slice *addresses, size_t count);
 /* Ends with join_closed, perhaps inside the call. */

@@ -425,7 +425,7 @@ int node_trust_install(struct node *n, const struct node_trust_grant *grant, cha
         authority_destroy(a);
         return err;
     }
-    err = change_standing(n, a, false, grant, why);
+    err = change_standing(n, a, grant->provisional, grant, why);
     if (err == 0)
         log_line(LOG_INFO, "this node is a member now", LOGF_STR("grid", n->grid), LOGF_STR("authority", authority_id(n->authority)));
     return err;

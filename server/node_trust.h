@@ -27,7 +27,8 @@ struct slice node_trust_ledger(const struct node *n);
 
 /* Mints a provisional authority for the grid n->grid, and makes this node its first member. 0, or GRID_E* with a sentence. */
 int node_trust_found(struct node *n, char why[NODE_WHY_MAX]);
-/* The first join or deploy: from now on others yield to it. Does nothing when it is hardened already. */
+/* With the first deploy, or when a while has passed in peace since the first join (server/node_join.h): from now on others yield to it.
+ * Does nothing when it is hardened already. */
 void node_trust_harden(struct node *n);
 
 /* Signs a certificate for a request of somebody who was let in; appends DER. 0; GRID_EPERM when this node cannot issue or the key was evicted;
@@ -39,6 +40,7 @@ int node_trust_issue(struct node *n, const struct certificate_request *request, 
  * is of a grid of another name), or the disk's errors, with a sentence and nothing changed. */
 struct node_trust_grant {
     struct slice authority_der, certificate_der, ledger;
+    bool provisional; /* the grid is young: it may yield to another one yet */
 };
 int node_trust_install(struct node *n, const struct node_trust_grant *grant, char why[NODE_WHY_MAX]);
 

@@ -60,6 +60,8 @@ enum join_verdict join_who_yields(const struct join_standing *own, const struct 
         return JOIN_NOBODY_YIELDS;
     if (own->hardened != peer->hardened)
         return own->hardened ? JOIN_THEY_YIELD : JOIN_WE_YIELD;
+    if (own->shared != peer->shared)
+        return own->shared ? JOIN_THEY_YIELD : JOIN_WE_YIELD;
     return order > 0 ? JOIN_WE_YIELD : JOIN_THEY_YIELD;
 }
 

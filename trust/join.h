@@ -85,8 +85,8 @@ const char *join_why(const struct join *j);
 
 /* Whose grid it is to be. */
 enum join_verdict { JOIN_SAME_GRID, JOIN_WE_YIELD, JOIN_THEY_YIELD, JOIN_NOBODY_YIELDS };
-/* A provisional grid yields to a hardened one, of two provisional ones that of the greater id; two hardened ones stay what they
- * are. Both sides come to the same end. */
+/* A provisional grid yields to a hardened one, one of a single node to a shared one, and else that of the greater id; two hardened
+ * ones stay what they are. Both sides come to the same end. */
 enum join_verdict join_who_yields(const struct join_standing *own, const struct join_standing *peer);
 
 #endif

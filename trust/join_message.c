@@ -79,7 +79,8 @@ static void read_standing(struct cursor *c, struct join_message *m)
     m->u.standing.door_epoch = take_number(c, 8);
     m->u.standing.hardened = flags & 1;
     m->u.standing.can_issue = flags & 2;
-    if (flags > 3)
+    m->u.standing.shared = flags & 4;
+    if (flags > 7)
         c->failed = true;
     if (!c->failed)
         hex_encode(id, m->u.standing.authority_id);
@@ -194,7 +195,7 @@ static void put_standing(struct buf *out, const struct join_standing *s, int *er
     if (*err == 0)
         *err = hex_decode(slice_of_str(s->authority_id), id, sizeof id);
     put(out, slice_of(id, sizeof id), err);
-    put_byte(out, (s->hardened ? 1 : 0) | (s->can_issue ? 2 : 0), err);
+    put_byte(out, (s->hardened ? 1 : 0) | (s->can_issue ? 2 : 0) | (s->shared ? 4 : 0), err);
     if (*err == 0)
         *err = buf_append_u64be(out, s->door_epoch);
 }

@@ -32,8 +32,9 @@ enum join_reason {
 /* What a side says of its grid. */
 struct join_standing {
     char authority_id[TRUST_ID_SIZE]; /* lowercase hex */
-    bool hardened;
+    bool hardened;  /* yields to nobody */
     bool can_issue;
+    bool shared;    /* has more members than this one */
     uint64_t door_epoch;
 };
 

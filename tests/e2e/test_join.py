@@ -287,28 +287,43 @@ def test_a_node_keeps_its_certificate_over_a_restart():
         check_equal(before[0], before[1], "the authority of both")
 
 
+def settle(grid):
+    """A deploy settles the grid at once; it would do so by itself after five seconds of peace."""
+    grid.deploy(grid.project().py("pyecho", "def handler(event, context):\n    return event\n"), tasks=["pyecho"])
+    for node in grid.nodes:
+        wait_for(lambda: said(node, "the grid's authority is settled"), f"{node.name} takes its grid as settled")
+
+
+def start_at_once(grid, neighbours):
+    """Nodes that start at the same moment; `neighbours` says for each whom it is told of."""
+    ports = [free_port() for _ in neighbours]
+    for own, told in enumerate(neighbours):
+        join = ",".join(f"127.0.0.1:{ports[other]}" for other in told)
+        grid.nodes.append(Node(grid.folder / f"n{own}", f"n{own}", join=join or None, options=[*grid.options, "--listen", f"127.0.0.1:{ports[own]}"]))
+    for node in grid.nodes:
+        node.launch()
+    for node in grid.nodes:
+        node.wait_ready()
+    grid.wait_linked()
+    check_equal(len({authority_of(node) for node in grid.nodes}), 1, "authorities")
+
+
+@once
+def test_pairs_that_found_each_other_first_end_in_one_grid():
+    with password_grid() as grid:
+        start_at_once(grid, [[1], [2], [3], [0]])
+
+
 def test_three_nodes_that_start_at_once_end_in_one_grid():
     with password_grid() as grid:
-        fixed = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-        addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in fixed]
-        for listener in fixed:
-            listener.close()
-        for own in addresses:
-            grid.nodes.append(Node(grid.folder / own.partition(":")[2], own, join=",".join(a for a in addresses if a != own), options=[*grid.options, "--listen", own]))
-        for node in grid.nodes:
-            node.launch()
-        for node in grid.nodes:
-            node.wait_ready()
-        grid.wait_linked()
-        check_equal(len({authority_of(node) for node in grid.nodes}), 1, "authorities")
+        start_at_once(grid, [[1, 2], [0, 2], [0, 1]])
 
 
 def test_a_deploy_settles_a_grid_of_one():
     with password_grid(1) as grid:
         kept = (grid[0].state / "trust").read_bytes()
         check(not said(grid[0], "the grid's authority is settled"), "it was settled before anybody joined or deployed")
-        grid.deploy(grid.project().py("pyecho", "def handler(event, context):\n    return event\n"), tasks=["pyecho"])
-        check(said(grid[0], "the grid's authority is settled"), "the deploy settles it")
+        settle(grid)
         check((grid[0].state / "trust").read_bytes() != kept, "that is kept")
         grid.add()
         grid.wait_linked()
@@ -376,6 +391,7 @@ def test_a_node_that_cannot_issue_sends_joiners_to_one_that_can():
 def test_two_settled_grids_of_one_name_refuse_each_other_and_name_the_way_out():
     with password_grid(2) as grid:
         grid.wait_linked()
+        settle(grid)
         card = mint_gridfile(grid.folder / "other", "demo")
         lone = grid.add(join=grid[0].listen_text, options=["--gridfile", str(card)])
         wait_for(lambda: said(lone, "this node cannot join", "grid adopt"), "the comer names grid adopt")

@@ -287,6 +287,19 @@ static void test_join_who_yields__is_the_same_question_from_both_sides(void **st
     }
 }
 
+static void test_join_who_yields__a_lone_node_yields_to_a_shared_grid(void **state)
+{
+    struct join_standing a = {.authority_id = "bb", .shared = true}, b = {.authority_id = "aa"};
+    (void) state;
+    assert_int_equal(join_who_yields(&a, &b), JOIN_THEY_YIELD);
+    assert_int_equal(join_who_yields(&b, &a), JOIN_WE_YIELD);
+    b.hardened = true;
+    assert_int_equal(join_who_yields(&a, &b), JOIN_WE_YIELD);
+    b.hardened = false, b.shared = true;
+    assert_int_equal(join_who_yields(&a, &b), JOIN_WE_YIELD);
+    assert_int_equal(join_who_yields(&b, &a), JOIN_THEY_YIELD);
+}
+
 static void test_join__two_of_the_same_grid_are_settled(void **state)
 {
     struct rig r;
@@ -804,6 +817,7 @@ int main(void)
         cmocka_unit_test(test_join__a_provisional_member_yields_to_a_hardened_joiner),
         cmocka_unit_test(test_join__of_two_provisional_ones_the_greater_id_yields),
         cmocka_unit_test(test_join_who_yields__is_the_same_question_from_both_sides),
+        cmocka_unit_test(test_join_who_yields__a_lone_node_yields_to_a_shared_grid),
         cmocka_unit_test(test_join__two_of_the_same_grid_are_settled),
         cmocka_unit_test(test_join__two_hardened_grids_refuse_each_other),
         cmocka_unit_test(test_join__a_ledger_that_does_not_fit_is_left_out),
