@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 
 import certs
 from certs import CLIENT, DAY, HOUR, SERVER, Authority, Leaf, greet, key_usage, refusal, say_raw, tls_client
-from gridtest import Failure, Grid, Node, api_pool, check, check_equal, check_in, clean_environment, grid_command, once, rpc_code, shared, wait_for
+from gridtest import ROOT, Failure, Grid, Node, api_pool, check, check_equal, check_in, clean_environment, grid_command, once, rpc_code, shared, wait_for
 
 ROLES = ("node", "admin", "invoke")
 
@@ -207,8 +207,8 @@ MAY_CALL = {
 def all_methods():
     """(service, method) of every service of the protos."""
     pool = api_pool()
-    import_names = [f"grid/v1/{name}.proto" for name in ("invoke", "control", "peer", "sync")]
-    services = [name for proto in import_names for name in pool.FindFileByName(proto).services_by_name.values()]
+    protos = [f"grid/v1/{path.name}" for path in (ROOT / "api/proto/grid/v1").glob("*.proto")]
+    services = [service for proto in protos for service in pool.FindFileByName(proto).services_by_name.values()]
     services += [pool.FindServiceByName(name) for name in MAY_CALL if not name.startswith("grid.")]
     return [(s.full_name, m.name) for s in services for m in s.methods]
 
