@@ -99,9 +99,7 @@ struct slice node_join_guest_key(const struct node *n)
 struct join_config join_terms(struct node_join *s, const char **addresses)
 {
     const struct node *n = s->node;
-    size_t count = 0;
-    for (; count < n->host.address_count; count++)
-        addresses[count] = n->host.addresses[count];
+    size_t count = node_certificate_names(n, addresses);
     return (struct join_config){
         .grid = n->grid, .password = s->password, .key = n->key, .name = n->name, .addresses = addresses, .address_count = count};
 }
@@ -198,7 +196,7 @@ static size_t take_addresses(const struct join_request *r, char (*text)[ADDR_TEX
 static int issue(struct node_join *s, struct join_slot *slot, const struct join_request *r, struct buf *der)
 {
     char text[TRUST_ADDRESSES_MAX][ADDR_TEXT_MAX], why[NODE_WHY_MAX];
-    const char *addresses[TRUST_ADDRESSES_MAX];
+    const char *addresses[NODE_CERTIFICATE_NAMES_MAX];
     struct certificate_request request = {
         .public_der = r->public_der, .name = slot->joined, .roles = TRUST_ROLE_NODE, .addresses = addresses};
     snprintf(slot->joined, sizeof slot->joined, "%.*s", SLICE_FMT(r->name));

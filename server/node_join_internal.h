@@ -63,7 +63,7 @@ struct node_join {
     size_t target_count;
     struct join_target *at; /* under way */
     struct join_config dial_terms;
-    const char *dial_hosts[TRUST_ADDRESSES_MAX];
+    const char *dial_hosts[NODE_CERTIFICATE_NAMES_MAX];
     char granted_by[JOIN_ADDRESS_MAX + 1]; /* an issuer, as it was dialled; "" for none */
     struct addr addresses[RESOLVE_ADDRESSES_MAX];
     size_t address_count, address_next;

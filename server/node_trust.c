@@ -169,12 +169,23 @@ static int load_standing(struct node *n, bool *taken, char why[NODE_WHY_MAX])
 
 /* ---- certificates ---- */
 
+size_t node_certificate_names(const struct node *n, const char *names[NODE_CERTIFICATE_NAMES_MAX])
+{
+    size_t count = 0, given;
+    const struct option_hostport *advertise = option_hostports(n->options->set, "advertise", &given);
+    names[count++] = n->host.hostname;
+    if (given > 0)
+        names[count++] = advertise[0].host;
+    for (unsigned i = 0; i < n->host.address_count; i++)
+        names[count++] = n->host.addresses[i];
+    return count;
+}
+
 static int sign_certificate(const struct node *n, const struct authority *a, struct buf *der)
 {
-    const char *addresses[HOST_ADDRESSES_MAX];
-    struct certificate_request request = {.public_der = key_public_der(n->key), .name = n->name, .roles = TRUST_ROLE_NODE, .addresses = addresses};
-    for (unsigned i = 0; i < n->host.address_count; i++)
-        addresses[request.address_count++] = n->host.addresses[i];
+    const char *names[NODE_CERTIFICATE_NAMES_MAX];
+    struct certificate_request request = {.public_der = key_public_der(n->key), .name = n->name, .roles = TRUST_ROLE_NODE, .addresses = names};
+    request.address_count = node_certificate_names(n, names);
     return authority_issue(a, &request, (int64_t) time(NULL), der);
 }
 

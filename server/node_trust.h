@@ -55,6 +55,10 @@ int node_trust_check(struct node *n, char why[NODE_WHY_MAX]);
 /* ---- for the parts below ---- */
 
 const char *node_id(const struct node *n);
+/* What the node's certificate is asked for beside its name, so that clients that dial it by any of these can verify it: the host's name, --advertise's
+ * host, the host's addresses. Borrowed from the node; how many. */
+enum { NODE_CERTIFICATE_NAMES_MAX = HOST_ADDRESSES_MAX + 2 };
+size_t node_certificate_names(const struct node *n, const char *names[NODE_CERTIFICATE_NAMES_MAX]);
 int node_sign(void *node, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
 int node_verify_entry(void *node, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
 

@@ -39,8 +39,8 @@ def files(name):
 # ---- grid cert issue -------------------------------------------------------------------------------------------------------------
 
 
-def openssl(*args, cwd):
-    return subprocess.run(["openssl", *map(str, args)], cwd=cwd, capture_output=True, text=True, check=True).stdout
+def openssl(*args, cwd, input=None):
+    return subprocess.run(["openssl", *map(str, args)], cwd=cwd, capture_output=True, text=True, check=True, input=input).stdout
 
 
 @once
@@ -61,6 +61,18 @@ def test_cert_issue_writes_a_key_a_certificate_and_the_authority():
     command = example.replace("NODE:7900", one()[0].listen_text.replace("127.0.0.1", "localhost")).replace("TASK", "echo")
     answer = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True)
     check_equal(answer.stdout, "{}", f"what the printed example answers ({answer.stderr})")
+
+
+@once
+def test_a_nodes_certificate_is_for_every_name_that_it_is_reached_by():
+    with Grid(0) as grid:
+        node = grid.add(options=["--advertise", "first.example:7900"])
+        shown = subprocess.run(["openssl", "s_client", "-connect", node.listen_text, "-alpn", "h2"], input=b"", capture_output=True).stdout
+        text = openssl("x509", "-noout", "-ext", "subjectAltName", cwd=grid.folder, input=shown[:shown.index(b"-----END") + 40].decode())
+        node_id = node.info["id"]
+        for name in ("DNS:node1", "DNS:localhost", "DNS:first.example", f"DNS:{socket.gethostname()}", "IP Address:127.0.0.1",
+                     f"DNS:{node_id[:32]}.{node_id[32:]}.node.grid", "URI:gridcontrol://role/node"):
+            check_in(name, text, "names of the node")
 
 
 @once
