@@ -43,4 +43,7 @@ unsigned proc_group_end(int group, uint64_t start_time);
  * many. Reads all of /proc. */
 unsigned proc_marked_end(const char *mark);
 
+/* Kills every process of this user, whatever its environment says. Returns how many. */
+unsigned proc_user_end(uint32_t uid);
+
 #endif

@@ -511,10 +511,14 @@ static void supervisor_free(struct supervisor *s)
     free(s);
 }
 
-/* Processes of our tasks that left their group: every task's environment has the node's id, which is ours alone. */
+/* Processes of our tasks that left their group: every task's environment has the node's id, which is ours alone; one that cleared it
+ * still has the tasks' user, when nobody else has. */
 static unsigned end_escaped(const struct supervisor *s)
 {
     char mark[128];
+    const struct task_user *user = s->confine ? task_confine_user(s->confine) : NULL;
+    if (user && user->exclusive)
+        return proc_user_end(user->uid);
     if (strlen(s->options.node_id) < NODE_ID_DIGITS)
         return 0; /* no id of a node: others might carry it too */
     snprintf(mark, sizeof mark, "GRID_NODE_ID=%s", s->options.node_id);
@@ -570,6 +574,8 @@ int supervisor_create(struct loop *l, const struct supervisor_options *options, 
     if (err == 0) {
         end_leftovers(s); /* before their folders are given to others */
         err = open_confine(s, options, why);
+        if (err == 0)
+            end_escaped(s); /* now that their user is known */
     }
     if (err == 0)
         err = log_writer_create(l, 0, &s->log_writer);

@@ -59,7 +59,7 @@ static int allocate(const char *node_id, struct task_user *out, char why[TASK_WH
     for (int small = 0; small < 2; small++) {
         uint32_t number = task_user_number(node_id, small != 0);
         if (is_usable(number)) {
-            *out = (struct task_user){.own = true, .uid = number, .gid = number};
+            *out = (struct task_user){.own = true, .exclusive = small == 0, .uid = number, .gid = number};
             return 0;
         }
     }

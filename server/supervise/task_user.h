@@ -9,7 +9,8 @@
 enum { TASK_WHY_MAX = 512 };
 
 struct task_user {
-    bool own; /* not the node's own user */
+    bool own;       /* not the node's own user */
+    bool exclusive; /* and nobody's but this node's tasks': whatever runs as it is theirs */
     uint32_t uid, gid;
     char name[33]; /* "" when the number has no name */
 };
