@@ -119,7 +119,7 @@ HTTPServer(('127.0.0.1', int(os.environ['TASK_PORT'])), Handler).serve_forever()
 HISTORY_JS = """\
 const fs = require('fs');
 exports.handler = async (event) => {
-  const say = (what) => fs.appendFileSync(process.env.HISTORY, `${what} ${event.n} ${process.env.GRID_NODE_ID}\\n`);
+  const say = (what) => fs.appendFileSync(process.env.GRID_DATA_DIR + '/history', `${what} ${event.n} ${process.env.GRID_NODE_ID}\\n`);
   say('start');
   await new Promise((done) => setTimeout(done, event.ms || 0));
   say('end');
