@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "cli/cli.h"
 #include "trust/gridfile.h"
+#include "trust/ledger.h"
 #include "trust/standing.h"
 
 int cert_authority_of_gridfile(const char *path, struct authority **out)
@@ -31,14 +32,20 @@ int cert_authority_of_gridfile(const char *path, struct authority **out)
     return cli_fail(GRID_FAILED, "%s has no authority_key: only the Gridfile that \"grid new\" wrote, or a copy of it, can issue certificates", path);
 }
 
-/* The one of the kept keys that is the authority's. */
+/* The ledger's root, when one of the kept keys is its own. */
 static int find_authority(const struct standing *s, struct authority **out)
 {
     char clause[TRUST_WHY_MAX];
-    for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
-        if (s->keys[i].size > 0 && authority_load_der(buf_slice(&s->authority), buf_slice(&s->keys[i]), out, clause) == 0)
-            return 0;
-    return GRID_ENOENT;
+    struct ledger *l;
+    int err = ledger_load(buf_slice(&s->ledger), &l);
+    if (err != 0)
+        return err;
+    err = GRID_ENOENT;
+    for (size_t i = 0; err != 0 && i < STANDING_KEYS_MAX; i++)
+        if (s->keys[i].size > 0 && authority_load_der(ledger_root(l)->der, buf_slice(&s->keys[i]), out, clause) == 0)
+            err = 0;
+    ledger_destroy(l);
+    return err;
 }
 
 int cert_authority_of_state(const char *folder, struct authority **out)
@@ -49,7 +56,7 @@ int cert_authority_of_state(const char *folder, struct authority **out)
     int code = GRID_DONE;
     if (standing_load(folder, &s, sentence) != 0)
         code = cli_fail(GRID_FAILED, "%s", sentence);
-    else if (s.authority.size == 0)
+    else if (s.ledger.size == 0)
         code = cli_fail(GRID_FAILED, "--state: %s is not the state folder of a member of a grid: name another, or use the Gridfile", folder);
     else if (find_authority(&s, out) != 0)
         code = cli_fail(GRID_FAILED, "--state: the node of %s does not hold the key of its grid's authority: run this on one that does, or use the Gridfile", folder);

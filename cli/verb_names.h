@@ -13,6 +13,10 @@
     X(releases)                                                                                                                     \
     X(rollback)                                                                                                                     \
     X(clear)                                                                                                                        \
+    X(evict)                                                                                                                        \
+    X(rotate)                                                                                                                      \
+    X(password)                                                                                                                    \
+    X(adopt)                                                                                                                        \
     X(invoke)                                                                                                                       \
     X(broadcast)                                                                                                                    \
     X(list)                                                                                                                         \

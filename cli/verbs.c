@@ -11,7 +11,7 @@ const struct verb *const VERBS[] = {VERB_NAMES(VERB_POINTER)};
 const size_t VERB_COUNT = sizeof VERBS / sizeof *VERBS;
 
 static const char *const PLANNED[] = {"install", "uninstall", "provision", "unprovision", "restart", "upgrade", "keygen", "keycopy", "ssh", "multissh",
-                                      "detect",  "monit",     "dash",      "map",         "pub",     "sub",     "evict",  "rotate"};
+                                      "detect",  "monit",     "dash",      "map",         "pub",     "sub"};
 
 static const struct option_row HELP_ROW = {.name = "help", .kind = OPTION_FLAG, .help = "print this and exit"};
 static const struct option_row JSON_ROW = {.name = "json", .kind = OPTION_FLAG, .help = "print JSON"};

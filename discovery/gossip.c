@@ -414,6 +414,9 @@ static void tell_event(struct gossip *g, const struct members_event *e)
 {
     if (e->kind == MEMBERS_RELEASE) {
         g->events->on_release(g->ctx, e->bytes, e->member);
+    } else if (e->kind == MEMBERS_LEDGER) {
+        if (g->events->on_ledger)
+            g->events->on_ledger(g->ctx, e->bytes, e->member);
     } else if (e->kind == MEMBERS_REFUSED) {
         log_line(LOG_WARN, e->by_peer ? "a node refused this one" : "a node was refused", LOGF_SLICE("reason", e->bytes));
         if (g->events->on_refused)
@@ -463,9 +466,15 @@ const struct grpc_service *gossip_service(struct gossip *g)
     return &g->service;
 }
 
-int gossip_set_trust(struct gossip *g, const char *authority, const char *grid)
+void gossip_set_authorities(struct gossip *g, const char *const *authorities, size_t count, const char *grid)
 {
-    int err = members_set_authority(g->core, authority, grid, loop_now_ms(g->loop));
+    members_set_authorities(g->core, authorities, count, grid, loop_now_ms(g->loop));
+    kick(g);
+}
+
+int gossip_set_ledger(struct gossip *g, struct slice digest, struct slice packed)
+{
+    int err = members_set_ledger(g->core, digest, packed, loop_now_ms(g->loop));
     kick(g);
     return err;
 }
@@ -475,6 +484,27 @@ int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms)
     int err = members_add_seed(g->core, address, delay_ms, loop_now_ms(g->loop));
     kick(g);
     return err;
+}
+
+int gossip_evict(struct gossip *g, const char *id)
+{
+    int err = members_evict(g->core, id, loop_now_ms(g->loop));
+    kick(g);
+    return err;
+}
+
+static struct conn *link_conn(const struct link *l)
+{
+    return l->in ? grpc_call_conn(l->in) : l->client ? http_client_conn(l->client) : NULL;
+}
+
+void gossip_cut(struct gossip *g, bool (*refuses)(const void *arg, const struct tls_peer *peer), const void *arg)
+{
+    for (struct link *l = g->links; l; l = l->next) {
+        const struct tls_peer *peer = l->linked && link_conn(l) ? conn_tls_peer(link_conn(l)) : NULL;
+        if (peer && refuses(arg, peer))
+            conn_close(link_conn(l)); /* its end is heard as any other's */
+    }
 }
 
 int gossip_update_self(struct gossip *g, const struct member *self)

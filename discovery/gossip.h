@@ -10,11 +10,13 @@
 struct gossip;
 
 struct gossip_events {
-    /* News of a member: every kind of members_event but RELEASE and REFUSED. `member` is borrowed for the call. May call any gossip_* function but
+    /* News of a member: every kind of members_event but RELEASE, LEDGER and REFUSED. `member` is borrowed for the call. May call any gossip_* function but
      * gossip_close. */
     void (*on_event)(void *ctx, enum members_event_kind kind, const struct member *member);
     /* A packed ReleaseEntry came from a member: unchecked, and not passed on unless gossip_announce_release is called with it. */
     void (*on_release)(void *ctx, struct slice packed, const struct member *from);
+    /* A ledger's pack came from a member: unchecked. */
+    void (*on_ledger)(void *ctx, struct slice packed, const struct member *from);
     /* A link was refused, by the other side or by this one, for this reason (a sentence). NULL: only logged. */
     void (*on_refused)(void *ctx, enum gossip_refusal refusal, struct slice reason, bool by_peer);
 };
@@ -40,9 +42,11 @@ void gossip_close(struct gossip *g, loop_fn on_closed, void *arg);
 /* PeerGossip, for the grpc_server that serves peers on this same loop. Lives as long as g; add it before serving. */
 const struct grpc_service *gossip_service(struct gossip *g);
 
-/* This node belongs to another authority from now on: links are closed, members forgotten, and the seeds dialled anew at once. Nothing when it
- * is the same. 0 or GRID_ENOMEM. */
-int gossip_set_trust(struct gossip *g, const char *authority, const char *grid);
+/* See members.h. gossip_cut ends, at once, the links whose peer `refuses` names. */
+void gossip_set_authorities(struct gossip *g, const char *const *authorities, size_t count, const char *grid);
+int gossip_set_ledger(struct gossip *g, struct slice digest, struct slice packed);
+int gossip_evict(struct gossip *g, const char *id);
+void gossip_cut(struct gossip *g, bool (*refuses)(const void *arg, const struct tls_peer *peer), const void *arg);
 
 /* One more node to dial ("host:port", copied), or one that is known to be dialled anew, in delay_ms. 0, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms);

@@ -14,6 +14,8 @@ static ProtobufCBinaryData bytes_of(struct slice s)
 
 static Grid__V1__MemberState state_to_wire(enum member_state state)
 {
+    if (state == MEMBER_EVICTED)
+        state = MEMBER_LEFT; /* who holds the tombstone too knows better */
     static const Grid__V1__MemberState wire[] = {GRID__V1__MEMBER_STATE__MEMBER_STATE_ALIVE, GRID__V1__MEMBER_STATE__MEMBER_STATE_STALLED,
                                                  GRID__V1__MEMBER_STATE__MEMBER_STATE_DEAD, GRID__V1__MEMBER_STATE__MEMBER_STATE_LEFT};
     return wire[state];
@@ -50,10 +52,15 @@ static int pack_hello(const struct gossip_frame *f, Grid__V1__GossipFrame *messa
 {
     Grid__V1__Hello hello = GRID__V1__HELLO__INIT;
     Grid__V1__MemberEntry self = entry_message(&f->entries[0]);
+    ProtobufCBinaryData also[GOSSIP_ALSO_MAX];
     hello.authority = bytes_of(f->authority);
     hello.grid = bytes_of(f->grid);
     hello.protocol = f->protocol;
     hello.self = &self;
+    for (size_t i = 0; i < f->also_count; i++)
+        also[i] = bytes_of(f->also[i]);
+    hello.also = also;
+    hello.n_also = f->also_count;
     message->body_case = GRID__V1__GOSSIP_FRAME__BODY_HELLO;
     message->hello = &hello;
     return pack_body(message, out);
@@ -141,11 +148,23 @@ static int pack_refusal(const struct gossip_frame *f, Grid__V1__GossipFrame *mes
     return pack_body(message, out);
 }
 
+static int pack_ledger(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__Ledger ledger = GRID__V1__LEDGER__INIT;
+    ledger.digest = bytes_of(f->digest);
+    ledger.packed = bytes_of(f->ledger);
+    ledger.last = f->last;
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_LEDGER;
+    message->ledger = &ledger;
+    return pack_body(message, out);
+}
+
 int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out)
 {
     static int (*const packers[])(const struct gossip_frame *, Grid__V1__GossipFrame *, struct buf *) = {
         [GOSSIP_HELLO] = pack_hello,     [GOSSIP_PING] = pack_ping,   [GOSSIP_ACK] = pack_ack,         [GOSSIP_TABLE] = pack_table,
-        [GOSSIP_RELEASE] = pack_release, [GOSSIP_PROBE] = pack_probe, [GOSSIP_WITNESS] = pack_witness, [GOSSIP_REFUSAL] = pack_refusal};
+        [GOSSIP_RELEASE] = pack_release, [GOSSIP_PROBE] = pack_probe, [GOSSIP_WITNESS] = pack_witness, [GOSSIP_REFUSAL] = pack_refusal,
+        [GOSSIP_LEDGER] = pack_ledger};
     Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
     return packers[frame->kind](frame, &message, out);
 }
@@ -194,6 +213,13 @@ static int take_hello(const Grid__V1__Hello *hello, struct arena *arena, struct 
     out->protocol = hello->protocol;
     if (!hello->self)
         return GRID_EPROTO;
+    if (hello->n_also > GOSSIP_ALSO_MAX)
+        return GRID_ELIMIT;
+    for (; out->also_count < hello->n_also; out->also_count++) {
+        int bad = take_slice(arena, hello->also[out->also_count], MEMBER_TEXT_MAX, &out->also[out->also_count]);
+        if (bad != 0)
+            return bad;
+    }
     int err = take_slice(arena, hello->authority, MEMBER_TEXT_MAX, &out->authority);
     if (err == 0)
         err = take_slice(arena, hello->grid, MEMBER_TEXT_MAX, &out->grid);
@@ -221,6 +247,16 @@ static int take_refusal(const Grid__V1__Refusal *refusal, struct arena *arena, s
     return take_slice(arena, refusal->reason, 256, &out->reason);
 }
 
+static int take_ledger(const Grid__V1__Ledger *ledger, struct arena *arena, struct gossip_frame *out)
+{
+    out->kind = GOSSIP_LEDGER;
+    out->last = ledger->last;
+    if (ledger->digest.len != GOSSIP_DIGEST_SIZE)
+        return GRID_EPROTO;
+    int err = take_slice(arena, ledger->digest, GOSSIP_DIGEST_SIZE, &out->digest);
+    return err == 0 && ledger->packed.len > 0 ? take_slice(arena, ledger->packed, GOSSIP_FRAME_MAX, &out->ledger) : err;
+}
+
 static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, struct gossip_frame *out)
 {
     switch (message->body_case) {
@@ -245,6 +281,8 @@ static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, 
         return take_target(message->witness->target, out->target);
     case GRID__V1__GOSSIP_FRAME__BODY_REFUSAL:
         return take_refusal(message->refusal, arena, out);
+    case GRID__V1__GOSSIP_FRAME__BODY_LEDGER:
+        return take_ledger(message->ledger, arena, out);
     default:
         out->kind = GOSSIP_UNKNOWN;
         return 0;

@@ -4,10 +4,10 @@
 
 #include "discovery/member.h"
 
-enum { GOSSIP_FRAME_MAX = 1 << 20, GOSSIP_ENTRIES_MAX = 1024, GOSSIP_PROTOCOL = 1 };
+enum { GOSSIP_FRAME_MAX = 1 << 20, GOSSIP_ENTRIES_MAX = 1024, GOSSIP_PROTOCOL = 1, GOSSIP_ALSO_MAX = 3, GOSSIP_DIGEST_SIZE = 32 };
 
 enum gossip_kind {
-    GOSSIP_HELLO, GOSSIP_PING, GOSSIP_ACK, GOSSIP_TABLE, GOSSIP_RELEASE, GOSSIP_PROBE, GOSSIP_WITNESS, GOSSIP_REFUSAL,
+    GOSSIP_HELLO, GOSSIP_PING, GOSSIP_ACK, GOSSIP_TABLE, GOSSIP_RELEASE, GOSSIP_PROBE, GOSSIP_WITNESS, GOSSIP_REFUSAL, GOSSIP_LEDGER,
     GOSSIP_UNKNOWN, /* of a newer version: passed over */
 };
 
@@ -24,6 +24,10 @@ struct gossip_entry {
 struct gossip_frame {
     enum gossip_kind kind;
     struct slice authority, grid; /* hello */
+    struct slice also[GOSSIP_ALSO_MAX]; /* hello: further authorities */
+    size_t also_count;
+    struct slice digest, ledger;  /* ledger: 32 bytes; a pack, or nothing */
+    bool last;                    /* ledger: not to be answered */
     uint32_t protocol;            /* hello */
     struct gossip_entry *entries; /* hello: one; table */
     size_t entry_count;

@@ -9,8 +9,8 @@
 
 const char *member_state_name(enum member_state state)
 {
-    static const char *const names[] = {"alive", "stalled", "dead", "left"};
-    return (unsigned) state < 4 ? names[state] : "unknown";
+    static const char *const names[] = {"alive", "stalled", "dead", "left", "evicted"};
+    return (unsigned) state < 5 ? names[state] : "unknown";
 }
 
 bool member_id_valid(struct slice id)

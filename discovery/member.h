@@ -22,7 +22,7 @@ enum {
 /* A capability: `tasks` are all that its release has, those that are not ready with 0 instances. */
 #define MEMBER_NAMES_ALL_TASKS "all-tasks"
 
-enum member_state { MEMBER_ALIVE, MEMBER_STALLED, MEMBER_DEAD, MEMBER_LEFT };
+enum member_state { MEMBER_ALIVE, MEMBER_STALLED, MEMBER_DEAD, MEMBER_LEFT, MEMBER_EVICTED };
 
 struct member_task {
     const char *name;
@@ -57,7 +57,7 @@ struct member {
     uint32_t rtt_ms; /* of the last probe */
 };
 
-/* "alive", "stalled", "dead", "left". Static storage. */
+/* "alive", "stalled", "dead", "left", "evicted". Static storage. */
 const char *member_state_name(enum member_state state);
 
 /* True when it may be called: alive, and not silent. */

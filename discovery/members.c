@@ -23,7 +23,7 @@ static bool evict_one_ended(struct members *m)
     struct members_entry *oldest = NULL;
     for (size_t i = 1; i < m->count; i++) {
         struct members_entry *e = m->order[i];
-        bool ended = (e->member.state == MEMBER_DEAD || e->member.state == MEMBER_LEFT) && !e->link;
+        bool ended = e->member.state != MEMBER_ALIVE && e->member.state != MEMBER_STALLED && !e->link;
         if (ended && (!oldest || e->ended_ms < oldest->ended_ms))
             oldest = e;
     }
@@ -182,7 +182,7 @@ bool members_next_event(struct members *m, struct members_event *out)
 const char *members_event_name(enum members_event_kind kind)
 {
     static const char *const names[] = {"joined",  "left",      "failed", "stalled", "resumed",
-                                        "updated", "restarted", "linked", "release", "refused"};
+                                        "updated", "restarted", "linked", "release", "evicted", "ledger", "refused"};
     return (unsigned) kind < sizeof names / sizeof names[0] ? names[kind] : "unknown";
 }
 
@@ -276,6 +276,8 @@ static void greet(struct members *m, struct members_link *l)
                                  .protocol = GOSSIP_PROTOCOL,
                                  .entries = &self,
                                  .entry_count = 1};
+    for (; hello.also_count < m->also_count; hello.also_count++)
+        hello.also[hello.also_count] = slice_of_str(m->also[hello.also_count]);
     members_queue(m, l, &hello);
 }
 
@@ -315,7 +317,7 @@ int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint6
     m->links = l;
     if (token != 0)
         settle_dial(m, token, l->peer);
-    if (strcmp(l->peer, m->self->member.id) == 0)
+    if (strcmp(l->peer, m->self->member.id) == 0 || members_is_evicted(m, l->peer))
         members_link_close(l);
     else
         greet(m, l);
@@ -474,7 +476,8 @@ static int dispatch(struct members *m, struct members_link *l, const struct goss
     static void (*const receivers[])(struct members *, struct members_link *, const struct gossip_frame *) = {
         [GOSSIP_HELLO] = members_hello,     [GOSSIP_PING] = receive_ping,       [GOSSIP_ACK] = receive_ack,
         [GOSSIP_TABLE] = receive_table,     [GOSSIP_RELEASE] = receive_release, [GOSSIP_PROBE] = receive_probe,
-        [GOSSIP_WITNESS] = receive_witness, [GOSSIP_REFUSAL] = receive_refusal, [GOSSIP_UNKNOWN] = receive_nothing};
+        [GOSSIP_WITNESS] = receive_witness, [GOSSIP_REFUSAL] = receive_refusal, [GOSSIP_LEDGER] = members_receive_ledger,
+        [GOSSIP_UNKNOWN] = receive_nothing};
     bool opening = f->kind == GOSSIP_HELLO;
     if (f->kind != GOSSIP_REFUSAL && opening == l->ready) /* Hello is the first frame, and only the first */
         return GRID_EPROTO;
@@ -502,30 +505,6 @@ int members_receive(struct members *m, uint64_t link, struct slice frame, uint64
 }
 
 /* ---- this node ---- */
-
-static void forget_all(struct members *m)
-{
-    for (struct members_link *l = m->links; l; l = l->next)
-        members_link_close(l);
-    while (m->count > 1)
-        members_entry_remove(m, m->order[m->count - 1]);
-    for (size_t i = 0; i < m->seed_count; i++) {
-        m->seeds[i].id[0] = '\0';
-        m->seeds[i].failures = 0;
-        m->seeds[i].dial_at_ms = m->now_ms;
-    }
-}
-
-int members_set_authority(struct members *m, const char *authority, const char *grid, uint64_t now_ms)
-{
-    m->now_ms = members_later(m->now_ms, now_ms);
-    if (strcmp(m->authority, authority) == 0 && strcmp(m->grid, grid) == 0)
-        return 0;
-    forget_all(m);
-    snprintf(m->authority, sizeof m->authority, "%s", authority);
-    snprintf(m->grid, sizeof m->grid, "%s", grid);
-    return 0;
-}
 
 static bool same_text(const char *const *a, size_t a_count, const char *const *b, size_t b_count)
 {
@@ -694,6 +673,8 @@ int members_create(const struct members_config *config, uint64_t now_ms, struct 
     m->random = config->seed ? config->seed : 1;
     buf_init(&m->out, GOSSIP_FRAME_MAX);
     buf_init(&m->release, GOSSIP_FRAME_MAX);
+    buf_init(&m->digest, GOSSIP_DIGEST_SIZE);
+    buf_init(&m->ledger, GOSSIP_FRAME_MAX);
     snprintf(m->authority, sizeof m->authority, "%s", config->authority);
     snprintf(m->grid, sizeof m->grid, "%s", config->grid);
     m->order = calloc(MEMBERS_MAX, sizeof(struct members_entry *));
@@ -726,5 +707,8 @@ void members_destroy(struct members *m)
     free(m->order);
     buf_dispose(&m->out);
     buf_dispose(&m->release);
+    buf_dispose(&m->digest);
+    buf_dispose(&m->ledger);
+    map_destroy(m->evicted);
     free(m);
 }

@@ -71,9 +71,15 @@ void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fa
 /* A packed GossipFrame came in on a link; borrowed for the call. 0, or GRID_EPROTO or GRID_ELIMIT with nothing of it applied: close the link. */
 int members_receive(struct members *m, uint64_t link, struct slice frame, uint64_t now_ms);
 
-/* This node belongs to another authority (hex id) from now on: all links are closed, all members forgotten, and the seeds are dialled anew. Nothing
- * when it is the same. 0. */
-int members_set_authority(struct members *m, const char *authority, const char *grid, uint64_t now_ms);
+/* The authorities (hex ids) that this node goes by from now on, its own first; at most 1 + GOSSIP_ALSO_MAX. When it has none in common with before, it has changed sides: all
+ * links are closed, all members forgotten, and the seeds are dialled anew. */
+void members_set_authorities(struct members *m, const char *const *authorities, size_t count, const char *grid, uint64_t now_ms);
+
+/* What this node's ledger is now: its digest (GOSSIP_DIGEST_SIZE bytes) is told on every link, the pack to who has another digest. Both are copied. 0, GRID_ELIMIT, GRID_ENOMEM. */
+int members_set_ledger(struct members *m, struct slice digest, struct slice packed, uint64_t now_ms);
+
+/* For ever: its link is closed, nothing that is said of it counts, and it is shown as evicted. 0 or GRID_ENOMEM. */
+int members_evict(struct members *m, const char *id, uint64_t now_ms);
 
 /* One more seed (copied), dialled in delay_ms; one that is known already is dialled anew then, unless somebody was found there. 0, GRID_ELIMIT,
  * GRID_ENOMEM. */
@@ -120,6 +126,8 @@ enum members_event_kind {
     MEMBERS_RESTARTED, /* a new process of the same id: what was in flight to the old one has failed */
     MEMBERS_LINKED,    /* a control link to it is up (member_table exchanged in both directions soon after) */
     MEMBERS_RELEASE,   /* `bytes` is a packed ReleaseEntry from `member`; unchecked */
+    MEMBERS_EVICTED,   /* the grid has decided so */
+    MEMBERS_LEDGER,    /* `bytes` is a pack from `member`; unchecked */
     MEMBERS_REFUSED,   /* a node refused this one, or this one refused it: `bytes` is the sentence, `refusal` why, `by_peer` whose doing */
 };
 

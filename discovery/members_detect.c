@@ -352,7 +352,7 @@ static size_t links_held(const struct members *m)
 
 static bool entry_due(const struct members *m, const struct members_entry *e)
 {
-    return e->token == 0 && !e->link && e->member.state != MEMBER_LEFT && e->member.address_count > 0 && m->now_ms >= e->dial_at_ms &&
+    return e->token == 0 && !e->link && e->member.state != MEMBER_LEFT && e->member.state != MEMBER_EVICTED && e->member.address_count > 0 && m->now_ms >= e->dial_at_ms &&
            !link_pending(m, e->member.id);
 }
 
@@ -363,7 +363,7 @@ static bool seed_due(const struct members *m, const struct members_seed *s)
     if (s->id[0] == '\0')
         return true;
     const struct members_entry *e = members_entry_find(m, s->id);
-    return (!e || e->member.state == MEMBER_LEFT) && !link_pending(m, s->id);
+    return (!e || e->member.state == MEMBER_LEFT || e->member.state == MEMBER_EVICTED) && !link_pending(m, s->id);
 }
 
 bool members_next_dial(struct members *m, struct members_dial *out)

@@ -5,6 +5,7 @@
 
 #include <uthash.h>
 
+#include "base/map.h"
 #include "discovery/members.h"
 
 enum { MEMBERS_WITNESSES_MAX = 4, MEMBERS_QUEUE_MAX = 256, MEMBERS_TABLE_BYTES = 256 * 1024, MEMBERS_TABLE_ENTRIES = 256 };
@@ -79,6 +80,10 @@ struct members {
     struct members_note given; /* the one the caller holds */
     struct buf out;
     struct buf release;
+    char also[GOSSIP_ALSO_MAX][MEMBER_ID_SIZE]; /* further authorities */
+    size_t also_count;
+    struct buf digest, ledger;
+    struct map *evicted; /* ids; NULL before the first */
     uint32_t in_flight, cpu_percent;
     struct members_counters counters;
 };
@@ -102,6 +107,13 @@ int members_self_repack(struct members *m, const struct member *self);
 /* members_merge.c */
 void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim);
 void members_hello(struct members *m, struct members_link *l, const struct gossip_frame *hello);
+
+/* members_trust.c */
+bool members_is_evicted(const struct members *m, const char *id);
+/* True when the Hello names an authority that this node goes by. */
+bool members_shares_authority(const struct members *m, const struct gossip_frame *hello);
+void members_tell_digest(struct members *m, struct members_link *l);
+void members_receive_ledger(struct members *m, struct members_link *l, const struct gossip_frame *f);
 
 /* members_detect.c */
 bool members_link_fresh(const struct members *m, const struct members_link *l);

@@ -8,7 +8,7 @@
 /* What of an incarnation beats what: alive < dead < left. */
 static int rank_of(enum member_state state)
 {
-    return state == MEMBER_LEFT ? 2 : state == MEMBER_DEAD ? 1 : 0;
+    return state == MEMBER_EVICTED ? 3 : state == MEMBER_LEFT ? 2 : state == MEMBER_DEAD ? 1 : 0;
 }
 
 static int compare_u64(uint64_t a, uint64_t b)
@@ -121,6 +121,8 @@ static void accept(struct members *m, struct members_entry *e, const struct goss
 void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim)
 {
     struct members_entry *e = members_entry_find(m, claim->member.id);
+    if (members_is_evicted(m, claim->member.id))
+        return;
     if (e == m->self) {
         claim_about_self(m, claim);
         return;
@@ -179,7 +181,7 @@ static bool judge_hello(struct members *m, struct members_link *l, const struct 
     const struct member *holder;
     char reason[256] = "";
     enum gossip_refusal code = GOSSIP_REFUSAL_NONE;
-    if (!slice_equal_str(hello->authority, m->authority)) {
+    if (!members_shares_authority(m, hello)) {
         code = GOSSIP_REFUSAL_OTHER_GRID;
         snprintf(reason, sizeof reason, "this is grid \"%.63s\" of authority %.8s, not \"%.*s\" of %.*s", m->grid, m->authority,
                  (int) (hello->grid.size < 63 ? hello->grid.size : 63), (const char *) hello->grid.data,
@@ -233,6 +235,7 @@ static void establish(struct members *m, struct members_link *l, struct members_
     e->member.linked = true;
     mark_view(m, l, greeted);
     members_link_mark(l, m->self);
+    members_tell_digest(m, l);
     for (size_t i = 0; i < m->seed_count; i++)
         if (strcmp(m->seeds[i].id, l->peer) == 0)
             m->seeds[i].failures = 0;

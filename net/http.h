@@ -105,6 +105,10 @@ void http_server_accept(struct http_server *s, int fd, struct tls_context *tls);
 /* Drains: GOAWAY (greatest id, then the real one), Connection: close; idle connections end, and after a grace of 1.5 s the requests
  * that have not arrived whole are refused (on_overdue). Calls in flight go on. `on_drained` when no connection is left. */
 void http_server_drain(struct http_server *s, loop_fn on_drained, void *arg);
+/* Of the connections whose peer `whom` names: closes them at once (exchanges end as when the other side leaves), or drains them alone. */
+typedef bool (*http_whom_fn)(const void *arg, const struct tls_peer *peer);
+void http_server_close_some(struct http_server *s, http_whom_fn whom, const void *arg);
+void http_server_drain_some(struct http_server *s, http_whom_fn whom, const void *arg);
 /* Closes what is left. `on_closed` when its memory is gone. */
 void http_server_close(struct http_server *s, loop_fn on_closed, void *arg);
 size_t http_server_connections(const struct http_server *s);

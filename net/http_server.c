@@ -256,6 +256,26 @@ void http_server_adopt(struct http_server *s, struct conn *c)
     start_agreed_fn(c)(s, c, slice_of(NULL, 0));
 }
 
+static bool is_named(const struct http_session *session, http_whom_fn whom, const void *arg)
+{
+    const struct tls_peer *peer = session->handshaking ? NULL : conn_tls_peer(session->conn);
+    return peer && whom(arg, peer);
+}
+
+void http_server_close_some(struct http_server *s, http_whom_fn whom, const void *arg)
+{
+    for (struct http_session *session = s->sessions; session; session = session->next)
+        if (is_named(session, whom, arg))
+            conn_close(session->conn);
+}
+
+void http_server_drain_some(struct http_server *s, http_whom_fn whom, const void *arg)
+{
+    for (struct http_session *session = s->sessions; session; session = session->next)
+        if (is_named(session, whom, arg))
+            session_drain(session);
+}
+
 void http_server_drain(struct http_server *s, loop_fn on_drained, void *arg)
 {
     s->draining = true;

@@ -20,8 +20,9 @@
 #include "net/notify.h"
 #include "server/ingress/rpc_roles.h"
 #include "server/node_internal.h"
+#include "server/node_ask.h"
 #include "server/node_join.h"
-#include "server/node_trust.h"
+#include "server/node_ledger.h"
 
 enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK = 1000, UNSTARTABLE_MS = 5000, ATTEMPTS = 3, DESCRIPTORS_WANTED = 65536,
        HELD_OVERHEAD = 128 * 1024 /* of two requests beside their payloads */ };
@@ -137,6 +138,8 @@ static void on_control_conn(void *ctx, struct conn *c)
     struct node *n = ctx;
     if (strcmp(conn_alpn(c), NODE_JOIN_ALPN) == 0)
         node_join_accept(n, c); /* a stranger: nothing else may be said on it */
+    else if (n->control_server && n->verdict && conn_tls_peer(c) && verdict_refuses(n->verdict, conn_tls_peer(c)))
+        conn_close(c); /* its handshake began before the verdict did */
     else if (n->control_server)
         http_server_adopt(n->control_server, c);
     else
@@ -214,6 +217,8 @@ static int open_control_port(struct node *n)
         grpc_server_set_roles(n->control_grpc, rpc_roles);
     if (err == 0)
         err = grpc_server_add(n->control_grpc, gossip_service(n->gossip));
+    if (err == 0)
+        err = grpc_server_add(n->control_grpc, node_trust_service(n));
     if (err == 0)
         err = grpc_server_add(n->control_grpc, releases_sync_service(n->releases));
     return err == 0 ? http_server_create(n->loop, &limits, on_control_request, n, &n->control_server) : err;
@@ -387,6 +392,8 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     notify_service_manager("STOPPING=1");
     loop_timer_stop(&n->join_timer);
     loop_timer_stop(&n->refused_timer);
+    node_ledger_stop(n);
+    node_ask_stop(n);
     node_deploys_stop(n);
     if (n->gossip)
         gossip_leave(n->gossip, said_goodbye, n);
@@ -504,6 +511,7 @@ static void start(struct node *n)
 {
     node_gossip_update(n);
     releases_start(n->releases);
+    node_ledger_start(n);
     node_routes_changed(n);
     write_ready_file(n);
     node_join_start(n);

@@ -7,6 +7,7 @@
 #include "api/pb.h"
 #include "base/err.h"
 #include "grid/v1/control.pb-c.h"
+#include "server/node_ask.h"
 #include "server/node_internal.h"
 
 enum { LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64, LOG_LINES_MAX = 10000 };
@@ -497,6 +498,10 @@ const struct admin_method NODE_CONTROL[] = {
     {.name = "Deploy", .writes = true, .handle = node_deploy},
     {.name = "Rollback", .writes = true, .handle = node_rollback},
     {.name = "Clear", .writes = true, .handle = clear},
+    {.name = "Evict", .writes = true, .handle = node_control_evict},
+    {.name = "Rotate", .writes = true, .handle = node_control_rotate},
+    {.name = "SetPassword", .writes = true, .handle = node_control_set_password},
+    {.name = "Adopt", .writes = true, .handle = node_control_adopt},
     {.name = "Logs", .handle = logs},
     {0},
 };

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "server/node_internal.h"
 #include "server/node_join.h"
-#include "server/node_trust.h"
+#include "server/node_ledger.h"
 #include "server/release/release_peers.h"
 
 enum { JOIN_WAIT_MS = 5000, REFUSED_MS = 2000 };
@@ -122,7 +122,7 @@ static void take_release(struct node *n)
 
 static int make_self(struct node *n)
 {
-    static const char *const CAPABILITIES[] = {MEMBER_NAMES_ALL_TASKS};
+    const char **capabilities;
     struct arena *before = n->self_arena;
     n->self_arena = arena_create(2048, 0);
     if (!n->self_arena) {
@@ -133,8 +133,15 @@ static int make_self(struct node *n)
     snprintf(n->self.name, sizeof n->self.name, "%s", n->name);
     take_release(n);
     n->self.local = true;
-    n->self.capabilities = CAPABILITIES;
-    n->self.capability_count = sizeof CAPABILITIES / sizeof *CAPABILITIES;
+    capabilities = arena_calloc(n->self_arena, 2 + NODE_LEDGER_CAPABILITIES, sizeof *capabilities);
+    n->self.capabilities = capabilities;
+    n->self.capability_count = 0;
+    if (capabilities) {
+        capabilities[0] = MEMBER_NAMES_ALL_TASKS;
+        n->self.capability_count = 1 + node_ledger_capabilities(n, capabilities + 1);
+        if (n->authority && authority_can_issue(n->authority))
+            capabilities[n->self.capability_count++] = NODE_CAPABILITY_ISSUER;
+    }
     n->self.state = n->stopping ? MEMBER_LEFT : MEMBER_ALIVE;
     n->self.started_at_ms = n->started_at_ms;
     n->self.incarnation = (uint64_t) n->started_at_ms;
@@ -143,9 +150,6 @@ static int make_self(struct node *n)
     n->self.platform = n->host.platform;
     n->self.user = n->host.user;
     n->self.version = GRID_VERSION;
-    static const char *const ISSUER[] = {NODE_CAPABILITY_ISSUER};
-    n->self.capabilities = ISSUER;
-    n->self.capability_count = n->authority && authority_can_issue(n->authority);
     int err = take_addresses(n);
     if (err == 0)
         err = take_tasks(n);
@@ -182,6 +186,8 @@ static const char *event_kind(enum members_event_kind kind)
         return "left";
     case MEMBERS_FAILED:
         return "failed";
+    case MEMBERS_EVICTED:
+        return "left";
     default:
         return "updated";
     }
@@ -247,7 +253,14 @@ static void on_refused(void *ctx, enum gossip_refusal refusal, struct slice reas
     node_routes_changed(n);
 }
 
-static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release, .on_refused = on_refused};
+static void on_ledger(void *ctx, struct slice packed, const struct member *from)
+{
+    struct node *n = ctx;
+    if (n->releases)
+        node_ledger_receive(n, packed, from);
+}
+
+static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release, .on_refused = on_refused, .on_ledger = on_ledger};
 
 static void on_join_timeout(void *arg)
 {

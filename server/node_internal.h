@@ -16,6 +16,7 @@
 #include "trust/authority.h"
 #include "trust/gridfile.h"
 #include "trust/identity.h"
+#include "trust/ledger.h"
 #include "trust/standing.h"
 #include "trust/verify.h"
 
@@ -43,8 +44,14 @@ struct node {
     /* trust: server/node_trust.h */
     struct gridfile gridfile;
     struct standing standing;
-    struct authority *authority; /* NULL: a grid of one */
-    struct node_verdict *verdict; /* NULL: a grid of one */
+    struct buf brief_ledger;
+    struct ledger *ledger;       /* NULL: a grid of one */
+    struct authority *authority; /* the ledger's root; NULL: a grid of one */
+    struct authority *next;      /* the one to follow it; NULL when none is announced */
+    struct verdict *verdict;     /* NULL: a grid of one */
+    struct node_trust_work *trust_work;   /* node_ledger.c's */
+    struct node_question *questions;      /* node_ask.c's */
+    struct grpc_service trust_service;
     struct key *key;
     struct node_join *join;      /* server/node_join.h */
     struct tls_context *server_tls;  /* takes calls and control links */

@@ -163,7 +163,7 @@ static struct route_table *build(struct node *n)
     int err = b && members.list ? 0 : GRID_ENOMEM;
     for (size_t i = 0; err >= 0 && i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
-        if (i > 0 && m->state == MEMBER_DEAD)
+        if (i > 0 && (m->state == MEMBER_DEAD || m->state == MEMBER_EVICTED))
             continue; /* one that has left stays: it still answers what it has taken */
         err = add_node(n, b, m, i == 0);
         members.list[members.count++] = m;

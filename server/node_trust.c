@@ -1,6 +1,6 @@
 /* The node's place in a grid: what the state folder and the Gridfile say of it, and what changes while it runs. */
+#include "server/node_ledger.h"
 #include "server/node_join.h"
-#include "server/node_trust.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ int node_verify_entry(void *arg, struct slice certificate_der, const char *publi
     int err = GRID_EPERM;
     snprintf(why, 160, "this node is in no grid");
     if (n->verdict)
-        err = verify_chain(node_verdict_verifier(n->verdict), &certificate_der, 1, (int64_t) time(NULL), &holder, why);
+        err = verify_chain(verdict_verifier(n->verdict), &certificate_der, 1, (int64_t) time(NULL), &holder, why);
     if (err != 0)
         return err;
     if (strcmp(holder.id, publisher) != 0)
@@ -84,19 +84,27 @@ static int load_gridfile(struct node *n, struct authority **card, char why[NODE_
 
 /* ---- the standing ---- */
 
-/* The authority as kept, with its key where one of the kept ones is its own. */
-static int load_kept(const struct standing *s, struct authority **out, char why[NODE_WHY_MAX])
+/* An authority of the ledger, with its key where one of the kept ones is its own. */
+static int load_authority(const struct standing *s, struct slice der, struct authority **out, char clause[TRUST_WHY_MAX])
 {
-    char clause[TRUST_WHY_MAX];
-    *out = NULL;
-    if (s->authority.size == 0)
-        return 0;
     for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
-        if (s->keys[i].size > 0 && authority_load_der(buf_slice(&s->authority), buf_slice(&s->keys[i]), out, clause) == 0)
+        if (s->keys[i].size > 0 && authority_load_der(der, buf_slice(&s->keys[i]), out, clause) == 0)
             return 0;
-    int err = authority_load_der(buf_slice(&s->authority), slice_of(NULL, 0), out, clause);
+    return authority_load_der(der, slice_of(NULL, 0), out, clause);
+}
+
+/* Ledger and root as kept; *kept is NULL when there is none. */
+static int load_kept(struct node *n, struct authority **kept, char why[NODE_WHY_MAX])
+{
+    char clause[TRUST_WHY_MAX] = "it is damaged";
+    *kept = NULL;
+    if (n->standing.ledger.size == 0)
+        return 0;
+    int err = ledger_load(buf_slice(&n->standing.ledger), &n->ledger);
+    if (err == 0)
+        err = load_authority(&n->standing, ledger_root(n->ledger)->der, kept, clause);
     if (err != 0)
-        snprintf(why, NODE_WHY_MAX, "the state folder's authority cannot be used (%s): move the file trust away and join the grid anew", clause);
+        snprintf(why, NODE_WHY_MAX, "the ledger in %.300s/trust cannot be used (%s): move that file away and join the grid anew", n->options->state, clause);
     return err;
 }
 
@@ -152,7 +160,7 @@ static int load_standing(struct node *n, bool *taken, char why[NODE_WHY_MAX])
     if (err == 0)
         err = load_gridfile(n, &card, why);
     if (err == 0)
-        err = load_kept(&n->standing, &kept, why);
+        err = load_kept(n, &kept, why);
     if (err != 0) {
         authority_destroy(card);
         authority_destroy(kept);
@@ -181,6 +189,30 @@ size_t node_certificate_names(const struct node *n, const char *names[NODE_CERTI
     return count;
 }
 
+int64_t node_trust_certificate_sequence(const struct node *n)
+{
+    const struct ledger_authority *const all[] = {ledger_next(n->ledger), ledger_root(n->ledger)};
+    struct slice der = buf_slice(&n->standing.certificate);
+    for (size_t i = 0; i < 2; i++) {
+        struct verifier *v;
+        struct verify_holder holder;
+        char clause[TRUST_WHY_MAX];
+        if (!all[i] || verifier_create(&all[i]->der, 1, NULL, 0, &v) != 0)
+            continue;
+        bool holds = verify_chain(v, &der, 1, (int64_t) time(NULL), &holder, clause) == 0;
+        verifier_destroy(v);
+        if (holds)
+            return (int64_t) all[i]->sequence;
+    }
+    return -1;
+}
+
+const struct authority *node_trust_issuer(const struct node *n)
+{
+    const struct ledger_authority *next = ledger_next(n->ledger);
+    return next && next->phase == LEDGER_USE && n->next ? n->next : n->authority;
+}
+
 static int sign_certificate(const struct node *n, const struct authority *a, struct buf *der)
 {
     const char *names[NODE_CERTIFICATE_NAMES_MAX];
@@ -200,23 +232,46 @@ static bool certificate_is_ours(const struct node *n, const struct verifier *v, 
     return ours;
 }
 
-/* An issuer's is made anew at each start, since name and addresses may have changed. Else the kept one, else STATE/node.crt, where an operator puts it. */
+bool node_trust_sign_own(struct node *n)
+{
+    struct buf fresh;
+    const struct authority *a = node_trust_issuer(n);
+    buf_init(&fresh, TRUST_CERTIFICATE_MAX);
+    bool signed_well = authority_can_issue(a) && sign_certificate(n, a, &fresh) == 0 && standing_set(&n->standing.certificate, buf_slice(&fresh)) == 0;
+    buf_dispose(&fresh);
+    return signed_well;
+}
+
+/* The own certificate is of the newest authority in use. */
+static bool is_of_newest(const struct node *n)
+{
+    const struct ledger_authority *next = ledger_next(n->ledger);
+    uint64_t newest = next && next->phase == LEDGER_USE && n->next ? next->sequence : ledger_root(n->ledger)->sequence;
+    return n->standing.certificate.size > 0 && node_trust_certificate_sequence(n) == (int64_t) newest;
+}
+
+static bool is_for_our_key(const struct node *n, struct slice der)
+{
+    char id[TRUST_ID_SIZE];
+    return der.size > 0 && certificate_id(der, id) == 0 && strcmp(id, node_id(n)) == 0;
+}
+
+/* An issuer's is made anew at each start, since name and addresses may have changed. Else the kept one (others may take it even when its authority was replaced meanwhile),
+ * else STATE/node.crt, where an operator puts it. */
 static int take_certificate(struct node *n, const struct verifier *v, char why[NODE_WHY_MAX])
 {
     char clause[TRUST_WHY_MAX];
     struct buf *der = &n->standing.certificate;
-    int err = 0;
-    if (authority_can_issue(n->authority)) {
-        buf_clear(der);
-        err = sign_certificate(n, n->authority, der);
-        if (err != 0)
-            snprintf(why, NODE_WHY_MAX, "the node's certificate cannot be issued (%s): check --name and the Gridfile", grid_err_text(err));
-        return err;
+    if (authority_can_issue(node_trust_issuer(n))) {
+        if ((n->verdict && is_of_newest(n)) || node_trust_sign_own(n))
+            return 0;
+        snprintf(why, NODE_WHY_MAX, "the node's certificate cannot be issued: check --name and the Gridfile");
+        return GRID_EINVAL;
     }
-    if (der->size > 0 && certificate_is_ours(n, v, buf_slice(der), clause))
+    if (is_for_our_key(n, buf_slice(der)))
         return 0;
     buf_clear(der);
-    err = identity_certificate_load(n->options->state, n->key, der, why);
+    int err = identity_certificate_load(n->options->state, n->key, der, why);
     if (err != 0 || certificate_is_ours(n, v, buf_slice(der), clause))
         return err;
     snprintf(why, NODE_WHY_MAX, "the node's certificate in %.300s cannot be used: %s; issue it anew, or join again", n->options->state, clause);
@@ -225,31 +280,67 @@ static int take_certificate(struct node *n, const struct verifier *v, char why[N
 
 /* ---- what follows from the standing ---- */
 
-static int make_verifier(const struct node *n, struct verifier **out)
+static int create_verifier(const struct node *n, const char *const *evicted, size_t count, struct verifier **out)
 {
-    struct slice authority = authority_certificate_der(n->authority);
-    return verifier_create(&authority, 1, NULL, 0, out);
+    struct slice accepted[2] = {ledger_root(n->ledger)->der};
+    size_t accepted_count = 1, pinned_count;
+    struct slice pinning;
+    const char *const *pinned = node_ledger_pinned(n, &pinning, &pinned_count);
+    if (ledger_next(n->ledger))
+        accepted[accepted_count++] = ledger_next(n->ledger)->der;
+    int err = verifier_create(accepted, accepted_count, evicted, count, out);
+    if (err != 0 || pinned_count == 0)
+        return err;
+    err = verifier_add_pinned(*out, pinning, pinned, pinned_count);
+    if (err != 0)
+        verifier_destroy(*out);
+    return err;
 }
 
-/* Verifier and contexts from authority and certificate. */
-static int make_verdict(struct node *n, char why[NODE_WHY_MAX])
+static int make_verifier(const struct node *n, struct verifier **out)
+{
+    size_t count = ledger_tombstone_count(n->ledger);
+    const char **evicted = calloc(count + 1, sizeof *evicted);
+    if (!evicted)
+        return GRID_ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        evicted[i] = ledger_tombstone_at(n->ledger, i)->id;
+    int err = create_verifier(n, evicted, count, out);
+    free(evicted);
+    return err;
+}
+
+/* What is sent behind the own certificate: its authority, vouched for by the one before where there was one, for those who were away. */
+static struct slice issuer_to_send(const struct node *n)
+{
+    const struct ledger_authority *root = ledger_root(n->ledger), *next = ledger_next(n->ledger);
+    int64_t sequence = node_trust_certificate_sequence(n);
+    if (next && sequence == (int64_t) next->sequence)
+        return next->cross_der;
+    if (sequence != (int64_t) root->sequence)
+        return slice_of(NULL, 0);
+    return root->cross_der.size > 0 ? root->cross_der : root->der;
+}
+
+/* Verifier and contexts from ledger and certificate. */
+int node_trust_remake(struct node *n, char why[NODE_WHY_MAX])
 {
     struct verifier *v;
     int err = make_verifier(n, &v);
-    struct node_verdict *verdict = err == 0 ? node_verdict_create(v) : NULL;
+    struct verdict *verdict = err == 0 ? verdict_create(v) : NULL;
     if (err == 0 && !verdict)
         err = GRID_ENOMEM;
     if (err == 0)
         err = take_certificate(n, v, why);
     else
         snprintf(why, NODE_WHY_MAX, "the grid's authority cannot be used (%s): mint a new one with \"grid new\"", grid_err_text(err));
-    if (err == 0 && (err = node_verdict_apply(n, verdict, authority_certificate_der(n->authority))) != 0)
+    if (err == 0 && (err = node_verdict_apply(n, verdict, issuer_to_send(n))) != 0)
         snprintf(why, NODE_WHY_MAX, "the node's certificate cannot be used for TLS (%s)", grid_err_text(err));
     if (err != 0) {
-        node_verdict_unref(verdict);
+        verdict_unref(verdict);
         return err;
     }
-    node_verdict_unref(n->verdict);
+    verdict_unref(n->verdict);
     n->verdict = verdict;
     return 0;
 }
@@ -262,9 +353,53 @@ static int make_empty_contexts(struct node *n)
     return err == 0 ? tls_context_create_empty(&n->control_tls) : err;
 }
 
-static int keep_standing(struct node *n, char why[NODE_WHY_MAX])
+/* Keys of authorities that count no more are forgotten. */
+static void drop_old_keys(struct node *n)
 {
-    return standing_store(n->options->state, &n->standing, why);
+    for (size_t i = 0; i < STANDING_KEYS_MAX; i++) {
+        struct slice der = buf_slice(&n->standing.keys[i]);
+        const struct authority *const all[] = {n->authority, n->next};
+        bool counts = false;
+        for (size_t a = 0; a < 2; a++)
+            counts |= all[a] && authority_can_issue(all[a]) && slice_equal(der, key_private_der(authority_key(all[a])));
+        for (size_t b = 0; b < i; b++)
+            counts &= !slice_equal(der, buf_slice(&n->standing.keys[b]));
+        if (der.size > 0 && !counts)
+            (void) standing_set(&n->standing.keys[i], slice_of(NULL, 0));
+    }
+}
+
+int node_trust_keep(struct node *n, char why[NODE_WHY_MAX])
+{
+    struct buf packed;
+    buf_init(&packed, LEDGER_BYTES_MAX);
+    drop_old_keys(n);
+    int err = ledger_pack(n->ledger, &packed);
+    if (err == 0)
+        err = standing_set(&n->standing.ledger, buf_slice(&packed));
+    if (err != 0)
+        snprintf(why, NODE_WHY_MAX, "the ledger cannot be kept: %s", grid_err_text(err));
+    buf_dispose(&packed);
+    return err == 0 ? standing_store(n->options->state, &n->standing, why) : err;
+}
+
+int node_trust_load_authorities(struct node *n, char why[NODE_WHY_MAX])
+{
+    char clause[TRUST_WHY_MAX];
+    const struct ledger_authority *next = ledger_next(n->ledger);
+    struct authority *root, *coming = NULL;
+    int err = load_authority(&n->standing, ledger_root(n->ledger)->der, &root, clause);
+    if (err == 0 && next && (err = load_authority(&n->standing, next->der, &coming, clause)) != 0)
+        authority_destroy(root);
+    if (err != 0) {
+        snprintf(why, NODE_WHY_MAX, "the grid's authority cannot be used: %s", clause);
+        return err;
+    }
+    authority_destroy(n->authority);
+    authority_destroy(n->next);
+    n->authority = root;
+    n->next = coming;
+    return 0;
 }
 
 /* ---- questions ---- */
@@ -277,7 +412,9 @@ void node_trust_standing(const struct node *n, struct node_standing *out)
     memcpy(out->authority, authority_id(n->authority), sizeof out->authority);
     out->provisional = n->standing.provisional;
     out->can_issue = authority_can_issue(n->authority);
-    out->door_open = true;
+    ledger_door(n->ledger, &out->door_epoch, &out->door_open);
+    uint64_t epoch = n->standing.has_password ? n->standing.password_epoch : 0; /* that it was started with is the first */
+    out->door_open &= epoch == out->door_epoch;
 }
 
 struct slice node_trust_authority(const struct node *n)
@@ -287,22 +424,27 @@ struct slice node_trust_authority(const struct node *n)
 
 struct slice node_trust_ledger(const struct node *n)
 {
-    return buf_slice(&n->standing.ledger);
+    struct node *mutable = (struct node *) (uintptr_t) n; /* the pack is remade in a buffer of n's */
+    buf_clear(&mutable->brief_ledger);
+    if (n->ledger)
+        (void) ledger_pack_brief(n->ledger, &mutable->brief_ledger);
+    return buf_slice(&n->brief_ledger);
 }
 
 int node_trust_issue(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX])
 {
     char id[TRUST_ID_SIZE];
-    if (!n->authority || !authority_can_issue(n->authority)) {
+    const struct authority *a = n->authority ? node_trust_issuer(n) : NULL;
+    if (!a || !authority_can_issue(a)) {
         snprintf(why, NODE_WHY_MAX, "this node holds no authority's key: ask one that does");
         return GRID_EPERM;
     }
     key_id_of_public(request->public_der, id);
-    if (verifier_refuses(node_verdict_verifier(n->verdict), id, authority_id(n->authority))) {
+    if (ledger_is_evicted(n->ledger, id)) {
         snprintf(why, NODE_WHY_MAX, "the key %.8s has been evicted from the grid", id);
         return GRID_EPERM;
     }
-    int err = authority_issue(n->authority, request, (int64_t) time(NULL), der);
+    int err = authority_issue(a, request, (int64_t) time(NULL), der);
     if (err != 0)
         snprintf(why, NODE_WHY_MAX, "a certificate for %.63s cannot be issued: %s", request->name, grid_err_text(err));
     return err;
@@ -319,19 +461,35 @@ static void on_listening(void *arg, int err, const char *why)
         node_gossip_update(n);
 }
 
-/* Tells the parts that run of the new standing. Before they are open there is nobody to tell. */
-static void spread_change(struct node *n)
+static void tell_gossip(struct node *n)
+{
+    const char *ids[3] = {ledger_root(n->ledger)->id};
+    uint8_t digest[LEDGER_DIGEST_SIZE];
+    size_t count = 1;
+    if (ledger_next(n->ledger))
+        ids[count++] = ledger_next(n->ledger)->id;
+    if (n->standing.former_count > 0) /* whoever is let in by TLS may be one step behind */
+        ids[count++] = n->standing.former[0];
+    ledger_digest(n->ledger, digest);
+    gossip_set_authorities(n->gossip, ids, count, n->grid);
+    int err = gossip_set_ledger(n->gossip, slice_of(digest, sizeof digest), buf_slice(&n->standing.ledger));
+    for (size_t i = 0; err == 0 && i < ledger_tombstone_count(n->ledger); i++)
+        err = gossip_evict(n->gossip, ledger_tombstone_at(n->ledger, i)->id);
+    if (err != 0)
+        log_line(LOG_ERROR, "membership could not take in what the grid has decided: restart this node", LOGF_ERR(err));
+}
+
+/* Before the parts are open there is nobody to tell. */
+void node_trust_spread(struct node *n)
 {
     struct addr at;
     char why[NODE_WHY_MAX];
-    if (!n->workers)
+    if (!n->workers || !n->releases || !n->gossip)
         return;
-    if (n->releases)
-        releases_set_certificate(n->releases, buf_slice(&n->standing.certificate));
-    if (n->gossip && gossip_set_trust(n->gossip, authority_id(n->authority), n->grid) != 0)
-        log_line(LOG_ERROR, "membership could not take in the new authority: restart this node");
-    if (n->gossip)
-        node_gossip_update(n);
+    releases_set_certificate(n->releases, buf_slice(&n->standing.certificate));
+    tell_gossip(n);
+    worker_set_judge(n->workers, n->verdict);
+    node_gossip_update(n);
     node_routes_changed(n);
     if (worker_set_peer(n->workers)->size != 0)
         return;
@@ -341,41 +499,79 @@ static void spread_change(struct node *n)
         on_listening(n, GRID_EINVAL, why);
 }
 
-/* Takes the authority over. `certificate` and `ledger` may be empty: an issuer makes its own. Nothing has changed when it fails. */
-static int change_standing(struct node *n, struct authority *a, bool provisional, const struct node_trust_grant *grant, char why[NODE_WHY_MAX])
+/* A fresh ledger under the authority, or the granted one. */
+static int take_ledger(const struct authority *a, struct slice granted, struct ledger **out)
 {
-    struct authority *before = n->authority;
-    struct standing was = n->standing;
+    if (granted.size == 0)
+        return ledger_create(authority_certificate_der(a), out);
+    int err = ledger_load(granted, out);
+    if (err == 0 && strcmp(ledger_root(*out)->id, authority_id(a)) != 0) {
+        ledger_destroy(*out);
+        err = GRID_EPROTO;
+    }
+    return err;
+}
+
+/* What a node had before it changed sides, to go back to when the change fails. */
+struct node_before {
+    struct standing standing;
+    struct ledger *ledger;
+    struct authority *authority, *next;
+};
+
+static void go_back(struct node *n, const struct node_before *before)
+{
+    char ignored[NODE_WHY_MAX];
+    standing_dispose(&n->standing);
+    ledger_destroy(n->ledger);
+    authority_destroy(n->authority);
+    authority_destroy(n->next);
+    n->standing = before->standing;
+    n->ledger = before->ledger;
+    n->authority = before->authority;
+    n->next = before->next;
+    if (n->ledger)
+        (void) node_trust_remake(n, ignored); /* the contexts may hold the new terms */
+}
+
+/* Fills in the new standing; what fails is undone by the caller. */
+static int fill_standing(struct node *n, struct authority *a, const struct node_trust_grant *grant, char why[NODE_WHY_MAX])
+{
     const struct key *k = authority_key(a);
-    standing_init(&n->standing);
-    n->authority = a;
-    n->standing.provisional = provisional;
-    int err = standing_set(&n->standing.authority, authority_certificate_der(a));
+    int err = take_ledger(a, grant->ledger, &n->ledger);
     if (err == 0)
         err = standing_set(&n->standing.certificate, grant->certificate_der);
-    if (err == 0)
-        err = standing_set(&n->standing.ledger, grant->ledger);
     if (err == 0 && k)
         err = standing_set(&n->standing.keys[0], key_private_der(k));
     if (err != 0)
-        snprintf(why, NODE_WHY_MAX, "out of memory");
+        snprintf(why, NODE_WHY_MAX, "what was granted cannot be used: %s", grid_err_text(err));
     if (err == 0)
-        err = make_verdict(n, why);
+        err = node_trust_load_authorities(n, why);
     if (err == 0)
-        err = keep_standing(n, why);
-    if (err != 0) { /* the contexts may hold the new terms: back to the old */
-        char ignored[NODE_WHY_MAX];
-        standing_dispose(&n->standing);
-        authority_destroy(a);
-        n->standing = was;
-        n->authority = before;
-        if (before)
-            (void) make_verdict(n, ignored);
+        err = node_trust_remake(n, why);
+    return err == 0 ? node_trust_keep(n, why) : err;
+}
+
+/* Takes the authority over. `certificate` and `ledger` may be empty: an issuer makes its own. Nothing has changed when it fails. */
+static int change_standing(struct node *n, struct authority *a, bool provisional, const struct node_trust_grant *grant, char why[NODE_WHY_MAX])
+{
+    struct node_before before = {n->standing, n->ledger, n->authority, n->next};
+    standing_init(&n->standing);
+    n->ledger = NULL;
+    n->authority = n->next = NULL;
+    n->standing.provisional = provisional;
+    node_ledger_forget_pins(n);
+    int err = fill_standing(n, a, grant, why);
+    authority_destroy(a);
+    if (err != 0) {
+        go_back(n, &before);
         return err;
     }
-    standing_dispose(&was);
-    authority_destroy(before);
-    spread_change(n);
+    standing_dispose(&before.standing);
+    ledger_destroy(before.ledger);
+    authority_destroy(before.authority);
+    authority_destroy(before.next);
+    node_trust_spread(n);
     return 0;
 }
 
@@ -398,7 +594,7 @@ void node_trust_harden(struct node *n)
     if (!n->standing.provisional)
         return;
     n->standing.provisional = false;
-    if (keep_standing(n, why) != 0)
+    if (node_trust_keep(n, why) != 0)
         log_line(LOG_ERROR, "the grid's authority is settled, but that could not be kept on disk", LOGF_STR("why", why));
     else
         log_line(LOG_INFO, "the grid's authority is settled: provisional ones yield to it from now on", LOGF_STR("authority", authority_id(n->authority)));
@@ -410,19 +606,33 @@ static int refuse_grant(char why[NODE_WHY_MAX], const char *clause)
     return GRID_EINVAL;
 }
 
-static int judge_grant(struct node *n, const struct authority *a, const struct node_trust_grant *grant, char why[NODE_WHY_MAX])
+static int judge_certificate(struct node *n, const struct ledger *l, struct slice certificate_der, char why[NODE_WHY_MAX])
 {
-    char clause[TRUST_WHY_MAX] = "it is another grid's";
-    struct slice authority = authority_certificate_der(a);
+    char clause[TRUST_WHY_MAX];
+    struct slice accepted[2] = {ledger_root(l)->der};
+    size_t count = 1;
     struct verifier *v;
-    if (strcmp(n->grid, authority_grid_name(a)) != 0)
-        return refuse_grant(why, clause);
-    int err = verifier_create(&authority, 1, NULL, 0, &v);
+    if (ledger_next(l))
+        accepted[count++] = ledger_next(l)->der;
+    int err = verifier_create(accepted, count, NULL, 0, &v);
     if (err != 0)
         return refuse_grant(why, grid_err_text(err));
-    bool ours = certificate_is_ours(n, v, grant->certificate_der, clause);
+    bool ours = certificate_is_ours(n, v, certificate_der, clause);
     verifier_destroy(v);
     return ours ? 0 : refuse_grant(why, clause);
+}
+
+static int judge_grant(struct node *n, const struct authority *a, const struct node_trust_grant *grant, char why[NODE_WHY_MAX])
+{
+    struct ledger *l;
+    if (strcmp(n->grid, authority_grid_name(a)) != 0)
+        return refuse_grant(why, "it is another grid's");
+    int err = take_ledger(a, grant->ledger, &l);
+    if (err != 0)
+        return refuse_grant(why, "its ledger does not hold");
+    err = judge_certificate(n, l, grant->certificate_der, why);
+    ledger_destroy(l);
+    return err;
 }
 
 int node_trust_install(struct node *n, const struct node_trust_grant *grant, char why[NODE_WHY_MAX])
@@ -464,12 +674,43 @@ int node_trust_check(struct node *n, char why[NODE_WHY_MAX])
     return err == 0 ? check_way_in(n, why) : err;
 }
 
-/* The Gridfile's authority becomes the state folder's; its key stays where it is. */
+/* The Gridfile's authority becomes the state folder's. */
 static int adopt_card(struct node *n)
 {
     standing_dispose(&n->standing);
     standing_init(&n->standing);
-    return standing_set(&n->standing.authority, authority_certificate_der(n->authority));
+    ledger_destroy(n->ledger);
+    n->ledger = NULL;
+    return ledger_create(authority_certificate_der(n->authority), &n->ledger);
+}
+
+/* The Gridfile's key, where it has one, stays with this node: an issuer is one at later starts too. */
+static int keep_key(struct node *n)
+{
+    struct slice der = authority_can_issue(n->authority) ? key_private_der(authority_key(n->authority)) : slice_of(NULL, 0);
+    for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
+        if (der.size == 0 || slice_equal(der, buf_slice(&n->standing.keys[i])))
+            return 0;
+    return standing_set(&n->standing.keys[n->standing.keys[0].size > 0], der);
+}
+
+int node_trust_adopt(struct node *n, char why[NODE_WHY_MAX])
+{
+    const struct node_trust_grant nothing = {0};
+    struct authority *card;
+    gridfile_dispose(&n->gridfile);
+    n->gridfile = (struct gridfile){0};
+    int err = load_gridfile(n, &card, why);
+    if (err != 0)
+        return err;
+    if (!card)
+        return node_trust_found(n, why);
+    if (strcmp(n->grid, authority_grid_name(card)) == 0)
+        return change_standing(n, card, false, &nothing, why);
+    snprintf(why, NODE_WHY_MAX, "the Gridfile is of grid \"%s\", and a node changes the grid's name only at a start: stop it, run \"grid adopt --state %.200s\", and start it again",
+             authority_grid_name(card), n->options->state);
+    authority_destroy(card);
+    return GRID_EPERM;
 }
 
 int node_trust_open(struct node *n, char why[NODE_WHY_MAX])
@@ -492,8 +733,12 @@ int node_trust_open(struct node *n, char why[NODE_WHY_MAX])
     if (taken)
         err = adopt_card(n);
     if (err == 0)
-        err = make_verdict(n, why);
-    return err == 0 ? keep_standing(n, why) : err;
+        err = keep_key(n);
+    if (err == 0)
+        err = node_trust_load_authorities(n, why);
+    if (err == 0)
+        err = node_trust_remake(n, why);
+    return err == 0 ? node_trust_keep(n, why) : err;
 }
 
 void node_trust_close(struct node *n)
@@ -502,8 +747,12 @@ void node_trust_close(struct node *n)
     tls_context_unref(n->server_tls);
     tls_context_unref(n->call_tls);
     tls_context_unref(n->control_tls);
-    node_verdict_unref(n->verdict);
+    verdict_unref(n->verdict);
+    ledger_destroy(n->ledger);
     authority_destroy(n->authority);
+    authority_destroy(n->next);
+    buf_dispose(&n->brief_ledger);
+    node_ledger_free(n);
     gridfile_dispose(&n->gridfile);
     key_destroy(n->key);
     standing_dispose(&n->standing);

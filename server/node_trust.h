@@ -9,6 +9,7 @@
 #define GRID_SERVER_NODE_TRUST_H
 
 #include "server/node_internal.h"
+#include "server/verdict.h"
 
 /* What others are told of it when a node joins. */
 struct node_standing {
@@ -16,12 +17,13 @@ struct node_standing {
     char authority[65];  /* hex id */
     bool provisional;    /* yields to a hardened one */
     bool can_issue;
-    bool door_open;      /* joining by password */
+    bool door_open;      /* joining by the password that this node knows */
     uint64_t door_epoch; /* of the password that opens it */
 };
 void node_trust_standing(const struct node *n, struct node_standing *out);
 
-/* The authority's certificate (DER), empty in a grid of one; and what the grid has decided (trust/ledger.h, packed). Until the next change. */
+/* The authority's certificate (DER), empty in a grid of one; and what the grid has decided, without its
+ * tombstones, so that it fits a message (ledger_pack_brief). Until the next call. */
 struct slice node_trust_authority(const struct node *n);
 struct slice node_trust_ledger(const struct node *n);
 
@@ -44,6 +46,9 @@ struct node_trust_grant {
 };
 int node_trust_install(struct node *n, const struct node_trust_grant *grant, char why[NODE_WHY_MAX]);
 
+/* This node leaves its authority for its Gridfile's, or for a provisional one of its own, to join anew; its key and its releases stay. Errors as above; a sentence. */
+int node_trust_adopt(struct node *n, char why[NODE_WHY_MAX]);
+
 /* ---- life ---- */
 
 /* Loads key, Gridfile and standing, and makes the TLS contexts (empty ones in a grid of one). 0, or GRID_E* with a sentence in `why`. */
@@ -62,15 +67,23 @@ size_t node_certificate_names(const struct node *n, const char *names[NODE_CERTI
 int node_sign(void *node, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
 int node_verify_entry(void *node, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
 
-/* ---- server/node_verdict.c: who is let in: an immutable verifier that handshakes on any thread hold while they use it ---- */
+/* node_verdict.c: makes server_tls, call_tls and control_tls present this node's certificate and judge by `v`. 0 or GRID_E*. */
+int node_verdict_apply(struct node *n, struct verdict *v, struct slice issuer_der);
 
-struct node_verdict;
-/* Takes the verifier over, also on failure (NULL). */
-struct node_verdict *node_verdict_create(struct verifier *v);
-struct node_verdict *node_verdict_ref(struct node_verdict *v);
-void node_verdict_unref(struct node_verdict *v);
-const struct verifier *node_verdict_verifier(const struct node_verdict *v);
-/* Makes server_tls, call_tls and control_tls present this node's certificate and judge by `v`. 0 or GRID_E*. */
-int node_verdict_apply(struct node *n, struct node_verdict *v, struct slice issuer_der);
+/* ---- for node_ledger.c ---- */
+
+/* The grid's authorities from the ledger, with the keys that are kept. 0, or GRID_E* with a sentence. */
+int node_trust_load_authorities(struct node *n, char why[NODE_WHY_MAX]);
+/* Which authority this node's certificate is of: its sequence, or -1 when it is none that counts. */
+int64_t node_trust_certificate_sequence(const struct node *n);
+/* Signs this node's certificate with the newest authority in use, when its key is here: true. */
+bool node_trust_sign_own(struct node *n);
+/* The newest authority in use. Never NULL in a grid. */
+const struct authority *node_trust_issuer(const struct node *n);
+/* Verifier and contexts anew. */
+int node_trust_remake(struct node *n, char why[NODE_WHY_MAX]);
+int node_trust_keep(struct node *n, char why[NODE_WHY_MAX]);
+/* Tells all parts that run. */
+void node_trust_spread(struct node *n);
 
 #endif

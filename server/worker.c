@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "server/route/peer_link.h"
 #include "server/half_open.h"
 
 enum { PEER_STREAMS_MAX = 1000, LISTENERS_MAX = WORKER_API_ADDRESSES_MAX + 2 };
@@ -26,6 +27,8 @@ struct worker {
     struct listener *listeners[LISTENERS_MAX];
     unsigned listener_count;
     struct half_open handshakes;   /* of peers, unfinished */
+    struct verdict *verdict;       /* NULL before the first change of it */
+    struct loop_timer cut;
     unsigned closing;              /* steps of closing not yet done */
     _Atomic uint32_t connections;  /* handed to this worker since the start, for an even spread */
 };
@@ -122,6 +125,7 @@ struct worker_message {
     union {
         struct route_table *table;
         uint64_t instance_id;
+        struct verdict *verdict;
         struct {
             int fd;
             bool peer;
@@ -141,6 +145,28 @@ static bool worker_send(struct worker *w, loop_fn deliver, const struct worker_m
         return true;
     free(copy);
     return false;
+}
+
+static void on_cut(void *arg)
+{
+    struct worker *w = arg;
+    http_server_close_some(w->peer_server, verdict_refuses, w->verdict);
+    peer_links_close_some(dispatch_peer_links(w->dispatch), verdict_refuses, w->verdict);
+}
+
+static void deliver_verdict(void *arg)
+{
+    struct worker_message *message = arg;
+    struct worker *w = message->worker;
+    struct peer_links *links = dispatch_peer_links(w->dispatch);
+    verdict_unref(w->verdict);
+    w->verdict = message->u.verdict;
+    http_server_close_some(w->peer_server, verdict_evicts, w->verdict);
+    peer_links_close_some(links, verdict_evicts, w->verdict);
+    http_server_drain_some(w->peer_server, verdict_refuses, w->verdict);
+    peer_links_leave_some(links, verdict_refuses, w->verdict);
+    loop_timer_start(w->loop, &w->cut, WORKER_CUT_MS, on_cut, w);
+    free(message);
 }
 
 static void deliver_close_idle(void *arg)
@@ -183,6 +209,11 @@ static void peer_on_open(void *ctx, struct conn *c)
     struct worker *w = ctx;
     const struct worker_set_options *o = &w->set->options;
     half_open_remove(&w->handshakes, c);
+    if (w->verdict && verdict_refuses(w->verdict, conn_tls_peer(c))) { /* its handshake began before the verdict did */
+        conn_set_events(c, &PEER_MOVING_EVENTS, w);
+        conn_close(c);
+        return;
+    }
     if (strcmp(conn_alpn(c), "h2") == 0 || strcmp(conn_alpn(c), "http/1.1") == 0) {
         http_server_adopt(w->peer_server, c);
         return;
@@ -478,6 +509,12 @@ void worker_set_listen(struct worker_set *s, const struct addr *at, void (*done)
 
 /* ---- publishing ---- */
 
+void worker_set_judge(struct worker_set *s, struct verdict *v)
+{
+    for (unsigned i = 0; i < s->options.count && !s->stopped; i++)
+        worker_send(&s->workers[i], deliver_verdict, &(struct worker_message){.u.verdict = verdict_ref(v)});
+}
+
 static void deliver_table(void *arg)
 {
     struct worker_message *message = arg;
@@ -568,6 +605,7 @@ static void deliver_stop(void *arg)
 {
     struct worker *w = arg;
     close_listeners(w);
+    loop_timer_stop(&w->cut);
     w->closing = 3; /* two servers, one dispatch */
     http_server_close(w->api_server, servers_closed, w);
     http_server_close(w->peer_server, servers_closed, w);
@@ -596,6 +634,8 @@ void worker_set_end(struct worker_set *s)
         if (w->loop)
             loop_destroy(w->loop); /* runs what was still in the mailbox */
         ingress_destroy(w->ingress);
+        verdict_unref(w->verdict);
+        w->verdict = NULL;
         w->loop = NULL;
         w->ingress = NULL;
     }

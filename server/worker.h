@@ -7,6 +7,7 @@
 #include "net/conn.h"
 #include "server/ingress/ingress.h"
 #include "server/route/dispatch.h"
+#include "server/verdict.h"
 
 struct worker_set;
 
@@ -47,6 +48,11 @@ const struct addr *worker_set_peer(const struct worker_set *s);
 /* Binds the peers' port of a set that was made without one and has been started; `done` on the control thread, never inside: err as
  * worker_set_create, and worker_set_peer tells the address from then on. */
 void worker_set_listen(struct worker_set *s, const struct addr *at, void (*done)(void *ctx, int err, const char *why), void *ctx);
+
+/* Who is let in from now on, on every loop: connections of and to the evicted are closed at once. Those whose authority has gone end with the calls in flight on
+ * them, at the latest after WORKER_CUT_MS; a new handshake tells who still belongs. `v` is referenced. */
+enum { WORKER_CUT_MS = 3000 };
+void worker_set_judge(struct worker_set *s, struct verdict *v);
 
 /* Starts the threads. 0 or GRID_EIO. */
 int worker_set_start(struct worker_set *s);

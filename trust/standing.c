@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 
-enum standing_tag { TAG_CERTIFICATE = 1, TAG_AUTHORITY, TAG_LEDGER, TAG_KEY, TAG_PROVISIONAL, TAG_FORMER, TAG_PASSWORD };
+enum standing_tag { TAG_CERTIFICATE = 1, TAG_LEDGER, TAG_KEY, TAG_PROVISIONAL, TAG_FORMER, TAG_PASSWORD };
 enum { RECORD_HEAD = 5 };
 
 static const char MAGIC[8] = {'G', 'R', 'I', 'D', 'T', 'R', 'S', '1'};
@@ -16,7 +16,6 @@ void standing_init(struct standing *s)
 {
     *s = (struct standing){0};
     buf_init(&s->certificate, TRUST_CERTIFICATE_MAX);
-    buf_init(&s->authority, TRUST_CERTIFICATE_MAX);
     buf_init(&s->ledger, STANDING_MAX);
     for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
         buf_init(&s->keys[i], TRUST_CERTIFICATE_MAX);
@@ -32,7 +31,6 @@ static void wipe(struct buf *b)
 void standing_dispose(struct standing *s)
 {
     buf_dispose(&s->certificate);
-    buf_dispose(&s->authority);
     buf_dispose(&s->ledger);
     for (size_t i = 0; i < STANDING_KEYS_MAX; i++) {
         wipe(&s->keys[i]);
@@ -98,8 +96,6 @@ int standing_pack(const struct standing *s, struct buf *out)
     if (err == 0)
         err = put(out, TAG_CERTIFICATE, buf_slice(&s->certificate));
     if (err == 0)
-        err = put(out, TAG_AUTHORITY, buf_slice(&s->authority));
-    if (err == 0)
         err = put(out, TAG_LEDGER, buf_slice(&s->ledger));
     for (size_t i = 0; err == 0 && i < STANDING_KEYS_MAX; i++)
         err = put(out, TAG_KEY, buf_slice(&s->keys[i]));
@@ -162,8 +158,6 @@ static int take_record(struct standing *s, uint8_t tag, struct slice bytes)
     switch (tag) {
     case TAG_CERTIFICATE:
         return take_once(&s->certificate, bytes);
-    case TAG_AUTHORITY:
-        return take_once(&s->authority, bytes);
     case TAG_LEDGER:
         return take_once(&s->ledger, bytes);
     case TAG_KEY:

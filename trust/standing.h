@@ -11,8 +11,7 @@ enum { STANDING_MAX = 1 << 20, STANDING_FORMER_MAX = 16, STANDING_KEYS_MAX = 2, 
 /* A zeroed one is that of a node that belongs to no grid. */
 struct standing {
     struct buf certificate;            /* this node's, DER; empty: none */
-    struct buf authority;              /* the grid's authority, certificate, DER; empty: none */
-    struct buf ledger;                 /* trust/ledger.h, packed; empty: none */
+    struct buf ledger;                 /* trust/ledger.h, packed, with the grid's authority; empty: none */
     struct buf keys[STANDING_KEYS_MAX]; /* private keys of authorities, PKCS#8 DER; secret; empty: none */
     bool provisional;                  /* the authority was minted here for lack of another, and yields to a hardened one */
     char former[STANDING_FORMER_MAX][TRUST_ID_SIZE]; /* authorities that this one has replaced, the newest first */

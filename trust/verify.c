@@ -15,34 +15,63 @@ struct verifier {
     EVP_PKEY *authorities[VERIFY_AUTHORITIES_MAX];
     char authority_ids[VERIFY_AUTHORITIES_MAX][TRUST_ID_SIZE];
     size_t authority_count;
+    EVP_PKEY *pinning; /* an authority that counts for the pinned ids alone */
+    char pinning_id[TRUST_ID_SIZE];
+    char (*pinned)[TRUST_ID_SIZE];
+    size_t pinned_count;
     char (*revoked)[TRUST_ID_SIZE];
     size_t revoked_count;
 };
 
-static int add_authority(struct verifier *v, struct slice der)
+/* The P-256 public key of a certificate, NULL when it has none. The caller frees it. */
+static EVP_PKEY *public_key_of(struct slice der)
 {
     X509 *x = certificate_parse(der);
     EVP_PKEY *pkey = x ? X509_get_pubkey(x) : NULL;
     X509_free(x);
-    if (!pkey || key_require_p256(pkey) != 0) {
-        EVP_PKEY_free(pkey);
+    if (pkey && key_require_p256(pkey) == 0)
+        return pkey;
+    EVP_PKEY_free(pkey);
+    return NULL;
+}
+
+static int add_authority(struct verifier *v, struct slice der)
+{
+    EVP_PKEY *pkey = public_key_of(der);
+    if (!pkey)
         return GRID_EINVAL;
-    }
     v->authorities[v->authority_count] = pkey;
     return certificate_id(der, v->authority_ids[v->authority_count++]);
 }
 
-static int copy_revoked(struct verifier *v, const char *const *revoked, size_t count)
+static int copy_ids(const char *const *ids, size_t count, char (**out)[TRUST_ID_SIZE], size_t *out_count)
 {
     if (count == 0)
         return 0;
-    v->revoked = calloc(count, sizeof *v->revoked);
-    if (!v->revoked)
+    *out = calloc(count, sizeof **out);
+    if (!*out)
         return GRID_ENOMEM;
-    v->revoked_count = count;
+    *out_count = count;
     for (size_t i = 0; i < count; i++)
-        snprintf(v->revoked[i], TRUST_ID_SIZE, "%s", revoked[i]);
+        snprintf((*out)[i], TRUST_ID_SIZE, "%s", ids[i]);
     return 0;
+}
+
+int verifier_add_pinned(struct verifier *v, struct slice authority_der, const char *const *ids, size_t count)
+{
+    if (count > VERIFY_PINNED_MAX || v->pinning)
+        return GRID_ELIMIT;
+    v->pinning = public_key_of(authority_der);
+    int err = v->pinning ? certificate_id(authority_der, v->pinning_id) : GRID_EINVAL;
+    return err == 0 ? copy_ids(ids, count, &v->pinned, &v->pinned_count) : err;
+}
+
+static bool has_id(char (*ids)[TRUST_ID_SIZE], size_t count, const char *id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(ids[i], id) == 0)
+            return true;
+    return false;
 }
 
 int verifier_create(const struct slice *authorities, size_t authority_count, const char *const *revoked, size_t revoked_count,
@@ -51,7 +80,7 @@ int verifier_create(const struct slice *authorities, size_t authority_count, con
     if (authority_count > VERIFY_AUTHORITIES_MAX)
         return GRID_ELIMIT;
     struct verifier *v = calloc(1, sizeof *v);
-    int err = v ? copy_revoked(v, revoked, revoked_count) : GRID_ENOMEM;
+    int err = v ? copy_ids(revoked, revoked_count, &v->revoked, &v->revoked_count) : GRID_ENOMEM;
     for (size_t i = 0; err == 0 && i < authority_count; i++)
         err = add_authority(v, authorities[i]);
     if (err == 0)
@@ -67,6 +96,8 @@ void verifier_destroy(struct verifier *v)
         return;
     for (size_t i = 0; i < v->authority_count; i++)
         EVP_PKEY_free(v->authorities[i]);
+    EVP_PKEY_free(v->pinning);
+    free(v->pinned);
     free(v->revoked);
     free(v);
 }
@@ -109,6 +140,15 @@ static bool is_signed_by_accepted(struct judgement *j, X509 *x)
     return false;
 }
 
+/* By an authority that was replaced, for somebody who was a member then: judge_holder looks whether he was. */
+static bool is_signed_by_pinning(struct judgement *j)
+{
+    if (!j->v->pinning || X509_verify(j->leaf, j->v->pinning) != 1)
+        return false;
+    memcpy(j->holder->issuer, j->v->pinning_id, sizeof j->holder->issuer);
+    return true;
+}
+
 /* An authority that an accepted one vouches for: the grid changed its authority while this node was away. */
 static bool is_vouched_for(struct judgement *j)
 {
@@ -124,7 +164,7 @@ static bool is_vouched_for(struct judgement *j)
 
 static int judge_issuer(struct judgement *j)
 {
-    if (is_signed_by_accepted(j, j->leaf) || is_vouched_for(j))
+    if (is_signed_by_accepted(j, j->leaf) || is_vouched_for(j) || is_signed_by_pinning(j))
         return 0;
     if (X509_verify(j->leaf, X509_get0_pubkey(j->leaf)) == 1)
         return refuse(j, "it is self-signed: only certificates of the grid's authority count");
@@ -215,10 +255,16 @@ static int judge_holder(struct judgement *j)
     key_id_of_public(slice_of(spki, (size_t) size), j->holder->id);
     OPENSSL_free(spki);
     certificate_name(j->leaf, j->holder->name);
-    for (size_t i = 0; i < j->v->revoked_count; i++)
-        if (strcmp(j->v->revoked[i], j->holder->id) == 0)
-            return refuse(j, "its key has been evicted from the grid");
+    if (has_id(j->v->revoked, j->v->revoked_count, j->holder->id))
+        return refuse(j, "its key has been evicted from the grid");
+    if (verifier_refuses(j->v, j->holder->id, j->holder->issuer))
+        return refuse(j, "its authority has been replaced, and it was no member then");
     return 0;
+}
+
+bool verifier_has_evicted(const struct verifier *v, const char *id)
+{
+    return has_id(v->revoked, v->revoked_count, id);
 }
 
 bool verifier_refuses(const struct verifier *v, const char *id, const char *issuer)
@@ -226,9 +272,9 @@ bool verifier_refuses(const struct verifier *v, const char *id, const char *issu
     bool known = issuer[0] == '\0';
     for (size_t i = 0; !known && i < v->authority_count; i++)
         known = strcmp(v->authority_ids[i], issuer) == 0;
-    for (size_t i = 0; known && i < v->revoked_count; i++)
-        known = strcmp(v->revoked[i], id) != 0;
-    return !known;
+    if (!known && v->pinning && strcmp(v->pinning_id, issuer) == 0)
+        known = has_id(v->pinned, v->pinned_count, id);
+    return !known || has_id(v->revoked, v->revoked_count, id);
 }
 
 int verify_chain(const struct verifier *v, const struct slice *chain, size_t count, int64_t now_s, struct verify_holder *holder,

@@ -14,6 +14,11 @@ int verifier_create(const struct slice *authorities, size_t authority_count, con
                     struct verifier **out);
 void verifier_destroy(struct verifier *v);
 
+/* Further takes leaves of this authority, but of these ids alone (hex; at most VERIFY_PINNED_MAX): an authority that was replaced at once, while its members get new
+ * certificates. Who stole its key can make certificates, yet none for these keys. Before the verifier is shared. 0, GRID_EINVAL, GRID_ELIMIT, GRID_ENOMEM. */
+enum { VERIFY_PINNED_MAX = 1024 };
+int verifier_add_pinned(struct verifier *v, struct slice authority_der, const char *const *ids, size_t count);
+
 /* Who a certificate is about. `name` is for people and logs: identity is the id. */
 struct verify_holder {
     char id[TRUST_ID_SIZE];
@@ -23,6 +28,7 @@ struct verify_holder {
 };
 
 /* True when who was taken by `issuer`'s word as `id` would not be taken any more: evicted, or his authority has been removed. */
+bool verifier_has_evicted(const struct verifier *v, const char *id);
 bool verifier_refuses(const struct verifier *v, const char *id, const char *issuer);
 
 /* Judges a chain as a peer sent it: DER, leaf first, perhaps its issuer behind it. A leaf of an authority that is not known here is taken when

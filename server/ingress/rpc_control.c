@@ -91,7 +91,8 @@ static const struct grpc_method METHODS[] = {
     METHOD("GetNode", false),      METHOD("ListNodes", false),     METHOD("WatchNodes", true),
     METHOD("ListTasks", false),    METHOD("ListProcesses", false), METHOD("ListProcessing", false),
     METHOD("ListReleases", false), METHOD("Deploy", true),         METHOD("Rollback", true),
-    METHOD("Clear", false),        METHOD("Logs", true),
+    METHOD("Clear", false),        METHOD("Logs", true),           METHOD("Evict", false),
+    METHOD("Rotate", false),       METHOD("SetPassword", false),   METHOD("Adopt", false),
 };
 
 const struct grpc_service RPC_CONTROL = {

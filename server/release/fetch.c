@@ -329,6 +329,16 @@ static void peer_fail(struct fetch_peer *peer, uint64_t base_ms, uint64_t max_ms
     http_client_close(peer->client);
 }
 
+void fetch_close_some(struct fetch *f, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg)
+{
+    for (struct fetch_peer *peer = f->peers, *next; peer; peer = next) {
+        const struct tls_peer *who = peer->open ? conn_tls_peer(http_client_conn(peer->client)) : NULL;
+        next = peer->next;
+        if (who && whom(arg, who))
+            peer_fail(peer, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
+    }
+}
+
 /* What the pool found out. */
 static void close_liars(struct fetch *f)
 {

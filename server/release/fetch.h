@@ -45,6 +45,8 @@ int fetch_start(const struct fetch_options *options, const struct object_id *roo
 void fetch_cancel(struct fetch *f);
 /* Members changed: new peers may have what is missing. */
 void fetch_peers_changed(struct fetch *f);
+/* Closes the connections to those that `whom` names, as when they had broken off. */
+void fetch_close_some(struct fetch *f, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg);
 /* Milliseconds since something new arrived (or the start). */
 uint64_t fetch_idle_ms(const struct fetch *f);
 

@@ -503,6 +503,12 @@ void releases_set_certificate(struct releases *r, struct slice der)
         log_line(LOG_ERROR, "the newest release is not signed anew: deploy again", LOGF_ERR(GRID_ENOMEM));
 }
 
+void releases_close_some(struct releases *r, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg)
+{
+    if (r->running && r->running->fetch)
+        fetch_close_some(r->running->fetch, whom, arg);
+}
+
 void releases_peers_changed(struct releases *r)
 {
     if (r->running && r->running->fetch)

@@ -78,6 +78,8 @@ void releases_abandon(struct releases *r, void *ctx);
 void releases_receive(struct releases *r, struct slice packed);
 /* This node has another certificate from now on (borrowed until the next). Its own newest entry, where it is good still, is published again under it. */
 void releases_set_certificate(struct releases *r, struct slice der);
+/* Ends the connections to those that `whom` names. */
+void releases_close_some(struct releases *r, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg);
 /* Members came or changed: a fetch that waits for somebody who has the objects goes on. */
 void releases_peers_changed(struct releases *r);
 /* Stops the tasks until the next entry. */

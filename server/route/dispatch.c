@@ -766,6 +766,11 @@ struct loop *dispatch_loop(const struct dispatch *d)
     return d->loop;
 }
 
+struct peer_links *dispatch_peer_links(struct dispatch *d)
+{
+    return d->links;
+}
+
 void dispatch_close_idle(struct dispatch *d, uint64_t instance_id)
 {
     task_pool_close_idle(d->tasks, instance_id);

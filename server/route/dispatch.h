@@ -65,5 +65,7 @@ const struct invocation *dispatch_processing(const struct dispatch *d);
 size_t dispatch_in_flight(const struct dispatch *d);
 struct loop *dispatch_loop(const struct dispatch *d);
 void dispatch_close_idle(struct dispatch *d, uint64_t instance_id);
+/* Its connections to other nodes: see peer_link.h. */
+struct peer_links *dispatch_peer_links(struct dispatch *d);
 
 #endif

@@ -720,6 +720,30 @@ void peer_links_publish(struct peer_links *p, struct route_table *table)
     links_drop_departed(p);
 }
 
+static bool is_named(const struct link_client *client, peer_whom_fn whom, const void *arg)
+{
+    const struct tls_peer *peer = client->state == CLIENT_DIALLING ? NULL : conn_tls_peer(http_client_conn(client->http));
+    return peer && whom(arg, peer);
+}
+
+void peer_links_close_some(struct peer_links *p, peer_whom_fn whom, const void *arg)
+{
+    for (struct peer_link *link = p->links; link; link = link->next)
+        for (struct link_client *client = link->clients; client; client = client->next)
+            if (is_named(client, whom, arg)) {
+                client->state = CLIENT_LEAVING;
+                http_client_close(client->http);
+            }
+}
+
+void peer_links_leave_some(struct peer_links *p, peer_whom_fn whom, const void *arg)
+{
+    for (struct peer_link *link = p->links; link; link = link->next)
+        for (struct link_client *client = link->clients; client; client = client->next)
+            if (client->state == CLIENT_OPEN && is_named(client, whom, arg))
+                client_leave(client);
+}
+
 uint64_t peer_links_down(const struct peer_links *p)
 {
     uint64_t mask = 0, now = loop_now_ms(p->loop);

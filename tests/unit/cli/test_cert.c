@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "cli/cert_issue.h"
 #include "cli/cli.h"
+#include "trust/ledger.h"
 #include "trust/standing.h"
 
 struct rig {
@@ -21,6 +22,14 @@ struct rig {
     struct authority *authority, *former;
     struct standing standing;
 };
+
+static void keep_ledger(struct rig *r)
+{
+    struct ledger *l;
+    assert_int_equal(ledger_create(authority_certificate_der(r->authority), &l), 0);
+    assert_int_equal(ledger_pack(l, &r->standing.ledger), 0);
+    ledger_destroy(l);
+}
 
 static void keep_key(const struct authority *a, struct buf *out)
 {
@@ -70,7 +79,7 @@ static void test_cert__takes_the_authority_of_an_issuers_state_folder(void **sta
 {
     struct rig *r = *state;
     struct authority *found;
-    standing_set(&r->standing.authority, authority_certificate_der(r->authority));
+    keep_ledger(r);
     keep_key(r->former, &r->standing.keys[0]);
     keep_key(r->authority, &r->standing.keys[1]);
     store(r);
@@ -84,7 +93,7 @@ static void test_cert__takes_none_of_a_member_that_is_no_issuer(void **state)
 {
     struct rig *r = *state;
     struct authority *found;
-    standing_set(&r->standing.authority, authority_certificate_der(r->authority));
+    keep_ledger(r);
     keep_key(r->former, &r->standing.keys[0]);
     store(r);
     assert_int_equal(cert_authority_of_state(r->folder, &found), GRID_FAILED);

@@ -31,8 +31,8 @@ static void make_verdict(struct rig *r, const char *revoked)
     struct slice der = authority_certificate_der(r->authority);
     struct verifier *v;
     assert_int_equal(verifier_create(&der, 1, &revoked, revoked ? 1 : 0, &v), 0);
-    node_verdict_unref(r->node.verdict);
-    r->node.verdict = node_verdict_create(v);
+    verdict_unref(r->node.verdict);
+    r->node.verdict = verdict_create(v);
     assert_non_null(r->node.verdict);
 }
 
@@ -77,7 +77,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct rig *r = *state;
-    node_verdict_unref(r->node.verdict);
+    verdict_unref(r->node.verdict);
     buf_dispose(&r->certificate);
     key_destroy(r->key);
     authority_destroy(r->authority);
@@ -192,7 +192,7 @@ static void test_entry__of_an_evicted_publisher_is_refused(void **state)
 static void test_entry__a_grid_of_one_takes_none(void **state)
 {
     struct rig *r = *state;
-    node_verdict_unref(r->node.verdict);
+    verdict_unref(r->node.verdict);
     r->node.verdict = NULL;
     judge(r, "in no grid");
 }

@@ -24,7 +24,6 @@ static void fill(struct standing *s)
     static const char ID_B[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
     standing_init(s);
     assert_int_equal(standing_set(&s->certificate, SLICE("certificate")), 0);
-    assert_int_equal(standing_set(&s->authority, SLICE("authority")), 0);
     assert_int_equal(standing_set(&s->ledger, SLICE("ledger")), 0);
     assert_int_equal(standing_set(&s->keys[0], SLICE("key")), 0);
     s->provisional = true;
@@ -70,7 +69,7 @@ static void test_standing__refuses_what_is_cut_short(void **state)
         whole += standing_unpack(slice_of(bytes.data, size), &again) == 0;
         standing_dispose(&again);
     }
-    assert_int_equal(whole, 8); /* after the magic and after each record but the last it is a shorter one */
+    assert_int_equal(whole, 7); /* after the magic and after each record but the last it is a shorter one */
     bytes.data[7] = '2';
     standing_init(&again);
     assert_int_equal(standing_unpack(buf_slice(&bytes), &again), GRID_EUNSUPPORTED);
@@ -106,12 +105,12 @@ static void test_standing__is_kept_where_nobody_else_can_read_it(void **state)
     fill(&s);
     standing_init(&again);
     assert_int_equal(standing_load(folder, &again, sentence), 0); /* there is none yet */
-    assert_int_equal(again.authority.size, 0);
+    assert_int_equal(again.ledger.size, 0);
     assert_int_equal(standing_store(folder, &s, sentence), 0);
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
     assert_int_equal(standing_load(folder, &again, sentence), 0);
-    assert_true(slice_equal_str(buf_slice(&again.authority), "authority"));
+    assert_true(slice_equal_str(buf_slice(&again.ledger), "ledger"));
     standing_dispose(&again);
     standing_init(&again);
     assert_int_equal(chmod(path, 0644), 0);

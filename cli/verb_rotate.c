@@ -1,0 +1,91 @@
+/* grid rotate: replaces the grid's authority, phase by phase, and tells how far it is. */
+#include <time.h>
+
+#include "cli/node_link.h"
+#include "cli/text.h"
+#include "cli/verb_names.h"
+#include "grid/v1/control.pb-c.h"
+
+enum { ARENA_BLOCK = 4096, POLL_MS = 250 };
+
+static void tell(const Grid__V1__RotateResponse *r)
+{
+    fprintf(stderr, "%.*s: authority %.8s", SLICE_FMT(pb_slice(r->phase)), (const char *) r->authority.data);
+    for (size_t i = 0; i < r->n_missing; i++)
+        fprintf(stderr, "%s %.*s", i == 0 ? "; waits for" : ",", SLICE_FMT(pb_slice(r->missing[i])));
+    fputc('\n', stderr);
+}
+
+/* What is worth a new line. */
+struct told {
+    size_t missing, phase;
+};
+
+static void tell_once(const Grid__V1__RotateResponse *r, struct told *told)
+{
+    if (told->phase == r->phase.len && told->missing == r->n_missing)
+        return;
+    *told = (struct told){r->n_missing, r->phase.len};
+    tell(r);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* One question; *done when the rotation has ended. */
+static int ask(struct cli *cli, bool begin, struct told *told, bool *done)
+{
+    Grid__V1__RotateRequest request = GRID__V1__ROTATE_REQUEST__INIT;
+    void *answer;
+    struct arena *arena = arena_create(ARENA_BLOCK, 0);
+    request.begin = begin;
+    request.overlap_s = (uint32_t) (option_number(cli->options, "overlap") / 1000);
+    int code = arena ? node_ask(cli, "Rotate", &request.base, &grid__v1__rotate_response__descriptor, arena, &answer) : cli_fail(GRID_FAILED, "out of memory");
+    if (code == GRID_DONE) {
+        tell_once(answer, told);
+        *done = slice_equal_str(pb_slice(((const Grid__V1__RotateResponse *) answer)->phase), "done");
+    }
+    arena_destroy(arena);
+    return code;
+}
+
+static int run(struct cli *cli)
+{
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+    int64_t until_ms = now_ms() + (int64_t) option_number(cli->options, "wait");
+    bool done = false;
+    struct told told = {0};
+    int code = ask(cli, !option_flag(cli->options, "status"), &told, &done);
+    while (code == GRID_DONE && !done && !option_flag(cli->options, "status") && now_ms() < until_ms) {
+        nanosleep(&pause, NULL);
+        code = ask(cli, false, &told, &done);
+    }
+    if (code != GRID_DONE || done || option_flag(cli->options, "status"))
+        return code;
+    fprintf(stderr, "the rotation goes on by itself: see how far it is with grid rotate --status\n");
+    return GRID_IN_PART;
+}
+
+static const struct option_row OPTIONS[] = {
+    {.name = "overlap", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "24h", .min = 1000, .max = 2592000000,
+     .help = "how long a member that is away may still come back by its old certificate"},
+    {.name = "wait", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "60s", .min = 1, .max = 86400000, .help = "how long to wait for the end"},
+    {.name = "status", .kind = OPTION_FLAG, .help = "begin nothing, only tell how far a rotation is"},
+};
+
+const struct verb VERB_rotate = {
+    .name = "rotate",
+    .arguments = "",
+    .summary = "replace the grid's authority while everything runs",
+    .details = "In three phases: every living member takes the new authority in; certificates are made anew by it; the old one is removed when every known member has moved, or the overlap "
+               "is over. Client certificates of the old authority end with it: issue them anew.",
+    .example = "grid rotate",
+    .traits = VERB_ASKS_NODE,
+    .options = OPTIONS,
+    .option_count = sizeof OPTIONS / sizeof *OPTIONS,
+    .run = run,
+};

@@ -1,0 +1,243 @@
+/* What an administrator decides about trust: carried out here when this node is an issuer, else asked of one. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/pb.h"
+#include "base/err.h"
+#include "grid/v1/trust.pb-c.h"
+#include "net/grpc.h"
+#include "server/node_ask.h"
+#include "server/node_ledger.h"
+#include "trust/stretch.h"
+
+enum { ARENA_BLOCK = 4096, ARENA_MAX = 256 * 1024 };
+
+/* ---- carrying out ---- */
+
+static void done_with(struct node *n, const Grid__V1__DecideResponse *response, node_answer_fn done, void *arg)
+{
+    struct buf packed;
+    buf_init(&packed, 0);
+    if (pb_append(&packed, &response->base) == 0)
+        done(n, arg, GRPC_OK, buf_slice(&packed), NULL);
+    else
+        done(n, arg, GRPC_UNAVAILABLE, slice_of(NULL, 0), "the node is out of memory: try again later");
+    buf_dispose(&packed);
+}
+
+static void decide_evict(struct node *n, const Grid__V1__EvictRequest *asked, node_answer_fn done, void *arg)
+{
+    Grid__V1__DecideResponse response = GRID__V1__DECIDE_RESPONSE__INIT;
+    Grid__V1__EvictResponse evict = GRID__V1__EVICT_RESPONSE__INIT;
+    char why[NODE_WHY_MAX];
+    int status = node_ledger_evict(n, pb_slice(asked->node), asked->replace_authority, why);
+    if (status != GRPC_OK) {
+        done(n, arg, status, slice_of(NULL, 0), why);
+        return;
+    }
+    evict.message = pb_str(why);
+    response.what_case = GRID__V1__DECIDE_RESPONSE__WHAT_EVICT;
+    response.evict = &evict;
+    done_with(n, &response, done, arg);
+}
+
+static void decide_rotate(struct node *n, const Grid__V1__RotateRequest *asked, node_answer_fn done, void *arg)
+{
+    Grid__V1__DecideResponse response = GRID__V1__DECIDE_RESPONSE__INIT;
+    Grid__V1__RotateResponse rotate = GRID__V1__ROTATE_RESPONSE__INIT;
+    ProtobufCBinaryData missing[64];
+    struct node_rotation now;
+    char why[NODE_WHY_MAX];
+    int status = node_ledger_rotate(n, asked->begin, asked->overlap_s, &now, why);
+    if (status != GRPC_OK) {
+        done(n, arg, status, slice_of(NULL, 0), why);
+        return;
+    }
+    rotate.phase = pb_str(now.phase);
+    rotate.authority = pb_str(now.authority);
+    rotate.missing = missing;
+    for (; rotate.n_missing < now.missing_count; rotate.n_missing++)
+        missing[rotate.n_missing] = pb_str(now.missing[rotate.n_missing]);
+    response.what_case = GRID__V1__DECIDE_RESPONSE__WHAT_ROTATE;
+    response.rotate = &rotate;
+    done_with(n, &response, done, arg);
+}
+
+/* A password while the pool stretches it. */
+struct stretching {
+    struct node *node;
+    node_answer_fn done;
+    void *arg;
+    struct buf plain;
+    char grid[NODE_NAME_MAX + 1];
+    uint8_t stretched[STRETCH_SIZE];
+    int err;
+};
+
+static void stretch_work(void *arg)
+{
+    struct stretching *s = arg;
+    s->err = stretch_password(buf_slice(&s->plain), s->grid, s->stretched);
+}
+
+static void stretch_done(void *arg)
+{
+    struct stretching *s = arg;
+    Grid__V1__DecideResponse response = GRID__V1__DECIDE_RESPONSE__INIT;
+    Grid__V1__SetPasswordResponse set = GRID__V1__SET_PASSWORD_RESPONSE__INIT;
+    char why[NODE_WHY_MAX] = "the password cannot be taken: give one of 1 to 1,024 bytes";
+    int status = s->err != 0 ? GRPC_INVALID_ARGUMENT : !s->node->releases ? GRPC_UNAVAILABLE : node_ledger_set_password(s->node, s->stretched, sizeof s->stretched, why);
+    set.message = pb_str(why);
+    response.what_case = GRID__V1__DECIDE_RESPONSE__WHAT_SET_PASSWORD;
+    response.set_password = &set;
+    if (status == GRPC_OK)
+        done_with(s->node, &response, s->done, s->arg);
+    else
+        s->done(s->node, s->arg, status, slice_of(NULL, 0), why);
+    if (s->plain.data)
+        explicit_bzero(s->plain.data, s->plain.size);
+    buf_dispose(&s->plain);
+    explicit_bzero(s->stretched, sizeof s->stretched);
+    free(s);
+}
+
+static void decide_set_password(struct node *n, const Grid__V1__SetPasswordRequest *asked, node_answer_fn done, void *arg)
+{
+    struct stretching *s = calloc(1, sizeof *s);
+    if (s) {
+        *s = (struct stretching){.node = n, .done = done, .arg = arg};
+        buf_init(&s->plain, STRETCH_PASSWORD_MAX);
+        snprintf(s->grid, sizeof s->grid, "%s", n->grid);
+        if (buf_append(&s->plain, pb_slice(asked->password)) == 0 && loop_work(n->loop, stretch_work, stretch_done, s) == 0)
+            return;
+        buf_dispose(&s->plain);
+        free(s);
+    }
+    done(n, arg, GRPC_INVALID_ARGUMENT, slice_of(NULL, 0), "the password cannot be taken: give one of 1 to 1,024 bytes");
+}
+
+void node_decide(struct node *n, struct slice packed, node_answer_fn done, void *arg)
+{
+    struct arena *a = arena_create(ARENA_BLOCK, ARENA_MAX);
+    const Grid__V1__DecideRequest *asked = a ? pb_unpack(&grid__v1__decide_request__descriptor, a, packed) : NULL;
+    if (asked && asked->what_case == GRID__V1__DECIDE_REQUEST__WHAT_EVICT)
+        decide_evict(n, asked->evict, done, arg);
+    else if (asked && asked->what_case == GRID__V1__DECIDE_REQUEST__WHAT_ROTATE)
+        decide_rotate(n, asked->rotate, done, arg);
+    else if (asked && asked->what_case == GRID__V1__DECIDE_REQUEST__WHAT_SET_PASSWORD)
+        decide_set_password(n, asked->set_password, done, arg);
+    else
+        done(n, arg, GRPC_INVALID_ARGUMENT, slice_of(NULL, 0), "the request is malformed");
+    arena_destroy(a);
+}
+
+/* ---- the administrator's questions ---- */
+
+static void reply_packed(struct admin_call *call, const ProtobufCMessage *message)
+{
+    struct buf packed;
+    buf_init(&packed, 0);
+    if (pb_append(&packed, message) == 0)
+        admin_reply(call, buf_slice(&packed));
+    buf_dispose(&packed);
+    admin_finish(call, GRPC_OK, NULL);
+}
+
+/* The answer inside a DecideResponse is the administrator's. */
+static void on_decided(struct node *n, void *arg, int status, struct slice packed, const char *message)
+{
+    struct admin_call *call = arg;
+    struct arena *a = arena_create(ARENA_BLOCK, ARENA_MAX);
+    const Grid__V1__DecideResponse *answer = a && status == GRPC_OK ? pb_unpack(&grid__v1__decide_response__descriptor, a, packed) : NULL;
+    (void) n;
+    if (!answer)
+        admin_finish(call, status == GRPC_OK ? GRPC_UNAVAILABLE : status, message);
+    else if (answer->what_case == GRID__V1__DECIDE_RESPONSE__WHAT_EVICT)
+        reply_packed(call, &answer->evict->base);
+    else if (answer->what_case == GRID__V1__DECIDE_RESPONSE__WHAT_ROTATE)
+        reply_packed(call, &answer->rotate->base);
+    else
+        reply_packed(call, &answer->set_password->base);
+    arena_destroy(a);
+}
+
+static void ask_an_issuer(struct node *n, struct admin_call *call, struct slice packed)
+{
+    const struct member *issuer = n->ledger ? node_ledger_issuer(n) : NULL;
+    if (!issuer)
+        admin_finish(call, GRPC_FAILED_PRECONDITION,
+                     n->ledger ? "no issuer can be reached: nobody here holds the authority's key; ask on a node that has the Gridfile with it"
+                               : "this node is in no grid: there is nobody to decide for");
+    else if (node_ask(n, issuer, "Decide", packed, on_decided, call) != 0)
+        admin_finish(call, GRPC_UNAVAILABLE, "the issuer cannot be asked: try again later");
+}
+
+static void decide_for(struct node *n, struct admin_call *call, const Grid__V1__DecideRequest *request)
+{
+    struct buf packed;
+    buf_init(&packed, 0);
+    if (pb_append(&packed, &request->base) != 0)
+        admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+    else if (n->authority && authority_can_issue(n->authority))
+        node_decide(n, buf_slice(&packed), on_decided, call);
+    else
+        ask_an_issuer(n, call, buf_slice(&packed));
+    if (packed.data)
+        explicit_bzero(packed.data, packed.size);
+    buf_dispose(&packed);
+}
+
+/* Unpacks one of the three requests into the arena and decides; `what` says which. */
+static void decide_packed(struct node *n, struct admin_call *call, struct slice request, Grid__V1__DecideRequest__WhatCase what, const ProtobufCMessageDescriptor *type)
+{
+    struct arena *a = arena_create(ARENA_BLOCK, ARENA_MAX);
+    Grid__V1__DecideRequest decide = GRID__V1__DECIDE_REQUEST__INIT;
+    void *asked = a ? pb_unpack(type, a, request) : NULL;
+    decide.what_case = what;
+    if (what == GRID__V1__DECIDE_REQUEST__WHAT_EVICT)
+        decide.evict = asked;
+    else if (what == GRID__V1__DECIDE_REQUEST__WHAT_ROTATE)
+        decide.rotate = asked;
+    else
+        decide.set_password = asked;
+    if (asked)
+        decide_for(n, call, &decide);
+    else
+        admin_finish(call, GRPC_INVALID_ARGUMENT, "the request is malformed");
+    arena_destroy(a);
+}
+
+void node_control_evict(void *node, struct admin_call *call, struct slice request)
+{
+    decide_packed(node, call, request, GRID__V1__DECIDE_REQUEST__WHAT_EVICT, &grid__v1__evict_request__descriptor);
+}
+
+void node_control_rotate(void *node, struct admin_call *call, struct slice request)
+{
+    decide_packed(node, call, request, GRID__V1__DECIDE_REQUEST__WHAT_ROTATE, &grid__v1__rotate_request__descriptor);
+}
+
+void node_control_set_password(void *node, struct admin_call *call, struct slice request)
+{
+    decide_packed(node, call, request, GRID__V1__DECIDE_REQUEST__WHAT_SET_PASSWORD, &grid__v1__set_password_request__descriptor);
+}
+
+void node_control_adopt(void *ctx, struct admin_call *call, struct slice request)
+{
+    struct node *n = ctx;
+    Grid__V1__AdoptResponse response = GRID__V1__ADOPT_RESPONSE__INIT;
+    char why[NODE_WHY_MAX], text[256];
+    (void) request;
+    if (!n->grid[0]) {
+        admin_finish(call, GRPC_FAILED_PRECONDITION, "this node is in no grid, and was given neither a Gridfile nor --grid: there is nothing to adopt");
+        return;
+    }
+    if (node_trust_adopt(n, why) != 0) {
+        admin_finish(call, GRPC_FAILED_PRECONDITION, why);
+        return;
+    }
+    snprintf(text, sizeof text, "this node goes by authority %.8s now%s", authority_id(n->authority), n->standing.provisional ? ", a provisional one, until it has joined" : "");
+    response.message = pb_str(text);
+    reply_packed(call, &response.base);
+}

@@ -1,0 +1,725 @@
+/* What the grid has decided about trust, on this node. A timer looks twice a second at what is still to be done, by the state alone, so that whatever is lost on the way is
+ * done again: get a certificate of the newest authority, hand keys and password to those who shall have them, go on with a rotation. */
+#include "server/node_ledger.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/pb.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "grid/v1/trust.pb-c.h"
+#include "net/grpc.h"
+#include "server/node_ask.h"
+#include "server/node_join.h"
+#include "trust/stretch.h"
+
+enum { LOOK_MS = 500, ISSUERS_WANTED = 3, OVERLAP_S = 86400, FIRST_LOOK_MS = 200 };
+
+#define CAPABILITY_TRUST "trust="
+#define CAPABILITY_ISSUER "issuer="
+
+struct node_trust_work {
+    struct loop_timer timer, cut;
+    bool asking;  /* for a certificate */
+    bool handing;
+    char trust[96], issuer[64]; /* capabilities */
+    /* Certificates of an authority that was replaced at once, for those who were members then. */
+    struct buf pinning;
+    char (*pinned)[TRUST_ID_SIZE];
+    const char **pinned_list;
+    size_t pinned_count;
+    int64_t pinned_until_s;
+};
+
+static int64_t now_s(void)
+{
+    return (int64_t) time(NULL);
+}
+
+static struct node_trust_work *work_of(struct node *n)
+{
+    if (!n->trust_work)
+        n->trust_work = calloc(1, sizeof *n->trust_work);
+    if (!n->trust_work)
+        abort(); /* without it a node could not say which authority it goes by */
+    return n->trust_work;
+}
+
+/* ---- what members say of themselves: "trust=ROOT.NEXT.PHASE.CERTIFICATE", "issuer=KEY.PASSWORD" ---- */
+
+struct member_trust {
+    bool told;
+    uint64_t root, next, phase;
+    int64_t certificate;
+    bool issuer;
+    uint64_t key, password; /* greatest sequence whose key it has; epoch of its password plus one, 0: none */
+};
+
+static void read_trust(const struct member *m, struct member_trust *out)
+{
+    *out = (struct member_trust){.certificate = -1};
+    for (size_t i = 0; i < m->capability_count; i++) {
+        const char *text = m->capabilities[i];
+        if (sscanf(text, CAPABILITY_TRUST "%" SCNu64 ".%" SCNu64 ".%" SCNu64 ".%" SCNd64, &out->root, &out->next, &out->phase, &out->certificate) == 4)
+            out->told = true;
+        else if (sscanf(text, CAPABILITY_ISSUER "%" SCNu64 ".%" SCNu64, &out->key, &out->password) == 2)
+            out->issuer = true;
+    }
+}
+
+static uint64_t own_key_sequence(const struct node *n)
+{
+    return n->next && authority_can_issue(n->next) ? ledger_next(n->ledger)->sequence : ledger_root(n->ledger)->sequence;
+}
+
+/* The stretched password that this node knows, by which joining is open while the door's epoch is `epoch`; NULL when it knows none. That of --open is everybody's. */
+static const uint8_t *known_password(const struct node *n, size_t *size, uint64_t *epoch)
+{
+    *size = n->standing.has_password ? n->standing.password_size : STRETCH_SIZE;
+    *epoch = n->standing.has_password ? n->standing.password_epoch : 0;
+    if (n->standing.has_password)
+        return n->standing.password;
+    return n->join && !n->options->open ? node_join_password(n) : NULL;
+}
+
+static uint64_t own_password(const struct node *n)
+{
+    size_t size;
+    uint64_t epoch;
+    return known_password(n, &size, &epoch) ? epoch + 1 : 0;
+}
+
+size_t node_ledger_capabilities(struct node *n, const char *out[NODE_LEDGER_CAPABILITIES])
+{
+    struct node_trust_work *w = work_of(n);
+    const struct ledger_authority *next = n->ledger ? ledger_next(n->ledger) : NULL;
+    size_t count = 0;
+    if (!n->ledger)
+        return 0;
+    snprintf(w->trust, sizeof w->trust, CAPABILITY_TRUST "%" PRIu64 ".%" PRIu64 ".%d.%" PRId64, ledger_root(n->ledger)->sequence, next ? next->sequence : 0, next ? (int) next->phase : 0,
+             node_trust_certificate_sequence(n));
+    out[count++] = w->trust;
+    if (authority_can_issue(n->authority)) {
+        snprintf(w->issuer, sizeof w->issuer, CAPABILITY_ISSUER "%" PRIu64 ".%" PRIu64, own_key_sequence(n), own_password(n));
+        out[count++] = w->issuer;
+    }
+    return count;
+}
+
+static bool is_living(const struct member *m)
+{
+    return m->state == MEMBER_ALIVE || m->state == MEMBER_STALLED;
+}
+
+static bool is_issuer(const struct member *m)
+{
+    struct member_trust t;
+    read_trust(m, &t);
+    return t.issuer;
+}
+
+/* ---- pins ---- */
+
+void node_ledger_forget_pins(struct node *n)
+{
+    struct node_trust_work *w = work_of(n);
+    buf_dispose(&w->pinning);
+    buf_init(&w->pinning, 0);
+    free(w->pinned);
+    free(w->pinned_list);
+    w->pinned = NULL;
+    w->pinned_list = NULL;
+    w->pinned_count = 0;
+}
+
+const char *const *node_ledger_pinned(const struct node *n, struct slice *authority_der, size_t *count)
+{
+    const struct node_trust_work *w = n->trust_work;
+    bool counts = w && w->pinned_count > 0 && now_s() < w->pinned_until_s;
+    *authority_der = counts ? buf_slice(&w->pinning) : slice_of(NULL, 0);
+    *count = counts ? w->pinned_count : 0;
+    return counts ? w->pinned_list : NULL;
+}
+
+/* All members known now, this one too, may go on with certificates of `der` until then. */
+static void pin_members(struct node *n, struct slice der, int64_t until_s)
+{
+    struct node_trust_work *w = work_of(n);
+    size_t count = node_member_count(n);
+    node_ledger_forget_pins(n);
+    if (until_s <= now_s() || der.size == 0)
+        return;
+    w->pinned = calloc(count, sizeof *w->pinned);
+    w->pinned_list = calloc(count, sizeof *w->pinned_list);
+    if (!w->pinned || !w->pinned_list || buf_append(&w->pinning, der) != 0) {
+        node_ledger_forget_pins(n);
+        return;
+    }
+    for (size_t i = 0; i < count && w->pinned_count < VERIFY_PINNED_MAX; i++) {
+        const struct member *m = node_member(n, i);
+        if (m->state == MEMBER_LEFT || m->state == MEMBER_EVICTED)
+            continue;
+        memcpy(w->pinned[w->pinned_count], m->id, TRUST_ID_SIZE);
+        w->pinned_list[w->pinned_count] = w->pinned[w->pinned_count];
+        w->pinned_count++;
+    }
+    w->pinned_until_s = until_s;
+}
+
+/* ---- changes ---- */
+
+static void on_cut(void *arg)
+{
+    struct node *n = arg;
+    if (!n->releases || !n->verdict)
+        return;
+    if (n->control_server)
+        http_server_close_some(n->control_server, verdict_refuses, n->verdict);
+    if (n->gossip)
+        gossip_cut(n->gossip, verdict_refuses, n->verdict);
+    releases_close_some(n->releases, verdict_refuses, n->verdict);
+}
+
+/* The control loop's own connections; the workers cut theirs. */
+static void cut_connections(struct node *n)
+{
+    if (n->control_server)
+        http_server_close_some(n->control_server, verdict_evicts, n->verdict);
+    if (n->gossip)
+        gossip_cut(n->gossip, verdict_evicts, n->verdict);
+    if (n->releases)
+        releases_close_some(n->releases, verdict_evicts, n->verdict);
+    loop_timer_start(n->loop, &work_of(n)->cut, WORKER_CUT_MS, on_cut, n);
+}
+
+static void note_root(struct node *n, const char *before, struct slice before_der)
+{
+    const struct ledger_authority *root = ledger_root(n->ledger);
+    standing_add_former(&n->standing, before);
+    n->standing.provisional = false;
+    pin_members(n, before_der, root->until_s);
+    log_line(LOG_WARN, "the grid's authority has been replaced", LOGF_STR("before", before), LOGF_STR("authority", root->id));
+}
+
+void node_ledger_changed(struct node *n)
+{
+    char why[NODE_WHY_MAX];
+    char before[TRUST_ID_SIZE];
+    struct buf before_der;
+    memcpy(before, authority_id(n->authority), sizeof before);
+    buf_init(&before_der, 0);
+    buf_append(&before_der, authority_certificate_der(n->authority));
+    int err = node_trust_load_authorities(n, why);
+    if (err == 0 && strcmp(before, authority_id(n->authority)) != 0)
+        note_root(n, before, buf_slice(&before_der));
+    buf_dispose(&before_der);
+    if (err == 0)
+        err = node_trust_remake(n, why);
+    if (err == 0)
+        err = node_trust_keep(n, why);
+    if (err != 0) {
+        log_line(LOG_ERROR, "what the grid has decided could not be put in force", LOGF_STR("why", why));
+        return;
+    }
+    node_trust_spread(n);
+    if (n->loop && n->workers)
+        cut_connections(n);
+}
+
+static void note_evictions(const struct node *n, size_t before)
+{
+    if (ledger_tombstone_count(n->ledger) > before && ledger_is_evicted(n->ledger, node_id(n)))
+        log_line(LOG_ERROR, "this node has been evicted from the grid: no member speaks with it any more");
+}
+
+void node_ledger_receive(struct node *n, struct slice packed, const struct member *from)
+{
+    struct ledger_news news;
+    if (!n->ledger)
+        return;
+    size_t before = ledger_tombstone_count(n->ledger);
+    int err = ledger_merge(n->ledger, packed, &news);
+    if (err != 0 || news.refused > 0)
+        log_line(LOG_WARN, "a member's ledger has statements that do not hold: they are refused", LOGF_STR("member", from->name), LOGF_INT("refused", news.refused), LOGF_ERR(err));
+    if (!news.changed)
+        return;
+    node_ledger_changed(n);
+    note_evictions(n, before);
+    log_line(LOG_INFO, "trust: the grid has decided", LOGF_STR("from", from->name), LOGF_STR("authority", ledger_root(n->ledger)->id),
+             LOGF_INT("evicted", (int64_t) ledger_tombstone_count(n->ledger)));
+}
+
+/* ---- releases: what was signed by a key that counts no more is signed again, so that who joins later takes it ---- */
+
+static void on_signed_again(void *ctx, int err, const char *sentence, const struct release_entry *entry)
+{
+    (void) ctx, (void) entry;
+    if (err != 0)
+        log_line(LOG_WARN, "the current release could not be signed again: nodes that join get it with the next deploy", LOGF_STR("why", sentence));
+}
+
+static void on_nothing(void *ctx, const char *phase, const struct publish_progress *progress)
+{
+    (void) ctx, (void) phase, (void) progress;
+}
+
+static void on_warning(void *ctx, const char *sentence)
+{
+    (void) ctx, (void) sentence;
+}
+
+static const struct release_events SIGNED_AGAIN = {.on_progress = on_nothing, .on_warning = on_warning, .on_done = on_signed_again};
+
+static void sign_release_again(struct node *n)
+{
+    struct verify_holder holder;
+    char why[TRUST_WHY_MAX], root[OBJECT_ID_HEX + 1];
+    const struct release_entry *newest = releases_newest(n->releases);
+    if (!newest || verify_chain(verdict_verifier(n->verdict), &newest->certificate, 1, now_s(), &holder, why) == 0)
+        return;
+    object_id_to_hex(&newest->root, root);
+    if (releases_rollback(n->releases, slice_of_str(root), &SIGNED_AGAIN, n) != 0)
+        log_line(LOG_WARN, "the current release could not be signed again: nodes that join get it with the next deploy");
+}
+
+/* ---- decisions ---- */
+
+static void take_password(struct node *n, const uint8_t *stretched, size_t size, uint64_t epoch)
+{
+    n->standing.has_password = true;
+    n->standing.password_epoch = epoch;
+    n->standing.password_size = size;
+    memcpy(n->standing.password, stretched, size);
+    if (n->join && size == STRETCH_SIZE)
+        node_join_set_password(n, stretched);
+}
+
+static int need_issuer(const struct node *n, char why[NODE_WHY_MAX])
+{
+    if (n->authority && authority_can_issue(n->authority))
+        return GRPC_OK;
+    snprintf(why, NODE_WHY_MAX, "%s", n->authority ? "this node holds no authority's key" : "this node is in no grid: there is nobody to decide for");
+    return GRPC_FAILED_PRECONDITION;
+}
+
+static int of_ledger_err(int err, char why[NODE_WHY_MAX])
+{
+    if (err == 0)
+        return GRPC_OK;
+    snprintf(why, NODE_WHY_MAX, err == GRID_ELIMIT ? "the grid has evicted as many nodes as its ledger holds (%d): no more can be" : "it could not be signed (%d)",
+             err == GRID_ELIMIT ? (int) LEDGER_TOMBSTONES_MAX : err);
+    return err == GRID_ELIMIT ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL;
+}
+
+static bool is_id_prefix(struct slice who)
+{
+    if (who.size < 8 || who.size > TRUST_ID_SIZE - 1)
+        return false;
+    for (size_t i = 0; i < who.size; i++)
+        if (!memchr("0123456789abcdef", who.data[i], 16))
+            return false;
+    return true;
+}
+
+/* The member so called; *matches counts. */
+static const struct member *find_member(const struct node *n, struct slice who, size_t *matches)
+{
+    const struct member *found = NULL;
+    *matches = 0;
+    for (size_t i = 0; i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        bool named = slice_equal_str(who, m->name), meant = named || (is_id_prefix(who) && slice_has_prefix(slice_of_str(m->id), who));
+        if (!meant)
+            continue;
+        if (named && is_living(m)) { /* of several that had the name the living one is meant */
+            *matches = 1;
+            return m;
+        }
+        found = m;
+        ++*matches;
+    }
+    return found;
+}
+
+static int find_evictee(const struct node *n, struct slice who, const struct member **out, char why[NODE_WHY_MAX])
+{
+    size_t matches;
+    *out = find_member(n, who, &matches);
+    if (matches == 1 && *out == node_member(n, 0)) {
+        snprintf(why, NODE_WHY_MAX, "a node does not evict itself: ask another one, or stop it and run \"grid adopt\"");
+        return GRPC_INVALID_ARGUMENT;
+    }
+    if (matches == 1)
+        return GRPC_OK;
+    snprintf(why, NODE_WHY_MAX, matches == 0 ? "no member is called \"%.*s\": see \"grid list --all\", or give the whole id" : "several members are meant by \"%.*s\": give the whole id",
+             (int) (who.size < 80 ? who.size : 80), (const char *) who.data);
+    return matches == 0 ? GRPC_NOT_FOUND : GRPC_INVALID_ARGUMENT;
+}
+
+static int put_key(struct node *n, const struct authority *a)
+{
+    for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
+        if (n->standing.keys[i].size == 0 || !slice_equal(buf_slice(&n->standing.keys[i]), key_private_der(authority_key(n->authority))))
+            return standing_set(&n->standing.keys[i], key_private_der(authority_key(a)));
+    return GRID_ELIMIT;
+}
+
+/* Announces a fresh authority in a phase. */
+static int announce_fresh(struct node *n, enum ledger_phase phase, int64_t until_s)
+{
+    struct authority *fresh;
+    int err = authority_mint(n->grid, now_s(), &fresh);
+    if (err != 0)
+        return err;
+    err = put_key(n, fresh);
+    if (err == 0)
+        err = ledger_announce(n->ledger, n->authority, fresh, phase, now_s(), until_s);
+    authority_destroy(fresh);
+    return err;
+}
+
+int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[NODE_WHY_MAX])
+{
+    const struct member *m;
+    int status = need_issuer(n, why);
+    if (status == GRPC_OK)
+        status = find_evictee(n, who, &m, why);
+    if (status != GRPC_OK)
+        return status;
+    char name[NODE_NAME_MAX + 1];
+    bool issuer = is_issuer(m);
+    snprintf(name, sizeof name, "%s", m->name);
+    int err = ledger_evict(n->ledger, n->authority, m->id, name, now_s());
+    if (err == 0 && (issuer || replace))
+        err = announce_fresh(n, LEDGER_REMOVE, now_s() + OVERLAP_S);
+    if (err != 0)
+        return of_ledger_err(err, why);
+    log_line(LOG_WARN, "a node is evicted", LOGF_STR("node", name), LOGF_STR("id", m->id));
+    node_ledger_changed(n);
+    sign_release_again(n);
+    snprintf(why, NODE_WHY_MAX, "%s is evicted; joining by password is closed until \"grid password\" sets a new one%s", name,
+             issuer          ? "; it was an issuer, so the authority is replaced: Gridfiles and client certificates of before are worth nothing now"
+             : replace ? "; the authority is replaced: Gridfiles and client certificates of before are worth nothing now"
+                       : "");
+    return GRPC_OK;
+}
+
+int node_ledger_set_password(struct node *n, const uint8_t *stretched, size_t size, char why[NODE_WHY_MAX])
+{
+    struct node_standing now;
+    int status = need_issuer(n, why);
+    if (status != GRPC_OK)
+        return status;
+    int err = size > STANDING_PASSWORD_SIZE ? GRID_ELIMIT : ledger_set_door(n->ledger, n->authority, true, now_s());
+    if (err != 0)
+        return of_ledger_err(err, why);
+    node_trust_standing(n, &now);
+    take_password(n, stretched, size, now.door_epoch);
+    node_ledger_changed(n);
+    snprintf(why, NODE_WHY_MAX, "joining is open for the new password alone");
+    return GRPC_OK;
+}
+
+/* ---- rotation ---- */
+
+static bool waits_for(const struct node *n, const struct ledger_authority *next, const struct member *m)
+{
+    struct member_trust t;
+    read_trust(m, &t);
+    if (t.root >= next->sequence)
+        return t.certificate < (int64_t) next->sequence;
+    bool has_it = t.told && t.next == next->sequence && t.phase >= (uint64_t) next->phase;
+    (void) n;
+    return !has_it || (next->phase == LEDGER_USE && t.certificate != (int64_t) next->sequence);
+}
+
+/* In phase install the living count; in phase use everybody who may come back. */
+static void find_missing(const struct node *n, struct node_rotation *out)
+{
+    const struct ledger_authority *next = ledger_next(n->ledger);
+    out->missing_count = 0;
+    for (size_t i = 1; next && i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        bool counts = is_living(m) || (m->state == MEMBER_DEAD && next->phase == LEDGER_USE);
+        if (counts && waits_for(n, next, m) && out->missing_count < sizeof out->missing / sizeof *out->missing)
+            out->missing[out->missing_count++] = m->name;
+    }
+    if (next && next->phase == LEDGER_USE && node_trust_certificate_sequence(n) != (int64_t) next->sequence && out->missing_count < 64)
+        out->missing[out->missing_count++] = n->name;
+}
+
+static void go_on(struct node *n, enum ledger_phase phase)
+{
+    int64_t until_s = ledger_next(n->ledger)->until_s;
+    struct authority *next = n->next;
+    int err = ledger_announce(n->ledger, n->authority, next, phase, now_s(), phase == LEDGER_REMOVE ? 0 : until_s);
+    if (err != 0) {
+        log_line(LOG_ERROR, "the rotation of the authority cannot go on", LOGF_ERR(err));
+        return;
+    }
+    log_line(LOG_INFO, phase == LEDGER_USE ? "rotation: every living member knows the new authority, which is used from now on" : "rotation: the old authority is removed");
+    node_ledger_changed(n);
+    if (phase == LEDGER_REMOVE)
+        sign_release_again(n);
+}
+
+/* Whoever holds both keys goes on; that several do so at once changes nothing. */
+static void rotation_look(struct node *n)
+{
+    const struct ledger_authority *next = ledger_next(n->ledger);
+    struct node_rotation now;
+    if (!next || !n->next || !authority_can_issue(n->next) || !authority_can_issue(n->authority))
+        return;
+    find_missing(n, &now);
+    if (next->phase == LEDGER_INSTALL && now.missing_count == 0)
+        go_on(n, LEDGER_USE);
+    else if (next->phase == LEDGER_USE && (now.missing_count == 0 || now_s() >= next->until_s))
+        go_on(n, LEDGER_REMOVE);
+}
+
+int node_ledger_rotate(struct node *n, bool begin, uint32_t overlap_s, struct node_rotation *out, char why[NODE_WHY_MAX])
+{
+    *out = (struct node_rotation){.phase = "done"};
+    int status = need_issuer(n, why);
+    if (status != GRPC_OK)
+        return status;
+    if (begin && !ledger_next(n->ledger)) {
+        int err = announce_fresh(n, LEDGER_INSTALL, now_s() + (overlap_s ? overlap_s : OVERLAP_S));
+        if (err != 0)
+            return of_ledger_err(err, why);
+        log_line(LOG_INFO, "rotation: a new authority is announced to every member");
+        node_ledger_changed(n);
+    }
+    const struct ledger_authority *next = ledger_next(n->ledger);
+    if (next)
+        out->phase = next->phase == LEDGER_INSTALL ? "install" : "use";
+    memcpy(out->authority, next ? next->id : ledger_root(n->ledger)->id, sizeof out->authority);
+    find_missing(n, out);
+    return GRPC_OK;
+}
+
+/* ---- certificates ---- */
+
+void node_ledger_renewed(struct node *n, struct slice certificate_der)
+{
+    char id[TRUST_ID_SIZE];
+    if (certificate_id(certificate_der, id) != 0 || strcmp(id, node_id(n)) != 0 || standing_set(&n->standing.certificate, certificate_der) != 0)
+        return;
+    log_line(LOG_INFO, "this node's certificate was made anew", LOGF_INT("authority_sequence", node_trust_certificate_sequence(n)));
+    node_ledger_changed(n);
+}
+
+static void on_certificate(struct node *n, void *arg, int status, struct slice answer, const char *message)
+{
+    struct arena *a = arena_create(4096, 0);
+    (void) arg;
+    work_of(n)->asking = false;
+    const Grid__V1__RenewResponse *got = a && status == GRPC_OK ? pb_unpack(&grid__v1__renew_response__descriptor, a, answer) : NULL;
+    if (got)
+        node_ledger_renewed(n, slice_of(got->certificate.data, got->certificate.len));
+    else
+        log_line(LOG_DEBUG, "no new certificate yet", LOGF_STR("why", message));
+    arena_destroy(a);
+}
+
+static int pack_renewal(const struct node *n, struct buf *out)
+{
+    Grid__V1__RenewRequest request = GRID__V1__RENEW_REQUEST__INIT;
+    ProtobufCBinaryData addresses[HOST_ADDRESSES_MAX];
+    struct slice key = key_public_der(n->key);
+    request.public_key = (ProtobufCBinaryData){key.size, (uint8_t *) (uintptr_t) key.data};
+    request.name = pb_str(n->name);
+    request.addresses = addresses;
+    for (; request.n_addresses < n->host.address_count; request.n_addresses++)
+        addresses[request.n_addresses] = pb_str(n->host.addresses[request.n_addresses]);
+    return pb_append(out, &request.base);
+}
+
+/* Some living issuer that has the key wanted, another one each time. */
+static const struct member *pick_issuer(const struct node *n, uint64_t sequence)
+{
+    size_t count = node_member_count(n), start = count > 1 ? (size_t) loop_now_ms(n->loop) / LOOK_MS % count : 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct member *m = node_member(n, (start + i) % count);
+        struct member_trust t;
+        read_trust(m, &t);
+        if (m->local || !is_living(m) || !t.issuer)
+            continue;
+        if (t.key >= sequence)
+            return m;
+    }
+    return NULL;
+}
+
+const struct member *node_ledger_issuer(const struct node *n)
+{
+    return pick_issuer(n, 0);
+}
+
+/* The sequence of the newest authority in use when the own certificate is not of it, else -1. */
+static int64_t wanted_sequence(const struct node *n)
+{
+    const struct ledger_authority *next = ledger_next(n->ledger);
+    uint64_t newest = next && next->phase == LEDGER_USE ? next->sequence : ledger_root(n->ledger)->sequence;
+    int64_t own = node_trust_certificate_sequence(n);
+    return own >= (int64_t) newest ? -1 : (int64_t) newest;
+}
+
+static void certificate_look(struct node *n)
+{
+    struct node_trust_work *w = work_of(n);
+    int64_t wanted = wanted_sequence(n);
+    const struct member *issuer = wanted >= 0 ? pick_issuer(n, (uint64_t) wanted) : NULL;
+    struct buf request;
+    if (wanted < 0 || w->asking)
+        return;
+    if (authority_can_issue(node_trust_issuer(n)) && node_trust_sign_own(n)) {
+        node_ledger_changed(n);
+        return;
+    }
+    if (!issuer)
+        return;
+    buf_init(&request, 0);
+    w->asking = pack_renewal(n, &request) == 0 && node_ask(n, issuer, "Renew", buf_slice(&request), on_certificate, NULL) == 0;
+    buf_dispose(&request);
+}
+
+/* ---- handing keys and password on ---- */
+
+int node_ledger_take(struct node *n, const struct slice *keys, size_t key_count, const uint8_t *password, size_t password_size, uint64_t epoch)
+{
+    bool proven = false, news = false;
+    if (!n->ledger)
+        return GRID_EPERM;
+    for (size_t i = 0; i < key_count && i < STANDING_KEYS_MAX; i++) {
+        struct key *k;
+        if (key_parse_der(keys[i], &k) != 0)
+            continue;
+        bool of_root = strcmp(key_id(k), ledger_root(n->ledger)->id) == 0, of_next = ledger_next(n->ledger) && strcmp(key_id(k), ledger_next(n->ledger)->id) == 0;
+        struct buf *slot = &n->standing.keys[of_next];
+        if (of_root || of_next) {
+            proven = true;
+            news |= !slice_equal(buf_slice(slot), key_private_der(k));
+            (void) standing_set(slot, key_private_der(k));
+        }
+        key_destroy(k);
+    }
+    if (!proven)
+        return GRID_EPERM;
+    if (password_size > 0 && password_size <= STANDING_PASSWORD_SIZE && epoch + 1 > own_password(n)) {
+        take_password(n, password, password_size, epoch);
+        news = true;
+    }
+    if (news) {
+        log_line(LOG_INFO, "this node is an issuer of the grid now, or has its newest key and password");
+        node_ledger_changed(n);
+    }
+    return 0;
+}
+
+static void on_handed(struct node *n, void *arg, int status, struct slice answer, const char *message)
+{
+    (void) arg, (void) answer;
+    work_of(n)->handing = false;
+    if (status != GRPC_OK)
+        log_line(LOG_DEBUG, "the authority's key could not be handed on", LOGF_STR("why", message));
+}
+
+static void hand_to(struct node *n, const struct member *m)
+{
+    Grid__V1__HandRequest request = GRID__V1__HAND_REQUEST__INIT;
+    ProtobufCBinaryData keys[STANDING_KEYS_MAX];
+    struct buf packed;
+    request.keys = keys;
+    for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
+        if (n->standing.keys[i].size > 0)
+            keys[request.n_keys++] = (ProtobufCBinaryData){n->standing.keys[i].size, n->standing.keys[i].data};
+    size_t size;
+    uint64_t epoch;
+    const uint8_t *password = known_password(n, &size, &epoch);
+    if (password) {
+        request.password = pb_bytes(slice_of(password, size));
+        request.password_epoch = epoch;
+    }
+    buf_init(&packed, 0);
+    work_of(n)->handing = pb_append(&packed, &request.base) == 0 && node_ask(n, m, "Hand", buf_slice(&packed), on_handed, NULL) == 0;
+    if (packed.data)
+        explicit_bzero(packed.data, packed.size);
+    buf_dispose(&packed);
+}
+
+/* An issuer that lacks something, else, while there are too few, the member that has run longest: of several issuers the one with the smallest id looks for him, so that not
+ * two find one each. */
+static const struct member *pick_heir(const struct node *n)
+{
+    const struct member *oldest = NULL;
+    size_t issuers = 1;
+    bool first = true;
+    for (size_t i = 1; i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        struct member_trust t;
+        read_trust(m, &t);
+        if (!is_living(m) || !m->linked || !t.told)
+            continue;
+        if (t.issuer && (t.key < own_key_sequence(n) || t.password < own_password(n)))
+            return m;
+        issuers += t.issuer;
+        first &= !t.issuer || strcmp(node_id(n), m->id) < 0;
+        if (!t.issuer && (!oldest || m->started_at_ms < oldest->started_at_ms))
+            oldest = m;
+    }
+    return first && issuers < ISSUERS_WANTED ? oldest : NULL;
+}
+
+static void heirs_look(struct node *n)
+{
+    if (work_of(n)->handing || n->standing.provisional || !authority_can_issue(n->authority))
+        return;
+    const struct member *heir = pick_heir(n);
+    if (heir)
+        hand_to(n, heir);
+}
+
+/* ---- the timer ---- */
+
+static void look(void *arg)
+{
+    struct node *n = arg;
+    if (n->stopping)
+        return;
+    loop_timer_start(n->loop, &work_of(n)->timer, LOOK_MS, look, n);
+    if (!n->ledger || !n->releases)
+        return;
+    rotation_look(n);
+    certificate_look(n);
+    heirs_look(n);
+}
+
+void node_ledger_start(struct node *n)
+{
+    if (n->ledger)
+        node_trust_spread(n);
+    loop_timer_start(n->loop, &work_of(n)->timer, FIRST_LOOK_MS, look, n);
+}
+
+void node_ledger_stop(struct node *n)
+{
+    if (!n->trust_work)
+        return;
+    loop_timer_stop(&n->trust_work->timer);
+    loop_timer_stop(&n->trust_work->cut);
+}
+
+void node_ledger_free(struct node *n)
+{
+    if (!n->trust_work)
+        return;
+    node_ledger_forget_pins(n);
+    buf_dispose(&n->trust_work->pinning);
+    free(n->trust_work);
+    n->trust_work = NULL;
+}

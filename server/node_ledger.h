@@ -1,0 +1,52 @@
+/* server/node_ledger.h: what the grid has decided about trust, on this node: the ledger and what follows from it for certificates, connections and members; this node's own
+ * decisions when it is an issuer; and what keeps the issuers of one mind. Control thread. */
+#ifndef GRID_SERVER_NODE_LEDGER_H
+#define GRID_SERVER_NODE_LEDGER_H
+
+#include "server/node_trust.h"
+
+/* Begins to look after certificates, issuers and rotation; after gossip. */
+void node_ledger_start(struct node *n);
+void node_ledger_stop(struct node *n);
+void node_ledger_free(struct node *n);
+
+/* A pack came from a member. */
+void node_ledger_receive(struct node *n, struct slice packed, const struct member *from);
+/* Something of the ledger or of this node's certificate has changed: kept on disk, verdict made anew, connections cut, members told. */
+void node_ledger_changed(struct node *n);
+
+/* For this node's record: where it stands, as capabilities. Static until the next call. */
+enum { NODE_LEDGER_CAPABILITIES = 2 };
+size_t node_ledger_capabilities(struct node *n, const char *out[NODE_LEDGER_CAPABILITIES]);
+
+/* ---- decisions; GRPC status and a sentence. GRPC_FAILED_PRECONDITION: this node is no issuer ---- */
+
+/* By name, id, or a prefix of an id of at least 8 digits. `replace`: replace the authority even if the node is no issuer. */
+int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[NODE_WHY_MAX]);
+/* Opens the door for this password (stretched). */
+int node_ledger_set_password(struct node *n, const uint8_t *stretched, size_t size, char why[NODE_WHY_MAX]);
+
+/* Begins a rotation unless one is under way; then, and without `begin`, tells how far it is. */
+struct node_rotation {
+    const char *phase; /* "install", "use" or "done" */
+    char authority[65];
+    const char *missing[64]; /* names of members that are waited for; borrowed */
+    size_t missing_count;
+};
+int node_ledger_rotate(struct node *n, bool begin, uint32_t overlap_s, struct node_rotation *out, char why[NODE_WHY_MAX]);
+
+/* Who may still use certificates of an authority that was replaced at once: ids (NULL and 0: nobody), and its certificate. Until the next change. */
+const char *const *node_ledger_pinned(const struct node *n, struct slice *authority_der, size_t *count);
+void node_ledger_forget_pins(struct node *n);
+
+/* A living member that says it is an issuer; NULL when there is none. */
+const struct member *node_ledger_issuer(const struct node *n);
+
+/* ---- between issuers ---- */
+
+/* Keys (PKCS#8 DER) and the password of somebody who proves by them to be an issuer. 0 or GRID_EPERM. */
+int node_ledger_take(struct node *n, const struct slice *keys, size_t key_count, const uint8_t *password, size_t password_size, uint64_t epoch);
+/* This node has got a certificate for its key, and the ledger it goes by. */
+void node_ledger_renewed(struct node *n, struct slice certificate_der);
+
+#endif

@@ -1,0 +1,365 @@
+/* The ledger: merges in any order, whose signature counts, and what cannot be undone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "trust/ledger.h"
+
+static const int64_t NOW = 1900000000;
+
+struct rig {
+    struct authority *first, *second, *third;
+};
+
+static struct authority *mint(const char *name)
+{
+    struct authority *a;
+    assert_int_equal(authority_mint(name, NOW, &a), 0);
+    return a;
+}
+
+static int setup(void **state)
+{
+    struct rig *r = calloc(1, sizeof *r);
+    r->first = mint("demo"), r->second = mint("demo"), r->third = mint("demo");
+    *state = r;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct rig *r = *state;
+    authority_destroy(r->first), authority_destroy(r->second), authority_destroy(r->third);
+    free(r);
+    return 0;
+}
+
+static struct ledger *fresh(const struct authority *a)
+{
+    struct ledger *l;
+    assert_int_equal(ledger_create(authority_certificate_der(a), &l), 0);
+    return l;
+}
+
+static const char *id_of(unsigned i)
+{
+    static char id[TRUST_ID_SIZE];
+    snprintf(id, sizeof id, "%064x", i * 2654435761u);
+    return id;
+}
+
+static struct buf packed(const struct ledger *l)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    assert_int_equal(ledger_pack(l, &b), 0);
+    return b;
+}
+
+/* Tells `to` all that `from` holds. */
+static struct ledger_news tell(struct ledger *to, const struct ledger *from)
+{
+    struct ledger_news news;
+    struct buf b = packed(from);
+    assert_int_equal(ledger_merge(to, buf_slice(&b), &news), 0);
+    buf_dispose(&b);
+    return news;
+}
+
+static bool same(const struct ledger *a, const struct ledger *b)
+{
+    uint8_t x[LEDGER_DIGEST_SIZE], y[LEDGER_DIGEST_SIZE];
+    ledger_digest(a, x);
+    ledger_digest(b, y);
+    return memcmp(x, y, sizeof x) == 0;
+}
+
+static void assert_door(const struct ledger *l, uint64_t epoch, bool open)
+{
+    uint64_t has_epoch;
+    bool is_open;
+    ledger_door(l, &has_epoch, &is_open);
+    assert_int_equal(has_epoch, epoch);
+    assert_int_equal(is_open, open);
+}
+
+static void test_ledger__is_empty_and_open_at_first(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first);
+    assert_string_equal(ledger_root(l)->id, authority_id(r->first));
+    assert_null(ledger_next(l));
+    assert_int_equal(ledger_tombstone_count(l), 0);
+    assert_door(l, 0, true);
+    ledger_destroy(l);
+}
+
+static void test_ledger__evicting_closes_the_door(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first);
+    assert_int_equal(ledger_evict(l, r->first, id_of(1), "one", NOW), 0);
+    assert_true(ledger_is_evicted(l, id_of(1)));
+    assert_false(ledger_is_evicted(l, id_of(2)));
+    assert_door(l, 1, false);
+    assert_int_equal(ledger_evict(l, r->first, id_of(2), "two", NOW), 0);
+    assert_door(l, 1, false);
+    assert_int_equal(ledger_set_door(l, r->first, true, NOW), 0);
+    assert_door(l, 2, true);
+    assert_string_equal(ledger_tombstone_at(l, 0)->name, strcmp(id_of(1), ledger_tombstone_at(l, 0)->id) == 0 ? "one" : "two");
+    ledger_destroy(l);
+}
+
+static void test_ledger__a_tombstone_cannot_be_undone(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *empty = fresh(r->first);
+    assert_int_equal(ledger_evict(l, r->first, id_of(1), "one", NOW), 0);
+    assert_false(tell(l, empty).changed);
+    assert_int_equal(ledger_set_door(empty, r->first, true, NOW), 0);
+    assert_int_equal(ledger_set_door(empty, r->first, true, NOW), 0);
+    assert_true(tell(l, empty).changed);
+    assert_true(ledger_is_evicted(l, id_of(1)));
+    ledger_destroy(l), ledger_destroy(empty);
+}
+
+static void test_ledger__replay_is_harmless(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first);
+    assert_int_equal(ledger_evict(l, r->first, id_of(1), "one", NOW), 0);
+    struct buf early = packed(l);
+    struct ledger_news news;
+    assert_int_equal(ledger_set_door(l, r->first, true, NOW), 0);
+    assert_int_equal(ledger_merge(l, buf_slice(&early), &news), 0);
+    assert_false(news.changed);
+    assert_door(l, 2, true); /* the closed door of before does not come back */
+    buf_dispose(&early);
+    ledger_destroy(l);
+}
+
+static void test_ledger__refuses_the_statements_of_an_unknown_authority(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *strange = fresh(r->second);
+    assert_int_equal(ledger_evict(strange, r->second, id_of(1), "one", NOW), 0);
+    struct ledger_news news = tell(l, strange);
+    assert_false(news.changed);
+    assert_int_equal(news.refused, 2);
+    assert_false(ledger_is_evicted(l, id_of(1)));
+    assert_int_equal(ledger_evict(l, r->second, id_of(1), "one", NOW), GRID_EPERM);
+    ledger_destroy(l), ledger_destroy(strange);
+}
+
+static void test_ledger__refuses_a_forged_signature(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *from = fresh(r->first);
+    struct ledger_news news;
+    assert_int_equal(ledger_evict(from, r->first, id_of(1), "one", NOW), 0);
+    struct buf b = packed(from);
+    size_t root = 18 + authority_certificate_der(r->first).size; /* the door, then the tombstone */
+    b.data[root + 3 + 7] ^= 1; /* epoch of the door */
+    assert_int_equal(ledger_merge(l, buf_slice(&b), &news), 0);
+    assert_int_equal(news.refused, 1);
+    assert_door(l, 0, true);
+    assert_true(ledger_is_evicted(l, id_of(1)));
+    struct ledger *loaded = NULL;
+    assert_int_equal(ledger_load(buf_slice(&b), &loaded), GRID_EPERM);
+    buf_dispose(&b);
+    ledger_destroy(l), ledger_destroy(from);
+}
+
+static void test_ledger__changes_its_root_in_three_phases(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *other = fresh(r->first);
+    assert_int_equal(ledger_evict(l, r->first, id_of(1), "one", NOW), 0);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_INSTALL, NOW, NOW + 86400), 0);
+    assert_string_equal(ledger_next(l)->id, authority_id(r->second));
+    assert_true(tell(other, l).changed);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_USE, NOW, NOW + 86400), 0);
+    assert_int_equal(ledger_next(l)->phase, LEDGER_USE);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    assert_null(ledger_next(l));
+    assert_string_equal(ledger_root(l)->id, authority_id(r->second));
+    assert_int_equal(ledger_root(l)->sequence, 1);
+    assert_true(ledger_root(l)->cross_der.size > 0);
+    assert_true(ledger_is_evicted(l, id_of(1)));
+    assert_door(l, 1, false);
+    assert_true(tell(other, l).root_changed); /* it missed the phase in between */
+    assert_true(same(l, other));
+    assert_int_equal(ledger_evict(other, r->first, id_of(2), "two", NOW), GRID_EPERM);
+    ledger_destroy(l), ledger_destroy(other);
+}
+
+static void test_ledger__refuses_the_statements_of_a_removed_authority(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *behind = fresh(r->first);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    assert_int_equal(ledger_evict(behind, r->first, id_of(7), "seven", NOW), 0);
+    assert_int_equal(ledger_announce(behind, r->first, r->third, LEDGER_REMOVE, NOW, 0), 0);
+    struct ledger_news news = tell(l, behind);
+    assert_false(news.changed);
+    assert_int_equal(news.stale, 1);
+    assert_string_equal(ledger_root(l)->id, authority_id(r->second));
+    ledger_destroy(l), ledger_destroy(behind);
+}
+
+static void test_ledger__refuses_an_authority_of_another_grid_or_out_of_turn(void **state)
+{
+    const struct rig *r = *state;
+    struct authority *foreign = mint("other");
+    struct ledger *l = fresh(r->first), *ahead = fresh(r->first);
+    assert_int_equal(ledger_announce(l, r->first, foreign, LEDGER_INSTALL, NOW, 0), GRID_EINVAL);
+    assert_int_equal(ledger_announce(l, r->first, r->first, LEDGER_INSTALL, NOW, 0), GRID_EINVAL);
+    assert_int_equal(ledger_announce(ahead, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    assert_int_equal(ledger_announce(ahead, r->second, r->third, LEDGER_REMOVE, NOW, 0), 0);
+    struct ledger_news news = tell(l, ahead); /* by a root that it has never heard of */
+    assert_false(news.changed);
+    assert_true(news.refused > 0);
+    authority_destroy(foreign);
+    ledger_destroy(l), ledger_destroy(ahead);
+}
+
+static void test_ledger__of_two_rotations_at_once_one_wins_everywhere(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *a = fresh(r->first), *b = fresh(r->first);
+    assert_int_equal(ledger_announce(a, r->first, r->second, LEDGER_INSTALL, NOW, 0), 0);
+    assert_int_equal(ledger_announce(b, r->first, r->third, LEDGER_INSTALL, NOW, 0), 0);
+    tell(a, b), tell(b, a);
+    assert_true(same(a, b));
+    const char *smaller = strcmp(authority_id(r->second), authority_id(r->third)) < 0 ? authority_id(r->second) : authority_id(r->third);
+    assert_string_equal(ledger_next(a)->id, smaller);
+    ledger_destroy(a), ledger_destroy(b);
+}
+
+static void test_ledger__is_loaded_as_it_was_packed(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *again = NULL;
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_REMOVE, NOW, NOW + 60), 0);
+    assert_int_equal(ledger_evict(l, r->second, id_of(3), "three", NOW), 0);
+    assert_int_equal(ledger_announce(l, r->second, r->third, LEDGER_USE, NOW, NOW + 60), 0);
+    struct buf once = packed(l);
+    assert_int_equal(ledger_load(buf_slice(&once), &again), 0);
+    struct buf twice = packed(again);
+    assert_true(slice_equal(buf_slice(&once), buf_slice(&twice)));
+    assert_true(same(l, again));
+    assert_int_equal(ledger_root(again)->until_s, NOW + 60);
+    for (size_t size = 0; size < once.size; size += 7) {
+        struct ledger *part = NULL;
+        if (ledger_load(slice_of(once.data, size), &part) == 0)
+            ledger_destroy(part);
+    }
+    buf_dispose(&once), buf_dispose(&twice);
+    ledger_destroy(l), ledger_destroy(again);
+}
+
+/* ---- many replicas, any order ---- */
+
+enum { REPLICAS = 5, STEPS = 40 };
+
+static unsigned next_random(uint64_t *seed)
+{
+    *seed ^= *seed << 13, *seed ^= *seed >> 7, *seed ^= *seed << 17;
+    return (unsigned) (*seed >> 33);
+}
+
+/* One thing an issuer may do, on one replica, by what that replica knows. */
+static void act(const struct rig *r, struct ledger *l, uint64_t *seed)
+{
+    const struct authority *const all[] = {r->first, r->second, r->third};
+    const struct authority *root = all[ledger_root(l)->sequence];
+    unsigned what = next_random(seed) % 8;
+    if (what < 4)
+        assert_int_equal(ledger_evict(l, root, id_of(next_random(seed) % 20), "x", NOW), 0);
+    else if (what < 6)
+        assert_int_equal(ledger_set_door(l, root, next_random(seed) % 2, NOW), 0);
+    else if (ledger_root(l)->sequence == 0)
+        (void) ledger_announce(l, root, all[1 + next_random(seed) % 2], next_random(seed) % 2 ? LEDGER_INSTALL : LEDGER_USE, NOW, 0);
+}
+
+static void gossip_until_equal(struct ledger **replicas, uint64_t *seed)
+{
+    for (int i = 0; i < 400; i++)
+        tell(replicas[next_random(seed) % REPLICAS], replicas[next_random(seed) % REPLICAS]);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < REPLICAS; i++)
+            tell(replicas[i], replicas[(i + 1) % REPLICAS]), tell(replicas[(i + 1) % REPLICAS], replicas[i]);
+    for (int i = 1; i < REPLICAS; i++)
+        assert_true(same(replicas[0], replicas[i]));
+}
+
+static void test_ledger__replicas_that_tell_each_other_in_any_order_end_equal(void **state)
+{
+    const struct rig *r = *state;
+    for (uint64_t run = 1; run <= 12; run++) {
+        uint64_t seed = run * 0x9e3779b97f4a7c15u;
+        struct ledger *replicas[REPLICAS];
+        for (int i = 0; i < REPLICAS; i++)
+            replicas[i] = fresh(r->first);
+        for (int i = 0; i < STEPS; i++) {
+            if (next_random(&seed) % 3 == 0)
+                act(r, replicas[next_random(&seed) % REPLICAS], &seed);
+            else
+                tell(replicas[next_random(&seed) % REPLICAS], replicas[next_random(&seed) % REPLICAS]);
+        }
+        gossip_until_equal(replicas, &seed);
+        size_t evicted = ledger_tombstone_count(replicas[0]);
+        assert_int_equal(ledger_announce(replicas[2], r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+        gossip_until_equal(replicas, &seed);
+        assert_int_equal(ledger_tombstone_count(replicas[4]), evicted);
+        for (int i = 0; i < REPLICAS; i++)
+            ledger_destroy(replicas[i]);
+    }
+}
+
+static void test_ledger__is_bounded(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first);
+    struct ledger_news news;
+    for (unsigned i = 0; i < LEDGER_TOMBSTONES_MAX; i++)
+        assert_int_equal(ledger_evict(l, r->first, id_of(i), "a name of the length that names may have at the most, and not more", NOW) == 0 ||
+                             ledger_evict(l, r->first, id_of(i), "a long name", NOW) == 0,
+                         true);
+    assert_int_equal(ledger_evict(l, r->first, id_of(LEDGER_TOMBSTONES_MAX), "x", NOW), GRID_ELIMIT);
+    struct buf b = packed(l);
+    assert_true(b.size <= LEDGER_BYTES_MAX);
+    buf_dispose(&b);
+    uint8_t *large = calloc(1, LEDGER_BYTES_MAX + 1);
+    assert_int_equal(ledger_merge(l, slice_of(large, LEDGER_BYTES_MAX + 1), &news), GRID_ELIMIT);
+    free(large);
+    ledger_destroy(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_ledger__is_empty_and_open_at_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__evicting_closes_the_door, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__a_tombstone_cannot_be_undone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__replay_is_harmless, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__refuses_the_statements_of_an_unknown_authority, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__refuses_a_forged_signature, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__changes_its_root_in_three_phases, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__refuses_the_statements_of_a_removed_authority, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__refuses_an_authority_of_another_grid_or_out_of_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__of_two_rotations_at_once_one_wins_everywhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__is_loaded_as_it_was_packed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__replicas_that_tell_each_other_in_any_order_end_equal, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__is_bounded, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
