@@ -220,7 +220,7 @@ static void tell_lack(struct node *n, char why[NODE_REASON_MAX])
     else if (releases_settling(n->releases))
         snprintf(why, NODE_REASON_MAX, "its release is still being fetched or put in place: try again in a moment");
     else if (task)
-        snprintf(why, NODE_REASON_MAX, "the task %.50s is not ready%s%.80s", task->name, task->reason[0] ? ": " : ", it is starting", task->reason);
+        snprintf(why, NODE_REASON_MAX, "the task %.40s is not ready%s%.72s", task->name, task->reason[0] ? ": " : ", it is starting", task->reason);
     for (size_t size = strlen(why); !slice_is_utf8(slice_of(why, size));)
         why[--size] = '\0'; /* a character may have been cut */
 }
