@@ -224,6 +224,11 @@ int http1_client_call_expect(struct http_client *c, const struct http_request_he
     return client_begin(c, head, body, more, true, events, ctx, out);
 }
 
+bool http1_client_call_held(const struct http_call *call)
+{
+    return client_of_call((struct http_call *) (uintptr_t) call)->call.expecting;
+}
+
 /* ---- the answer ---- */
 
 static void on_answer_head(struct http1_client *c)

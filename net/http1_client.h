@@ -13,5 +13,7 @@
 enum { HTTP1_EXPECT_WAIT_MS = 200 };
 int http1_client_call_expect(struct http_client *c, const struct http_request_head *head, struct slice body, bool more,
                              const struct http_call_events *events, void *ctx, struct http_call **out);
+/* True while the body of such a call is held back: the task has asked for none of it. */
+bool http1_client_call_held(const struct http_call *call);
 
 #endif

@@ -2,6 +2,7 @@
  *
  *   call:        go --sent--> unanswered --head--> answering --end--> on_end
  *                 ^              \--501, or 405 without POST, on the first call: once more as GET--\
+ *                 |              \--417 to its Expect, before the body went: once more without------|
  *                 \---------------------------------------------------------------------------------/
  *   connection:  dialled, BUSY --answer complete, may be kept--> IDLE --taken--> BUSY
  *                       \--------------- otherwise --------------> LEAVING --on_close--> gone
@@ -24,6 +25,7 @@ enum {
     STARVED_PROOF_MS = 100, /* an answer within this after idle connections were closed had waited for just that */
     NO_KEEP_MS = 1000,      /* for as long after such a closing none is kept */
     IDLE_SWEEP_MS = 5000,
+    TRACE_TEXT = 56,
     IDLE_TRUSTED_MS = 5, /* one idle for less is used without asking the kernel whether it still stands */
 };
 
@@ -77,6 +79,7 @@ struct task_call {
     size_t body_bytes;
     bool probing; /* the first call: may turn into a GET */
     bool get;
+    bool no_expect; /* the task refused the expectation: the body goes with the head */
     bool headed, cancelled, repeat, paused;
     int fault; /* GRPC_INTERNAL once we broke its answer off */
     struct loop_deferred later;
@@ -366,6 +369,12 @@ static void call_judge_serial(struct task_call *c)
 
 /* ---- the request ---- */
 
+/* Values that are made for one request. */
+struct request_text {
+    char deadline[SLICE_U64_TEXT];
+    char trace[TRACE_TEXT];
+};
+
 static void header_add(struct http_request_head *head, struct slice name, struct slice value)
 {
     if (value.size == 0)
@@ -397,8 +406,43 @@ static struct slice deadline_text(const struct task_call *c, char text[SLICE_U64
     return slice_of_u64((uint64_t) loop_wall_ms() + left, text);
 }
 
-/* Fills the head; its headers live in the arena, the deadline in `text`. */
-static int request_make(const struct task_call *c, const char *authority, char text[SLICE_U64_TEXT], struct http_request_head *head)
+/* W3C Trace Context, 3.2: "00-<32 hex>-<16 hex>-<2 hex>", neither id all zeros; a later version may go on behind another dash. */
+static bool trace_is_valid(struct slice text)
+{
+    static const char SHAPE[] = "00-00000000000000000000000000000000-0000000000000000-00";
+    bool trace = false, span = false;
+    if (text.size < sizeof SHAPE - 1 || slice_has_prefix(text, SLICE("ff")))
+        return false;
+    for (size_t i = 0; i < sizeof SHAPE - 1; i++) {
+        uint8_t byte = text.data[i];
+        bool digit = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
+        if (SHAPE[i] == '-' ? byte != '-' : !digit)
+            return false;
+        trace = trace || (i >= 3 && i < 35 && byte != '0');
+        span = span || (i >= 36 && i < 52 && byte != '0');
+    }
+    if (text.size > sizeof SHAPE - 1 && (slice_has_prefix(text, SLICE("00")) || text.data[sizeof SHAPE - 1] != '-'))
+        return false;
+    return trace && span;
+}
+
+/* The caller's trace, or a new one that is called as the request is: its 32 digits, and the last 16 of them for the span. */
+static struct slice trace_text(const struct invocation *inv, char text[TRACE_TEXT])
+{
+    char digits[33];
+    size_t n = 0;
+    if (trace_is_valid(inv->traceparent))
+        return inv->traceparent;
+    for (const char *at = inv->id; *at && n < sizeof digits - 1; at++)
+        if (*at != '-')
+            digits[n++] = *at;
+    digits[n] = '\0';
+    snprintf(text, TRACE_TEXT, "00-%s-%s-01", digits, digits + n / 2);
+    return slice_of_str(text);
+}
+
+/* Fills the head; its headers live in the arena, some values in `text`. */
+static int request_make(const struct task_call *c, const char *authority, struct request_text *text, struct http_request_head *head)
 {
     const struct invocation *inv = c->inv;
     struct http_header *headers = arena_alloc(inv->arena, (HEADERS_OWN_MAX + inv->metadata_count) * sizeof *headers);
@@ -409,8 +453,8 @@ static int request_make(const struct task_call *c, const char *authority, char t
         header_add(head, SLICE("content-type"), inv->content_type);
     header_add(head, SLICE("grid-handler"), inv->handler);
     header_add(head, SLICE("grid-request-id"), slice_of_str(inv->id));
-    header_add(head, SLICE("grid-deadline-ms"), deadline_text(c, text));
-    header_add(head, SLICE("traceparent"), inv->traceparent);
+    header_add(head, SLICE("grid-deadline-ms"), deadline_text(c, text->deadline));
+    header_add(head, SLICE("traceparent"), trace_text(inv, text->trace));
     header_add(head, SLICE("idempotency-key"), inv->idempotency_key);
     return metadata_add(c, head);
 }
@@ -420,13 +464,13 @@ static const struct http_call_events CALL_EVENTS;
 /* Begins it on one connection. */
 static int call_begin(struct task_call *c, struct task_conn *conn)
 {
-    char deadline[SLICE_U64_TEXT];
+    struct request_text text;
     struct http_request_head head;
-    int err = request_make(c, conn->up->authority, deadline, &head);
+    int err = request_make(c, conn->up->authority, &text, &head);
     if (err)
         return err;
     struct slice body = c->get ? slice_of(NULL, 0) : c->inv->payload;
-    if (c->probing && body.size > 0)
+    if (c->probing && body.size > 0 && !c->no_expect)
         return http1_client_call_expect(conn->http, &head, body, false, &CALL_EVENTS, c, &c->http);
     return http_client_call(conn->http, &head, body, false, &CALL_EVENTS, c, &c->http);
 }
@@ -516,6 +560,23 @@ static void call_too_much(struct task_call *c)
     call_break_off(c);
 }
 
+/* RFC 9110 section 10.1.1: 417 says that expectations are not for this task. Nothing of the body has been sent, so it is safe to
+ * repeat; a 417 to a call whose body has gone is the task's own answer. */
+static bool call_refused_expect(struct task_call *c, int status)
+{
+    if (status != 417 || !c->probing || c->get || c->no_expect || !http1_client_call_held(c->http))
+        return false;
+    c->no_expect = true;
+    return true;
+}
+
+/* Asks once more, otherwise, when this answer is dealt with. */
+static void call_repeat(struct task_call *c)
+{
+    c->repeat = true;
+    http_call_cancel(c->http);
+}
+
 static void on_head(void *ctx, struct http_call *http, int status, const struct http_header *headers, size_t count)
 {
     struct task_call *c = ctx;
@@ -524,9 +585,13 @@ static void on_head(void *ctx, struct http_call *http, int status, const struct 
     c->conn->answered = true;
     if (c->cancelled)
         return;
+    if (call_refused_expect(c, status)) {
+        call_repeat(c);
+        return;
+    }
     if (c->probing && call_learn_method(c, status, headers, count)) {
-        c->repeat = true;
-        http_call_cancel(c->http);
+        c->get = true;
+        call_repeat(c);
         return;
     }
     if (http_call_announced(http) > 0 && (uint64_t) http_call_announced(http) > c->pool->options.max_answer) {
@@ -619,7 +684,6 @@ static void on_close(void *ctx, struct http_call *http, int err, enum http_sent 
     c->http = NULL;
     if (c->repeat && !c->cancelled && !c->pool->closing) {
         c->repeat = false;
-        c->get = true;
         call_go(c);
         return;
     }

@@ -129,6 +129,8 @@ def test_names_that_cannot_be_a_task_are_404_or_400():
     for name in ("", ".", "..", "..%2f..%2fetc%2fpasswd", "%00", "x" * 5000, "a/b", "jsecho%20", "%ff%fe", "JSECHO"):
         answer = pair()[0].invoke(name)
         check_in(answer.status, (400, 404, 414, 431), f"status of /invoke/{name[:20]}")
+    for name, words in (("cecho%00x", "NUL"), (".hidden", "before the dot"), ("%ff%fe", "UTF-8")):
+        check_in(words, fault(pair()[0].invoke(name), 400, "INVALID_ARGUMENT"), f"what /invoke/{name} gets")
 
 
 def test_a_deadline_that_passes_is_504():
@@ -242,6 +244,19 @@ def test_idempotency_key_and_trace_reach_the_task():
         check_equal(seen.get("traceparent", "")[:36], trace[:36], "trace id of traceparent")
         left = int(seen["grid-deadline-ms"]) - time.time() * 1000
         check(0 < left <= 5100, f"Grid-Deadline-Ms lies {left:.0f} ms ahead")
+
+
+def test_a_trace_is_begun_where_the_caller_brings_none():
+    spoilt = ["garbage", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+              "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+              "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"]
+    for headers in ({}, *({"traceparent": text} for text in spoilt)):
+        for _ in range(2):
+            answer = pair()[0].invoke("headers", b"x", headers)
+            digits = answer.headers["grid-request-id"].replace("-", "")
+            check_equal(answer.json["headers"].get("traceparent"), f"00-{digits}-{digits[16:]}-01", f"the trace of a call with {headers}")
+    later = "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"
+    check_equal(pair()[0].invoke("headers", b"x", {"traceparent": later}).json["headers"].get("traceparent"), later, "a later version's")
 
 
 def test_handler_reaches_a_program_as_a_header():

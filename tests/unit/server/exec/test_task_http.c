@@ -201,7 +201,7 @@ static void test_task_http__says_who_and_until_when(void **state)
     char id[37];
     memcpy(id, inv->id, sizeof id);
     inv->handler = SLICE("h");
-    inv->traceparent = SLICE("00-1-2-01");
+    inv->traceparent = SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     inv->idempotency_key = SLICE("k1");
     inv->metadata = metadata;
     inv->metadata_count = 1;
@@ -213,7 +213,7 @@ static void test_task_http__says_who_and_until_when(void **state)
     assert_true(strncmp(t.last_head, "POST / HTTP/1.1\r\n", 17) == 0);
     assert_non_null(strstr(t.last_head, "grid-handler: h\r\n"));
     assert_non_null(strstr(t.last_head, id));
-    assert_non_null(strstr(t.last_head, "traceparent: 00-1-2-01\r\n"));
+    assert_non_null(strstr(t.last_head, "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"));
     assert_non_null(strstr(t.last_head, "idempotency-key: k1\r\n"));
     assert_non_null(strstr(t.last_head, "grid-meta-colour: green\r\n"));
     const char *deadline = strstr(t.last_head, "grid-deadline-ms: ");
@@ -379,6 +379,49 @@ static void serve_405_with_post(struct fake_task *t, int fd)
 {
     while (fake_read(t, fd))
         fake_answer(fd, "405 Method Not Allowed", "Allow: GET, POST\r\n", "no");
+}
+
+/* No expectation is taken, as RFC 9110 allows. */
+static void serve_refusing_expect(struct fake_task *t, int fd)
+{
+    if (!fake_read_head(t, fd))
+        return;
+    if (strstr(fake_head, "xpect: "))
+        fake_answer(fd, "417 Expectation Failed", "Connection: close\r\n", "");
+    else
+        fake_answer(fd, "200 OK", "Connection: close\r\n", "got");
+}
+
+/* Its own 417, whatever it was asked. */
+static void serve_417(struct fake_task *t, int fd)
+{
+    if (fake_read_head(t, fd))
+        fake_answer(fd, "417 Expectation Failed", "Connection: close\r\n", "no");
+}
+
+static void test_task_http__repeats_a_call_whose_expectation_was_refused(void **state)
+{
+    (void) state;
+    static const struct {
+        fake_serve serve;
+        int http_status;
+        unsigned requests; /* after two calls */
+    } cases[] = {{serve_refusing_expect, 200, 3}, {serve_417, 417, 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fake_task t;
+        struct bench b;
+        fake_start(&t, cases[i].serve, false);
+        bench_init(&b, t.port, 1);
+        for (int k = 0; k < 2; k++) {
+            struct call_record *r = bench_call(&b, "x");
+            assert_ended(r, GRPC_OK, ATTEMPT_ANSWERED, NULL);
+            assert_int_equal(r->http_status, cases[i].http_status);
+        }
+        assert_int_equal(b.instance->method, INSTANCE_METHOD_POST);
+        assert_int_equal(t.requests, cases[i].requests);
+        bench_dispose(&b);
+        fake_stop(&t);
+    }
 }
 
 static void test_task_http__learns_get_from_the_first_answer_and_repeats_that_call(void **state)
@@ -656,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_task_http__names_the_task_when_its_answer_is_no_answer),
         cmocka_unit_test(test_task_http__tells_when_nobody_listens),
         cmocka_unit_test(test_task_http__passes_statuses_and_the_error_mark),
+        cmocka_unit_test(test_task_http__repeats_a_call_whose_expectation_was_refused),
         cmocka_unit_test(test_task_http__learns_get_from_the_first_answer_and_repeats_that_call),
         cmocka_unit_test(test_task_http__asks_before_its_first_body_only),
         cmocka_unit_test(test_task_http__sends_the_body_to_a_task_that_never_says_continue),
