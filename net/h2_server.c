@@ -18,6 +18,7 @@ enum {
     QUEUE_HARD_FACTOR = 64,    /* times limits.queue_bytes: beyond that an answer is broken off */
     STATUS_BAD_REQUEST = 400,
     STATUS_TIMEOUT = 408,
+    STATUS_OK = 200,
     STATUS_HEADERS_TOO_LARGE = 431,
 };
 
@@ -35,6 +36,7 @@ struct h2_exchange {
     struct loop_deferred writable;
     uint64_t came_ms;  /* when something of the request came last */
     uint64_t sent_ms;  /* when the answer was sent whole before the request's end */
+    bool grpc;         /* its content-type begins as gRPC's */
     bool too_large;    /* header list over the limit: answered 431 without the handler */
     bool two_hosts;    /* Host and :authority differ: answered 400 without the handler */
     bool request_done; /* END_STREAM came */
@@ -601,9 +603,11 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     struct h2_exchange *x = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     size_t limit = http_server_limits(s->base.server)->header_list_bytes;
     (void) flags;
+    struct slice n = slice_of(name, name_size), v = slice_of(value, value_size);
+    if (x && slice_equal_str(n, "content-type"))
+        x->grpc = slice_has_prefix(v, SLICE("application/grpc"));
     if (!x || x->too_large)
         return 0;
-    struct slice n = slice_of(name, name_size), v = slice_of(value, value_size);
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         x->stream.fields.list_bytes += name_size + value_size + 32; /* trailers */
     else if (name_size > 0 && name[0] == ':')
@@ -634,12 +638,26 @@ static void request_continue(struct h2_server *s, struct h2_exchange *x)
     nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, x->stream.id, NULL, list.at, list.count, NULL);
 }
 
+/* gRPC's callers know statuses of their own alone: 431 would be UNKNOWN to them. */
+static void refuse_large_head(struct h2_exchange *x)
+{
+    static const struct http_header GRPC[] = {
+        {SLICE_INIT("content-type"), SLICE_INIT("application/grpc")},
+        {SLICE_INIT("grpc-status"), SLICE_INIT("8")}, /* RESOURCE_EXHAUSTED */
+        {SLICE_INIT("grpc-message"), SLICE_INIT("the headers and metadata are larger than the limit: send less")},
+    };
+    if (x->grpc)
+        exchange_head_only(&x->base, STATUS_OK, GRPC, sizeof GRPC / sizeof *GRPC);
+    else
+        exchange_head_only(&x->base, STATUS_HEADERS_TOO_LARGE, NULL, 0);
+}
+
 static void request_arrived(struct h2_server *s, struct h2_exchange *x, bool bodyless)
 {
     x->request_done = bodyless;
     x->base.bodyless = bodyless;
     if (x->too_large) {
-        exchange_head_only(&x->base, STATUS_HEADERS_TOO_LARGE, NULL, 0);
+        refuse_large_head(x);
         return;
     }
     if (x->base.head.target.size == 0 || x->two_hosts) { /* CONNECT: nothing here is a proxy */
