@@ -60,6 +60,9 @@ static const char *request_fault(const Grid__V1__CallRequest *m)
         return "task or handler is longer than a name may be (128 and 256 bytes)";
     if (!slice_is_utf8(pb_slice(m->task)) || !slice_is_utf8(pb_slice(m->handler)) || !slice_is_utf8(pb_slice(m->node)))
         return "task, handler or node is not UTF-8";
+    if (m->strategy != GRID__V1__STRATEGY__STRATEGY_UNSPECIFIED && m->strategy != GRID__V1__STRATEGY__STRATEGY_ROUND_ROBIN &&
+        m->strategy != GRID__V1__STRATEGY__STRATEGY_LOCAL)
+        return "strategy is none of the enum's: use STRATEGY_ROUND_ROBIN or STRATEGY_LOCAL";
     if (m->n_metadata > CALL_METADATA_MAX)
         return "metadata has more than 64 entries";
     for (size_t i = 0; i < m->n_metadata; i++)

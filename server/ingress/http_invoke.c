@@ -128,8 +128,9 @@ static void invoke(struct door_request *r)
     int err = percent_decode(&name, slice_from(r->path, sizeof "/invoke/" - 1), PERCENT_PLUS_AS_IS);
     struct slice task_id = arena_copy(r->arena, buf_slice(&name));
     buf_dispose(&name);
-    if (err != 0 || task_id.size == 0 || !slice_is_utf8(task_id)) {
-        door_refuse(r, 400, "INVALID_ARGUMENT", "the path names no task: use /invoke/TASK or /invoke/TASK.HANDLER");
+    const char *why = "the path names no task: use /invoke/TASK or /invoke/TASK.HANDLER";
+    if (err != 0 || task_id.size == 0 || (why = ingress_name_fault(task_id)) != NULL) {
+        door_refuse(r, 400, "INVALID_ARGUMENT", why);
         return;
     }
     ingress_split_task(r->ingress, task_id, &task, &handler);

@@ -266,6 +266,8 @@ static int read_name(struct door_request *r, struct lambda_request *l)
     int err = decode(r, segment, &text);
     if (err == 0)
         err = slice_is_utf8(text) ? lambda_name_parse(text, &l->name, &qualifier) : GRID_EINVAL;
+    if (err == 0 && ingress_name_fault(l->name))
+        err = GRID_EINVAL;
     if (err != 0) {
         service_error(r, 400, "InvalidParameterValueException", "the function's name is neither a name nor an ARN of a function");
         return err;

@@ -65,15 +65,13 @@ static bool number_read(struct door_request *r, struct slice raw, uint64_t max, 
     return json_string_decode(raw, r->arena, &text) == 0 && slice_parse_u64(text, max, out) == 0;
 }
 
-/* `otherwise` for anything that is no number. */
-static uint64_t number_of(struct door_request *r, struct slice object, const char *key, uint64_t max, uint64_t otherwise)
+/* What forms, and JavaScript's callers, send for a member that is not set. */
+static bool is_unset(struct slice raw)
 {
-    struct slice raw;
-    uint64_t number;
-    return json_object_get(object, key, &raw) == 0 && number_read(r, raw, max, &number) ? number : otherwise;
+    return json_type(raw) == JSON_NULL || slice_equal(raw, SLICE("\"\"")) || slice_equal(raw, SLICE("{}"));
 }
 
-enum { TIMEOUT_MAX_MS = 24 * 3600 * 1000, ENV_MAX = 256 };
+enum { TIMEOUT_MAX_MS = 24 * 3600 * 1000, ENV_MAX = 512 /* a release takes as many */ };
 
 /* ---- {err, data, server} ---- */
 
@@ -239,23 +237,48 @@ struct trigger_body {
     uint64_t timeout_ms; /* 0: the default */
 };
 
+/* NULL, or what is wrong with `opts`. A timeout of 0 is one that is not set, as it is for the original's callers. */
+static const char *read_opts(struct door_request *r, struct slice object, struct trigger_body *out)
+{
+    struct slice opts, raw;
+    if (json_object_get(object, "opts", &opts) != 0 || is_unset(opts))
+        return NULL;
+    if (json_type(opts) != JSON_OBJECT)
+        return "opts is no object: send {\"timeout\": milliseconds}, or nothing";
+    if (json_object_get(opts, "timeout", &raw) != 0 || is_unset(raw) || number_read(r, raw, TIMEOUT_MAX_MS, &out->timeout_ms))
+        return NULL;
+    return arena_printf(r->arena, "opts.timeout is %.*s: give whole milliseconds from 1 to 86400000, or 0 for the default",
+                        SLICE_FMT(slice_first(raw, 40)));
+}
+
+/* NULL, or what is wrong with `task_id`. */
+static const char *read_task_id(struct door_request *r, struct slice object, struct trigger_body *out)
+{
+    struct slice raw;
+    if (json_object_get(object, "task_id", &raw) != 0 || is_unset(raw))
+        return "task_id is missing: name the task to call, as \"file\" or \"file.handler\"";
+    if (json_string_decode(raw, r->arena, &out->task_id) != 0)
+        return arena_printf(r->arena, "task_id is %.*s: give the task's name as a string", SLICE_FMT(slice_first(raw, 40)));
+    return ingress_name_fault(out->task_id);
+}
+
 /* 0, or refused in the door's form. */
 static int read_trigger(struct door_request *r, struct trigger_body *out)
 {
-    struct slice object, opts;
+    struct slice object;
     const char *why = NULL;
     int err = read_object(r, &object, &why);
     if (err != 0) {
         door_refuse(r, err == GRID_ENOMEM ? 503 : 400, "INVALID_ARGUMENT", why);
         return err;
     }
-    out->task_id = string_of(r, object, "task_id");
     if (json_object_get(object, "data", &out->data) != 0)
         out->data = SLICE("null");
-    if (json_object_get(object, "opts", &opts) == 0 && json_type(opts) == JSON_OBJECT)
-        out->timeout_ms = number_of(r, opts, "timeout", TIMEOUT_MAX_MS, 0);
-    if (out->task_id.size == 0)
-        door_refuse(r, err = 400, "INVALID_ARGUMENT", "task_id is missing: name the task to call, as \"file\" or \"file.handler\"");
+    why = read_task_id(r, object, out);
+    if (!why)
+        why = read_opts(r, object, out);
+    if (why)
+        door_refuse(r, err = 400, "INVALID_ARGUMENT", why);
     else if (out->data.size > r->ingress->options.max_payload)
         door_refuse(r, err = 413, "RESOURCE_EXHAUSTED",
                     arena_printf(r->arena, "data is larger than %zu bytes: send less, or start gridd with a larger --max-payload",
@@ -604,15 +627,18 @@ static const char *read_env(struct door_request *r, struct slice object, Grid__V
 {
     struct json_iter members;
     struct slice env, key, value;
-    if (json_object_get(object, "env", &env) != 0 || json_iter_init_object(&members, env) != 0)
+    if (json_object_get(object, "env", &env) != 0 || is_unset(env))
         return NULL;
+    if (json_iter_init_object(&members, env) != 0)
+        return "env is no object: send {\"NAME\": \"value\", ...}";
     config->env = arena_calloc(r->arena, ENV_MAX, sizeof *config->env);
     while (config->env && json_object_next(&members, &key, &value)) {
         if (config->n_env == ENV_MAX)
-            return "env has more than 256 variables: keep the others in a file of the project";
+            return arena_printf(r->arena, "env has more than %d variables: keep the others in a file of the project", ENV_MAX);
         Grid__V1__StringPair *pair = read_variable(r->arena, key, value);
-        if (pair)
-            config->env[config->n_env++] = pair;
+        if (!pair)
+            return arena_printf(r->arena, "env has a variable whose name or value is no text: %.*s", SLICE_FMT(slice_first(key, 80)));
+        config->env[config->n_env++] = pair;
     }
     return NULL;
 }

@@ -43,6 +43,15 @@ const struct route_table *ingress_table(const struct ingress *i)
     return view ? view->table : NULL;
 }
 
+const char *ingress_name_fault(struct slice task_id)
+{
+    if (slice_find_byte(task_id, 0, '\0') >= 0)
+        return "the task's name holds a NUL, which no name has";
+    if (task_id.size > 0 && task_id.data[0] == '.')
+        return "no task is named before the dot: name one as \"file\" or \"file.handler\"";
+    return slice_is_utf8(task_id) ? NULL : "the task's name is not UTF-8";
+}
+
 void ingress_split_task(const struct ingress *i, struct slice task_id, struct slice *task, struct slice *handler)
 {
     const struct route_table *t = ingress_table(i);
@@ -101,6 +110,10 @@ int ingress_create(struct loop *l, const struct ingress_options *options, struct
         grpc_server_share(i->peer_grpc, &i->held);
         err = add_services(i, i->api_grpc);
     }
+    if (err == 0)
+        err = grpc_server_add(i->api_grpc, &RPC_PEER_GOSSIP);
+    if (err == 0)
+        err = grpc_server_add(i->api_grpc, &RPC_SYNC_CHUNK);
     if (err == 0)
         err = add_services(i, i->peer_grpc);
     if (err != 0)

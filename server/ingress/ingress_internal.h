@@ -35,6 +35,9 @@ extern const char INGRESS_TASK_REFUSAL[];
 /* The current route table; NULL before the first. Borrowed for the call. */
 const struct route_table *ingress_table(const struct ingress *i);
 
+/* NULL, or the sentence about a name (of 1 byte and more) that can be no task's. */
+const char *ingress_name_fault(struct slice task_id);
+
 /* Splits "file[.handler]": the longest prefix before a dot that names a known task, else the part before the first dot. */
 void ingress_split_task(const struct ingress *i, struct slice task_id, struct slice *task, struct slice *handler);
 
@@ -43,5 +46,7 @@ void rpc_invoke_dispose(struct ingress *i);
 
 /* Services, as rows of methods with the ingress as context. */
 extern const struct grpc_service RPC_INVOKE, RPC_CONTROL, RPC_HEALTH, RPC_REFLECTION_V1, RPC_REFLECTION_V1ALPHA;
+/* For the local API: without a context, and without anything to tell. */
+extern const struct grpc_service RPC_PEER_GOSSIP, RPC_SYNC_CHUNK;
 
 #endif

@@ -159,6 +159,26 @@ def test_malformed_json_is_said_to_be_so():
         check_in(answer.status, (400, 500), f"status of init for {text[:40]}")
 
 
+def test_options_that_make_no_sense_are_refused_in_words():
+    node = three()[0]
+    for value in (0, None, "", "5000", 5000):
+        check_equal(node.trigger("cecho", 1, {"timeout": value})["err"], None, f"opts.timeout {value!r}")
+    for value, shown in ((-5, "-5"), (1.5, "1.5"), ("abc", '"abc"'), ("-1", '"-1"'), (True, "true"), (10**12, "1000000000000"), ([1], "[1]")):
+        error = node.trigger("cecho", 1, {"timeout": value})["err"]
+        check_equal(error["code"], "INVALID_ARGUMENT", f"opts.timeout {value!r}")
+        check_in("opts.timeout is " + shown, error["message"], "what it says")
+    spoilt = node.http("POST", "/tasks/lb_trigger_single", ('{"task_id":"cecho","opts":{"timeout":"' + "é" * 60 + '"}}').encode(), JSON)
+    check_in('opts.timeout is "éé', spoilt.json["err"]["message"], "what is cut inside a character")
+    check_in("opts is no object", node.trigger("cecho", 1, "soon")["err"]["message"], "opts that are none")
+    check_in("opts.timeout", trigger_form(node, "task_id=cecho&opts%5Btimeout%5D=abc")["err"]["message"], "the same as a form")
+    for body, words in ((b'{"task_id":5}', "task_id is 5"), (b'{"task_id":"a\\u0000b"}', "NUL"), (b'{"task_id":".hidden"}', "before the dot"), (b'{"task_id":null}', "task_id is missing")):
+        check_in(words, node.http("POST", "/tasks/lb_trigger_single", body, JSON).json["err"]["message"], f"what {body} gets")
+    for env, words in (([1], "env is no object"), ("A=b", "env is no object"), ({f"V{i}": "" for i in range(513)}, "512 variables")):
+        refused = node.http("POST", "/tasks/init", json.dumps({"base_folder": "/nowhere", "env": env}), JSON)
+        check_equal((refused.status, refused.json["success"]), (500, False), f"init with env {str(env)[:40]}")
+        check_in(words, refused.json["msg"], "what it says")
+
+
 def test_errors_have_the_original_words():
     node = three()[0]
     answer = node.trigger("nosuchtask")
