@@ -104,8 +104,7 @@ def handler(event, context):
 
 def escape(event, context):
     import subprocess
-    hide = lambda: ctypes.CDLL(None).prctl(4, 0)  # a program that does not start another stays undumpable
-    return subprocess.Popen(['sleep', '1000'], env={}, start_new_session=True, preexec_fn=hide).pid
+    return subprocess.Popen(['sleep', '1000'], env={}, start_new_session=True).pid
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
