@@ -106,6 +106,8 @@ static void pick_for_peer(const struct route_table *t, const struct route_task *
         out->verdict = ROUTER_BUSY;
     else if (here == HERE_TAKEN)
         return;
+    else if (task && here == HERE_NONE && task->instance_count > 0) /* all are draining: the table that names their successors is on its way */
+        wait_for(out, false);
     else if (!task && !t->settling)
         refuse(out, GRPC_NOT_FOUND, "Task file ", q->task, " does not exists");
     else

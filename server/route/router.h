@@ -41,7 +41,7 @@ struct router_decision {
  * From a client: `node` alone when one is named (GRPC_NOT_FOUND when no node is called so, or what runs there does not have the task); this node first with INVOCATION_LOCAL; else
  * the slots in turn from the shared cursor, passing over this node while all its instances are at their limit. An unknown task is
  * GRPC_NOT_FOUND, or ROUTER_WAIT while the table is settling.
- * From a peer: here, or refused with nothing done: GRPC_UNAVAILABLE, or GRPC_NOT_FOUND for a task that a settled node does not know. */
+ * From a peer: here, after a wait when all instances are about to be replaced, or refused with nothing done: GRPC_UNAVAILABLE, or GRPC_NOT_FOUND for a task that a settled node does not know. */
 void router_pick(const struct route_table *t, const struct router_query *q, struct router_decision *out);
 
 /* Why nothing of what a call may run on can be started: the named node's fault; else, while no node is ready, this node's, or another's

@@ -396,6 +396,23 @@ static void test_route_table__finds_what_was_put_in_and_lets_go_of_it(void **sta
     grid_dispose(&g);
 }
 
+static void test_router__a_peers_call_waits_for_the_successors_of_draining_instances(void **state)
+{
+    (void) state;
+    struct grid g;
+    struct router_decision d;
+    struct router_query q = {.task = SLICE("echo"), .from_peer = true, .in_flight_limit = 100};
+    grid_build(&g, (const uint32_t[]){1, 1, 1}, 0, false);
+    g.instances[0]->draining = 1;
+    router_pick(g.table, &q, &d);
+    assert_int_equal(d.verdict, ROUTER_WAIT);
+    grid_dispose(&g);
+    grid_build(&g, (const uint32_t[]){0, 1, 1}, 0, false);
+    router_pick(g.table, &q, &d);
+    assert_int_equal(d.verdict, ROUTER_REFUSE);
+    grid_dispose(&g);
+}
+
 static void test_router_fault__is_of_the_nodes_a_call_may_run_on(void **state)
 {
     (void) state;
@@ -421,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_router__is_busy_at_the_limit_unless_another_node_has_one),
         cmocka_unit_test(test_router__stays_fair_and_within_limits_under_four_threads),
         cmocka_unit_test(test_route_budget__begins_with_ten_and_earns_one_retry_per_ten_calls),
+        cmocka_unit_test(test_router__a_peers_call_waits_for_the_successors_of_draining_instances),
         cmocka_unit_test(test_router_fault__is_of_the_nodes_a_call_may_run_on),
         cmocka_unit_test(test_route_table__finds_what_was_put_in_and_lets_go_of_it),
     };
