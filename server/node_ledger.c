@@ -529,13 +529,15 @@ static void on_certificate(struct node *n, void *arg, int status, struct slice a
 static int pack_renewal(const struct node *n, struct buf *out)
 {
     Grid__V1__RenewRequest request = GRID__V1__RENEW_REQUEST__INIT;
-    ProtobufCBinaryData addresses[HOST_ADDRESSES_MAX];
+    ProtobufCBinaryData addresses[NODE_CERTIFICATE_NAMES_MAX];
+    const char *names[NODE_CERTIFICATE_NAMES_MAX];
+    size_t count = node_certificate_names(n, names);
     struct slice key = key_public_der(n->key);
     request.public_key = (ProtobufCBinaryData){key.size, (uint8_t *) (uintptr_t) key.data};
     request.name = pb_str(n->name);
     request.addresses = addresses;
-    for (; request.n_addresses < n->host.address_count; request.n_addresses++)
-        addresses[request.n_addresses] = pb_str(n->host.addresses[request.n_addresses]);
+    for (; request.n_addresses < count; request.n_addresses++)
+        addresses[request.n_addresses] = pb_str(names[request.n_addresses]);
     return pb_append(out, &request.base);
 }
 
