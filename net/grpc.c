@@ -277,12 +277,23 @@ void grpc_prefix_write(uint8_t at[GRPC_PREFIX_SIZE], bool compressed, uint32_t s
     at[4] = (uint8_t) size;
 }
 
+/* No wider than the message needs: the state that deflate takes and clears grows with the window, and costs a message of 1 KiB ten
+ * times what its bytes do. */
+static int window_bits(size_t size)
+{
+    int bits = MAX_WBITS;
+    while (bits > 9 && ((size_t) 1 << (bits - 1)) >= size)
+        bits--;
+    return bits;
+}
+
 /* Deflates into the reserved room behind `at`; 0 when it did not become smaller. */
 static size_t deflate_into(uint8_t *at, struct slice message)
 {
-    enum { GZIP = 16, MEMORY = 8 };
+    enum { GZIP = 16 };
+    int window = window_bits(message.size), memory = window - 7; /* 8, zlib's own, for the widest */
     z_stream stream = {.next_in = (Bytef *) (uintptr_t) message.data, .avail_in = (uInt) message.size};
-    if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + GZIP, MEMORY, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, window + GZIP, memory, Z_DEFAULT_STRATEGY) != Z_OK)
         return 0;
     stream.next_out = at;
     stream.avail_out = (uInt) message.size - 1;

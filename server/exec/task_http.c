@@ -429,16 +429,17 @@ static bool trace_is_valid(struct slice text)
 /* The caller's trace, or a new one that is called as the request is: its 32 digits, and the last 16 of them for the span. */
 static struct slice trace_text(const struct invocation *inv, char text[TRACE_TEXT])
 {
-    char digits[33];
+    static const char SHAPE[TRACE_TEXT] = "00-00000000000000000000000000000000-0000000000000000-01";
+    enum { TRACE_AT = 3, SPAN_AT = 36, DIGITS = 32 };
     size_t n = 0;
     if (trace_is_valid(inv->traceparent))
         return inv->traceparent;
-    for (const char *at = inv->id; *at && n < sizeof digits - 1; at++)
+    memcpy(text, SHAPE, TRACE_TEXT);
+    for (const char *at = inv->id; *at && n < DIGITS; at++)
         if (*at != '-')
-            digits[n++] = *at;
-    digits[n] = '\0';
-    snprintf(text, TRACE_TEXT, "00-%s-%s-01", digits, digits + n / 2);
-    return slice_of_str(text);
+            text[TRACE_AT + n++] = *at;
+    memcpy(text + SPAN_AT, text + TRACE_AT + DIGITS / 2, DIGITS / 2);
+    return slice_of(text, TRACE_TEXT - 1);
 }
 
 /* Fills the head; its headers live in the arena, some values in `text`. */
