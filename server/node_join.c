@@ -77,6 +77,8 @@ void node_join_set_password(struct node *n, const uint8_t *stretched)
 {
     memcpy(n->join->password, stretched, STRETCH_SIZE);
     n->join->has_password = true;
+    if (n->gossip)
+        node_gossip_update(n); /* an issuer's record says which password it knows */
 }
 
 bool node_join_wanted(const struct node *n)

@@ -330,6 +330,17 @@ int certificate_id(struct slice der, char id[TRUST_ID_SIZE])
     return size > 0 ? 0 : GRID_EINVAL;
 }
 
+bool certificate_same_issuer(struct slice a, struct slice b)
+{
+    X509 *first = certificate_parse(a), *second = certificate_parse(b);
+    const ASN1_OCTET_STRING *of_first = first ? X509_get0_authority_key_id(first) : NULL;
+    const ASN1_OCTET_STRING *of_second = second ? X509_get0_authority_key_id(second) : NULL;
+    bool same = of_first && of_second && ASN1_OCTET_STRING_cmp(of_first, of_second) == 0;
+    X509_free(first);
+    X509_free(second);
+    return same;
+}
+
 void certificate_name(const X509 *certificate, char name[TRUST_NAME_MAX + 1])
 {
     const X509_NAME *subject = X509_get_subject_name(certificate);

@@ -51,6 +51,8 @@ int certificate_append_pem(struct slice der, struct buf *pem);
 X509 *certificate_parse(struct slice der);
 /* Hex SHA-256 of its SubjectPublicKeyInfo. 0 or GRID_EINVAL. */
 int certificate_id(struct slice der, char id[TRUST_ID_SIZE]);
+/* Whether one key signed both, by what they say of it (RFC 5280, 4.2.1.1); false for what is no certificate. */
+bool certificate_same_issuer(struct slice a, struct slice b);
 /* The CN into `name` ("" when it has none or an unsound one), and its roles. */
 void certificate_name(const X509 *certificate, char name[TRUST_NAME_MAX + 1]);
 unsigned certificate_roles(const X509 *certificate);

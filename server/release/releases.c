@@ -17,6 +17,7 @@
 #include "server/release/release_config.h"
 #include "server/release/releases_internal.h"
 #include "server/release/tidy.h"
+#include "trust/certificate.h"
 
 #define LOG_NAME "releases.log"
 
@@ -488,7 +489,8 @@ static bool is_to_be_signed_anew(struct releases *r)
     const struct release_entry *newest = newest_entry(r);
     char why[160];
     return newest && newest->certificate.size > 0 && slice_equal_str(newest->publisher, r->options.publisher) &&
-           !slice_equal(newest->certificate, r->options.certificate_der) && entry_verify(r, newest, why) == 0;
+           !slice_equal(newest->certificate, r->options.certificate_der) &&
+           !certificate_same_issuer(newest->certificate, r->options.certificate_der) && entry_verify(r, newest, why) == 0;
 }
 
 void releases_set_certificate(struct releases *r, struct slice der)
@@ -498,7 +500,7 @@ void releases_set_certificate(struct releases *r, struct slice der)
     if (r->closing || !is_to_be_signed_anew(r))
         return;
     object_id_to_hex(&newest_entry(r)->root, hex);
-    log_line(LOG_INFO, "the newest release is signed anew, with this node's new certificate", LOGF_STR("release", hex));
+    log_line(LOG_INFO, "the newest release is signed anew, with this node's certificate of the new authority", LOGF_STR("release", hex));
     if (releases_rollback(r, slice_of_str(hex), NULL, NULL) != 0)
         log_line(LOG_ERROR, "the newest release is not signed anew: deploy again", LOGF_ERR(GRID_ENOMEM));
 }

@@ -76,7 +76,8 @@ void releases_abandon(struct releases *r, void *ctx);
 
 /* A packed ReleaseEntry arrived from a peer. Bad ones are logged and dropped. */
 void releases_receive(struct releases *r, struct slice packed);
-/* This node has another certificate from now on (borrowed until the next). Its own newest entry, where it is good still, is published again under it. */
+/* This node has another certificate from now on (borrowed until the next). Its own newest entry, where it is good
+ * still, is published again when the certificate is of another authority than the entry's. */
 void releases_set_certificate(struct releases *r, struct slice der);
 /* Ends the connections to those that `whom` names. */
 void releases_close_some(struct releases *r, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg);

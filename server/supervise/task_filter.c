@@ -54,10 +54,10 @@ static int forbid_namespaces(scmp_filter_ctx filter)
 /* Only these families of sockets: the others are kernel code that few have looked at. */
 static int forbid_families(scmp_filter_ctx filter)
 {
-    int err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_CMP(0, SCMP_CMP_GT, FAMILY_NETLINK));
+    int err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_CMP(0, SCMP_CMP_GT, FAMILY_NETLINK, 0));
     for (uint64_t family = 0; err == 0 && family < FAMILY_NETLINK; family++)
         if (family != FAMILY_UNIX && family != FAMILY_INET && family != FAMILY_INET6)
-            err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_CMP(0, SCMP_CMP_EQ, family));
+            err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, SCMP_CMP(0, SCMP_CMP_EQ, family, 0));
     return err;
 }
 

@@ -207,9 +207,11 @@ MAY_CALL = {
     "grid.v1.Control": {
         "GetNode": ANYBODY, "ListNodes": ANYBODY, "WatchNodes": ANYBODY, "ListTasks": ANYBODY, "ListProcesses": ANYBODY, "ListProcessing": ANYBODY,
         "ListReleases": ANYBODY, "Logs": {"node", "admin"}, "Deploy": {"admin"}, "Rollback": {"admin"}, "Clear": {"admin"},
+        "Evict": {"admin"}, "Rotate": {"admin"}, "SetPassword": {"admin"}, "Adopt": {"admin"},
     },
     "grid.v1.PeerGossip": {"Link": {"node"}},
     "grid.v1.SyncChunk": {"Fetch": {"node"}},
+    "grid.v1.PeerTrust": {"Renew": {"node"}, "Hand": {"node"}, "Decide": {"node"}},
     "grpc.health.v1.Health": {"Check": ANYBODY, "Watch": ANYBODY},
     "grpc.reflection.v1.ServerReflection": {"ServerReflectionInfo": ANYBODY},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": ANYBODY},

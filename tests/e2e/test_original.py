@@ -211,7 +211,8 @@ def test_a_task_that_cannot_start_is_said_of_every_node_in_time():
     """Calls aimed at one node, from wherever they come: the remote one's fault comes with its record."""
     with Grid(2) as grid:
         grid.deploy(zoo.broken(grid.project()), wait=False)
-        wait_for(lambda: all(len({h.release for h in node_rpc(n).control.ListNodes({}).nodes} - {""}) == 1 for n in grid.nodes), "both nodes run the release")
+        wait_for(lambda: all([bool(h.release) and h.synchronized for h in node_rpc(n).control.ListNodes({}).nodes] == [True, True] for n in grid.nodes),
+                 "both nodes run the release")
         started = time.monotonic()
         with ThreadPoolExecutor() as pool:
             every = pool.submit(lambda: [m.error.message for m in node_rpc(grid[1]).invoke.Broadcast({"task": "crashes"}, timeout=30)])

@@ -537,9 +537,28 @@ static void test_identity__keeps_a_certificate_for_its_own_key_only(void **state
     buf_dispose(&der);
 }
 
+static void test_certificate__tells_whether_one_key_signed_two(void **state)
+{
+    struct rig *r = *state;
+    struct authority *other = mint("demo");
+    struct buf first, later, foreign;
+    issue(r->authority, r->node, TRUST_ROLE_NODE, 0, NOW, &first);
+    issue(r->authority, r->node, TRUST_ROLE_NODE, 0, NOW + 1000, &later);
+    issue(other, r->node, TRUST_ROLE_NODE, 0, NOW, &foreign);
+    assert_true(certificate_same_issuer(buf_slice(&first), buf_slice(&later)));
+    assert_false(certificate_same_issuer(buf_slice(&first), buf_slice(&foreign)));
+    assert_false(certificate_same_issuer(buf_slice(&first), SLICE("no certificate")));
+    assert_false(certificate_same_issuer(SLICE("no certificate"), SLICE("no certificate")));
+    buf_dispose(&first);
+    buf_dispose(&later);
+    buf_dispose(&foreign);
+    authority_destroy(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_certificate__tells_whether_one_key_signed_two, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verify__accepts_a_node_and_says_who_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verify__is_lenient_with_the_clocks_of_nodes_only, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verify__refuses_strangers_with_a_reason, setup, teardown),
