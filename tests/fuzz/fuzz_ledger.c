@@ -1,8 +1,11 @@
-/* A ledger that loads is packed and loaded the same again; and merging it into an empty one of its root takes it in once. */
+/* A ledger that loads is packed and loaded the same again; and merging it into an empty one of its root takes it in once. A short input is a
+ * list of decisions instead: whoever merges what is packed after them, and at each change of the root, has the same state. */
 // links: grid_trust
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
+#include "trust/authority.h"
 #include "trust/ledger.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -53,8 +56,87 @@ static void merge_twice(struct slice bytes)
     ledger_destroy(own);
 }
 
+enum { DECISIONS_MAX = 8, AUTHORITIES = DECISIONS_MAX + 1 };
+enum { NOW_S = 1800000000 };
+
+/* Minted once: what they are does not matter here. */
+static struct authority *authority(size_t index)
+{
+    static struct authority *all[AUTHORITIES];
+    if (!all[index] && authority_mint("demo", NOW_S, &all[index]) != 0)
+        abort();
+    return all[index];
+}
+
+static const char *id_of(uint8_t byte)
+{
+    static char id[TRUST_ID_SIZE];
+    memset(id, "0123456789abcdefG"[byte >> 4], sizeof id - 1);
+    return byte >> 4 == 15 ? "no id" : id;
+}
+
+/* Carries out one decision; true when it replaced the root. */
+static bool decide(struct ledger *l, size_t root, uint8_t byte)
+{
+    const struct authority *own = authority(root), *next = authority(root + 1);
+    switch (byte % 8) {
+    case 0:
+    case 1:
+        (void) ledger_evict(l, own, id_of(byte), byte % 8 ? "node" : "", NOW_S);
+        return false;
+    case 2:
+    case 3:
+        (void) ledger_set_door(l, own, byte % 8 == 2, NOW_S);
+        return false;
+    case 4:
+        return ledger_set_door(l, next, true, NOW_S) != GRID_EPERM || ledger_evict(l, next, id_of(byte), "node", NOW_S) != GRID_EPERM;
+    default:
+        return ledger_announce(l, own, next, (enum ledger_phase)(byte % 8 - 4), NOW_S, NOW_S + 60) == 0 && byte % 8 - 4 == LEDGER_REMOVE;
+    }
+}
+
+static void must_be_equal(const struct ledger *a, const struct ledger *b)
+{
+    uint8_t of_a[LEDGER_DIGEST_SIZE], of_b[LEDGER_DIGEST_SIZE];
+    ledger_digest(a, of_a);
+    ledger_digest(b, of_b);
+    if (memcmp(of_a, of_b, sizeof of_a) != 0 || strcmp(ledger_root(a)->id, ledger_root(b)->id) != 0)
+        abort();
+}
+
+static void decide_all(struct slice bytes)
+{
+    struct ledger *own, *other;
+    struct ledger_news news;
+    struct buf whole, brief;
+    size_t root = 0;
+    if (ledger_create(authority_certificate_der(authority(0)), &own) != 0 || ledger_create(authority_certificate_der(authority(0)), &other) != 0)
+        abort();
+    for (size_t i = 0; i < bytes.size; i++) {
+        bool replaced = decide(own, root, bytes.data[i]);
+        root += replaced;
+        if (!replaced && i + 1 < bytes.size)
+            continue;
+        pack(own, &whole);
+        buf_init(&brief, 0);
+        if (ledger_pack_brief(own, &brief) != 0 || brief.size > whole.size || ledger_merge(other, buf_slice(&whole), &news) != 0)
+            abort();
+        must_be_equal(own, other);
+        load_and_load_again(buf_slice(&whole));
+        buf_dispose(&whole), buf_dispose(&brief);
+    }
+    for (size_t i = 0; i < ledger_tombstone_count(own); i++)
+        if (!ledger_is_evicted(own, ledger_tombstone_at(own, i)->id))
+            abort();
+    ledger_destroy(own), ledger_destroy(other);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    if (size <= DECISIONS_MAX) {
+        decide_all(slice_of(data, size));
+        return 0;
+    }
     load_and_load_again(slice_of(data, size));
     merge_twice(slice_of(data, size));
     return 0;
