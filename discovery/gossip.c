@@ -549,8 +549,9 @@ const struct members *gossip_members(const struct gossip *g)
 
 int gossip_create(const struct gossip_config *config, struct gossip **out)
 {
-    struct members_config core = {config->authority,  config->grid, config->self, config->seeds, config->seed_count,
-                                  (uint64_t) arc4random() << 32 | arc4random()};
+    struct members_config core = {.authority = config->authority,   .grid = config->grid,
+                                  .self = config->self,             .seeds = config->seeds,
+                                  .seed_count = config->seed_count, .seed = (uint64_t) arc4random() << 32 | arc4random()};
     struct gossip *g = calloc(1, sizeof *g);
     if (!g)
         return GRID_ENOMEM;

@@ -159,12 +159,66 @@ static int pack_ledger(const struct gossip_frame *f, Grid__V1__GossipFrame *mess
     return pack_body(message, out);
 }
 
+static int pack_news(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__News news = GRID__V1__NEWS__INIT;
+    news.kind = (Grid__V1__News__Kind) ((int) f->news + 1);
+    news.target = bytes_of(slice_of_str(f->target));
+    news.incarnation = f->incarnation;
+    news.observer = bytes_of(slice_of_str(f->observer));
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_NEWS;
+    message->news = &news;
+    return pack_body(message, out);
+}
+
+static int pack_digest(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__ViewDigest view = GRID__V1__VIEW_DIGEST__INIT;
+    view.hash = f->view;
+    view.members = f->view_count;
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_VIEW;
+    message->view = &view;
+    return pack_body(message, out);
+}
+
+static Grid__V1__MemberVersion version_message(const struct gossip_version *v)
+{
+    Grid__V1__MemberVersion message = GRID__V1__MEMBER_VERSION__INIT;
+    message.id = bytes_of(slice_of(v->id, sizeof v->id));
+    message.incarnation = v->incarnation;
+    message.revision = v->revision;
+    message.state = state_to_wire(v->state);
+    return message;
+}
+
+static int pack_summary(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__ViewSummary summary = GRID__V1__VIEW_SUMMARY__INIT;
+    Grid__V1__MemberVersion *versions = calloc(f->version_count + 1, sizeof *versions);
+    Grid__V1__MemberVersion **version_at = calloc(f->version_count + 1, sizeof *version_at);
+    int err = versions && version_at ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < f->version_count; i++) {
+        versions[i] = version_message(&f->versions[i]);
+        version_at[i] = &versions[i];
+    }
+    summary.n_members = f->version_count;
+    summary.members = version_at;
+    summary.last = f->last;
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_SUMMARY;
+    message->summary = &summary;
+    if (err == 0)
+        err = pack_body(message, out);
+    free(versions);
+    free(version_at);
+    return err;
+}
+
 int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out)
 {
     static int (*const packers[])(const struct gossip_frame *, Grid__V1__GossipFrame *, struct buf *) = {
         [GOSSIP_HELLO] = pack_hello,     [GOSSIP_PING] = pack_ping,   [GOSSIP_ACK] = pack_ack,         [GOSSIP_TABLE] = pack_table,
         [GOSSIP_RELEASE] = pack_release, [GOSSIP_PROBE] = pack_probe, [GOSSIP_WITNESS] = pack_witness, [GOSSIP_REFUSAL] = pack_refusal,
-        [GOSSIP_LEDGER] = pack_ledger};
+        [GOSSIP_LEDGER] = pack_ledger,   [GOSSIP_NEWS] = pack_news,   [GOSSIP_DIGEST] = pack_digest,   [GOSSIP_SUMMARY] = pack_summary};
     Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
     return packers[frame->kind](frame, &message, out);
 }
@@ -257,6 +311,44 @@ static int take_ledger(const Grid__V1__Ledger *ledger, struct arena *arena, stru
     return err == 0 && ledger->packed.len > 0 ? take_slice(arena, ledger->packed, GOSSIP_FRAME_MAX, &out->ledger) : err;
 }
 
+static int take_news(const Grid__V1__News *news, struct gossip_frame *out)
+{
+    out->kind = GOSSIP_NEWS;
+    out->incarnation = news->incarnation;
+    if (news->kind < GRID__V1__NEWS__KIND__KIND_STALLED || news->kind > GRID__V1__NEWS__KIND__KIND_SUSPECT) {
+        out->kind = GOSSIP_UNKNOWN; /* of a newer version */
+        return 0;
+    }
+    out->news = (enum gossip_news) ((int) news->kind - 1);
+    int err = news->observer.len > 0 ? take_target(news->observer, out->observer) : 0;
+    return err != 0 ? err : take_target(news->target, out->target);
+}
+
+static int take_version(const Grid__V1__MemberVersion *from, struct gossip_version *out)
+{
+    if (from->id.len != sizeof out->id || from->incarnation >= MEMBER_INCARNATION_LIMIT)
+        return GRID_EPROTO;
+    memcpy(out->id, from->id.data, sizeof out->id);
+    out->incarnation = from->incarnation;
+    out->revision = from->revision;
+    return state_from_wire(from->state, &out->state);
+}
+
+static int take_summary(const Grid__V1__ViewSummary *summary, struct arena *arena, struct gossip_frame *out)
+{
+    out->kind = GOSSIP_SUMMARY;
+    out->last = summary->last;
+    if (summary->n_members > GOSSIP_VERSIONS_MAX)
+        return GRID_ELIMIT;
+    struct gossip_version *versions = arena_calloc(arena, summary->n_members + 1, sizeof *versions);
+    int err = versions ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < summary->n_members; i++)
+        err = take_version(summary->members[i], &versions[i]);
+    out->versions = versions;
+    out->version_count = summary->n_members;
+    return err;
+}
+
 static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, struct gossip_frame *out)
 {
     switch (message->body_case) {
@@ -283,6 +375,13 @@ static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, 
         return take_refusal(message->refusal, arena, out);
     case GRID__V1__GOSSIP_FRAME__BODY_LEDGER:
         return take_ledger(message->ledger, arena, out);
+    case GRID__V1__GOSSIP_FRAME__BODY_NEWS:
+        return take_news(message->news, out);
+    case GRID__V1__GOSSIP_FRAME__BODY_VIEW:
+        *out = (struct gossip_frame){.kind = GOSSIP_DIGEST, .view = message->view->hash, .view_count = message->view->members};
+        return 0;
+    case GRID__V1__GOSSIP_FRAME__BODY_SUMMARY:
+        return take_summary(message->summary, arena, out);
     default:
         out->kind = GOSSIP_UNKNOWN;
         return 0;

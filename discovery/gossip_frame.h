@@ -4,10 +4,11 @@
 
 #include "discovery/member.h"
 
-enum { GOSSIP_FRAME_MAX = 1 << 20, GOSSIP_ENTRIES_MAX = 1024, GOSSIP_PROTOCOL = 1, GOSSIP_ALSO_MAX = 3, GOSSIP_DIGEST_SIZE = 32 };
+enum { GOSSIP_FRAME_MAX = 1 << 20, GOSSIP_ENTRIES_MAX = 1024, GOSSIP_PROTOCOL = 2, GOSSIP_VERSIONS_MAX = 2048, GOSSIP_ALSO_MAX = 3, GOSSIP_DIGEST_SIZE = 32 };
 
 enum gossip_kind {
     GOSSIP_HELLO, GOSSIP_PING, GOSSIP_ACK, GOSSIP_TABLE, GOSSIP_RELEASE, GOSSIP_PROBE, GOSSIP_WITNESS, GOSSIP_REFUSAL, GOSSIP_LEDGER,
+    GOSSIP_NEWS, GOSSIP_DIGEST, GOSSIP_SUMMARY, /* from protocol 2 on */
     GOSSIP_UNKNOWN, /* of a newer version: passed over */
 };
 
@@ -21,21 +22,37 @@ struct gossip_entry {
     struct member member;    /* the record read; filled by gossip_frame_unpack */
 };
 
+/* What one node has seen of another: said at once to all, and checked by who hears it. */
+enum gossip_news { GOSSIP_NEWS_STALLED, GOSSIP_NEWS_RESUMED, GOSSIP_NEWS_SUSPECT };
+
+/* Which state of a member a view holds. */
+struct gossip_version {
+    uint8_t id[(MEMBER_ID_SIZE - 1) / 2];
+    uint64_t incarnation, revision;
+    enum member_state state; /* ALIVE, DEAD or LEFT */
+};
+
 struct gossip_frame {
     enum gossip_kind kind;
     struct slice authority, grid; /* hello */
     struct slice also[GOSSIP_ALSO_MAX]; /* hello: further authorities */
     size_t also_count;
     struct slice digest, ledger;  /* ledger: 32 bytes; a pack, or nothing */
-    bool last;                    /* ledger: not to be answered */
+    bool last;                    /* ledger, summary: not to be answered */
     uint32_t protocol;            /* hello */
     struct gossip_entry *entries; /* hello: one; table */
     size_t entry_count;
     uint64_t sequence, sent_at_ms;    /* ping, ack */
     uint32_t in_flight, cpu_percent;  /* ack */
     struct slice release;             /* release: a packed ReleaseEntry */
-    char target[MEMBER_ID_SIZE];      /* probe, witness */
-    uint64_t incarnation;             /* witness */
+    char target[MEMBER_ID_SIZE];      /* probe, witness, news */
+    uint64_t incarnation;             /* witness, news */
+    enum gossip_news news;            /* news */
+    char observer[MEMBER_ID_SIZE];    /* news: who has seen it; "": the sender */
+    uint64_t view;                    /* digest: of all living members and their versions */
+    uint32_t view_count;              /* digest: how many they are */
+    const struct gossip_version *versions; /* summary */
+    size_t version_count;
     bool refused;                     /* witness */
     enum gossip_refusal refusal;      /* refusal */
     struct slice reason;              /* refusal: checked text of at most 256 bytes */

@@ -21,16 +21,33 @@
 enum {
     MEMBERS_MAX = 1024,
     MEMBERS_SEEDS_MAX = 256,
-    MEMBERS_LINKS_MAX = 64,      /* kept by dialling; more may come in */
-    MEMBERS_PROBE_MS = 500,      /* between two pings on a link */
-    MEMBERS_STALL_MS = 1000,     /* an acknowledgement this late: not routed to */
-    MEMBERS_SILENT_MS = 15000,   /* a link that stands but says nothing: dead */
-    MEMBERS_GONE_MS = 5000,      /* nothing acknowledged at all: dead */
-    MEMBERS_HELLO_MS = 5000,     /* for the Hello of a fresh link */
-    MEMBERS_REDIAL_MIN_MS = 250, /* doubled per failure, */
-    MEMBERS_REDIAL_MAX_MS = 30000,
-    MEMBERS_REAP_MS = 24 * 3600 * 1000,
+    MEMBERS_LINKS_MAX = 64, /* a grid of at most so many is linked each with each; in a greater one each has an active view */
+    MEMBERS_ACTIVE_LINKS = 16,
 };
+
+/* All times of the protocol, in milliseconds: a profile. */
+struct members_times {
+    uint32_t beat_ms;         /* a node says something to the one that watches it at least this often */
+    uint32_t late_ms;         /* whom we watch and have not heard for so long is pinged */
+    uint32_t ack_ms;          /* for an acknowledgement, times 1 + the local health; then the member is stalled */
+    uint32_t probe_ms;        /* between two probes of members taken in turn */
+    uint32_t stalled_ping_ms; /* between two pings of a stalled one */
+    uint32_t silent_ms;       /* a link that stands but says nothing for so long: suspected */
+    uint32_t gone_ms;         /* nothing acknowledged at all: dead, this long after it was last heard */
+    uint32_t suspect_min_ms, suspect_max_ms; /* a suspicion with all the confirmations it can get, and with none */
+    uint32_t hello_ms;        /* for the Hello of a fresh link */
+    uint32_t redial_min_ms, redial_max_ms; /* of the living: doubled per failure */
+    uint32_t redial_dead_ms;  /* of each of a few dead ones; the more are dead the longer */
+    uint32_t redial_slow_ms, redial_slow_after_ms; /* of those that have been dead for so long */
+    uint32_t mesh_ms;         /* over which a newcomer's dials are spread */
+    uint32_t spread_ms;       /* between two rounds of passing news on */
+    uint32_t sync_ms;         /* between two comparisons of views with somebody at random */
+    uint32_t denied_ms;       /* before somebody who refused our handshake is dialled again */
+    uint32_t reap_ms;         /* after which the dead and those that left are forgotten */
+    uint32_t dial_timeout_ms; /* for the driver: a connection with its handshake; a SYN into a cut is lost, a fresh dial sends a fresh one */
+    uint32_t unacknowledged_ms; /* for the driver: TCP_USER_TIMEOUT of control links */
+};
+extern const struct members_times MEMBERS_LAN, MEMBERS_WAN, MEMBERS_LOCAL;
 
 struct members;
 
@@ -40,7 +57,13 @@ struct members_config {
     const struct member *self; /* id, name and all the rest; incarnation is Unix milliseconds at start */
     const char *const *seeds;  /* "host:port" to dial until somebody is found there; copied */
     size_t seed_count;
-    uint64_t seed; /* for the jitter of redials */
+    uint64_t seed; /* for all that is random */
+    const struct members_times *times; /* kept; NULL: MEMBERS_LAN */
+    /* Asked once about each record that is new here, before it counts: false drops it, and what is said with it. NULL: all are admitted. Must not call members_*. */
+    bool (*admit)(void *ctx, const struct gossip_entry *entry);
+    /* Appends this node's own record as it travels (sealed) after `record` was packed. NULL: it travels as it was packed. 0 or a GRID_E*. */
+    int (*seal)(void *ctx, struct slice record, struct buf *out);
+    void *ctx; /* of both */
 };
 
 /* 0, GRID_EINVAL (an id, name or incarnation that member_unpack would refuse), GRID_ENOMEM. */
@@ -64,8 +87,9 @@ void members_link_down(struct members *m, uint64_t link, enum members_loss loss,
 /* Back-pressure: nothing is given out for a paused link; member records that change meanwhile are sent once, in their last form. */
 void members_link_pause(struct members *m, uint64_t link, bool paused);
 
-/* A dial came to nothing. DENIED: somebody is there but the handshake was refused, which says nothing about the member. */
-enum members_dial_fault { MEMBERS_DIAL_REFUSED, MEMBERS_DIAL_TIMEOUT, MEMBERS_DIAL_DENIED };
+/* A dial came to nothing. TIMEOUT: nothing was acknowledged. DENIED: somebody is there but the handshake was refused, which says nothing about the
+ * member. SILENT: the connection was made, but the handshake is not answered: the kernel lives, the process does not move. */
+enum members_dial_fault { MEMBERS_DIAL_REFUSED, MEMBERS_DIAL_TIMEOUT, MEMBERS_DIAL_DENIED, MEMBERS_DIAL_SILENT };
 void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fault fault, uint64_t now_ms);
 
 /* A packed GossipFrame came in on a link; borrowed for the call. 0, or GRID_EPROTO or GRID_ELIMIT with nothing of it applied: close the link. */
@@ -150,9 +174,17 @@ const struct member *members_at(const struct members *m, size_t index);
 const struct member *members_find(const struct members *m, const char *id);
 
 struct members_counters {
-    uint64_t probes, stalls, deaths, refutations, frames_in, frames_out, bytes_in, bytes_out;
+    uint64_t probes, stalls, suspicions, deaths; /* deaths: found here or believed */
+    uint64_t refutations;     /* of this node by itself */
+    uint64_t false_positives; /* of others: whom this node held for dead and who refuted it in the same process */
+    uint64_t rejected;        /* records that were not admitted */
+    uint64_t frames_in, frames_out, bytes_in, bytes_out;
+    uint64_t probe_rtt_ms, probe_rtts; /* sum and count */
 };
 const struct members_counters *members_counters(const struct members *m);
+
+/* Lifeguard's local health, 0 (well) to 8: how much this node distrusts itself. */
+unsigned members_health(const struct members *m);
 
 const char *members_event_name(enum members_event_kind kind);
 

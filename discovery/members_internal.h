@@ -10,6 +10,18 @@
 
 enum { MEMBERS_WITNESSES_MAX = 4, MEMBERS_QUEUE_MAX = 256, MEMBERS_TABLE_BYTES = 256 * 1024, MEMBERS_TABLE_ENTRIES = 256 };
 
+/* Times of the core as it was before profiles. */
+enum {
+    MEMBERS_PROBE_MS = 500,
+    MEMBERS_STALL_MS = 1000,
+    MEMBERS_SILENT_MS = 15000,
+    MEMBERS_GONE_MS = 5000,
+    MEMBERS_HELLO_MS = 5000,
+    MEMBERS_REDIAL_MIN_MS = 250,
+    MEMBERS_REDIAL_MAX_MS = 30000,
+    MEMBERS_REAP_MS = 24 * 3600 * 1000,
+};
+
 struct members_frame {
     struct members_frame *next;
     size_t size;
@@ -64,6 +76,10 @@ struct members_note { /* an event that waits */
 struct members {
     char authority[MEMBER_ID_SIZE];
     char grid[MEMBER_NAME_MAX + 1];
+    const struct members_times *times;
+    bool (*admit)(void *ctx, const struct gossip_entry *entry);
+    int (*seal)(void *ctx, struct slice record, struct buf *out);
+    void *ctx;
     uint64_t now_ms, ticked_ms, random, next_token;
     bool leaving;
     struct members_entry *self;

@@ -121,6 +121,10 @@ static void accept(struct members *m, struct members_entry *e, const struct goss
 void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim)
 {
     struct members_entry *e = members_entry_find(m, claim->member.id);
+    if (m->admit && (!e || !slice_equal(e->record, claim->record)) && !m->admit(m->ctx, claim)) {
+        m->counters.rejected++;
+        return;
+    }
     if (members_is_evicted(m, claim->member.id))
         return;
     if (e == m->self) {

@@ -263,7 +263,7 @@ static void start(struct sim *s, int i)
     self.started_at_ms = n->started_at;
     self.addresses = n->address_list;
     self.address_count = 1;
-    struct members_config config = {"authority", "sim", &self, seeds, 2, random_u64(s)};
+    struct members_config config = {.authority = "authority", .grid = "sim", .self = &self, .seeds = seeds, .seed_count = 2, .seed = random_u64(s)};
     assert_int_equal(members_create(&config, s->now, &n->core), 0);
     n->up = true;
     n->paused = false;
