@@ -310,11 +310,11 @@ int release_log_add(struct release_log *l, const struct release_entry *e, enum r
     return err;
 }
 
-size_t release_log_drop_uncertified(struct release_log *l, struct slice app)
+size_t release_log_drop_some(struct release_log *l, struct slice app, bool (*whom)(const void *arg, const struct release_entry *e), const void *arg)
 {
     size_t dropped = 0, begin = app_begin(l, app);
     for (size_t i = release_log_count(l, app); i-- > 0;)
-        if (l->entries[begin + i]->entry.certificate.size == 0) {
+        if (whom(arg, &l->entries[begin + i]->entry)) {
             log_remove(l, begin + i);
             dropped++;
         }

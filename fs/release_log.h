@@ -65,8 +65,8 @@ void release_log_destroy(struct release_log *l);
  * (its publisher signed two: the first one seen stays); GRID_EINVAL, GRID_ELIMIT as release_entry_check; GRID_ENOMEM. */
 int release_log_add(struct release_log *l, const struct release_entry *e, enum release_outcome *outcome);
 
-/* Takes out the entries of an app that carry no certificate: a node that was in no grid made them. Returns how many. */
-size_t release_log_drop_uncertified(struct release_log *l, struct slice app);
+/* Takes out the entries of an app that `whom` names. Returns how many. */
+size_t release_log_drop_some(struct release_log *l, struct slice app, bool (*whom)(const void *arg, const struct release_entry *e), const void *arg);
 
 /* The newest entry of an app, NULL when there is none; and those kept, newest first (index from 0). */
 const struct release_entry *release_log_current(const struct release_log *l, struct slice app);

@@ -279,7 +279,7 @@ static void sign_release_again(struct node *n)
     struct verify_holder holder;
     char why[TRUST_WHY_MAX], root[OBJECT_ID_HEX + 1];
     const struct release_entry *newest = releases_newest(n->releases);
-    if (!newest || verify_chain(verdict_verifier(n->verdict), &newest->certificate, 1, now_s(), &holder, why) == 0)
+    if (!newest || !releases_is_of_grid(n->releases, newest) || verify_chain(verdict_verifier(n->verdict), &newest->certificate, 1, now_s(), &holder, why) == 0)
         return;
     object_id_to_hex(&newest->root, root);
     if (releases_rollback(n->releases, slice_of_str(root), &SIGNED_AGAIN, n) != 0)

@@ -52,6 +52,23 @@ int node_verify_entry(void *arg, struct slice certificate_der, const char *publi
     return GRID_EPERM;
 }
 
+static bool is_start_of(const char *start, const char *id)
+{
+    return strncmp(start, id, strlen(start)) == 0;
+}
+
+bool node_trust_is_of_grid(const void *arg, struct slice certificate_der)
+{
+    const struct node *n = arg;
+    char issuer[TRUST_ISSUER_SIZE];
+    if (!n->ledger || certificate_issuer(certificate_der, issuer) != 0) /* what others made need not name its issuer */
+        return true;
+    bool is = is_start_of(issuer, ledger_root(n->ledger)->id) || (ledger_next(n->ledger) && is_start_of(issuer, ledger_next(n->ledger)->id));
+    for (size_t i = 0; i < n->standing.former_count; i++)
+        is |= is_start_of(issuer, n->standing.former[i]);
+    return is;
+}
+
 /* ---- the Gridfile ---- */
 
 static void warn_unknown(void *ctx, const struct toml_entry *entry)

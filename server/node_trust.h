@@ -65,6 +65,8 @@ const char *node_id(const struct node *n);
 enum { NODE_CERTIFICATE_NAMES_MAX = HOST_ADDRESSES_MAX + 2 };
 size_t node_certificate_names(const struct node *n, const char *names[NODE_CERTIFICATE_NAMES_MAX]);
 int node_sign(void *node, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
+/* Whether an authority of this grid issued it, by what it says: the present one, the coming one, or one that they replaced. */
+bool node_trust_is_of_grid(const void *node, struct slice certificate_der);
 int node_verify_entry(void *node, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
 
 /* node_verdict.c: makes server_tls, call_tls and control_tls present this node's certificate and judge by `v`. 0 or GRID_E*. */

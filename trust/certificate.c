@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/hex.h"
 
 #define ROLE_URI "gridcontrol://role/"
 
@@ -339,6 +340,17 @@ bool certificate_same_issuer(struct slice a, struct slice b)
     X509_free(first);
     X509_free(second);
     return same;
+}
+
+int certificate_issuer(struct slice der, char issuer[TRUST_ISSUER_SIZE])
+{
+    X509 *x = certificate_parse(der);
+    const ASN1_OCTET_STRING *of = x ? X509_get0_authority_key_id(x) : NULL;
+    bool named = of && ASN1_STRING_length(of) * 2 == TRUST_ISSUER_SIZE - 1;
+    if (named)
+        hex_encode(slice_of(ASN1_STRING_get0_data(of), (size_t) ASN1_STRING_length(of)), issuer);
+    X509_free(x);
+    return named ? 0 : GRID_ENOENT;
 }
 
 void certificate_name(const X509 *certificate, char name[TRUST_NAME_MAX + 1])

@@ -53,6 +53,10 @@ X509 *certificate_parse(struct slice der);
 int certificate_id(struct slice der, char id[TRUST_ID_SIZE]);
 /* Whether one key signed both, by what they say of it (RFC 5280, 4.2.1.1); false for what is no certificate. */
 bool certificate_same_issuer(struct slice a, struct slice b);
+/* The start of the issuer's id by which a certificate names the key that signed it: 40 digits. 0; GRID_ENOENT when it names none. It is a
+ * claim: verify_chain proves it. */
+enum { TRUST_ISSUER_SIZE = 41 };
+int certificate_issuer(struct slice der, char issuer[TRUST_ISSUER_SIZE]);
 /* The CN into `name` ("" when it has none or an unsound one), and its roles. */
 void certificate_name(const X509 *certificate, char name[TRUST_NAME_MAX + 1]);
 unsigned certificate_roles(const X509 *certificate);

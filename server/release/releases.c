@@ -445,12 +445,22 @@ static int judge_entry(struct releases *r, const struct release_entry *e, struct
     return err;
 }
 
-/* What this node published while it was in no grid had a count of its own, and is taken by nobody: an entry of the grid stands above all of it. */
-static void leave_lone_releases(struct releases *r, const struct release_entry *e)
+bool releases_is_of_grid(const struct releases *r, const struct release_entry *e)
 {
-    size_t dropped = e->certificate.size > 0 ? release_log_drop_uncertified(r->log, RELEASES_APP) : 0;
+    return e->certificate.size > 0 && (!r->options.is_of_grid || r->options.is_of_grid(r->options.ctx, e->certificate));
+}
+
+static bool is_of_no_grid(const void *arg, const struct release_entry *e)
+{
+    return !releases_is_of_grid(arg, e);
+}
+
+/* What this node ran while it was in no grid, or in one that it has left, had a count of its own, and is taken by nobody: an entry of the grid stands above all of it. */
+static void leave_foreign_releases(struct releases *r, const struct release_entry *e)
+{
+    size_t dropped = releases_is_of_grid(r, e) ? release_log_drop_some(r->log, RELEASES_APP, is_of_no_grid, r) : 0;
     if (dropped > 0)
-        log_line(LOG_WARN, "what this node published while it was in no grid gives way to the grid's release: deploy again if it is the one to run",
+        log_line(LOG_WARN, "what this node ran in no grid, or in one that it has left, gives way to the grid's release: deploy again if it is the one to run",
                  LOGF_INT("releases", dropped));
 }
 
@@ -464,7 +474,7 @@ static void receive_entry(struct releases *r, struct slice packed, struct arena 
     if (err == 0 && (!slice_equal(e.app, RELEASES_APP) || is_known(r, &e)))
         return;
     if (err == 0 && (err = judge_entry(r, &e, arena, why)) == 0)
-        leave_lone_releases(r, &e);
+        leave_foreign_releases(r, &e);
     if (err == 0 && (err = release_log_add(r->log, &e, &outcome)) != 0)
         snprintf(why, sizeof why, "%s", err == GRID_EEXIST ? "its publisher signed two of one sequence: the first stays" : grid_err_text(err));
     if (err == 0)
@@ -654,7 +664,7 @@ int releases_create(const struct releases_options *options, struct releases **ou
 void releases_start(struct releases *r)
 {
     const struct release_entry *e = newest_entry(r);
-    if (e)
+    if (e && releases_is_of_grid(r, e))
         releases_announce(r, e);
     releases_tidy_later(r); /* a crash, or a stop in the middle of a publish, may have left some */
     releases_step_later(r);

@@ -31,6 +31,8 @@ struct releases_options {
     int (*sign)(void *ctx, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
     /* Judges an entry's signature and its publisher's right to publish; `why` is a clause. */
     int (*verify)(void *ctx, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
+    /* Whether a certificate is of this node's grid, now or in former times; false for that of a grid which the node has left. NULL: all are. */
+    bool (*is_of_grid)(const void *ctx, struct slice certificate_der);
     /* Who may have the objects of a root (hex); returns how many were filled in. */
     size_t (*peers)(void *ctx, const char *root, struct release_peer out[RELEASE_PEERS_MAX]);
     void (*announce)(void *ctx, struct slice packed_entry);
@@ -79,6 +81,8 @@ void releases_receive(struct releases *r, struct slice packed);
 /* This node has another certificate from now on (borrowed until the next). Its own newest entry, where it is good
  * still, is published again when the certificate is of another authority than the entry's. */
 void releases_set_certificate(struct releases *r, struct slice der);
+/* Whether somebody of this grid published the entry; not this node when it was in no grid, or in another one. */
+bool releases_is_of_grid(const struct releases *r, const struct release_entry *e);
 /* Ends the connections to those that `whom` names. */
 void releases_close_some(struct releases *r, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg);
 /* Members came or changed: a fetch that waits for somebody who has the objects goes on. */

@@ -549,6 +549,10 @@ static void test_certificate__tells_whether_one_key_signed_two(void **state)
     assert_false(certificate_same_issuer(buf_slice(&first), buf_slice(&foreign)));
     assert_false(certificate_same_issuer(buf_slice(&first), SLICE("no certificate")));
     assert_false(certificate_same_issuer(SLICE("no certificate"), SLICE("no certificate")));
+    char issuer[TRUST_ISSUER_SIZE];
+    assert_int_equal(certificate_issuer(buf_slice(&first), issuer), 0);
+    assert_memory_equal(issuer, authority_id(r->authority), sizeof issuer - 1);
+    assert_int_equal(certificate_issuer(SLICE("no certificate"), issuer), GRID_ENOENT);
     buf_dispose(&first);
     buf_dispose(&later);
     buf_dispose(&foreign);

@@ -59,6 +59,14 @@ static int verify(void *ctx, struct slice certificate, const char *publisher, st
     return slice_equal(signature, slice_of(expected, sizeof expected)) ? 0 : GRID_EPERM;
 }
 
+#define LEFT_GRID "of a grid that was left"
+
+static bool is_of_grid(const void *ctx, struct slice certificate)
+{
+    (void) ctx;
+    return !slice_equal_str(certificate, LEFT_GRID);
+}
+
 static size_t peers(void *ctx, const char *root, struct release_peer out[RELEASE_PEERS_MAX])
 {
     const struct side *self = ctx;
@@ -133,7 +141,7 @@ static void side_open(struct side *s)
     static const struct listener_options listen = {0};
     struct supervisor_options tasks = {.state_dir = s->state, .exec_helper = "none", .node_runtime = "none", .python_runtime = "none", .grid_name = "g", .node_name = "n", .node_id = s->id,
                                        .api = "none", .first_port = 20000, .stop_timeout_ms = 100, .drain_timeout_ms = 100, .on_change = on_change, .ctx = s};
-    struct releases_options options = {.loop = s->f->loop, .state_dir = s->state, .publisher = s->id, .sign = sign, .verify = verify, .peers = peers,
+    struct releases_options options = {.loop = s->f->loop, .state_dir = s->state, .publisher = s->id, .sign = sign, .verify = verify, .is_of_grid = is_of_grid, .peers = peers,
                                        .announce = announce, .on_conflict = on_conflict, .on_change = on_change, .ctx = s};
     struct addr any;
     char why[512];
@@ -381,6 +389,25 @@ static void test_releases__what_was_published_in_no_grid_gives_way_to_the_grids(
     UNTIL(f, all_run(f, root));
 }
 
+static void test_releases__what_ran_in_a_grid_that_was_left_gives_way_to_the_grids(void **state)
+{
+    struct fixture *f = *state;
+    struct side *turncoat = &f->sides[2], *member = &f->sides[0];
+    char root[65];
+    f->cut = true;
+    releases_set_certificate(turncoat->releases, SLICE(LEFT_GRID));
+    publish_whole(turncoat, TASK("mine"));
+    publish_whole(turncoat, TASK("mine too"));
+    assert_false(releases_is_of_grid(turncoat->releases, releases_newest(turncoat->releases)));
+    f->cut = false;
+    releases_set_certificate(member->releases, SLICE("member"));
+    publish_whole(member, TASK("the grid's"));
+    take_root(member, root);
+    UNTIL(f, all_run(f, root));
+    assert_int_equal(releases_newest(turncoat->releases)->sequence, 1);
+    assert_true(releases_is_of_grid(turncoat->releases, releases_newest(turncoat->releases)));
+}
+
 static void test_releases__a_rollback_to_nothing_is_refused_in_words(void **state)
 {
     struct fixture *f = *state;
@@ -613,6 +640,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_is_a_new_entry_with_an_old_root, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_to_nothing_is_refused_in_words, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_was_published_in_no_grid_gives_way_to_the_grids, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_ran_in_a_grid_that_was_left_gives_way_to_the_grids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_failed_publish_leaves_what_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_publish_whose_asker_leaves_is_given_up, setup, teardown),

@@ -1,0 +1,65 @@
+"""A node that changes sides: what it brings of its old grid, and what it may not bring."""
+
+import shutil
+
+from gridtest import Grid, check_equal, mint_gridfile, once, wait_for
+from test_publishers import newest
+
+OLD, NEW = ("exports.handler = () => '%s';\n" % side for side in ("old", "new"))
+
+
+def old_grids_node(grid, deploys=3):
+    """A node of another grid of the same name, in which there were releases; it knows an address of this one."""
+    node = grid.add(start=False)
+    node.gridfile = mint_gridfile(grid.folder / f"card-{node.name}", grid.name)
+    node.start()
+    for turn in range(deploys):
+        check_equal(node.init(grid.project().js("t", OLD.replace("old", f"old{turn}"))).status, 200, "a deploy in the old grid")
+    return node
+
+
+def adopt_running(grid, node):
+    shutil.copy(grid.gridfile, node.gridfile)
+    node.grid("adopt", "--yes", check_code=0)
+
+
+def adopt_stopped(grid, node):
+    node.stop()
+    node.gridfile = grid.gridfile
+    node.grid("adopt", "--yes", "--state", str(node.state), check_code=0)
+    node.start()
+
+
+def results(nodes):
+    return {(n.name, n.invoke("t").text) for n in nodes for _ in range(4)}
+
+
+@once
+def test_an_adopted_nodes_old_releases_give_way_to_its_new_grids():
+    with Grid(2) as grid:
+        grid.deploy(grid.project().js("t", NEW))
+        first = newest(grid[0])
+        for adopt in (adopt_running, adopt_stopped):
+            node = old_grids_node(grid)
+            adopt(grid, node)
+            grid.wait_linked()
+            wait_for(lambda: newest(node) == first, f"{node.name} has the new grid's release, though its own counted higher")
+            grid.wait_ready(["t"])
+            check_equal([newest(n) for n in grid.nodes], [first] * len(grid.nodes), "the newest release of each")
+            wait_for(lambda: results(grid.nodes) == {(n.name, '"new"') for n in grid.nodes}, "callers get the new grid's")
+        answer = grid[3].init(grid.project().js("t", NEW.replace("new", "newer")))
+        check_equal(answer.status, 200, "a deploy on the adopted node")
+        wait_for(lambda: {newest(n) for n in grid.nodes} == {newest(grid[3])} and newest(grid[3])[0] == first[0] + 1, "its deploy is the grid's next")
+
+
+@once
+def test_an_adopted_node_that_decides_does_not_sign_its_old_release_for_the_new_grid():
+    with Grid(3) as grid:
+        node = old_grids_node(grid)
+        adopt_running(grid, node)
+        grid.wait_linked()
+        check_equal(newest(node)[0], 3, "its own count of its old releases")
+        node.grid("evict", grid[2].name, check_code=0)
+        wait_for(lambda: len(grid[0].hosts()) == 3, "the victim is out")
+        node.grid("rotate", "--wait", "30s", check_code=0)
+        check_equal([newest(n) for n in grid.nodes[:2]], [(0, "")] * 2, "releases that the new grid has")
