@@ -53,6 +53,9 @@ struct gossip {
     struct members *core;
     const struct gossip_events *events;
     void *ctx;
+    bool (*admit)(void *ctx, const char *peer, const struct gossip_entry *entry);
+    int (*seal)(void *ctx, struct slice record, struct buf *sealed);
+    const struct link *heard; /* whose frame the core is reading */
     struct link *links;
     uint64_t last_id;
     struct loop_timer tick, leave;
@@ -196,7 +199,9 @@ static void link_receive(struct link *l, struct slice message)
     if (!l->up)
         return;
     l->heard_ms = loop_now_ms(l->g->loop);
+    l->g->heard = l;
     int err = members_receive(l->g->core, l->id, message, l->heard_ms);
+    l->g->heard = NULL;
     if (err != 0) {
         log_line(LOG_WARN, "a gossip frame is malformed: the link is closed", LOGF_STR("peer", l->peer), LOGF_ERR(err));
         link_lost(l, false);
@@ -514,6 +519,13 @@ int gossip_update_self(struct gossip *g, const struct member *self)
     return err;
 }
 
+int gossip_reseal(struct gossip *g)
+{
+    int err = members_reseal(g->core, loop_now_ms(g->loop));
+    kick(g);
+    return err;
+}
+
 void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t cpu_percent)
 {
     members_set_load(g->core, in_flight, cpu_percent);
@@ -547,6 +559,18 @@ const struct members *gossip_members(const struct gossip *g)
 
 /* ---- life ---- */
 
+static bool admit(void *ctx, const struct gossip_entry *entry)
+{
+    const struct gossip *g = ctx;
+    return g->admit(g->ctx, g->heard ? g->heard->peer : "", entry);
+}
+
+static int seal(void *ctx, struct slice record, struct buf *sealed)
+{
+    const struct gossip *g = ctx;
+    return g->seal(g->ctx, record, sealed);
+}
+
 int gossip_create(const struct gossip_config *config, struct gossip **out)
 {
     struct members_config core = {.authority = config->authority,   .grid = config->grid,
@@ -558,6 +582,11 @@ int gossip_create(const struct gossip_config *config, struct gossip **out)
     g->loop = config->loop;
     g->events = config->events;
     g->ctx = config->ctx;
+    g->admit = config->admit;
+    g->seal = config->seal;
+    core.admit = config->admit ? admit : NULL;
+    core.seal = config->seal ? seal : NULL;
+    core.ctx = g;
     int err = members_create(&core, loop_now_ms(g->loop), &g->core);
     if (err == 0)
         err = resolver_create(g->loop, &g->resolver);

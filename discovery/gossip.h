@@ -30,6 +30,9 @@ struct gossip_config {
     const char *const *seeds;  /* "host:port", numeric or names; copied */
     size_t seed_count;
     const struct gossip_events *events; /* kept */
+    /* See members.h; `peer` is the id of the node that sent the record. Either may be NULL. */
+    bool (*admit)(void *ctx, const char *peer, const struct gossip_entry *entry);
+    int (*seal)(void *ctx, struct slice record, struct buf *sealed);
     void *ctx;
 };
 
@@ -53,6 +56,8 @@ int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms);
 
 /* This node's record changed (all but id and incarnation are taken). 0, GRID_EINVAL, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_update_self(struct gossip *g, const struct member *self);
+/* What `seal` gives has changed. Errors of members_reseal. */
+int gossip_reseal(struct gossip *g);
 void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t cpu_percent);
 
 /* Tells every member, now and when it links, of the newest release entry (packed). 0, GRID_ELIMIT, GRID_ENOMEM. */

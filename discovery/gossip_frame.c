@@ -43,7 +43,7 @@ static int pack_body(Grid__V1__GossipFrame *message, struct buf *out)
 static Grid__V1__MemberEntry entry_message(const struct gossip_entry *entry)
 {
     Grid__V1__MemberEntry message = GRID__V1__MEMBER_ENTRY__INIT;
-    message.record = bytes_of(entry->record);
+    message.sealed = bytes_of(entry->record);
     message.state = state_to_wire(entry->state);
     return message;
 }
@@ -245,8 +245,16 @@ static int take_entry(struct arena *arena, const Grid__V1__MemberEntry *from, st
 {
     int err = state_from_wire(from->state, &out->state);
     if (err == 0)
-        err = take_slice(arena, from->record, MEMBER_RECORD_MAX, &out->record);
-    return err != 0 ? err : member_unpack(out->record, arena, &out->member);
+        err = take_slice(arena, from->sealed, MEMBER_SEALED_MAX, &out->record);
+    if (err == 0)
+        err = member_seal_unpack(out->record, arena, &out->seal);
+    if (err == 0)
+        err = member_unpack(out->seal.record, arena, &out->member);
+    if (out->member.leaving)
+        out->state = MEMBER_LEFT;
+    else if (out->state == MEMBER_LEFT) /* not by its own word */
+        out->state = MEMBER_DEAD;
+    return err;
 }
 
 static int take_entries(struct arena *arena, Grid__V1__MemberEntry *const *from, size_t count, struct gossip_frame *out)
@@ -277,6 +285,8 @@ static int take_hello(const Grid__V1__Hello *hello, struct arena *arena, struct 
     int err = take_slice(arena, hello->authority, MEMBER_TEXT_MAX, &out->authority);
     if (err == 0)
         err = take_slice(arena, hello->grid, MEMBER_TEXT_MAX, &out->grid);
+    if (hello->protocol < GOSSIP_PROTOCOL_MIN) /* to be refused; its record looks otherwise */
+        return err;
     return err != 0 ? err : take_entries(arena, &hello->self, 1, out);
 }
 

@@ -4,7 +4,15 @@
 
 #include "discovery/member.h"
 
-enum { GOSSIP_FRAME_MAX = 1 << 20, GOSSIP_ENTRIES_MAX = 1024, GOSSIP_PROTOCOL = 2, GOSSIP_VERSIONS_MAX = 2048, GOSSIP_ALSO_MAX = 3, GOSSIP_DIGEST_SIZE = 32 };
+enum {
+    GOSSIP_FRAME_MAX = 1 << 20,
+    GOSSIP_ENTRIES_MAX = 1024,
+    GOSSIP_PROTOCOL = 2,
+    GOSSIP_PROTOCOL_MIN = 2, /* records of 1 were signed by nobody */
+    GOSSIP_VERSIONS_MAX = 2048,
+    GOSSIP_ALSO_MAX = 3,
+    GOSSIP_DIGEST_SIZE = 32,
+};
 
 enum gossip_kind {
     GOSSIP_HELLO, GOSSIP_PING, GOSSIP_ACK, GOSSIP_TABLE, GOSSIP_RELEASE, GOSSIP_PROBE, GOSSIP_WITNESS, GOSSIP_REFUSAL, GOSSIP_LEDGER,
@@ -15,11 +23,12 @@ enum gossip_kind {
 enum gossip_refusal { GOSSIP_REFUSAL_NONE, GOSSIP_REFUSAL_OTHER_GRID, GOSSIP_REFUSAL_VERSION, GOSSIP_REFUSAL_NAME, GOSSIP_REFUSAL_HELLO,
                       GOSSIP_REFUSAL_FULL };
 
-/* A claim about a member: its packed record and what is said of that incarnation. */
+/* A claim about a member: its sealed record and what is said of that incarnation. The last two are filled by gossip_frame_unpack. */
 struct gossip_entry {
-    struct slice record;
-    enum member_state state; /* ALIVE, STALLED, DEAD or LEFT */
-    struct member member;    /* the record read; filled by gossip_frame_unpack */
+    struct slice record;     /* member_seal_pack's */
+    enum member_state state; /* ALIVE, STALLED, DEAD or LEFT; read as LEFT when the record is `leaving`, and then only: DEAD else, which can be refuted */
+    struct member member;
+    struct member_seal seal;
 };
 
 /* What one node has seen of another: said at once to all, and checked by who hears it. */
@@ -40,7 +49,7 @@ struct gossip_frame {
     struct slice digest, ledger;  /* ledger: 32 bytes; a pack, or nothing */
     bool last;                    /* ledger, summary: not to be answered */
     uint32_t protocol;            /* hello */
-    struct gossip_entry *entries; /* hello: one; table */
+    struct gossip_entry *entries; /* hello: one, none of a protocol before GOSSIP_PROTOCOL_MIN; table */
     size_t entry_count;
     uint64_t sequence, sent_at_ms;    /* ping, ack */
     uint32_t in_flight, cpu_percent;  /* ack */

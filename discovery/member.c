@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/pb.h"
 #include "base/err.h"
 #include "grid/v1/peer.pb-c.h"
 
@@ -110,6 +111,7 @@ static void pack_fields(const struct member *m, Grid__V1__Member *message)
     message->release_sequence = m->release_sequence;
     message->release_publisher = bytes_of(m->release_publisher);
     message->synchronized = m->synchronized;
+    message->leaving = m->leaving;
 }
 
 int member_pack(const struct member *m, struct buf *out)
@@ -245,6 +247,7 @@ static int take_message(const Grid__V1__Member *message, struct arena *arena, st
         .started_at_ms = message->started_at_ms,
         .api_port = message->api_port,
         .synchronized = message->synchronized,
+        .leaving = message->leaving,
         .release_sequence = message->release_sequence,
         .address_count = message->n_addresses,
         .capability_count = message->n_capabilities,
@@ -269,6 +272,53 @@ int member_unpack(struct slice record, struct arena *arena, struct member *out)
     if (message)
         grid__v1__member__free_unpacked(message, NULL);
     return err;
+}
+
+/* ---- seals ---- */
+
+int member_seal_pack(const struct member_seal *seal, struct buf *out)
+{
+    Grid__V1__SealedMember message = GRID__V1__SEALED_MEMBER__INIT;
+    if (seal->record.size > MEMBER_RECORD_MAX || seal->certificate.size > MEMBER_CERTIFICATE_MAX || seal->signature.size > MEMBER_SIGNATURE_MAX)
+        return GRID_ELIMIT;
+    message.record = pb_bytes(seal->record);
+    message.certificate = pb_bytes(seal->certificate);
+    message.signature = pb_bytes(seal->signature);
+    return pb_append(out, &message.base);
+}
+
+static int take_slice(struct arena *arena, ProtobufCBinaryData from, size_t max, struct slice *out)
+{
+    if (from.len > max)
+        return GRID_ELIMIT;
+    *out = arena_copy(arena, pb_slice(from));
+    return out->data ? 0 : GRID_ENOMEM;
+}
+
+int member_seal_unpack(struct slice sealed, struct arena *arena, struct member_seal *out)
+{
+    if (sealed.size > MEMBER_SEALED_MAX)
+        return GRID_ELIMIT;
+    Grid__V1__SealedMember *message = grid__v1__sealed_member__unpack(NULL, sealed.size, sealed.data);
+    if (!message)
+        return GRID_EPROTO;
+    int err = take_slice(arena, message->record, MEMBER_RECORD_MAX, &out->record);
+    if (err == 0)
+        err = take_slice(arena, message->certificate, MEMBER_CERTIFICATE_MAX, &out->certificate);
+    if (err == 0)
+        err = take_slice(arena, message->signature, MEMBER_SIGNATURE_MAX, &out->signature);
+    grid__v1__sealed_member__free_unpacked(message, NULL);
+    return err;
+}
+
+int member_seal_signed_bytes(struct slice record, struct slice certificate, struct buf *out)
+{
+    int err = buf_append_str(out, "grid member record 1\n");
+    if (err == 0)
+        err = buf_append_u32be(out, (uint32_t) certificate.size);
+    if (err == 0)
+        err = buf_append(out, certificate);
+    return err == 0 ? buf_append(out, record) : err;
 }
 
 int member_copy(const struct member *m, struct arena *arena, struct member *out)

@@ -16,6 +16,9 @@ enum {
     MEMBER_TASKS_MAX = 1024,
     MEMBER_CAPABILITIES_MAX = 32,
     MEMBER_RECORD_MAX = 256 * 1024,
+    MEMBER_CERTIFICATE_MAX = 8192,
+    MEMBER_SIGNATURE_MAX = 80,
+    MEMBER_SEALED_MAX = MEMBER_RECORD_MAX + MEMBER_CERTIFICATE_MAX + MEMBER_SIGNATURE_MAX + 4096, /* with what a newer version may add */
 };
 /* An incarnation at or above it is garbage: nobody could refute it for long. */
 #define MEMBER_INCARNATION_LIMIT (UINT64_C(1) << 53)
@@ -40,6 +43,7 @@ struct member {
     enum member_state state;
     bool local;           /* this node itself */
     bool linked;          /* a control link to it is up */
+    bool leaving;         /* its record is its last word */
     uint64_t incarnation; /* Unix milliseconds at its start, raised to refute */
     uint64_t revision;    /* counts changes within the incarnation */
     int64_t started_at_ms; /* Unix time */
@@ -84,6 +88,22 @@ int member_pack(const struct member *m, struct buf *out);
 /* Reads a packed record; what `out` points to lives in the arena. state is ALIVE. 0; GRID_EPROTO (garbage, a bad id, text that is not UTF-8 or
  * has control characters, an incarnation over the limit); GRID_ELIMIT; GRID_ENOMEM. */
 int member_unpack(struct slice record, struct arena *arena, struct member *out);
+
+/* ---- sealed records: what travels (grid.v1.SealedMember) ---- */
+
+struct member_seal {
+    struct slice record, certificate, signature; /* the last two are empty where nobody signs */
+};
+
+/* Appends the sealed record. 0, GRID_ELIMIT or GRID_ENOMEM. */
+int member_seal_pack(const struct member_seal *seal, struct buf *out);
+
+/* Reads one; the slices live in the arena. What is inside is not judged. 0, GRID_EPROTO, GRID_ELIMIT, GRID_ENOMEM. */
+int member_seal_unpack(struct slice sealed, struct arena *arena, struct member_seal *out);
+
+/* Appends what the owner signs (docs/formats/member-record.md): a context that no other signature of a node has, the certificate, so that nobody can
+ * pass the record on with another one, and the record. 0, GRID_ELIMIT or GRID_ENOMEM. */
+int member_seal_signed_bytes(struct slice record, struct slice certificate, struct buf *out);
 
 /* A deep copy into the arena. 0 or GRID_ENOMEM. */
 int member_copy(const struct member *m, struct arena *arena, struct member *out);

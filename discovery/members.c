@@ -114,20 +114,26 @@ int members_entry_set(struct members_entry *e, const struct member *member, stru
     return 0;
 }
 
+static int seal(const struct members *m, struct slice record, struct buf *sealed)
+{
+    const struct member_seal by_nobody = {.record = record};
+    return m->seal ? m->seal(m->ctx, record, sealed) : member_seal_pack(&by_nobody, sealed);
+}
+
 int members_self_repack(struct members *m, const struct member *self)
 {
     struct buf record, sealed;
     struct member copy = *self;
     struct arena *arena = arena_create(1024, 0);
     buf_init(&record, 0);
-    buf_init(&sealed, 0);
+    buf_init(&sealed, MEMBER_SEALED_MAX);
     int err = arena ? member_pack(self, &record) : GRID_ENOMEM;
     if (err == 0)
         err = member_unpack(buf_slice(&record), arena, &copy); /* what others would refuse is refused here */
-    if (err == 0 && m->seal)
-        err = m->seal(m->ctx, buf_slice(&record), &sealed);
     if (err == 0)
-        err = members_entry_set(m->self, &copy, buf_slice(m->seal ? &sealed : &record));
+        err = seal(m, buf_slice(&record), &sealed);
+    if (err == 0)
+        err = members_entry_set(m->self, &copy, buf_slice(&sealed));
     buf_dispose(&record);
     buf_dispose(&sealed);
     arena_destroy(arena);
@@ -557,6 +563,17 @@ int members_set_self(struct members *m, const struct member *self, uint64_t now_
     return err;
 }
 
+int members_reseal(struct members *m, uint64_t now_ms)
+{
+    struct member next = m->self->member;
+    m->now_ms = members_later(m->now_ms, now_ms);
+    next.revision++;
+    int err = members_self_repack(m, &next);
+    if (err == 0)
+        members_spread(m, m->self, NULL);
+    return err;
+}
+
 void members_set_load(struct members *m, uint32_t in_flight, uint32_t cpu_percent)
 {
     m->in_flight = m->self->member.in_flight = in_flight;
@@ -584,6 +601,11 @@ void members_leave(struct members *m, uint64_t now_ms)
 {
     m->now_ms = members_later(m->now_ms, now_ms);
     m->leaving = true;
+    struct member last = m->self->member;
+    last.leaving = true;
+    last.revision++;
+    if (members_self_repack(m, &last) != 0)
+        return;
     m->self->member.state = MEMBER_LEFT;
     members_spread(m, m->self, NULL);
 }

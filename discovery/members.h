@@ -59,9 +59,10 @@ struct members_config {
     size_t seed_count;
     uint64_t seed; /* for all that is random */
     const struct members_times *times; /* kept; NULL: MEMBERS_LAN */
-    /* Asked once about each record that is new here, before it counts: false drops it, and what is said with it. NULL: all are admitted. Must not call members_*. */
+    /* True when a record that is newer than what is known is its owner's own: asked before it counts, also of what is said to be this node's. False: it is dropped with what
+     * is said with it; a Hello is refused. NULL: all are admitted. Must not call members_*. */
     bool (*admit)(void *ctx, const struct gossip_entry *entry);
-    /* Appends this node's own record as it travels (sealed) after `record` was packed. NULL: it travels as it was packed. 0 or a GRID_E*. */
+    /* Appends this node's record as it travels (member_seal_pack) after `record` was packed. NULL: signed by nobody. 0 or a GRID_E*. */
     int (*seal)(void *ctx, struct slice record, struct buf *out);
     void *ctx; /* of both */
 };
@@ -112,6 +113,8 @@ int members_add_seed(struct members *m, const char *address, uint64_t delay_ms, 
 /* This node's own record changed: everything but id and incarnation is taken over, `revision` is counted here. 0, GRID_EINVAL, GRID_ELIMIT,
  * GRID_ENOMEM. */
 int members_set_self(struct members *m, const struct member *self, uint64_t now_ms);
+/* What `seal` gives has changed: the record is sealed anew, with the next revision, and spread. 0, GRID_E* of seal, GRID_ENOMEM. */
+int members_reseal(struct members *m, uint64_t now_ms);
 /* What acknowledgements carry; cheap. */
 void members_set_load(struct members *m, uint32_t in_flight, uint32_t cpu_percent);
 

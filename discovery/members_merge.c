@@ -25,6 +25,20 @@ static int claim_compare(const struct gossip_entry *claim, const struct member *
     return order != 0 ? order : compare_u64(claim->member.revision, known->revision);
 }
 
+static bool is_newer_record(const struct member *claimed, const struct member *known)
+{
+    return claimed->incarnation > known->incarnation || (claimed->incarnation == known->incarnation && claimed->revision > known->revision);
+}
+
+/* Whether a record that would replace what is known (e, NULL: nothing) is not its owner's own. */
+static bool is_forged(struct members *m, const struct members_entry *e, const struct gossip_entry *claim)
+{
+    bool asked = m->admit && (!e || is_newer_record(&claim->member, &e->member));
+    bool forged = asked && !m->admit(m->ctx, claim);
+    m->counters.rejected += forged;
+    return forged;
+}
+
 /* Only a node speaks for its own aliveness: a claim that we are gone, or one of an incarnation we never had, is outdone. */
 static void claim_about_self(struct members *m, const struct gossip_entry *claim)
 {
@@ -107,8 +121,7 @@ static void live_on(struct members *m, struct members_entry *e, enum member_stat
 static void accept(struct members *m, struct members_entry *e, const struct gossip_entry *claim)
 {
     enum member_state before = e->member.state;
-    bool newer_record = claim->member.incarnation > e->member.incarnation ||
-                        (claim->member.incarnation == e->member.incarnation && claim->member.revision > e->member.revision);
+    bool newer_record = is_newer_record(&claim->member, &e->member);
     bool new_process = claim->member.started_at_ms != e->member.started_at_ms;
     if (newer_record && members_entry_set(e, &claim->member, claim->record) != 0)
         return;
@@ -121,11 +134,7 @@ static void accept(struct members *m, struct members_entry *e, const struct goss
 void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim)
 {
     struct members_entry *e = members_entry_find(m, claim->member.id);
-    if (m->admit && (!e || !slice_equal(e->record, claim->record)) && !m->admit(m->ctx, claim)) {
-        m->counters.rejected++;
-        return;
-    }
-    if (members_is_evicted(m, claim->member.id))
+    if (members_is_evicted(m, claim->member.id) || is_forged(m, e, claim))
         return;
     if (e == m->self) {
         claim_about_self(m, claim);
@@ -181,7 +190,7 @@ static const struct member *name_holder(const struct members *m, const struct me
 /* True when the Hello was refused. */
 static bool judge_hello(struct members *m, struct members_link *l, const struct gossip_frame *hello)
 {
-    const struct member *newcomer = &hello->entries[0].member;
+    const struct member *newcomer = hello->entry_count > 0 ? &hello->entries[0].member : NULL;
     const struct member *holder;
     char reason[256] = "";
     enum gossip_refusal code = GOSSIP_REFUSAL_NONE;
@@ -190,12 +199,15 @@ static bool judge_hello(struct members *m, struct members_link *l, const struct 
         snprintf(reason, sizeof reason, "this is grid \"%.63s\" of authority %.8s, not \"%.*s\" of %.*s", m->grid, m->authority,
                  (int) (hello->grid.size < 63 ? hello->grid.size : 63), (const char *) hello->grid.data,
                  (int) (hello->authority.size < 8 ? hello->authority.size : 8), (const char *) hello->authority.data);
-    } else if (hello->protocol + 1 < GOSSIP_PROTOCOL || hello->protocol > GOSSIP_PROTOCOL + 1 || hello->protocol == 0) {
+    } else if (!newcomer || hello->protocol + 1 < GOSSIP_PROTOCOL || hello->protocol > GOSSIP_PROTOCOL + 1) {
         code = GOSSIP_REFUSAL_VERSION;
         snprintf(reason, sizeof reason, "protocol version %u does not go with %d: upgrade the older node", hello->protocol, GOSSIP_PROTOCOL);
     } else if (strcmp(newcomer->id, l->peer) != 0) {
         code = GOSSIP_REFUSAL_HELLO;
         snprintf(reason, sizeof reason, "the certificate is of %.8s but the greeting of %.8s", l->peer, newcomer->id);
+    } else if (is_forged(m, members_entry_find(m, l->peer), &hello->entries[0])) {
+        code = GOSSIP_REFUSAL_HELLO;
+        snprintf(reason, sizeof reason, "the record of \"%s\" is not signed by its node's key with a certificate of this grid", newcomer->name);
     } else if ((holder = name_holder(m, newcomer)) != NULL) {
         code = GOSSIP_REFUSAL_NAME;
         snprintf(reason, sizeof reason, "the name \"%s\" is taken by node %.8s: start with another --name", newcomer->name, holder->id);
@@ -250,9 +262,9 @@ static void establish(struct members *m, struct members_link *l, struct members_
 
 void members_hello(struct members *m, struct members_link *l, const struct gossip_frame *hello)
 {
-    const struct member *newcomer = &hello->entries[0].member;
     if (judge_hello(m, l, hello))
         return;
+    const struct member *newcomer = &hello->entries[0].member;
     struct members_entry *e = members_entry_find(m, l->peer);
     struct members_link *old = e ? e->link : NULL;
     bool restarted = e && e->member.started_at_ms != newcomer->started_at_ms && newcomer->incarnation > e->member.incarnation;

@@ -319,6 +319,7 @@ static void gossip_closed(void *arg)
 {
     struct node *n = arg;
     n->gossip = NULL;
+    node_records_close(n);
     node_join_close(n, join_ended, n);
 }
 

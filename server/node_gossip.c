@@ -171,6 +171,8 @@ void node_gossip_update(struct node *n)
     count_members(n);
     if (err == 0 && n->gossip && !n->stopping)
         err = gossip_update_self(n->gossip, &n->self);
+    if (err == 0 && n->gossip && !n->stopping && node_records_stale(n))
+        err = gossip_reseal(n->gossip);
     if (err != 0)
         log_line(LOG_ERROR, "this node's record could not be brought up to date", LOGF_ERR(err));
 }
@@ -279,8 +281,10 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
         return err;
     /* A provisional node has nothing to show to those of --join: joining comes first (server/node_join.h). */
     struct gossip_config config = {.loop = n->loop, .tls = n->control_tls, .authority = n->authority ? authority_id(n->authority) : "", .grid = n->grid, .self = &n->self,
-                                   .seeds = n->options->join, .seed_count = n->standing.provisional ? 0 : n->options->join_count, .events = &GOSSIP_EVENTS, .ctx = n};
-    err = gossip_create(&config, &n->gossip);
+                                   .seeds = n->options->join, .seed_count = n->standing.provisional ? 0 : n->options->join_count, .events = &GOSSIP_EVENTS, .admit = node_records_admit, .seal = node_records_seal, .ctx = n};
+    err = node_records_open(n);
+    if (err == 0)
+        err = gossip_create(&config, &n->gossip);
     if (err != 0) {
         snprintf(why, NODE_WHY_MAX, "membership cannot be started (%s): check --name, --advertise and --join", grid_err_text(err));
         return err;

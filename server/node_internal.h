@@ -64,6 +64,7 @@ struct node {
     struct task_user task_user; /* fixed before the workers start */
     struct releases *releases;
     struct gossip *gossip; /* in a grid of one it links to nobody */
+    struct node_records *records; /* node_records.c's */
     struct grpc_server *control_grpc;
     struct http_server *control_server;
     char api_token[257];
@@ -127,6 +128,13 @@ bool node_is_ready(void *node, char why[NODE_REASON_MAX]);
 int node_gossip_open(struct node *n, char why[NODE_WHY_MAX]);
 /* Releases, tasks or load have changed: the record is made anew and spread when it differs. */
 void node_gossip_update(struct node *n);
+/* node_records.c: member records: this node's own as it travels, and whether another's is its owner's word (`admit` and `seal` of discovery/gossip.h). */
+int node_records_open(struct node *n);
+void node_records_close(struct node *n);
+int node_records_seal(void *node, struct slice record, struct buf *sealed);
+bool node_records_admit(void *node, const char *peer, const struct gossip_entry *entry);
+/* True when the record went out with another certificate than the node has now. */
+bool node_records_stale(const struct node *n);
 size_t node_release_peers(void *node, const char *root, struct release_peer out[RELEASE_PEERS_MAX]);
 void node_announce(void *node, struct slice packed);
 /* A member as the API shows it; strings are borrowed from `m` and `n`. */

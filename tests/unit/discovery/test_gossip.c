@@ -26,6 +26,8 @@ struct node {
     char name[16], address[ADDR_TEXT_MAX];
     struct key *key;
     struct tls_context *tls;
+    bool forges; /* its records are not signed by it */
+    int own_words; /* records that their owners brought */
     const char *claims; /* an impostor: another's id; NULL: its own */
     struct listener *listener;
     struct http_server *http;
@@ -128,6 +130,21 @@ static void listen_at(struct node *n, uint16_t port)
     addr_format(&bound, n->address);
 }
 
+/* A signature is here the owner's name. */
+static int seal(void *ctx, struct slice record, struct buf *sealed)
+{
+    const struct node *n = ctx;
+    return member_seal_pack(&(struct member_seal){.record = record, .signature = slice_of_str(n->forges ? "forged" : n->name)}, sealed);
+}
+
+static bool admit(void *ctx, const char *peer, const struct gossip_entry *entry)
+{
+    struct node *n = ctx;
+    n->own_words += strcmp(peer, entry->member.id) == 0;
+    assert_true(member_id_valid(slice_of_str(peer)));
+    return slice_equal_str(entry->seal.signature, entry->member.name);
+}
+
 static void start_gossip(struct node *n, const char *grid_authority, const char *const *seeds, size_t seed_count)
 {
     n->addresses[0] = n->address;
@@ -135,7 +152,8 @@ static void start_gossip(struct node *n, const char *grid_authority, const char 
                               .user = "u", .version = "1", .addresses = n->addresses, .address_count = 1};
     memcpy(n->self.id, n->claims ? n->claims : key_id(n->key), sizeof n->self.id);
     snprintf(n->self.name, sizeof n->self.name, "%s", n->name);
-    struct gossip_config config = {n->rig->loop, n->tls, grid_authority, "demo", &n->self, seeds, seed_count, &EVENTS, n};
+    struct gossip_config config = {.loop = n->rig->loop, .tls = n->tls, .authority = grid_authority, .grid = "demo", .self = &n->self, .seeds = seeds, .seed_count = seed_count,
+                                   .events = &EVENTS, .admit = admit, .seal = seal, .ctx = n};
     assert_int_equal(gossip_create(&config, &n->gossip), 0);
     assert_int_equal(grpc_server_add(n->grpc, gossip_service(n->gossip)), 0);
 }
@@ -372,6 +390,19 @@ static void test_gossip__lets_no_client_certificate_link(void **state)
         assert_int_equal(members_count(gossip_members(r->nodes[i].gossip)), 1);
 }
 
+static void test_gossip__refuses_a_member_whose_record_nobody_signed(void **state)
+{
+    struct rig *r = *state;
+    r->nodes[1].forges = true;
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    start(r, 1, "two", TRUST_ROLE_NODE, r->nodes[0].address);
+    PUMP(r->loop, r->nodes[1].refusals, 1);
+    assert_int_equal(r->nodes[1].refusal, GOSSIP_REFUSAL_HELLO);
+    assert_true(r->nodes[1].refused_by_peer);
+    assert_true(r->nodes[0].own_words > 0);
+    assert_null(members_find(gossip_members(r->nodes[0].gossip), key_id(r->nodes[1].key)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +415,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gossip__tells_a_newcomer_that_its_name_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__refuses_another_authority_in_the_hello, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__refuses_a_member_that_greets_with_anothers_id, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__refuses_a_member_whose_record_nobody_signed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__lets_no_client_certificate_link, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,7 @@ struct rig {
     struct members_dial dials[8];
     char dialled[8][65];
     size_t dial_count;
+    unsigned *asked; /* records that were judged */
 };
 
 static struct member record_of(const char *id, const char *name, uint64_t incarnation, uint64_t revision)
@@ -109,11 +110,21 @@ static int deliver(struct rig *r, uint64_t link, const struct gossip_frame *fram
     return err;
 }
 
+static void seal(const struct member *m, const char *signature, struct buf *sealed)
+{
+    struct buf record;
+    buf_init(&record, 0);
+    assert_int_equal(member_pack(m, &record), 0);
+    assert_int_equal(member_seal_pack(&(struct member_seal){.record = buf_slice(&record), .signature = slice_of_str(signature)}, sealed), 0);
+    buf_dispose(&record);
+}
+
 static int say_of(struct rig *r, uint64_t link, struct member member, enum member_state state, enum gossip_kind kind)
 {
     struct buf record;
     buf_init(&record, 0);
-    assert_int_equal(member_pack(&member, &record), 0);
+    member.leaving = state == MEMBER_LEFT;
+    seal(&member, "", &record);
     struct gossip_entry entry = {.record = buf_slice(&record), .state = state};
     struct gossip_frame frame = {.kind = kind, .entries = &entry, .entry_count = 1, .authority = SLICE("authority"), .grid = SLICE("demo"),
                                  .protocol = GOSSIP_PROTOCOL};
@@ -202,6 +213,7 @@ static void test_members__refuses_hellos_with_a_reason(void **state)
     } cases[] = {
         {THIRD, "third", "another", GOSSIP_PROTOCOL, GOSSIP_REFUSAL_OTHER_GRID},
         {THIRD, "third", "authority", GOSSIP_PROTOCOL + 2, GOSSIP_REFUSAL_VERSION},
+        {THIRD, "third", "authority", 1, GOSSIP_REFUSAL_VERSION}, /* whose records nobody signed */
         {THIRD, "third", "authority", 0, GOSSIP_REFUSAL_VERSION},
         {FOURTH, "third", "authority", GOSSIP_PROTOCOL, GOSSIP_REFUSAL_HELLO},
         {THIRD, "peer", "authority", GOSSIP_PROTOCOL, GOSSIP_REFUSAL_NAME},
@@ -211,7 +223,7 @@ static void test_members__refuses_hellos_with_a_reason(void **state)
         struct buf record;
         struct member member = record_of(cases[i].id, cases[i].name, 300, 0);
         buf_init(&record, 0);
-        assert_int_equal(member_pack(&member, &record), 0);
+        seal(&member, "", &record);
         struct gossip_entry entry = {.record = buf_slice(&record)};
         struct gossip_frame frame = {.kind = GOSSIP_HELLO, .entries = &entry, .entry_count = 1, .authority = slice_of_str(cases[i].authority),
                                      .grid = SLICE("demo"), .protocol = cases[i].protocol};
@@ -576,21 +588,24 @@ static void test_members__bounds_its_view(void **state)
 static void test_members__passes_unknown_frames_and_fields_over(void **state)
 {
     struct rig *r = *state;
-    struct buf record, frame;
+    struct buf record, frame, sealed;
     struct member member = record_of(THIRD, "third", 10, 0);
     link_peer(r, LINK, PEER, "peer");
     link_peer(r, LINK + 1, FOURTH, "fourth");
     assert_int_equal(members_receive(r->m, LINK, SLICE("\xfa\x01\x02hi"), r->now), 0);
-    buf_init(&record, 0), buf_init(&frame, 0);
+    buf_init(&record, 0), buf_init(&frame, 0), buf_init(&sealed, 0);
     member_pack(&member, &record);
-    buf_append(&record, SLICE("\xfa\x01\x06newer!")); /* field 31 of a later version */
-    struct gossip_entry entry = {.record = buf_slice(&record)};
+    buf_append(&record, SLICE("\xfa\x01\x06newer!")); /* field 31 of a later version, signed with the others */
+    assert_int_equal(member_seal_pack(&(struct member_seal){buf_slice(&record), SLICE("certificate"), SLICE("signature")}, &sealed), 0);
+    buf_append(&sealed, SLICE("\xfa\x01\x03too")); /* and one of the seal */
+    struct gossip_entry entry = {.record = buf_slice(&sealed)};
     gossip_frame_pack(&(struct gossip_frame){.kind = GOSSIP_TABLE, .entries = &entry, .entry_count = 1}, &frame);
     assert_int_equal(members_receive(r->m, LINK, buf_slice(&frame), r->now), 0);
     drain(r);
     const struct gossip_frame *passed = find_sent(r, GOSSIP_TABLE);
-    assert_true(slice_equal(passed->entries[0].record, buf_slice(&record)));
-    buf_dispose(&record), buf_dispose(&frame);
+    assert_true(slice_equal(passed->entries[0].record, buf_slice(&sealed)));
+    assert_true(slice_equal(passed->entries[0].seal.record, buf_slice(&record)));
+    buf_dispose(&record), buf_dispose(&frame), buf_dispose(&sealed);
 }
 
 static void test_member__runs_an_entry_and_not_only_its_files(void **state)
@@ -661,10 +676,206 @@ static void test_member__lacks_a_task_only_when_it_names_them_all(void **state)
     arena_destroy(arena);
 }
 
+/* ---- records that are signed ---- */
+
+enum { OWNS = 900 };
+
+/* "Signed" is who says so in the seal. */
+static bool admit_signed(void *ctx, const struct gossip_entry *entry)
+{
+    unsigned *asked = ctx;
+    ++*asked;
+    return slice_equal_str(entry->seal.signature, "good");
+}
+
+static int seal_signed(void *ctx, struct slice record, struct buf *out)
+{
+    (void) ctx;
+    return member_seal_pack(&(struct member_seal){.record = record, .signature = SLICE("good")}, out);
+}
+
+static int set_up_signed(void **state)
+{
+    static unsigned asked;
+    assert_int_equal(set_up(state), 0);
+    struct rig *r = *state;
+    struct member self = record_of(SELF, "self", OWNS, 0);
+    struct members_config config = {.authority = "authority", .grid = "demo", .self = &self, .seed = 1, .admit = admit_signed, .seal = seal_signed, .ctx = &asked};
+    members_destroy(r->m);
+    asked = 0;
+    r->asked = &asked;
+    assert_int_equal(members_create(&config, r->now, &r->m), 0);
+    return 0;
+}
+
+static int say_signed(struct rig *r, uint64_t link, struct member member, const char *signature, enum member_state state, enum gossip_kind kind)
+{
+    struct buf sealed;
+    buf_init(&sealed, 0);
+    seal(&member, signature, &sealed);
+    struct gossip_entry entry = {.record = buf_slice(&sealed), .state = state};
+    struct gossip_frame frame = {.kind = kind, .entries = &entry, .entry_count = 1, .authority = SLICE("authority"), .grid = SLICE("demo"), .protocol = GOSSIP_PROTOCOL};
+    int err = deliver(r, link, &frame);
+    buf_dispose(&sealed);
+    return err;
+}
+
+static void link_signed(struct rig *r)
+{
+    assert_int_equal(members_link_up(r->m, LINK, PEER, 0, r->now), 0);
+    assert_int_equal(say_signed(r, LINK, record_of(PEER, "peer", 200, 0), "good", MEMBER_ALIVE, GOSSIP_HELLO), 0);
+    assert_true(members_find(r->m, PEER)->linked);
+}
+
+static void test_records__of_strangers_count_when_they_signed_them(void **state)
+{
+    struct rig *r = *state;
+    link_signed(r);
+    say_signed(r, LINK, record_of(THIRD, "third", 10, 0), "bad", MEMBER_ALIVE, GOSSIP_TABLE);
+    assert_null(members_find(r->m, THIRD));
+    say_signed(r, LINK, record_of(THIRD, "third", 10, 0), "good", MEMBER_ALIVE, GOSSIP_TABLE);
+    assert_non_null(members_find(r->m, THIRD));
+    assert_int_equal(members_counters(r->m)->rejected, 1);
+}
+
+static void test_records__nobody_moves_anothers_address(void **state)
+{
+    static const char *const elsewhere[] = {"192.0.2.66:7900"};
+    struct rig *r = *state;
+    link_signed(r);
+    say_signed(r, LINK, record_of(THIRD, "third", 10, 3), "good", MEMBER_ALIVE, GOSSIP_TABLE);
+    struct member forged = record_of(THIRD, "third", 10, 4);
+    forged.addresses = elsewhere;
+    for (unsigned i = 0; i < 3; i++) {
+        forged.incarnation += i;
+        say_signed(r, LINK, forged, "bad", (enum member_state[]){MEMBER_ALIVE, MEMBER_DEAD, MEMBER_LEFT}[i], GOSSIP_TABLE);
+        assert_string_equal(members_find(r->m, THIRD)->addresses[0], "10.0.0.1:7900");
+        assert_int_equal(members_find(r->m, THIRD)->incarnation, 10);
+        expect_state(r, THIRD, MEMBER_ALIVE);
+    }
+}
+
+static void test_records__that_are_older_change_nothing_and_are_not_judged(void **state)
+{
+    struct rig *r = *state;
+    link_signed(r);
+    say_signed(r, LINK, record_of(THIRD, "third", 10, 3), "good", MEMBER_ALIVE, GOSSIP_TABLE);
+    unsigned before = *r->asked;
+    say_signed(r, LINK, record_of(THIRD, "was-called", 10, 2), "good", MEMBER_ALIVE, GOSSIP_TABLE);
+    say_signed(r, LINK, record_of(THIRD, "was-called", 9, 7), "good", MEMBER_ALIVE, GOSSIP_TABLE);
+    say_signed(r, LINK, record_of(THIRD, "forged", 10, 3), "bad", MEMBER_ALIVE, GOSSIP_TABLE);
+    assert_string_equal(members_find(r->m, THIRD)->name, "third");
+    assert_int_equal(*r->asked, before);
+}
+
+static void test_records__for_oneself_drive_the_incarnation_only_when_they_are_own_ones(void **state)
+{
+    struct rig *r = *state;
+    link_signed(r);
+    say_signed(r, LINK, record_of(SELF, "self", MEMBER_INCARNATION_LIMIT - 2, 0), "bad", MEMBER_DEAD, GOSSIP_TABLE); /* one more, and nothing could be refuted */
+    assert_int_equal(members_at(r->m, 0)->incarnation, OWNS);
+    say_signed(r, LINK, record_of(SELF, "self", OWNS, 0), "bad", MEMBER_DEAD, GOSSIP_TABLE); /* says nothing that we have not said but that we are dead */
+    assert_int_equal(members_at(r->m, 0)->incarnation, OWNS + 1);
+}
+
+static void test_records__of_a_clock_that_was_ahead_are_outdone(void **state)
+{
+    struct rig *r = *state;
+    link_signed(r);
+    struct member before = record_of(SELF, "self", OWNS + 86400000, 5); /* from before a restart at which the clock went back a day */
+    before.started_at_ms = 86400000;
+    say_signed(r, LINK, before, "good", MEMBER_ALIVE, GOSSIP_TABLE);
+    assert_int_equal(members_at(r->m, 0)->incarnation, OWNS + 86400001);
+    assert_int_equal(find_sent(r, GOSSIP_TABLE)->entries[0].member.incarnation, OWNS + 86400001);
+}
+
+static void test_records__unsigned_ones_open_no_link(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(members_link_up(r->m, LINK, PEER, 0, r->now), 0);
+    assert_int_equal(say_signed(r, LINK, record_of(PEER, "peer", 200, 0), "bad", MEMBER_ALIVE, GOSSIP_HELLO), 0);
+    assert_int_equal(find_sent(r, GOSSIP_REFUSAL)->refusal, GOSSIP_REFUSAL_HELLO);
+    assert_int_equal(r->closed_count, 1);
+    assert_null(members_find(r->m, PEER));
+}
+
+static void test_records__only_a_nodes_own_word_makes_it_leave(void **state)
+{
+    struct rig *r = *state;
+    link_signed(r);
+    say_signed(r, LINK, record_of(THIRD, "third", 10, 0), "good", MEMBER_ALIVE, GOSSIP_TABLE);
+    say_signed(r, LINK, record_of(THIRD, "third", 10, 0), "good", MEMBER_LEFT, GOSSIP_TABLE); /* its record does not say so */
+    expect_state(r, THIRD, MEMBER_DEAD);
+    struct member last = record_of(THIRD, "third", 11, 1);
+    last.leaving = true;
+    say_signed(r, LINK, last, "good", MEMBER_ALIVE, GOSSIP_TABLE);
+    expect_state(r, THIRD, MEMBER_LEFT);
+}
+
+static void test_records__are_sealed_anew_when_the_certificate_is(void **state)
+{
+    struct rig *r = *state;
+    link_signed(r);
+    uint64_t before = members_at(r->m, 0)->revision;
+    assert_int_equal(members_reseal(r->m, r->now), 0);
+    tick(r, 100);
+    assert_int_equal(members_at(r->m, 0)->revision, before + 1);
+    assert_int_equal(find_sent(r, GOSSIP_TABLE)->entries[0].member.revision, before + 1);
+    assert_true(slice_equal_str(find_sent(r, GOSSIP_TABLE)->entries[0].seal.signature, "good"));
+}
+
+static void test_member_seal__refuses_what_is_cut_or_too_large(void **state)
+{
+    struct member m = record_of(THIRD, "third", 10, 0);
+    struct arena *arena = arena_create(4096, 0);
+    struct member_seal back;
+    struct buf sealed, large;
+    (void) state;
+    buf_init(&sealed, 0), buf_init(&large, 0);
+    seal(&m, "signature", &sealed);
+    for (size_t size = 1; size < sealed.size; size++) { /* cut inside a field, or short of the signature */
+        int err = member_seal_unpack(slice_first(buf_slice(&sealed), size), arena, &back);
+        assert_true(err == GRID_EPROTO || (err == 0 && back.signature.size == 0));
+    }
+    assert_int_equal(buf_reserve(&large, MEMBER_SEALED_MAX + 1), 0);
+    memset(large.data, 0, MEMBER_SEALED_MAX + 1);
+    assert_int_equal(member_seal_unpack(slice_of(large.data, MEMBER_SEALED_MAX + 1), arena, &back), GRID_ELIMIT);
+    const struct member_seal cases[] = {{.record = slice_of(large.data, MEMBER_RECORD_MAX + 1)}, {.certificate = slice_of(large.data, MEMBER_CERTIFICATE_MAX + 1)},
+                                        {.signature = slice_of(large.data, MEMBER_SIGNATURE_MAX + 1)}};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(member_seal_pack(&cases[i], &sealed), GRID_ELIMIT);
+    buf_dispose(&sealed), buf_dispose(&large);
+    arena_destroy(arena);
+}
+
+static void test_member_seal__signs_the_certificate_too(void **state)
+{
+    struct buf a, b;
+    (void) state;
+    buf_init(&a, 0), buf_init(&b, 0);
+    assert_int_equal(member_seal_signed_bytes(SLICE("record"), SLICE("one"), &a), 0);
+    assert_int_equal(member_seal_signed_bytes(SLICE("erecord"), SLICE("on"), &b), 0);
+    assert_true(slice_has_prefix(buf_slice(&a), SLICE("grid member record 1\n")));
+    assert_int_equal(a.size, b.size);
+    assert_memory_not_equal(a.data, b.data, a.size);
+    buf_dispose(&a), buf_dispose(&b);
+}
+
 int main(void)
 {
+#define SIGNED(name) cmocka_unit_test_setup_teardown(name, set_up_signed, tear_down)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        SIGNED(test_records__of_strangers_count_when_they_signed_them),
+        SIGNED(test_records__nobody_moves_anothers_address),
+        SIGNED(test_records__that_are_older_change_nothing_and_are_not_judged),
+        SIGNED(test_records__for_oneself_drive_the_incarnation_only_when_they_are_own_ones),
+        SIGNED(test_records__of_a_clock_that_was_ahead_are_outdone),
+        SIGNED(test_records__unsigned_ones_open_no_link),
+        SIGNED(test_records__only_a_nodes_own_word_makes_it_leave),
+        SIGNED(test_records__are_sealed_anew_when_the_certificate_is),
+        cmocka_unit_test(test_member_seal__refuses_what_is_cut_or_too_large),
+        cmocka_unit_test(test_member_seal__signs_the_certificate_too),
         CASE(test_members__greets_first_and_then_sends_its_view),
         CASE(test_members__refuses_hellos_with_a_reason),
         CASE(test_members__refutes_every_claim_that_it_is_gone),
