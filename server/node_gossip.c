@@ -167,6 +167,8 @@ static void count_members(struct node *n)
 
 void node_gossip_update(struct node *n)
 {
+    if (n->stopping && !n->releases)
+        return; /* taken down too far to say anything of itself */
     int err = make_self(n);
     count_members(n);
     if (err == 0 && n->gossip && !n->stopping)
