@@ -360,12 +360,12 @@ static int find_evictee(const struct node *n, struct slice who, const struct mem
     return matches == 0 ? GRPC_NOT_FOUND : GRPC_INVALID_ARGUMENT;
 }
 
-static int put_key(struct node *n, const struct authority *a)
+/* Where a key is kept so that it does not take the place of the other authority's. */
+static struct buf *key_slot(struct node *n, const struct authority *other)
 {
-    for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
-        if (n->standing.keys[i].size == 0 || !slice_equal(buf_slice(&n->standing.keys[i]), key_private_der(authority_key(n->authority))))
-            return standing_set(&n->standing.keys[i], key_private_der(authority_key(a)));
-    return GRID_ELIMIT;
+    struct buf *first = &n->standing.keys[0];
+    bool taken = other && authority_can_issue(other) && slice_equal(buf_slice(first), key_private_der(authority_key(other)));
+    return taken ? &n->standing.keys[1] : first;
 }
 
 /* Announces a fresh authority in a phase. */
@@ -375,7 +375,7 @@ static int announce_fresh(struct node *n, enum ledger_phase phase, int64_t until
     int err = authority_mint(n->grid, now_s(), &fresh);
     if (err != 0)
         return err;
-    err = put_key(n, fresh);
+    err = standing_set(key_slot(n, n->authority), key_private_der(authority_key(fresh)));
     if (err == 0)
         err = ledger_announce(n->ledger, n->authority, fresh, phase, now_s(), until_s);
     authority_destroy(fresh);
@@ -592,27 +592,40 @@ static void certificate_look(struct node *n)
 
 /* ---- handing keys and password on ---- */
 
+/* Keeps a key of one of the two authorities, unless it is here. *proven: it is one. */
+static bool take_key(struct node *n, struct slice der, bool *proven)
+{
+    char why[NODE_WHY_MAX];
+    struct key *k;
+    if (key_parse_der(der, &k) != 0)
+        return false;
+    const struct authority *of = strcmp(key_id(k), authority_id(n->authority)) == 0 ? n->authority : n->next && strcmp(key_id(k), authority_id(n->next)) == 0 ? n->next : NULL;
+    bool news = of && !authority_can_issue(of);
+    *proven |= of != NULL;
+    news = news && standing_set(key_slot(n, of == n->next ? n->authority : n->next), key_private_der(k)) == 0 && node_trust_load_authorities(n, why) == 0;
+    key_destroy(k);
+    return news;
+}
+
+/* One of a time to come would shut the door for ever: it opens for the ledger's epoch alone. */
+static bool is_newer_password(const struct node *n, size_t size, uint64_t epoch)
+{
+    uint64_t now;
+    bool open;
+    ledger_door(n->ledger, &now, &open);
+    return size > 0 && size <= STANDING_PASSWORD_SIZE && epoch <= now && epoch + 1 > own_password(n);
+}
+
 int node_ledger_take(struct node *n, const struct slice *keys, size_t key_count, const uint8_t *password, size_t password_size, uint64_t epoch)
 {
     bool proven = false, news = false;
     if (!n->ledger)
         return GRID_EPERM;
-    for (size_t i = 0; i < key_count && i < STANDING_KEYS_MAX; i++) {
-        struct key *k;
-        if (key_parse_der(keys[i], &k) != 0)
-            continue;
-        bool of_root = strcmp(key_id(k), ledger_root(n->ledger)->id) == 0, of_next = ledger_next(n->ledger) && strcmp(key_id(k), ledger_next(n->ledger)->id) == 0;
-        struct buf *slot = &n->standing.keys[of_next];
-        if (of_root || of_next) {
-            proven = true;
-            news |= !slice_equal(buf_slice(slot), key_private_der(k));
-            (void) standing_set(slot, key_private_der(k));
-        }
-        key_destroy(k);
-    }
+    for (size_t i = 0; i < key_count && i < STANDING_KEYS_MAX; i++)
+        news |= take_key(n, keys[i], &proven);
     if (!proven)
         return GRID_EPERM;
-    if (password_size > 0 && password_size <= STANDING_PASSWORD_SIZE && epoch + 1 > own_password(n)) {
+    if (is_newer_password(n, password_size, epoch)) {
         take_password(n, password, password_size, epoch);
         news = true;
     }

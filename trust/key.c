@@ -38,6 +38,16 @@ int key_require_p256(const EVP_PKEY *pkey)
     return strcmp(group, "prime256v1") == 0 ? 0 : GRID_EINVAL;
 }
 
+/* OpenSSL takes the public key that a file of a private one may carry as it is: whoever put another's there would pass for him. */
+static bool is_pair(EVP_PKEY *pkey)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+    bool is = ctx && EVP_PKEY_check(ctx) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return is;
+}
+
 static int private_der_of(EVP_PKEY *pkey, uint8_t **out, size_t *size)
 {
     PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pkey);
@@ -98,6 +108,11 @@ int key_parse_pem(struct slice pem, struct key **out, char why[TRUST_WHY_MAX])
         EVP_PKEY_free(pkey);
         return GRID_EINVAL;
     }
+    if (!is_pair(pkey)) {
+        snprintf(why, TRUST_WHY_MAX, "its public key is not its private key's");
+        EVP_PKEY_free(pkey);
+        return GRID_EINVAL;
+    }
     int err = key_wrap(pkey, out);
     if (err != 0)
         snprintf(why, TRUST_WHY_MAX, "%s", grid_err_text(err));
@@ -109,7 +124,7 @@ int key_parse_der(struct slice der, struct key **out)
     const unsigned char *at = der.data;
     EVP_PKEY *pkey = der.size > 0 && der.size <= 4096 ? d2i_AutoPrivateKey(NULL, &at, (long) der.size) : NULL;
     ERR_clear_error();
-    if (pkey && at == der.data + der.size && key_require_p256(pkey) == 0)
+    if (pkey && at == der.data + der.size && key_require_p256(pkey) == 0 && is_pair(pkey))
         return key_wrap(pkey, out);
     EVP_PKEY_free(pkey);
     return GRID_EINVAL;

@@ -13,7 +13,8 @@ struct key;
 /* A random key pair. 0, or GRID_ENOMEM. */
 int key_mint(struct key **out);
 
-/* Reads an unencrypted P-256 private key: PKCS#8 or SEC1 PEM. 0; GRID_EINVAL for anything else, and `why` is a clause that tells it
+/* Reads an unencrypted P-256 private key: PKCS#8 or SEC1 PEM. What it says of its public key must be true: who has the struct has the private
+ * key. 0; GRID_EINVAL for anything else, and `why` is a clause that tells it
  * apart ("it is an RSA key, not P-256"). */
 int key_parse_pem(struct slice pem, struct key **out, char why[TRUST_WHY_MAX]);
 

@@ -1,11 +1,13 @@
 """Certificates of every kind for tests, sound ones and those that must be refused, made with python3-cryptography; and handshakes."""
 
+import contextlib
 import datetime
 import ipaddress
 import json
 import os
 import socket
 import ssl
+import threading
 import tomllib
 from pathlib import Path
 
@@ -148,6 +150,50 @@ def refusal(node, own):
         return None
 
     return wait_for(find, f"{node.name} says why it refused {own}", 10)
+
+
+class Proxy:
+    """A port in the clear whose bytes go on over TLS: any client that has no ALPN of the nodes' own gets one. `error` tells why TLS did not come about."""
+
+    def __init__(self, address, context):
+        self.address, self.context, self.error = address, context, None
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.carry, args=(near,), daemon=True).start()
+
+    def carry(self, near):
+        try:
+            far = self.context.wrap_socket(socket.create_connection(self.address, 10))
+        except OSError as error:
+            self.error = error
+            near.close()
+            return
+        threading.Thread(target=self.pump, args=(far, near), daemon=True).start()
+        self.pump(near, far)
+
+    def pump(self, source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except (OSError, ValueError) as error:
+            self.error = error
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
 
 
 def garbage(size):

@@ -3,17 +3,29 @@
 import json
 import time
 
-from gridtest import check, check_equal, check_in, wait_for
+import grpc
+from certs import Proxy, pem, tls_client
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from gridtest import Service, check, check_equal, check_in, message_class, once, rpc_code, wait_for
 from test_join import authority_of, password_grid, said, secret_file
+
+CERTIFICATE, LEDGER, KEY, PASSWORD = 1, 2, 3, 6
+
+
+def kept(node):
+    """The records of its STATE/trust by tag (docs/formats/trust-standing.md)."""
+    data, at, found = (node.state / "trust").read_bytes(), 8, {}
+    while at < len(data):
+        size = int.from_bytes(data[at + 1:at + 5], "big")
+        found.setdefault(data[at], []).append(data[at + 5:at + 5 + size])
+        at += 5 + size
+    return found
 
 
 def can_issue(node):
-    """Whether its STATE/trust holds an authority's key (docs/formats/trust-standing.md: a record of tag 3)."""
-    data, at, tags = (node.state / "trust").read_bytes(), 8, set()
-    while at < len(data):
-        tags.add(data[at])
-        at += 5 + int.from_bytes(data[at + 1:at + 5], "big")
-    return 3 in tags
+    """Whether it holds an authority's key."""
+    return KEY in kept(node)
 
 
 def issuers(made):
@@ -35,6 +47,36 @@ def settle(made):
     wait_for(lambda: len(issuers(made)) == 3, "two further members are issuers")
     made.issuer = next(n for n in made.nodes if can_issue(n))
     made.plain = next(n for n in made.nodes if not can_issue(n))
+
+
+def as_member(node, alpn):
+    """A TLS client that has the node's own key and certificate, as who has stolen its state folder."""
+    folder = node.folder / "stolen"
+    folder.mkdir(exist_ok=True)
+    (folder / "crt").write_bytes(pem(x509.load_der_x509_certificate(kept(node)[CERTIFICATE][0])))
+    return tls_client(node.state / "node.key", folder / "crt", (alpn,))
+
+
+def tlv(tag, *parts):
+    body = b"".join(parts)
+    return bytes([tag]) + (bytes([len(body)]) if len(body) < 128 else bytes([0x81, len(body)])) + body
+
+
+def forged_key(node):
+    """PKCS#8 of the private key 1, which says that its public key is the authority's."""
+    ledger = kept(node)[LEDGER][0]
+    authority = x509.load_der_x509_certificate(ledger[18:18 + int.from_bytes(ledger[16:18], "big")])
+    point = authority.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    key = tlv(0x30, tlv(2, b"\1"), tlv(4, bytes(31) + b"\1"), tlv(0xA1, tlv(3, b"\0" + point)))
+    kind = tlv(0x30, bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06082a8648ce3d030107"))
+    return tlv(0x30, tlv(2, b"\0"), kind, tlv(4, key))
+
+
+def hand(to, context, keys, epoch):
+    """PeerTrust.Hand as a member that is none of the issuers: (code, details)."""
+    with Proxy(to.listen, context) as proxy, grpc.insecure_channel(f"127.0.0.1:{proxy.port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        request = message_class("grid.v1.HandRequest")(keys=keys, password=b"E" * 32, password_epoch=epoch)
+        return rpc_code(lambda: Service(channel, "grid.v1.PeerTrust").Hand(request))
 
 
 def shut_out_a_plain_member(made):
@@ -82,3 +124,22 @@ def test_the_evicted_stay_out_with_certificate_and_password():
             check_in(sentence, made.issuer.grid(*words).stderr.decode(), f"what {words} says")
         old_password_opens_nothing(made)
         replace_the_authority(made)
+
+
+@once
+def test_a_member_cannot_take_the_authority_away_from_issuers():
+    with password_grid(2) as made:
+        made.wait_linked()
+        made.deploy(made.project().program("cecho"))  # settles the grid
+        wait_for(lambda: len(issuers(made)) == 2, "the second is an issuer too")
+        issuer, other = made.nodes
+        before = kept(issuer)
+        member = as_member(other, "grid-control/1")
+        for keys in ([], [b"garbage"], [forged_key(other)]):
+            code, why = hand(issuer, member, keys, 5)
+            check_equal(code, "PERMISSION_DENIED", f"what is said to a false key: {why}")
+            check_in("only an issuer hands on", why, "the reason")
+        check_equal(hand(issuer, member, before[KEY], 5)[0], "OK", "what is said to the authority's key")
+        check_equal({tag: kept(issuer).get(tag) for tag in (KEY, PASSWORD)}, {tag: before.get(tag) for tag in (KEY, PASSWORD)}, "what the issuer keeps")
+        made.add()
+        made.wait_linked()

@@ -488,6 +488,31 @@ static void test_key__refuses_other_kinds_with_a_reason(void **state)
     }
 }
 
+/* The private key of one, which says that the other's public key belongs to it. */
+static void test_key__is_refused_when_it_claims_anothers_public_key(void **state)
+{
+    struct rig *r = *state;
+    enum { POINT = 65 };
+    struct key *victim, *k;
+    struct buf der;
+    char out[8192], why[TRUST_WHY_MAX];
+    int status;
+    assert_int_equal(key_mint(&victim), 0);
+    buf_init(&der, 0);
+    buf_append(&der, key_private_der(r->node));
+    assert_int_equal(key_parse_der(buf_slice(&der), &k), 0);
+    key_destroy(k);
+    struct slice theirs = key_public_der(victim);
+    memcpy(der.data + der.size - POINT, theirs.data + theirs.size - POINT, POINT);
+    assert_int_equal(key_parse_der(buf_slice(&der), &k), GRID_EINVAL);
+    put(r, "forged.der", &der);
+    run(r, "echo -----BEGIN PRIVATE KEY-----; base64 forged.der; echo -----END PRIVATE KEY-----", out, &status);
+    assert_int_equal(key_parse_pem(slice_of_str(out), &k, why), GRID_EINVAL);
+    assert_string_equal(why, "its public key is not its private key's");
+    buf_dispose(&der);
+    key_destroy(victim);
+}
+
 static void test_identity__keeps_its_key_and_its_secret(void **state)
 {
     struct rig *r = *state;
@@ -577,6 +602,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_certificate__is_what_the_openssl_tool_verifies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_key__signs_what_the_openssl_tool_verifies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_key__refuses_other_kinds_with_a_reason, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_key__is_refused_when_it_claims_anothers_public_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_identity__keeps_its_key_and_its_secret, setup, teardown),
         cmocka_unit_test_setup_teardown(test_identity__keeps_a_certificate_for_its_own_key_only, setup, teardown),
     };
