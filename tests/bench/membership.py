@@ -38,7 +38,7 @@ class Table:
             print(f"| {case}{f' ({note})' if note else ''} | {ours} | {theirs} | {bound} | {verdict} | {load} |")
 
 
-def seconds(values, wanted=None):
+def seconds(values):
     """Worst and median; values that are None were never reached."""
     missing = sum(v is None for v in values)
     there = [v for v in values if v is not None]
@@ -180,14 +180,15 @@ def case_loss(args, network, fleets, table, percent, minutes, bound):
     network.lose(percent)
     time.sleep(minutes * 60)
     network.lose(0)
-    deaths, stalls, whole = {}, 0, {}
+    deaths, tellings, stalls = {}, {}, 0
     until = time.time()
     for fleet in fleets:
-        deaths[fleet.name] = len(incidents(fleet.since(at, None, DEAD, until=until)))
+        told = fleet.since(at, None, DEAD, until=until)
+        deaths[fleet.name], tellings[fleet.name] = len(incidents(told)), len(told)
         if fleet.name == "gridd":
             stalls = len(incidents(fleet.since(at, None, ("stalled",), until=until)))
     settled(fleets, 90, f"{percent}% loss")
-    table.add(f"{percent}% loss for {minutes:g} min, {network.count} members: false deaths a minute", f"{bound}", {n: f"{d / minutes:.1f}" for n, d in deaths.items()},
+    table.add(f"{percent}% loss for {minutes:g} min, {network.count} members: false deaths a minute", f"{bound}", {n: f"{d / minutes:.1f} (seen {tellings[n] / minutes:.1f} times)" for n, d in deaths.items()},
               "gridd" in deaths and deaths["gridd"] <= bound * minutes, f"{stalls / minutes:.0f} times a minute a member was unroutable for somebody")
 
 
@@ -198,7 +199,8 @@ def healed(fleet, at, deadline_s):
     return max([0.0] + [e.at - at for e in fleet.since(at, None, ("up",))])
 
 
-def case_split(args, network, fleets, table, length_s, bound):
+def split_once(network, fleets, length_s):
+    """Per fleet (seconds until all have seen it, seconds from the healing until all see all)."""
     half = network.count // 2
     some, rest = list(fleets[0].numbers)[:half], list(fleets[0].numbers)[half:]
     time.sleep(random.uniform(0.5, 2.5))
@@ -211,10 +213,20 @@ def case_split(args, network, fleets, table, length_s, bound):
         seen[fleet.name] = None if None in times else max(times)
     mended = time.time()
     network.heal()
-    whole = {fleet.name: healed(fleet, mended, 60) for fleet in fleets}
-    table.add(f"split {half}:{len(rest)}, seen by all", "10 s", {n: seconds([v]) for n, v in seen.items()}, "gridd" in seen and within([seen["gridd"]], 10))
-    table.add(f"split {half}:{len(rest)}, healed after {length_s} s: whole", f"{bound} s", {n: seconds([v]) for n, v in whole.items()}, "gridd" in whole and within([whole["gridd"]], bound))
+    result = {fleet.name: (seen[fleet.name], healed(fleet, mended, 60)) for fleet in fleets}
     settled(fleets, 120, "the split was healed")
+    return result
+
+
+def case_split(args, network, fleets, table, length_s, bound):
+    told = {f.name: [] for f in fleets}
+    for _ in range(args.splits):
+        for name, result in split_once(network, fleets, length_s).items():
+            told[name].append(result)
+    case = f"split {network.count // 2}:{network.count - network.count // 2} of {length_s} s, {args.splits} trials"
+    seen, whole = ({n: [r[i] for r in v] for n, v in told.items()} for i in (0, 1))
+    table.add(f"{case}: seen by all", "10 s", {n: seconds(v) for n, v in seen.items()}, within(seen.get("gridd"), 10))
+    table.add(f"{case}: whole again after the healing", f"{bound} s", {n: seconds(v) for n, v in whole.items()}, within(whole.get("gridd"), bound))
 
 
 # ---- cases that bring up fleets of their own ------------------------------------------------------------------------------------------------
@@ -228,13 +240,20 @@ def fresh(args, count, kind):
     return rig(count, kind, options=args.option, keep=args.keep and tempfile.mkdtemp(dir=args.keep))
 
 
+def cpu_seconds(pid):
+    """On-CPU time of all threads of a process so far."""
+    return sum(int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0]) for thread in os.listdir(f"/proc/{pid}/task")) / 1e9
+
+
 def case_join(args, table):
-    took = {}
+    took, cpu = {}, {}
     for _ in range(args.rounds):
         for kind in kinds_of(args):
             with fresh(args, 32, kind) as (_, fleets):
                 took.setdefault(kind.name, []).append(fleets[0].start_all(90))
-    table.add(f"join of 32, from the first launch until all views are equal, {args.rounds} rounds", "1 s", {n: seconds(v) for n, v in took.items()}, within(took.get("gridd"), 1))
+                cpu.setdefault(kind.name, []).append(sum(cpu_seconds(fleets[0].pid(n)) for n in fleets[0].numbers))
+    table.add(f"join of 32, from the first launch until all views are equal, {args.rounds} rounds", "1 s", {n: seconds(v) for n, v in took.items()}, within(took.get("gridd"), 1),
+              "CPU of all 32 until then: " + ", ".join(f"{n} {statistics.median(v):.2f} s" for n, v in cpu.items()))
 
 
 def case_traffic(args, table):
@@ -293,6 +312,7 @@ def add_arguments(parser):
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--cuts", type=int, default=3)
     parser.add_argument("--stops", type=int, default=20)
+    parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=1, help="of 25%% loss")
     parser.add_argument("--option", action="append", default=[], help="one more for each gridd")
     parser.add_argument("--keep", help="a folder for the logs, which stay")
