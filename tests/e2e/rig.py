@@ -208,7 +208,9 @@ class Fleet:
         for n in list(self.numbers)[1:]:
             self.launch(n, join=1)
         check(self.wait_whole(deadline_s), f"{self.name}: {self.count} members did not find each other: {self.gaps()}")
-        return max(e.at for e in self.events) - begun
+        for n in self.numbers:
+            self.wait_started(n)
+        return max([begun] + [e.at for e in self.events if e.state == "up"]) - begun
 
     def gaps(self):
         return [f"{a} sees {b} as {self.view[a].get(b)}" for a in self.numbers for b in self.numbers if not self.sees(a, b)][:6]
@@ -375,8 +377,9 @@ class Stamper(threading.Thread):
 
 
 @contextlib.contextmanager
-def rig(count, *kinds, options=(), keep=None):
-    """A network of `count` hosts and a fleet of each kind on it, not yet started: (network, fleets). Ends and removes all, and fails on a bad end."""
+def rig(count, *kinds, members=None, options=(), keep=None):
+    """A network of `count` hosts and a fleet of each kind on it, of as many members or fewer, not yet started: (network, fleets). Ends and removes all, and
+    fails on a bad end."""
     wrong = []
     with contextlib.ExitStack() as stack:
         folder = Path(keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="gridrig-")))
@@ -384,7 +387,7 @@ def rig(count, *kinds, options=(), keep=None):
         stack.callback(network.close)
         fleets = []
         for kind in kinds:
-            fleet = kind(network, folder / kind.name, **({"options": options} if kind is GridFleet else {}))
+            fleet = kind(network, folder / kind.name, members, **({"options": options} if kind is GridFleet else {}))
             stack.callback(lambda f=fleet: wrong.extend(f.close()))
             fleets.append(fleet)
         yield network, fleets
