@@ -1,4 +1,4 @@
-"""README.md's examples, extracted and run as they stand there, in its order and in one shell."""
+"""The examples of README.md and docs/tasks.md, extracted and run as they stand there: each page in its order and in one shell."""
 
 import json
 import re
@@ -7,18 +7,8 @@ import subprocess
 from gridtest import BIN, PRESET, ROOT, Grid, check, check_in, clean_environment, grid_command, once, timeout
 
 
-def shell_blocks():
-    return re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
-
-
-def promised_answers(script):
-    """The comments behind commands that are JSON: what the command prints."""
-    for comment in re.findall(r"^grid .*?\s# (.+)$", script, re.M):
-        try:
-            json.loads(comment)
-        except ValueError:
-            continue
-        yield comment
+def shell_script(page):
+    return "".join(re.findall(r"^```sh\n(.*?)^```$", (ROOT / page).read_text(), re.M | re.S))
 
 
 def as_here(script, node):
@@ -29,24 +19,62 @@ def as_here(script, node):
     return script.replace("127.0.0.1:10000", node.api_text)
 
 
+def run_script(script, node, home):
+    """(what it printed, and all that it said); a command that fails is the test's failure."""
+    home.mkdir()
+    env = clean_environment(home, {"GRID_API": node.api_text, "GRID_API_SOCKET": str(node.socket), "GRID_STATE": f"{home}/state"})
+    env["PATH"] = f"{BIN}:{env['PATH']}"
+    done = subprocess.run(["bash", "-exuo", "pipefail", "-c", as_here(script, node)], cwd=home, env=env, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True)
+    said = f"{done.stdout}\n{done.stderr}"
+    check(done.returncode == 0, f"exit code {done.returncode}: {said}")
+    return done.stdout, said
+
+
+def is_json(text):
+    try:
+        json.loads(text)
+        return True
+    except ValueError:
+        return False
+
+
+def promised_answers(script):
+    """The comments behind commands: what the command prints."""
+    return re.findall(r"^(?:grid invoke|grid logs|curl|until) .*?\s# (.+)$", script, re.M)
+
+
+def check_promises(promised, printed):
+    """Each stands in what was printed, behind the one before."""
+    at = 0
+    for answer in promised:
+        found = printed.find(answer, at)
+        check(found >= 0, f"the page promises {answer!r}; what was printed from there on: {printed[at:at + 400]!r}")
+        at = found + len(answer)
+
+
 @once
 @timeout(300)
 def test_readme_examples_work_as_printed():
-    script = "".join(shell_blocks())
+    script = shell_script("README.md")
     check_in("grid deploy", script, "the README's examples")
     with Grid(3) as grid:
         grid_command("sample", "sample", cwd=grid.folder, check_code=0)
         subprocess.run(["make", "-s", "-C", grid.folder / "sample"], check=True)
         grid[0].grid("deploy", grid.folder / "sample", check_code=0)
-        home = grid.folder / "home"
-        home.mkdir()
-        env = clean_environment(home, {"GRID_API": grid[0].api_text, "GRID_API_SOCKET": str(grid[0].socket), "GRID_STATE": f"{home}/state"})
-        done = subprocess.run(["bash", "-exuo", "pipefail", "-c", as_here(script, grid[0])], cwd=home, env=env, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True)
-        said = f"{done.stdout}\n{done.stderr}"
-        check(done.returncode == 0, f"exit code {done.returncode}: {said}")
-        for answer in promised_answers(script):
-            check_in(answer, done.stdout, "what the README promises")
+        printed, said = run_script(script, grid[0], grid.folder / "home")
+        check_promises([answer for answer in promised_answers(script) if is_json(answer)], printed)
         for answer in ("hello, you", '"primes":168', "hello, C"):
-            check_in(answer, done.stdout, said)
-        check(all(node.name in done.stdout for node in grid.nodes), f"every node is shown: {said}")
+            check_in(answer, printed, said)
+        check(all(node.name in printed for node in grid.nodes), f"every node is shown: {said}")
+
+
+@once
+@timeout(300)
+def test_the_examples_for_writers_of_tasks_work_as_printed():
+    script = shell_script("docs/tasks.md")
+    promised = promised_answers(script)
+    check(len(promised) >= 20, f"the page's promises: {promised}")
+    with Grid(1) as grid:
+        printed, _ = run_script(script, grid[0], grid.folder / "home")
+        check_promises(promised, printed)
