@@ -93,18 +93,30 @@ static const char *fault_here(const struct supervisor_task *here)
     return here && here->ready == 0 && here->reason[0] != '\0' ? here->reason : NULL;
 }
 
+/* Those that are ready, and what they answer from. */
+static size_t take_instances(const struct supervisor_task *here, struct instance **instances, const char **releases)
+{
+    size_t count = 0;
+    for (size_t i = 0; here && i < here->instance_count; i++) {
+        if (!here->instances[i].ready)
+            continue;
+        instances[count] = here->instances[i].instance;
+        releases[count++] = here->instances[i].release;
+    }
+    return count;
+}
+
 static int add_task(struct node *n, struct route_builder *b, const struct route_members *members, const char *name, const struct supervisor_task *here)
 {
     struct instance **instances = here && here->instance_count > 0 ? calloc(here->instance_count, sizeof *instances) : NULL;
+    const char **releases = instances ? calloc(here->instance_count, sizeof *releases) : NULL;
     uint32_t *ready = calloc(members->count, sizeof *ready);
     bool *lacking = calloc(members->count, sizeof *lacking);
     const char **faults = calloc(members->count, sizeof *faults);
-    struct route_task_spec spec = {.name = name, .shared = shared_for(n, name), .ready = ready, .instances = instances, .faults = faults, .known_here = here != NULL, .lacking = lacking};
+    struct route_task_spec spec = {.name = name, .shared = shared_for(n, name), .ready = ready, .instances = instances, .releases = releases, .faults = faults, .known_here = here != NULL, .lacking = lacking};
     int err = GRID_ENOMEM;
-    if (ready && lacking && faults && spec.shared && (instances || !here || here->instance_count == 0)) {
-        for (size_t i = 0; here && i < here->instance_count; i++)
-            if (here->instances[i].ready)
-                instances[spec.instance_count++] = here->instances[i].instance;
+    if (ready && lacking && faults && spec.shared && (releases || !here || here->instance_count == 0)) {
+        spec.instance_count = take_instances(here, instances, releases);
         ready[0] = (uint32_t) spec.instance_count;
         for (size_t i = 1; i < members->count; i++) {
             ready[i] = ready_on(members->list[i], name);
@@ -114,6 +126,7 @@ static int add_task(struct node *n, struct route_builder *b, const struct route_
         faults[0] = fault_here(here);
         err = route_builder_task(b, &spec);
     }
+    free(releases);
     free(instances);
     free(faults);
     free(lacking);

@@ -26,6 +26,7 @@ struct invocation_fault {
     int64_t pushback_ms; /* when to try again, -1 when there is nothing to say */
     bool unseen;         /* no task can have seen the call: told to a peer as the trailer grid-seen "0", else "1" (server/route/hop.h) */
     const struct route_node *node; /* where a task may have seen it; NULL when none can have. Lives as long as the invocation */
+    struct slice release;          /* of the task there, when it is known: of this node alone. As long as the invocation */
     uint32_t attempts;             /* how many had been made, 0 for none */
 };
 
@@ -35,6 +36,7 @@ struct invocation_answer {
     struct slice content_type;
     struct slice function_error;   /* "Handled", "Unhandled" or empty: a function wrapper's mark that the body is an error */
     const struct route_node *node; /* who ran it; lives as long as the invocation */
+    struct slice release;          /* hex root of what answered, which may be older than what the node runs; lives as long as the invocation */
     uint32_t attempts;
     /* All headers of a local task's answer without hop-by-hop ones; none for answers of a peer. */
     const struct http_header *headers;

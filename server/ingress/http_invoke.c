@@ -27,7 +27,7 @@ static size_t grid_headers(const struct invocation *inv, const struct invocation
         out[n++] = (struct http_header){SLICE("grid-function-error"), answer->function_error};
     out[n++] = (struct http_header){SLICE("grid-request-id"), slice_of_str(inv->id)};
     out[n++] = (struct http_header){SLICE("grid-node"), slice_of_str(answer->node->name)};
-    out[n++] = (struct http_header){SLICE("grid-release"), slice_of_str(answer->node->release)};
+    out[n++] = (struct http_header){SLICE("grid-release"), answer->release};
     out[n++] = (struct http_header){SLICE("grid-attempts"), slice_of_str(attempts)};
     return n;
 }
@@ -41,10 +41,10 @@ static size_t fault_headers(const struct invocation *inv, const struct invocatio
     out[n++] = (struct http_header){SLICE("grid-request-id"), slice_of_str(inv->id)};
     if (fault->attempts > 0)
         out[n++] = (struct http_header){SLICE("grid-attempts"), slice_of_str(attempts)};
-    if (fault->node) {
+    if (fault->node)
         out[n++] = (struct http_header){SLICE("grid-node"), slice_of_str(fault->node->name)};
-        out[n++] = (struct http_header){SLICE("grid-release"), slice_of_str(fault->node->release)};
-    }
+    if (fault->release.size > 0)
+        out[n++] = (struct http_header){SLICE("grid-release"), fault->release};
     return n;
 }
 

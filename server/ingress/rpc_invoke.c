@@ -112,12 +112,11 @@ static void fill_answer(const struct rpc_call *r, const char *request_id, const 
     *out = (struct call_answer){.content_type = r->answer.content_type,
                                 .status = r->answer.status,
                                 .request_id = slice_of_str(request_id),
+                                .release = r->answer.release,
                                 .attempts = r->answer.attempts,
                                 .function_error = r->answer.function_error};
-    if (!r->hop) {
+    if (!r->hop)
         out->node_packed = node->host_packed;
-        out->release = slice_of_str(node->release);
-    }
 }
 
 /* The failure to show: a client's is read from the body, a hop's is only the mark. */
@@ -248,7 +247,7 @@ static void broadcast_on_each(void *ctx, const struct invocation_answer *answer,
     struct call_answer a = {.error = &error,
                             .node_packed = node->host_packed,
                             .request_id = slice_of_str(r->inv->id),
-                            .release = slice_of_str(node->release)};
+                            .release = fault->release};
     uint8_t *at;
     error = (struct task_error){.type = slice_of_str(grpc_status_name(fault->status)), .message = slice_of_str(fault->message)};
     if (grpc_call_send_begin(r->call, call_response_size(&a), &at) == 0) {

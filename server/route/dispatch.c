@@ -63,6 +63,7 @@ struct call {
     struct waiting_entry wait;
     uint64_t started_ms;
     struct instance *instance; /* of the attempt under way, NULL when it went to a node */
+    const char *release;       /* that instance's, in inv->view's table; NULL likewise */
     unsigned node;
     unsigned attempts, backoffs;
     uint64_t avoid_nodes, avoid_instance;
@@ -172,6 +173,7 @@ static void call_finish(struct call *c)
     c->fault.unseen = faulty && !c->seen;
     c->fault.message = c->text;
     c->fault.node = faulty && c->seen ? &inv->view->table->nodes[c->node] : NULL;
+    c->fault.release = c->fault.node && c->release ? slice_of_str(c->release) : slice_of(NULL, 0);
     c->fault.attempts = c->attempts;
     inv->sink->on_end(inv, faulty ? &c->fault : NULL);
     check_closed(d);
@@ -360,6 +362,14 @@ static void call_release_instance(struct call *c)
     dispatch_look_soon(c->d);
 }
 
+/* A node that does not say answers from what it runs. */
+static struct slice call_release(const struct call *c, struct slice told)
+{
+    if (c->release)
+        return slice_of_str(c->release);
+    return told.size > 0 ? arena_copy(c->inv->arena, told) : slice_of_str(c->inv->view->table->nodes[c->node].release);
+}
+
 static void attempt_on_head(struct invocation *inv, const struct invocation_answer *answer)
 {
     struct call *c = inv->dispatch;
@@ -368,6 +378,7 @@ static void attempt_on_head(struct invocation *inv, const struct invocation_answ
         return;
     struct invocation_answer out = *answer;
     out.node = &inv->view->table->nodes[c->node];
+    out.release = call_release(c, answer->release);
     out.attempts = c->attempts;
     c->erred = answer->function_error.size > 0 || answer->status >= 500;
     inv->sink->on_head(inv, &out);
@@ -512,6 +523,7 @@ static void call_take_view(struct call *c)
     waiting_set_busy(&c->wait, NULL); /* its count belongs to the old table */
     c->avoid_nodes = 0;               /* and so do the indexes */
     c->task = NULL;
+    c->release = NULL;
     route_view_unref(inv->view);
     inv->view = c->d->view ? route_view_ref(c->d->view) : NULL;
 }
@@ -531,6 +543,7 @@ static void call_pick(struct call *c, struct router_decision *out)
     router_pick(inv->view->table, &q, out);
     c->task = out->task;
     c->instance = out->verdict == ROUTER_RUN_HERE ? out->instance : NULL;
+    c->release = out->release;
     c->node = out->verdict == ROUTER_FORWARD ? out->node : 0;
     call_count_in(c);
 }

@@ -1,8 +1,12 @@
 /* Translates between struct invocation and the messages of grid.v1.Invoke. */
 #include "server/route/hop.h"
 
+#include <string.h>
+
 #include "base/err.h"
 #include "grid/v1/invoke.pb-c.h"
+
+enum { RELEASE_DIGITS = 64 };
 
 /* protobuf-c wants zeroed memory (it does not clear unknown fields itself) and frees nothing that lives in an arena. */
 static void *arena_take(void *arena, size_t size)
@@ -86,13 +90,22 @@ static bool status_valid(int32_t status)
     return status >= 100 && status <= 999;
 }
 
+/* It becomes a header of the answer. */
+static bool release_valid(ProtobufCBinaryData release)
+{
+    for (size_t i = 0; i < release.len; i++)
+        if (!memchr("0123456789abcdef", release.data[i], 16))
+            return false;
+    return release.len == 0 || release.len == RELEASE_DIGITS;
+}
+
 int hop_unpack_response(struct arena *arena, struct slice message, struct hop_answer *out)
 {
     ProtobufCAllocator allocator = allocator_of(arena);
     Grid__V1__CallResponse *r = grid__v1__call_response__unpack(&allocator, message.size, message.data);
-    if (!r || !status_valid(r->status))
+    if (!r || !status_valid(r->status) || !release_valid(r->release))
         return GRID_EPROTO;
-    *out = (struct hop_answer){.status = r->status, .content_type = slice_of_bytes(r->content_type)};
+    *out = (struct hop_answer){.status = r->status, .content_type = slice_of_bytes(r->content_type), .release = slice_of_bytes(r->release)};
     if (r->error)
         out->function_error = slice_of_bytes(r->error->type);
     if (r->output_case == GRID__V1__CALL_RESPONSE__OUTPUT_PAYLOAD)
@@ -104,8 +117,9 @@ int hop_unpack_response(struct arena *arena, struct slice message, struct hop_an
 
 static int head_of(const Grid__V1__CallHead *head, struct hop_answer *out)
 {
-    if (!status_valid(head->status))
+    if (!status_valid(head->status) || !release_valid(head->release))
         return GRID_EPROTO;
+    out->release = slice_of_bytes(head->release);
     out->status = head->status;
     out->content_type = slice_of_bytes(head->content_type);
     out->function_error = slice_of_bytes(head->function_error);

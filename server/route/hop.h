@@ -3,7 +3,7 @@
  *
  * What a hop looks like (docs/flow-invoke.md): /grid.v1.Invoke/Call, or CallStream when the caller wants pieces, with the metadata
  * grid-hops: 1, grid-request-id, grid-from (the sender's name), traceparent, and the time left as grpc-timeout. In the answer `payload` is the
- * task's body as it came, with `status` and `content_type`; error.type (CallHead.function_error when streamed) is the function wrapper's mark "Handled"
+ * task's body as it came, with `status`, `content_type` and `release`; error.type (CallHead.function_error when streamed) is the function wrapper's mark "Handled"
  * or "Unhandled" and nothing else of `error` is set. Faults are statuses with the trailers grid-seen ("0": the task cannot have seen
  * the call) and grpc-retry-pushback-ms. */
 #ifndef GRID_SERVER_ROUTE_HOP_H
@@ -23,10 +23,11 @@ struct hop_answer {
     int status; /* the task's */
     struct slice content_type;
     struct slice function_error;
+    struct slice release; /* 64 hex digits, or empty from a node that does not tell */
     struct slice body;
 };
 
-/* Reads a CallResponse. The slices live in the arena. 0 or GRID_EPROTO (malformed, or a status outside 100 to 999). */
+/* Reads a CallResponse. The slices live in the arena. 0 or GRID_EPROTO (malformed, a status outside 100 to 999, or a release that is no root). */
 int hop_unpack_response(struct arena *arena, struct slice message, struct hop_answer *out);
 
 enum hop_part { HOP_HEAD, HOP_DATA, HOP_END };

@@ -151,7 +151,7 @@ static void call_head(struct peer_call *c, const struct hop_answer *answer)
 {
     c->headed = true;
     struct invocation_answer out = {
-        .status = answer->status, .content_type = answer->content_type, .function_error = answer->function_error};
+        .status = answer->status, .content_type = answer->content_type, .function_error = answer->function_error, .release = answer->release};
     c->events->on_head(c->inv, &out);
 }
 

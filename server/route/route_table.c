@@ -188,11 +188,18 @@ static int slots_fill(struct route_builder *b, const uint32_t *ready, struct rou
 static int instances_copy(struct route_builder *b, const struct route_task_spec *spec, struct route_task *task)
 {
     struct instance **instances = arena_alloc(b->box->arena, (spec->instance_count + 1) * sizeof(struct instance *));
-    if (!instances)
+    const char **releases = arena_alloc(b->box->arena, (spec->instance_count + 1) * sizeof *releases);
+    if (!instances || !releases)
         return GRID_ENOMEM;
-    for (size_t i = 0; i < spec->instance_count; i++)
+    for (size_t i = 0; i < spec->instance_count; i++) {
         instances[i] = spec->instances[i];
+        bool again = i > 0 && strcmp(spec->releases[i], releases[i - 1]) == 0;
+        releases[i] = again ? releases[i - 1] : arena_str(b->box->arena, slice_of_str(spec->releases[i]));
+        if (!releases[i])
+            return GRID_ENOMEM;
+    }
     task->instances = instances;
+    task->releases = releases;
     task->instance_count = spec->instance_count;
     return 0;
 }

@@ -26,7 +26,7 @@ struct route_node {
     unsigned address_count;
     struct slice host_packed; /* a packed grid.v1.Host, for answers */
     struct slice host_json;   /* the original's host object, for answers */
-    char release[65];         /* hex root it runs, "" before the first */
+    char release[65];         /* hex root it runs, "" before the first; a task may still answer from an older one (route_task.releases) */
 };
 
 struct route_counters {
@@ -57,6 +57,7 @@ struct route_task {
     size_t slot_count;
     /* Ready, not draining instances of this node. */
     struct instance *const *instances;
+    const char *const *releases; /* hex root that each of them answers from */
     size_t instance_count;
     /* By node: why it has none ready, a sentence such as "it exited with status 1: ..."; NULL while it is merely starting. */
     const char *const *faults;
@@ -105,6 +106,7 @@ struct route_task_spec {
     struct route_task_shared *shared;
     const uint32_t *ready;
     struct instance *const *instances;
+    const char *const *releases; /* as many entries as instances */
     size_t instance_count;
     const char *const *faults; /* as many entries as nodes; NULL: none has any */
     bool known_here;

@@ -30,14 +30,14 @@ static bool node_avoided(const struct router_query *q, unsigned node)
     return node < 64 && (q->avoid_nodes >> node & 1) != 0;
 }
 
-/* The least loaded instance, the first one from `start` among equals. NULL, and why in *none. */
-static struct instance *instance_least(const struct route_task *task, const struct router_query *q, uint32_t start, enum here *none)
+/* The place of the least loaded instance, the first one from `start` among equals. NULL, and why in *none. */
+static struct instance *const *instance_least(const struct route_task *task, const struct router_query *q, uint32_t start, enum here *none)
 {
-    struct instance *best = NULL;
+    struct instance *const *best = NULL;
     uint32_t least = q->in_flight_limit;
     *none = HERE_NONE;
     for (size_t k = 0; k < task->instance_count; k++) {
-        struct instance *i = task->instances[(start + k) % task->instance_count];
+        struct instance *const *at = &task->instances[(start + k) % task->instance_count], *i = *at;
         if (atomic_load_explicit(&i->draining, memory_order_relaxed))
             continue;
         if (i->id == q->avoid_instance) {
@@ -49,7 +49,7 @@ static struct instance *instance_least(const struct route_task *task, const stru
         if (load >= least)
             continue;
         least = load;
-        best = i;
+        best = at;
     }
     return best;
 }
@@ -76,13 +76,14 @@ static enum here pick_here(const struct route_task *task, const struct router_qu
         task->instance_count > 1 ? atomic_fetch_add_explicit(&task->shared->instance_cursor, 1, memory_order_relaxed) : 0;
     for (int round = 0; round < PICK_ROUNDS; round++) {
         enum here none;
-        struct instance *i = instance_least(task, q, start, &none);
-        if (!i)
+        struct instance *const *at = instance_least(task, q, start, &none);
+        if (!at)
             return none;
-        if (!instance_enter(i, q->in_flight_limit, &out->load))
+        if (!instance_enter(*at, q->in_flight_limit, &out->load))
             continue;
         out->verdict = ROUTER_RUN_HERE;
-        out->instance = i;
+        out->instance = *at;
+        out->release = task->releases[at - task->instances];
         out->node = 0;
         return HERE_TAKEN;
     }
@@ -200,6 +201,7 @@ void router_pick(const struct route_table *t, const struct router_query *q, stru
     const struct route_task *task = route_table_task(t, q->task);
     out->task = task;
     out->instance = NULL;
+    out->release = NULL;
     out->avoided = false;
     out->status = GRPC_OK;
     out->message[0] = '\0';

@@ -28,6 +28,7 @@ struct router_query {
 struct router_decision {
     enum router_verdict verdict;
     struct instance *instance;
+    const char *release; /* ROUTER_RUN_HERE: what the instance answers from; lives as long as the table */
     unsigned node;
     const struct route_task *task; /* NULL when the table has none of this name; lives as long as the table */
     bool avoided;                  /* ROUTER_WAIT only because of avoid_* */

@@ -105,9 +105,10 @@ static struct sup_child *child_create(struct sup_slot *slot, uint16_t port)
         free(c);
         return NULL;
     }
-    *c = (struct sup_child){.supervisor = s, .slot = slot, .release = slot->task->release, .instance = instance};
+    *c = (struct sup_child){.supervisor = s, .slot = slot, .instance = instance};
+    c->release = sup_release_ref(slot->task->release);
+    c->confirmed = sup_release_ref(slot->task->release);
     memcpy(c->digest, slot->task->spec.digest, sizeof c->digest);
-    c->release->references++;
     c->began_ms = loop_now_ms(s->loop);
     c->started_at_ms = loop_wall_ms();
     c->next = s->children;
@@ -128,6 +129,7 @@ static void child_destroy(struct sup_child *c)
     probe_stop(c->probe);
     ports_release(&s->ports, c->instance->port);
     instance_unref(c->instance);
+    sup_release_unref(c->confirmed);
     sup_release_unref(c->release);
     free(c);
     supervisor_child_gone(s);
@@ -535,8 +537,19 @@ static bool is_current(const struct sup_child *c)
     return memcmp(c->digest, c->slot->task->spec.digest, TASK_DIGEST_BYTES) == 0;
 }
 
+static void confirm(struct sup_child *c)
+{
+    if (!c || !is_current(c))
+        return;
+    struct sup_release *before = c->confirmed;
+    c->confirmed = sup_release_ref(c->slot->task->release);
+    sup_release_unref(before);
+}
+
 void slot_reconcile(struct sup_slot *slot)
 {
+    confirm(slot->serving);
+    confirm(slot->starting);
     if (slot->starting && !is_current(slot->starting))
         child_retire(slot->starting);
     if (slot->starting || loop_timer_running(&slot->restart))

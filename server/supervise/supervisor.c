@@ -220,6 +220,12 @@ void sup_release_unref(struct sup_release *r)
     free(r);
 }
 
+struct sup_release *sup_release_ref(struct sup_release *r)
+{
+    r->references++;
+    return r;
+}
+
 static struct sup_release *release_create(const struct release_env *env)
 {
     struct sup_release *r = calloc(1, sizeof *r);
@@ -299,10 +305,9 @@ static int task_update(struct sup_task *t, const struct task *spec, struct sup_r
     t->spec = *spec;
     t->spec.entry = entry;
     t->spec.path = path;
-    release->references++;
     if (t->release)
         sup_release_unref(t->release);
-    t->release = release;
+    t->release = sup_release_ref(release);
     t->wanted = release->instances ? release->instances : wanted_within(t, t->wanted);
     t->seen = true;
     task_forgive(t);
@@ -426,8 +431,9 @@ static void list_child(struct listing *l, struct supervisor_task *out, const str
     if (!c || c->exited)
         return;
     bool ready = c->state == CHILD_READY;
-    *l->instances++ = (struct supervisor_instance){c->instance, process_pid(c->process), c->started_at_ms, ready, c->wide,
-                                                         c->wide && f && firewall_is_shut(f, c->instance->port)};
+    *l->instances++ = (struct supervisor_instance){.instance = c->instance, .pid = process_pid(c->process), .started_at_ms = c->started_at_ms,
+                                                   .release = c->confirmed->release, .ready = ready, .wide = c->wide,
+                                                   .shut = c->wide && f && firewall_is_shut(f, c->instance->port)};
     out->instance_count++;
     out->ready += ready;
     if (out->port == 0)

@@ -97,6 +97,7 @@ struct supervisor_instance {
     struct instance *instance; /* borrowed: take a reference to keep it */
     int pid;
     int64_t started_at_ms; /* Unix time */
+    const char *release;   /* hex root of the last release in which the task was as this process runs it */
     bool ready;            /* otherwise it is starting */
     bool wide;             /* it listens on other addresses than loopback's */
     bool shut;             /* and is shut off from other machines */

@@ -55,7 +55,8 @@ enum sup_child_state { CHILD_STARTING, CHILD_READY, CHILD_DRAINING, CHILD_STOPPI
 struct sup_child {
     struct supervisor *supervisor;
     struct sup_slot *slot; /* NULL once the slot has let go of it */
-    struct sup_release *release;
+    struct sup_release *release;   /* whose folder it runs in */
+    struct sup_release *confirmed; /* the last one in which its task was as it is: what its answers come from */
     uint8_t digest[TASK_DIGEST_BYTES];
     struct instance *instance;
     struct process *process;
@@ -107,9 +108,11 @@ void supervisor_child_gone(struct supervisor *s);
 void supervisor_log(struct sup_slot *slot, enum task_stream stream, struct slice text);
 /* NULL when there is no such task or instance (any more). */
 struct sup_slot *supervisor_slot(struct supervisor *s, const char *task, uint32_t number);
+struct sup_release *sup_release_ref(struct sup_release *r);
 void sup_release_unref(struct sup_release *r);
 
-/* child.c: starts what the slot lacks: nothing serves, or what serves is not of the task's present digest. */
+/* child.c: starts what the slot lacks: nothing serves, or what serves is not of the task's present digest. What is of it answers from the
+ * task's present release from now on. */
 void slot_reconcile(struct sup_slot *slot);
 /* Drains and stops what the slot has, and lets go of it. */
 void slot_retire(struct sup_slot *slot);

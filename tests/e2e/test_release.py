@@ -60,6 +60,30 @@ def test_a_change_restarts_only_what_it_must():
             check_equal(pids(node)["b"], before[grid.nodes.index(node)]["b"], "pid of b")
 
 
+def releases_said(asked, task, at):
+    """What each way of calling says of the release that answered, one node asked for another one's answer."""
+    rpc, request = node_rpc(asked).invoke, {"task": task, "node": at.name}
+    return {asked.invoke(task, headers={"Grid-Node": at.name}).headers["grid-release"], rpc.Call(request).release, list(rpc.CallStream(request))[0].head.release,
+            *(a.release for a in rpc.Broadcast({"task": task}) if a.node.name == at.name)}
+
+
+@once
+def test_an_answer_names_the_release_that_gave_it():
+    with Grid(2) as grid:
+        project = grid.project().js("breaks", "exports.handler = () => 1;\n").js("stays", "exports.handler = () => 1;\n").js("moves", "exports.handler = () => 1;\n")
+        grid.deploy(project)
+        first = grid[0].invoke("stays").headers["grid-release"]
+        project.js("breaks", "throw new Error('cannot start');\n").js("moves", "exports.handler = () => 2;\n")
+        grid.deploy(project)
+        second = next(r.root for r in node_rpc(grid[0]).control.ListReleases({}).releases if r.current)
+        check(first != second, "two releases")
+        for asked in grid.nodes:
+            for at in grid.nodes:
+                wait_for(lambda: asked.invoke("moves", headers={"Grid-Node": at.name}).json == 2, "the new version answers")
+                got = {task: releases_said(asked, task, at) for task in ("breaks", "stays", "moves")}
+                check_equal(got, {"breaks": {first}, "stays": {second}, "moves": {second}}, f"what {asked.name} says of answers of {at.name}")
+
+
 def test_a_changed_environment_restarts_the_tasks():
     with Grid(1) as grid:
         project = grid.project().js("env", "exports.handler = () => process.env.WORD;\n")

@@ -29,6 +29,7 @@ static struct slice encode_response(struct arena *arena, const struct hop_answer
     Grid__V1__FunctionError error = GRID__V1__FUNCTION_ERROR__INIT;
     r.status = a->status;
     r.content_type = bytes_of(a->content_type);
+    r.release = bytes_of(a->release);
     error.type = bytes_of(a->function_error);
     if (a->function_error.size > 0)
         r.error = &error;
@@ -45,6 +46,7 @@ static struct slice encode_chunk(struct arena *arena, enum hop_part part, const 
     head.status = a->status;
     head.content_type = bytes_of(a->content_type);
     head.function_error = bytes_of(a->function_error);
+    head.release = bytes_of(a->release);
     if (part == HOP_HEAD) {
         c.part_case = GRID__V1__CALL_CHUNK__PART_HEAD;
         c.head = &head;
@@ -61,7 +63,7 @@ static struct slice encode_chunk(struct arena *arena, enum hop_part part, const 
 static void expect_same(const struct hop_answer *a, const struct hop_answer *b)
 {
     if (a->status != b->status || !slice_equal(a->content_type, b->content_type) ||
-        !slice_equal(a->function_error, b->function_error) || !slice_equal(a->body, b->body))
+        !slice_equal(a->function_error, b->function_error) || !slice_equal(a->release, b->release) || !slice_equal(a->body, b->body))
         abort();
 }
 

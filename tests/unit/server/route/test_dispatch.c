@@ -17,6 +17,9 @@
 
 enum { GUARD_MS = 20000, CALLS_MAX = 256, NODES_MAX = 4, HTTP2_REFUSED_STREAM = 7 };
 
+/* What a node says its answers come from. */
+static const char PEER_RELEASE[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
 /* ---- another node ---- */
 
 enum behaviour {
@@ -31,6 +34,7 @@ enum behaviour {
     PEER_DROP, /* ends the connection */
     PEER_HANG,
     PEER_GARBAGE, /* no CallResponse */
+    PEER_NO_ROOT, /* a release that is none */
 };
 
 struct grid;
@@ -67,6 +71,7 @@ static void peer_answer(struct peer *p, struct grpc_call *call)
     r.payload = bytes(p->name);
     r.content_type = bytes("text/plain");
     r.status = 200;
+    r.release = bytes(p->behaviour == PEER_NO_ROOT ? "12\r\nX: y" : PEER_RELEASE);
     error.type = bytes("Handled");
     if (p->behaviour == PEER_MARK)
         r.error = &error;
@@ -135,6 +140,7 @@ static void peer_on_message(void *ctx, struct grpc_call *call, struct slice mess
     switch (p->behaviour) {
     case PEER_ANSWER:
     case PEER_MARK:
+    case PEER_NO_ROOT:
         if (grpc_call_method(call) == &p->methods[1])
             peer_stream(p, call);
         else
@@ -230,7 +236,7 @@ struct record {
     int http_status, status;
     uint32_t attempts;
     int64_t pushback_ms;
-    char message[256], node[64], function_error[32];
+    char message[256], node[64], function_error[32], release[80];
     struct buf body;
     uint64_t began_ms, took_ms;
 };
@@ -280,6 +286,7 @@ static void node_fill(const struct grid *g, unsigned index, struct route_node *n
         (struct route_node){.local = index == 0, .routable = true, .host_json = SLICE("{}"), .incarnation = g->incarnations[index]};
     snprintf(n->id, sizeof n->id, "%064u", index);
     snprintf(n->name, sizeof n->name, "node-%u", index);
+    snprintf(n->release, sizeof n->release, "of-node-%u", index);
     if (index > 0) {
         n->addresses[0] = g->peers[index - 1].dead_first;
         n->address_count = n->addresses[0].size ? 1 : 0;
@@ -299,7 +306,7 @@ static void grid_publish(struct grid *g)
         node_fill(g, i, &n);
         assert_int_equal(route_builder_node(b, &n), i);
     }
-    struct route_task_spec spec = {"echo", g->task, ready, &g->instance, g->instance ? 1 : 0, g->faults, true, NULL};
+    struct route_task_spec spec = {"echo", g->task, ready, &g->instance, (const char *const[]){"of-the-instance"}, g->instance ? 1 : 0, g->faults, true, NULL};
     assert_int_equal(route_builder_task(b, &spec), 0);
     dispatch_publish(g->dispatch, route_builder_finish(b, g->settling, "", NULL));
 }
@@ -410,6 +417,7 @@ static void on_head(struct invocation *inv, const struct invocation_answer *a)
     r->attempts = a->attempts;
     snprintf(r->node, sizeof r->node, "%s", a->node->name);
     copy_slice(r->function_error, sizeof r->function_error, a->function_error);
+    copy_slice(r->release, sizeof r->release, a->release);
 }
 
 static void on_data(struct invocation *inv, struct slice data)
@@ -432,6 +440,7 @@ static void on_end(struct invocation *inv, const struct invocation_fault *fault)
         r->unseen = fault->unseen;
         r->pushback_ms = fault->pushback_ms;
         snprintf(r->message, sizeof r->message, "%s", fault->message);
+        copy_slice(r->release, sizeof r->release, fault->release);
     }
     invocation_destroy(inv);
     if (--r->grid->open_calls == 0)
@@ -1022,6 +1031,36 @@ static void test_dispatch__streams_a_peers_answer(void **state)
     grid_dispose(&g);
 }
 
+static void test_dispatch__names_the_release_that_answered(void **state)
+{
+    (void) state;
+    struct grid g;
+    for (int i = 0; i < 2; i++) {
+        struct fake_task t;
+        fake_start(&t, i == 0 ? fake_serve_echo : serve_half, false);
+        grid_init(&g, PLAIN);
+        grid_add_instance(&g, t.port);
+        grid_publish(&g);
+        struct record *r = grid_call(&g, 5000);
+        assert_int_equal(r->failed, i);
+        assert_string_equal(r->release, "of-the-instance");
+        grid_dispose(&g);
+        fake_stop(&t);
+    }
+    grid_init(&g, PLAIN);
+    struct peer *p = grid_add_peer(&g, PEER_ANSWER);
+    grid_publish(&g);
+    assert_string_equal(grid_call(&g, 5000)->release, PEER_RELEASE);
+    struct record *streams = grid_start_with(&g, "echo", 5000, streamed); /* whose head does not say */
+    grid_run(&g);
+    assert_string_equal(streams->release, "of-node-1");
+    p->behaviour = PEER_NO_ROOT;
+    assert_fault(grid_call(&g, 5000), GRPC_INTERNAL, false, "the node node-1 answered something malformed");
+    p->behaviour = PEER_FAULT;
+    assert_string_equal(grid_call(&g, 5000)->release, ""); /* nobody knows */
+    grid_dispose(&g);
+}
+
 static void restart_peer(void *arg)
 {
     struct grid *g = arg;
@@ -1278,6 +1317,7 @@ int main(void)
         cmocka_unit_test(test_dispatch__reaches_a_node_by_its_second_address),
         cmocka_unit_test(test_dispatch__opens_a_second_link_when_the_first_is_full),
         cmocka_unit_test(test_dispatch__streams_a_peers_answer),
+        cmocka_unit_test(test_dispatch__names_the_release_that_answered),
         cmocka_unit_test(test_dispatch__fails_what_was_in_flight_to_an_older_incarnation),
         cmocka_unit_test(test_dispatch__visits_nodes_in_turn),
         cmocka_unit_test(test_dispatch__shares_the_turn_between_two_workers),

@@ -39,11 +39,14 @@ static void grid_build(struct grid *g, const uint32_t ready[NODES], unsigned unr
         struct route_node n = node_make(i, (unroutable >> i & 1) == 0);
         assert_int_equal(route_builder_node(b, &n), i);
     }
+    const char *releases[sizeof g->instances / sizeof *g->instances];
+    for (uint32_t i = 0; i < ready[0]; i++)
+        releases[i] = i == 0 ? "old" : "00ff";
     for (uint32_t i = 0; i < ready[0]; i++)
         g->instances[i] = instance_create(i + 1, "echo", i, 1);
-    struct route_task_spec spec = {"echo", g->task, ready, g->instances, g->instance_count, NULL, true, NULL};
+    struct route_task_spec spec = {"echo", g->task, ready, g->instances, releases, g->instance_count, NULL, true, NULL};
     assert_int_equal(route_builder_task(b, &spec), 0);
-    spec = (struct route_task_spec){"absent", g->task, (const uint32_t[NODES]){0}, NULL, 0, (const char *const[NODES]){"it exited", NULL, "it is silent"}, true, NULL};
+    spec = (struct route_task_spec){"absent", g->task, (const uint32_t[NODES]){0}, NULL, NULL, 0, (const char *const[NODES]){"it exited", NULL, "it is silent"}, true, NULL};
     assert_int_equal(route_builder_task(b, &spec), 0);
     spec = (struct route_task_spec){.name = "partly", .shared = g->task, .ready = (const uint32_t[NODES]){0}, .lacking = (const bool[NODES]){false, false, true}};
     assert_int_equal(route_builder_task(b, &spec), 0);
@@ -267,8 +270,14 @@ static void test_router__prefers_the_least_loaded_instance_and_takes_equals_in_t
         struct router_decision d;
         router_pick(g.table, &q, &d);
         assert_int_equal(d.verdict, ROUTER_RUN_HERE);
+        assert_string_equal(d.release, "00ff");
     }
-    assert_int_equal(g.instances[0]->in_flight, 5);
+    atomic_store(&g.instances[0]->in_flight, 0);
+    struct router_decision first;
+    router_pick(g.table, &q, &first);
+    assert_ptr_equal(first.instance, g.instances[0]);
+    assert_string_equal(first.release, "old");
+    assert_int_equal(g.instances[0]->in_flight, 1);
     assert_int_equal(g.instances[1]->in_flight, 3);
     assert_int_equal(g.instances[2]->in_flight, 0);
     assert_int_equal(g.instances[3]->in_flight, 3);
@@ -389,7 +398,7 @@ static void test_route_table__finds_what_was_put_in_and_lets_go_of_it(void **sta
     struct route_builder *b = route_builder_create(2, g.shared);
     struct route_node n = node_make(0, true);
     route_builder_node(b, &n);
-    struct route_task_spec spec = {"echo", g.task, (const uint32_t[]){1}, g.instances, 1, NULL, true, NULL};
+    struct route_task_spec spec = {"echo", g.task, (const uint32_t[]){1}, g.instances, (const char *const[]){"00ff"}, 1, NULL, true, NULL};
     route_builder_task(b, &spec);
     route_builder_abort(b);
     assert_int_equal(g.instances[0]->references, 2);

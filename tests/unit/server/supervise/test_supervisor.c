@@ -36,6 +36,7 @@ struct fixture {
     struct supervisor *supervisor;
     struct supervisor_options options;
     char why[TASK_WHY_MAX];
+    const char *release; /* of the next apply; NULL: "cafe" */
     unsigned changes;
     bool closed;
     int seen[SEEN_MAX]; /* pids that were ever listed */
@@ -192,6 +193,7 @@ static void apply(struct fixture *f, uint8_t version, uint32_t instances)
     for (size_t i = 0; i < set.count; i++)
         set.tasks[i].digest[0] = version;
     struct release_env release = {f->root, "tasks", "cafe", env, instances};
+    release.release = f->release ? f->release : "cafe";
     assert_int_equal(supervisor_apply(f->supervisor, &set, &release), 0);
     task_set_dispose(&set);
 }
@@ -450,6 +452,31 @@ static void test_supervisor__keeps_the_old_version_when_the_new_one_fails(void *
     UNTIL(f, !is_alive(pid));
 }
 
+static void test_supervisor__says_which_release_a_process_answers_from(void **state)
+{
+    struct fixture *f = *state;
+    write_task(f, "t.py", 0600, SERVES);
+    f->release = "one";
+    apply(f, 1, 0);
+    assert_string_equal(task_of(f, "t").instances[0].release, "one");
+    UNTIL(f, task_of(f, "t").ready == 1);
+    int pid = task_of(f, "t").instances[0].pid;
+    f->release = "two"; /* in which nothing of the task is different */
+    apply(f, 1, 0);
+    assert_string_equal(task_of(f, "t").instances[0].release, "two");
+    write_task(f, "t.py", 0600, "raise ValueError('new')\n");
+    f->release = "three";
+    apply(f, 2, 0);
+    UNTIL(f, task_of(f, "t").restarts >= 1);
+    assert_int_equal(task_of(f, "t").instances[0].pid, pid);
+    assert_string_equal(task_of(f, "t").instances[0].release, "two");
+    write_task(f, "t.py", 0600, SERVES);
+    f->release = "four"; /* back to what runs */
+    apply(f, 1, 0);
+    assert_int_equal(task_of(f, "t").instances[0].pid, pid);
+    assert_string_equal(task_of(f, "t").instances[0].release, "four");
+}
+
 static void test_supervisor__stops_what_is_gone(void **state)
 {
     struct fixture *f = *state;
@@ -652,6 +679,7 @@ int main(void)
         TEST(test_supervisor__replaces_what_no_longer_listens),
         TEST(test_supervisor__keeps_what_has_not_changed_and_replaces_the_rest_without_a_gap),
         TEST(test_supervisor__keeps_the_old_version_when_the_new_one_fails),
+        TEST(test_supervisor__says_which_release_a_process_answers_from),
         TEST(test_supervisor__stops_what_is_gone),
         TEST(test_supervisor__grows_on_demand_and_to_what_the_release_says),
         TEST(test_supervisor__ends_the_whole_group_by_force_when_it_must),
