@@ -5,6 +5,7 @@ What a test waits for is a condition with a deadline (`wait_for`), never a momen
 """
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -79,6 +80,40 @@ def wait_for(condition, what, deadline_s=None, poll_s=0.02):
         if time.monotonic() > end:
             raise Failure(f"gave up waiting until {what}" + (f" (last: {last!r})" if last else ""))
         time.sleep(poll_s)
+
+
+# ---- what this machine allows ----------------------------------------------------------------------------------------------------
+
+
+def user_reaches(uid, path):
+    """Whether another user may run the program at `path`. Only root can ask."""
+    return subprocess.run(["test", "-x", path], user=uid, group=uid, extra_groups=[], cwd="/").returncode == 0
+
+
+@functools.cache
+def why_no_isolation():
+    """Why tasks cannot have a user of their own here, or "": it could not pass a folder above the sources (below /root, say), and gridd
+    cannot give it a view in which they lie elsewhere (in a chroot, for which the kernel mounts nothing)."""
+    if os.geteuid() != 0:
+        return ""
+    if user_reaches(65534, ROOT / "runtimes" / "python" / "run.py"):
+        return ""
+    if subprocess.run(["unshare", "--mount", "--propagation", "slave", "true"], capture_output=True).returncode == 0:
+        return ""
+    return f"only root can pass the folders above {ROOT}, and nothing may be mounted here"
+
+
+def need_isolation():
+    if why_no_isolation():
+        raise Skip(f"tasks run as root: {why_no_isolation()}")
+
+
+def need_user(uid):
+    """For tests that run the programs as another user."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, to be another user")
+    if not user_reaches(uid, BIN / "gridd"):
+        raise Skip(f"another user cannot reach {BIN}")
 
 
 # ---- HTTP ----------------------------------------------------------------------------------------------------------------------
@@ -215,6 +250,8 @@ def clean_environment(home, extra=None):
     env["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1"
     env["TSAN_OPTIONS"] = "halt_on_error=0:second_deadlock_stack=1"
     env["LSAN_OPTIONS"] = f"suppressions={ROOT}/tests/e2e/lsan.supp:print_suppressions=0"
+    if why_no_isolation():  # as deploy/quickstart does
+        env.update(GRID_TASK_USER="root", GRID_TASK_SANDBOX="off")
     env.update(extra or {})
     return env
 

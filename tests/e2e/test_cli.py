@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import zoo
-from gridtest import (BIN, Grid, check, check_equal, check_in, clean_environment, free_port, grid_command, http_request, node_rpc, once, processes_with_env, shared, timeout, wait_for)
+from gridtest import (BIN, Grid, check, check_equal, check_in, clean_environment, free_port, grid_command, http_request, need_isolation, node_rpc, once, processes_with_env, shared, timeout, wait_for)
 
 VERBS = ["new", "sample", "dev", "deploy", "list", "tasks", "ps", "processing", "invoke", "broadcast", "logs", "releases", "version"]
 
@@ -220,6 +220,7 @@ def test_new_mints_a_gridfile_once():
 
 @once
 def test_dev_runs_a_local_grid_and_leaves_nothing_behind():
+    need_isolation()
     with Grid(1, start=False) as grid:
         project = grid.project().js("live", "exports.handler = () => ({v: 1, node: process.env.GRID_NODE_ID, mark: process.env.HOME});\n")
         env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder), "GRID_TASK_ENV": "GRIDTEST_MARK"})
@@ -256,6 +257,7 @@ def test_dev_runs_a_local_grid_and_leaves_nothing_behind():
 
 @once
 def test_dev_is_taken_down_whole_when_a_node_dies():
+    need_isolation()
     with Grid(1, start=False) as grid:
         project = grid.project().js("live", "exports.handler = () => 1;\n")
         env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder), "GRID_TASK_ENV": "GRIDTEST_MARK", "TMPDIR": str(grid.folder)})

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from gridtest import (BIN, Grid, Node, Skip, check, check_equal, check_in, grid_command, once, wait_for)
+from gridtest import (BIN, Grid, Node, Skip, check, check_equal, check_in, grid_command, need_isolation, need_user, once, wait_for)
 from test_node import check_refusal, run_gridd
 
 NOBODY = 65534
@@ -239,6 +239,8 @@ class Attack:
     """One node with the attacking tasks on it, in a folder that is not below /tmp, so that tasks have a /tmp of their own."""
 
     def __init__(self, *options, user=None, env=None):
+        if user is not None:
+            need_user(user)
         self.base = Path(tempfile.mkdtemp(prefix="gridtest-", dir="/var/tmp"))
         self.base.chmod(0o777)
         self.elsewhere = Path(tempfile.mkdtemp(prefix="gridtest-", dir="/var/tmp"))
@@ -306,6 +308,7 @@ def living(uid):
 def need_root():
     if os.geteuid() != 0:
         raise Skip("only root can run tasks, or a node, as another user")
+    need_isolation()
 
 
 def check_environment(report, what):
