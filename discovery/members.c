@@ -32,12 +32,50 @@ static bool evict_one_ended(struct members *m)
     return oldest != NULL;
 }
 
-static size_t free_slot(const struct members *m)
+static uint16_t free_slot(const struct members *m)
 {
-    size_t slot = 0;
+    uint16_t slot = 0;
     while (m->slots[slot])
         slot++;
     return slot;
+}
+
+static void set_keys(const struct members *m, struct members_entry *e)
+{
+    char half[17] = "";
+    memcpy(half, e->member.id, sizeof half - 1);
+    e->key = strtoull(half, NULL, 16);
+    if (m->self)
+        e->pair = members_mix(members_earlier(e->key, m->self->key), members_later(e->key, m->self->key));
+}
+
+/* What is counted and kept of the living and of the dead. */
+static void recount(struct members *m, struct members_entry *e, bool living)
+{
+    if (living == e->living)
+        return;
+    e->living = living;
+    m->living += living ? 1 : (size_t) -1;
+    members_rehash(m, e);
+    m->ring_changed = true;
+    if (e == m->self || m->count == 1)
+        return;
+    if (living)
+        (void) swim_probe_add(&m->probe, e->slot, &m->random);
+    else
+        swim_probe_remove(&m->probe, e->slot);
+}
+
+void members_state_set(struct members *m, struct members_entry *e, enum member_state state)
+{
+    if (state == MEMBER_DEAD && e->member.state != MEMBER_DEAD)
+        m->dead++;
+    if (state != MEMBER_DEAD && e->member.state == MEMBER_DEAD)
+        m->dead--;
+    if (state != e->member.state)
+        m->ring_changed = true;
+    e->member.state = state;
+    recount(m, e, members_lives(e));
 }
 
 struct members_entry *members_entry_add(struct members *m, const char *id)
@@ -52,9 +90,11 @@ struct members_entry *members_entry_add(struct members *m, const char *id)
     e->slot = free_slot(m);
     m->slots[e->slot] = e;
     if (e->slot >= m->slot_end)
-        m->slot_end = e->slot + 1;
+        m->slot_end = e->slot + 1u;
     m->order[m->count++] = e;
     HASH_ADD(hh, m->by_id, member.id, MEMBER_ID_SIZE - 1, e);
+    set_keys(m, e);
+    members_state_set(m, e, MEMBER_ALIVE);
     return e;
 }
 
@@ -76,9 +116,14 @@ void members_entry_remove(struct members *m, struct members_entry *e)
     while (m->order[at] != e)
         at++;
     memmove(&m->order[at], &m->order[at + 1], (m->count - at - 1) * sizeof *m->order);
+    members_state_set(m, e, MEMBER_LEFT); /* out of all counts */
     m->count--;
     m->slots[e->slot] = NULL;
     clear_dirty(m, e->slot);
+    swim_spread_drop(&m->spread, e->slot);
+    swim_timers_remove(&m->timers, e->slot);
+    m->watched = m->watched == e ? NULL : m->watched;
+    m->watcher = m->watcher == e ? NULL : m->watcher;
     HASH_DEL(m->by_id, e);
     entry_free(e);
 }
@@ -93,7 +138,7 @@ static void keep_own_view(const struct member *before, struct member *after)
     after->rtt_ms = before->rtt_ms;
 }
 
-int members_entry_set(struct members_entry *e, const struct member *member, struct slice record)
+int members_entry_set(struct members *m, struct members_entry *e, const struct member *member, struct slice record)
 {
     struct arena *arena = arena_create(1024, 0);
     struct member copy;
@@ -111,6 +156,7 @@ int members_entry_set(struct members_entry *e, const struct member *member, stru
     e->record = bytes;
     memcpy(copy.id, e->member.id, sizeof copy.id); /* the hash table's key stays where it is */
     e->member = copy;
+    members_rehash(m, e);
     return 0;
 }
 
@@ -133,7 +179,7 @@ int members_self_repack(struct members *m, const struct member *self)
     if (err == 0)
         err = seal(m, buf_slice(&record), &sealed);
     if (err == 0)
-        err = members_entry_set(m->self, &copy, buf_slice(&sealed));
+        err = members_entry_set(m, m->self, &copy, buf_slice(&sealed));
     buf_dispose(&record);
     buf_dispose(&sealed);
     arena_destroy(arena);
@@ -198,12 +244,30 @@ const char *members_event_name(enum members_event_kind kind)
 
 /* ---- links ---- */
 
-static struct members_link *link_find(const struct members *m, uint64_t id)
+struct members_link *members_link_find(const struct members *m, uint64_t id)
 {
     for (struct members_link *l = m->links; l; l = l->next)
         if (l->id == id)
             return l;
     return NULL;
+}
+
+static void drop_frames(struct members *m, struct members_link *l)
+{
+    while (l->head) {
+        struct members_frame *next = l->head->next;
+        free(l->head);
+        l->head = next;
+        m->output_count--;
+    }
+    l->tail = &l->head;
+    l->queued = 0;
+}
+
+static void uncount(struct members *m, const struct members_link *l)
+{
+    m->link_count--;
+    m->pending_count -= !l->ready;
 }
 
 static void link_free(struct members *m, struct members_link *l)
@@ -212,17 +276,24 @@ static void link_free(struct members *m, struct members_link *l)
     while (*at != l)
         at = &(*at)->next;
     *at = l->next;
-    while (l->head) {
-        struct members_frame *next = l->head->next;
-        free(l->head);
-        l->head = next;
-    }
+    drop_frames(m, l);
+    m->output_count -= l->any_dirty;
+    if (l->closing)
+        m->closing_count--;
+    else
+        uncount(m, l);
     free(l);
 }
 
-void members_link_close(struct members_link *l)
+/* What was queued before is still sent. */
+void members_link_close(struct members *m, struct members_link *l)
 {
     struct members_entry *e = l->entry;
+    if (l->closing)
+        return;
+    uncount(m, l);
+    m->closing_count++;
+    m->output_count -= l->any_dirty;
     l->closing = true;
     l->paused = false;
     l->any_dirty = false;
@@ -230,45 +301,64 @@ void members_link_close(struct members_link *l)
     if (e && e->link == l) {
         e->link = NULL;
         e->member.linked = false;
+        e->pinged_ms = 0;
+        m->ring_changed = true;
+        members_touch(m, e);
     }
+}
+
+void members_link_ready(struct members *m, struct members_link *l, struct members_entry *e)
+{
+    l->ready = true;
+    l->entry = e;
+    m->pending_count--;
+    e->link = l;
+    e->member.linked = true;
+    e->pinged_ms = 0;
+    m->ring_changed = true;
+    members_touch(m, e);
+}
+
+static void give_up_link(struct members *m, struct members_link *l)
+{
+    struct members_entry *e = l->entry;
+    members_link_close(m, l);
+    if (e)
+        members_lost(m, e, MEMBERS_LOST_RESET);
 }
 
 void members_queue(struct members *m, struct members_link *l, const struct gossip_frame *frame)
 {
-    struct buf packed;
     if (l->closing)
         return;
-    buf_init(&packed, GOSSIP_FRAME_MAX);
-    struct members_frame *f = gossip_frame_pack(frame, &packed) == 0 ? malloc(sizeof *f + packed.size) : NULL;
+    buf_clear(&m->packed);
+    struct members_frame *f = gossip_frame_pack(frame, &m->packed) == 0 ? malloc(sizeof *f + m->packed.size) : NULL;
     if (f) {
-        *f = (struct members_frame){.size = packed.size};
-        memcpy(f->data, packed.data, packed.size);
+        *f = (struct members_frame){.size = m->packed.size};
+        memcpy(f->data, m->packed.data, m->packed.size);
         *l->tail = f;
         l->tail = &f->next;
         l->queued++;
+        m->output_count++;
     }
-    buf_dispose(&packed);
-    if (l->queued > MEMBERS_QUEUE_MAX) { /* it takes nothing: as good as lost */
-        struct members_entry *e = l->entry;
-        members_link_close(l);
-        if (e)
-            members_lost(m, e, MEMBERS_LOST_RESET);
-    }
+    if (l->queued > MEMBERS_QUEUE_MAX) /* it takes nothing: as good as lost */
+        give_up_link(m, l);
 }
 
-void members_link_mark(struct members_link *l, const struct members_entry *e)
-{
-    if (!l->ready || l->closing)
-        return;
-    l->dirty[e->slot / 64] |= UINT64_C(1) << e->slot % 64;
-    l->any_dirty = true;
-}
-
-void members_spread(struct members *m, const struct members_entry *e, const struct members_link *but)
+void members_queue_all(struct members *m, const struct gossip_frame *frame, const struct members_entry *but)
 {
     for (struct members_link *l = m->links; l; l = l->next)
-        if (l != but)
-            members_link_mark(l, e);
+        if (l->ready && !l->closing && l->entry != but)
+            members_queue(m, l, frame);
+}
+
+void members_link_mark(struct members *m, struct members_link *l, const struct members_entry *e)
+{
+    if (!l->ready || l->closing || e->member.state == MEMBER_EVICTED)
+        return;
+    l->dirty[e->slot / 64] |= UINT64_C(1) << e->slot % 64;
+    m->output_count += !l->any_dirty;
+    l->any_dirty = true;
 }
 
 static struct gossip_entry entry_claim(const struct members_entry *e)
@@ -288,31 +378,9 @@ static void greet(struct members *m, struct members_link *l)
                                  .entry_count = 1};
     for (; hello.also_count < m->also_count; hello.also_count++)
         hello.also[hello.also_count] = slice_of_str(m->also[hello.also_count]);
+    l->greeted_incarnation = m->self->member.incarnation;
+    l->greeted_revision = m->self->member.revision;
     members_queue(m, l, &hello);
-}
-
-/* The dial `token` found `peer`: whoever asked for it hears. */
-static void settle_dial(struct members *m, uint64_t token, const char *peer)
-{
-    for (size_t i = 0; i < m->seed_count; i++) {
-        struct members_seed *s = &m->seeds[i];
-        if (s->token != token)
-            continue;
-        s->token = 0;
-        s->dial_at_ms = m->now_ms + members_backoff(m, s->failures++, MEMBERS_REDIAL_MAX_MS);
-        memcpy(s->id, peer, sizeof s->id);
-    }
-    for (size_t i = 1; i < m->count; i++) {
-        struct members_entry *e = m->order[i];
-        if (e->token != token)
-            continue;
-        if (strcmp(e->member.id, peer) != 0) { /* somebody else lives there now */
-            members_dial_failed(m, token, MEMBERS_DIAL_TIMEOUT, m->now_ms);
-            return;
-        }
-        e->token = 0;
-        e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, MEMBERS_REDIAL_MAX_MS);
-    }
 }
 
 int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint64_t token, uint64_t now_ms)
@@ -325,18 +393,21 @@ int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint6
     snprintf(l->peer, sizeof l->peer, "%s", peer_id);
     l->tail = &l->head;
     m->links = l;
+    m->link_count++;
+    m->pending_count++;
     if (token != 0)
-        settle_dial(m, token, l->peer);
+        members_dial_settled(m, token, l->peer);
     if (strcmp(l->peer, m->self->member.id) == 0 || members_is_evicted(m, l->peer))
-        members_link_close(l);
+        members_link_close(m, l);
     else
         greet(m, l);
+    members_settle(m);
     return 0;
 }
 
 void members_link_down(struct members *m, uint64_t link, enum members_loss loss, uint64_t now_ms)
 {
-    struct members_link *l = link_find(m, link);
+    struct members_link *l = members_link_find(m, link);
     m->now_ms = members_later(m->now_ms, now_ms);
     if (!l)
         return;
@@ -344,18 +415,19 @@ void members_link_down(struct members *m, uint64_t link, enum members_loss loss,
     link_free(m, l);
     if (e)
         members_lost(m, e, loss);
+    members_settle(m);
 }
 
 void members_link_pause(struct members *m, uint64_t link, bool paused)
 {
-    struct members_link *l = link_find(m, link);
+    struct members_link *l = members_link_find(m, link);
     if (l && !l->closing)
         l->paused = paused;
 }
 
 bool members_next_close(struct members *m, uint64_t *link)
 {
-    for (struct members_link *l = m->links; l; l = l->next)
+    for (struct members_link *l = m->closing_count > 0 ? m->links : NULL; l; l = l->next)
         if (l->closing) {
             *link = l->id;
             link_free(m, l);
@@ -375,6 +447,7 @@ static void pop_frame(struct members *m, struct members_link *l)
     if (!l->head)
         l->tail = &l->head;
     l->queued--;
+    m->output_count--;
     free(f);
 }
 
@@ -385,12 +458,14 @@ static bool pack_marked(struct members *m, struct members_link *l)
     struct gossip_frame frame = {.kind = GOSSIP_TABLE, .entries = entries};
     size_t bytes = 0;
     l->any_dirty = false;
+    m->output_count--;
     for (size_t slot = 0; slot < m->slot_end; slot++) {
         uint64_t bit = UINT64_C(1) << slot % 64;
         if (!(l->dirty[slot / 64] & bit))
             continue;
         if (frame.entry_count == MEMBERS_TABLE_ENTRIES || bytes > MEMBERS_TABLE_BYTES) {
             l->any_dirty = true;
+            m->output_count++;
             break;
         }
         l->dirty[slot / 64] &= ~bit;
@@ -403,7 +478,7 @@ static bool pack_marked(struct members *m, struct members_link *l)
 
 bool members_next_send(struct members *m, uint64_t *link, struct slice *bytes)
 {
-    for (struct members_link *l = m->links; l; l = l->next) {
+    for (struct members_link *l = m->output_count > 0 ? m->links : NULL; l; l = l->next) {
         if (l->paused)
             continue;
         if (l->head)
@@ -412,6 +487,7 @@ bool members_next_send(struct members *m, uint64_t *link, struct slice *bytes)
             continue;
         *link = l->id;
         *bytes = buf_slice(&m->out);
+        l->sent_ms = m->now_ms;
         m->counters.frames_out++;
         m->counters.bytes_out += bytes->size;
         return true;
@@ -429,15 +505,23 @@ static void receive_ping(struct members *m, struct members_link *l, const struct
                                .in_flight = m->in_flight,
                                .cpu_percent = m->cpu_percent};
     members_queue(m, l, &ack);
+    if (!l->closing)
+        members_piggyback(m, l);
 }
 
+/* One with sequence 0 is a sign of life that was not asked for. */
 static void receive_ack(struct members *m, struct members_link *l, const struct gossip_frame *f)
 {
     struct member *member = &l->entry->member;
-    l->unanswered_ms = 0;
     member->in_flight = f->in_flight;
     member->cpu_percent = f->cpu_percent;
-    member->rtt_ms = f->sent_at_ms <= m->now_ms ? (uint32_t) (m->now_ms - f->sent_at_ms) : 0;
+    if (f->sequence == 0 || f->sequence > l->sequence || f->sent_at_ms > m->now_ms)
+        return;
+    member->rtt_ms = (uint32_t) (m->now_ms - f->sent_at_ms);
+    m->counters.probe_rtt_ms += member->rtt_ms;
+    m->counters.probe_rtts++;
+    if (member->rtt_ms <= m->times->ack_ms)
+        swim_health_note(&m->health, SWIM_HEALTH_ANSWERED);
 }
 
 static void receive_table(struct members *m, struct members_link *l, const struct gossip_frame *f)
@@ -469,11 +553,9 @@ static void receive_refusal(struct members *m, struct members_link *l, const str
     struct members_entry *e = l->entry;
     memcpy(note.id, l->peer, sizeof note.id);
     members_note_bytes(m, note, f->reason);
-    members_link_close(l);
-    if (e) { /* asking again at once would change nothing */
-        e->failures = REFUSED_FAILURES;
-        e->dial_at_ms = m->now_ms + members_backoff(m, REFUSED_FAILURES, MEMBERS_REDIAL_MAX_MS);
-    }
+    members_link_close(m, l);
+    if (e) /* asking again at once would change nothing */
+        e->dial_at_ms = m->now_ms + members_backoff(m, REFUSED_FAILURES, m->times->redial_slow_ms);
 }
 
 static void receive_nothing(struct members *m, struct members_link *l, const struct gossip_frame *f)
@@ -487,7 +569,7 @@ static int dispatch(struct members *m, struct members_link *l, const struct goss
         [GOSSIP_HELLO] = members_hello,     [GOSSIP_PING] = receive_ping,       [GOSSIP_ACK] = receive_ack,
         [GOSSIP_TABLE] = receive_table,     [GOSSIP_RELEASE] = receive_release, [GOSSIP_PROBE] = receive_probe,
         [GOSSIP_WITNESS] = receive_witness, [GOSSIP_REFUSAL] = receive_refusal, [GOSSIP_LEDGER] = members_receive_ledger,
-        [GOSSIP_NEWS] = receive_nothing,    [GOSSIP_DIGEST] = receive_nothing,  [GOSSIP_SUMMARY] = receive_nothing,
+        [GOSSIP_NEWS] = members_receive_news, [GOSSIP_DIGEST] = members_receive_digest, [GOSSIP_SUMMARY] = members_receive_summary,
         [GOSSIP_UNKNOWN] = receive_nothing};
     bool opening = f->kind == GOSSIP_HELLO;
     if (f->kind != GOSSIP_REFUSAL && opening == l->ready) /* Hello is the first frame, and only the first */
@@ -500,18 +582,18 @@ static int dispatch(struct members *m, struct members_link *l, const struct goss
 
 int members_receive(struct members *m, uint64_t link, struct slice frame, uint64_t now_ms)
 {
-    struct members_link *l = link_find(m, link);
+    struct members_link *l = members_link_find(m, link);
     struct gossip_frame f;
     m->now_ms = members_later(m->now_ms, now_ms);
     if (!l || l->closing)
         return 0;
     m->counters.frames_in++;
     m->counters.bytes_in += frame.size;
-    struct arena *arena = arena_create(4096, 0);
-    int err = arena ? gossip_frame_unpack(frame, arena, &f) : GRID_ENOMEM;
+    arena_reset(m->scratch);
+    int err = gossip_frame_unpack(frame, m->scratch, &f);
     if (err == 0)
         err = dispatch(m, l, &f);
-    arena_destroy(arena);
+    members_settle(m);
     return err;
 }
 
@@ -558,9 +640,11 @@ int members_set_self(struct members *m, const struct member *self, uint64_t now_
     next.incarnation = m->self->member.incarnation;
     next.revision = m->self->member.revision + 1;
     int err = members_self_repack(m, &next);
-    if (err == 0)
-        members_spread(m, m->self, NULL);
-    return err;
+    if (err != 0)
+        return err;
+    members_spread(m, m->self, NULL);
+    members_pass_on(m, m->self);
+    return 0;
 }
 
 int members_reseal(struct members *m, uint64_t now_ms)
@@ -569,9 +653,11 @@ int members_reseal(struct members *m, uint64_t now_ms)
     m->now_ms = members_later(m->now_ms, now_ms);
     next.revision++;
     int err = members_self_repack(m, &next);
-    if (err == 0)
-        members_spread(m, m->self, NULL);
-    return err;
+    if (err != 0)
+        return err;
+    members_spread(m, m->self, NULL);
+    members_pass_on(m, m->self);
+    return 0;
 }
 
 void members_set_load(struct members *m, uint32_t in_flight, uint32_t cpu_percent)
@@ -606,7 +692,7 @@ void members_leave(struct members *m, uint64_t now_ms)
     last.revision++;
     if (members_self_repack(m, &last) != 0)
         return;
-    m->self->member.state = MEMBER_LEFT;
+    members_state_set(m, m->self, MEMBER_LEFT);
     members_spread(m, m->self, NULL);
 }
 
@@ -637,8 +723,7 @@ const struct members_counters *members_counters(const struct members *m)
 
 unsigned members_health(const struct members *m)
 {
-    (void) m;
-    return 0;
+    return m->health.score;
 }
 
 /* ---- life ---- */
@@ -669,6 +754,7 @@ int members_add_seed(struct members *m, const char *address, uint64_t delay_ms, 
         return err;
     m->seeds[i].failures = 0;
     m->seeds[i].dial_at_ms = m->now_ms + delay_ms;
+    m->seed_due_ms = members_earlier(m->seed_due_ms, m->seeds[i].dial_at_ms);
     return 0;
 }
 
@@ -702,20 +788,24 @@ int members_create(const struct members_config *config, uint64_t now_ms, struct 
     struct members *m = calloc(1, sizeof *m);
     if (!m)
         return GRID_ENOMEM;
-    m->now_ms = m->ticked_ms = now_ms;
+    m->now_ms = now_ms;
     m->random = config->seed ? config->seed : 1;
     m->times = config->times ? config->times : &MEMBERS_LAN;
     m->admit = config->admit;
     m->seal = config->seal;
     m->ctx = config->ctx;
+    m->probe_at_ms = now_ms + swim_random_below(&m->random, m->times->probe_ms + 1);
+    m->sync_at_ms = now_ms + swim_random_below(&m->random, m->times->sync_ms + 1);
     buf_init(&m->out, GOSSIP_FRAME_MAX);
+    buf_init(&m->packed, GOSSIP_FRAME_MAX);
     buf_init(&m->release, GOSSIP_FRAME_MAX);
     buf_init(&m->digest, GOSSIP_DIGEST_SIZE);
     buf_init(&m->ledger, GOSSIP_FRAME_MAX);
     snprintf(m->authority, sizeof m->authority, "%s", config->authority);
     snprintf(m->grid, sizeof m->grid, "%s", config->grid);
     m->order = calloc(MEMBERS_MAX, sizeof(struct members_entry *));
-    int err = m->order ? add_self(m, config->self) : GRID_ENOMEM;
+    m->scratch = arena_create(4096, 0);
+    int err = m->order && m->scratch ? add_self(m, config->self) : GRID_ENOMEM;
     if (err == 0)
         err = add_seeds(m, config->seeds, config->seed_count);
     if (err == 0)
@@ -743,6 +833,8 @@ void members_destroy(struct members *m)
     free(m->seeds);
     free(m->order);
     buf_dispose(&m->out);
+    buf_dispose(&m->packed);
+    arena_destroy(m->scratch);
     buf_dispose(&m->release);
     buf_dispose(&m->digest);
     buf_dispose(&m->ledger);

@@ -4,15 +4,34 @@
  * It is given links (authenticated two-way streams to other nodes), what arrives on them and the time, and gives back, through queues that
  * the driver drains after every input, what to send, whom to dial, which links to close, and events.
  *
- *             heard on its link             refused by min(2, others alive) witnesses; silent 15 s on
- *          +-------------------+            a link; not heard, nor vouched for, 5 s after a lost link
- *          v                   |                                |
- *        ALIVE --late 1 s--> STALLED ---------------------------+--> DEAD --24 h--> forgotten
- *          ^                                                          |
- *          +------------- refuted by a higher incarnation ------------+        LEFT: said by itself
+ *            any word on its link, or a             suspicion that nobody ended, witnesses
+ *            link that comes up again               of its end, or a claim (times: MEMBERS_LAN)
+ *          +----------------------+                          |
+ *          v                      |                          |
+ *        ALIVE --silent 1 s--> STALLED --+-- suspected ------+--> DEAD --24 h--> forgotten
+ *          ^      or link lost           |                        |
+ *          +------- refuted by a higher incarnation --------------+        LEFT: said by itself
  *
- * STALLED is each node's own observation and is not spread; DEAD and LEFT are claims about an incarnation and are (SWIM, Das et al. 2002,
- * section 4.2). A claim that somebody is dead does not beat having just heard from him: he is told, and refutes it. */
+ * It is SWIM (Das, Gupta, Motivala 2002) with Lifeguard (Dadgar, Phillips, Currey 2017), over links whose state is one more detector:
+ *
+ *  Probing. Members are probed in turn (SWIM 3.1, 4.3); besides, each node owes a sign of life to its predecessor on the ring of ids, who pings when
+ *  it stays away. Whoever gets no acknowledgement tells all at once, and asks k others to look (SWIM 3.1); everybody pings for itself and
+ *  believes its own eyes: a silent process is unroutable everywhere within about 1.3 s, and no single liar can make a healthy one so.
+ *  How long a node waits for others grows with what hints at its own slowness (Lifeguard IV-A, swim_health.h).
+ *  STALLED is therefore each node's own observation. It ends with the first word that comes.
+ *
+ *  Suspicion (SWIM 4.2) begins with what a node has seen itself: nothing acknowledged (the kernel gave the link up, a dial found nobody), or 15 s of
+ *  silence on a link that stands, since then the kernel answers and the process may yet. All are told: who hears the suspect vouches for it, which keeps
+ *  it alive; the suspect, told by whoever has a link to it (Lifeguard IV-C), refutes; who has seen the same confirms, which shortens the
+ *  time (Lifeguard IV-B, swim_suspicion.h). Nobody is convicted on hearsay, nor, when nothing is acknowledged, before 5 s after it was last heard.
+ *
+ *  A process that died while its kernel lives refuses a redial: that is a witness, and min(2, others alive) of them convict at once.
+ *
+ *  DEAD and LEFT are claims about an incarnation and are spread (SWIM 4.1), as records are: by who has them first to all its links, then passed on a
+ *  limited number of times. A claim that somebody is dead does not beat a link to him that stands: he is told, and refutes it.
+ *  The dead are redialled, often at first, so that a split heals; whoever finds one again tells all.
+ *
+ *  Views are compared by digest when a link is made and now and then, and only what differs travels. */
 #ifndef GRID_DISCOVERY_MEMBERS_H
 #define GRID_DISCOVERY_MEMBERS_H
 
@@ -73,7 +92,8 @@ void members_destroy(struct members *m);
 
 /* ---- inputs; now_ms is monotonic ---- */
 
-/* Runs what is due. Returns milliseconds until it must be called again. */
+/* Runs what is due. Returns milliseconds until it must be called again; call it after inputs too (once for several that come together), since they may
+ * bring that forward. Cheap when nothing is due. */
 uint64_t members_tick(struct members *m, uint64_t now_ms);
 
 /* A link is open. `link` is a number of the driver's choice, not used before; `peer_id` is the certificate's; `token` is the dial's that made

@@ -1,37 +1,31 @@
-/* Who is heard, who is silent, who is dead, and whom to dial: the rules of DESIGN.md's Membership, in the time given. */
+/* Who is heard, who is silent, who is suspected, who is dead (members.h has the states and the reasons).
+ *
+ * A link is not pinged all the time. A node says something to its predecessor on the ring of ids every beat_ms, and is pinged by it when it does
+ * not; and one member, taken in turn, is probed every probe_ms (SWIM, section 3.1). Whoever finds somebody silent tells all, and each looks for
+ * itself: so it takes one watcher to see a silence, and no one's word to believe in it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "discovery/members_internal.h"
 
-enum { ASK_MS = 1000, DENIED_MS = 30000, LIVING_REDIAL_MAX_MS = 2000, TICK_MAX_MS = 500, MAX_SHIFT = 7 };
+enum { ASK_MS = 1000 };
 
-static bool lives(const struct members_entry *e)
+static const uint64_t NEVER = UINT64_MAX;
+
+bool members_lives(const struct members_entry *e)
 {
     return e->member.state == MEMBER_ALIVE || e->member.state == MEMBER_STALLED;
 }
 
 bool members_link_fresh(const struct members *m, const struct members_link *l)
 {
-    return m->now_ms < l->heard_ms + MEMBERS_STALL_MS;
+    return m->now_ms < l->heard_ms + m->times->late_ms && (!l->entry || l->entry->member.state != MEMBER_STALLED);
 }
 
-/* xorshift64*, for jitter only. */
-static uint64_t random_next(struct members *m)
+void members_touch(struct members *m, struct members_entry *e)
 {
-    m->random ^= m->random >> 12;
-    m->random ^= m->random << 25;
-    m->random ^= m->random >> 27;
-    return m->random * UINT64_C(2685821657736338717);
-}
-
-uint64_t members_backoff(struct members *m, unsigned failures, uint64_t max_ms)
-{
-    uint64_t delay = (uint64_t) MEMBERS_REDIAL_MIN_MS << (failures < MAX_SHIFT ? failures : MAX_SHIFT);
-    if (delay > max_ms)
-        delay = max_ms;
-    return delay * 3 / 4 + (random_next(m) >> 32) % (delay / 2 + 1);
+    swim_timers_set(&m->timers, e->slot, m->now_ms);
 }
 
 void members_acquit(struct members_entry *e)
@@ -39,6 +33,78 @@ void members_acquit(struct members_entry *e)
     e->failures = 0;
     e->refusals = 0;
     e->witness_count = 0;
+    e->gone = false;
+    e->silent = false;
+    e->accused_incarnation = 0;
+    swim_suspicion_end(&e->suspicion);
+}
+
+/* ---- telling others ---- */
+
+static void tell_news(struct members *m, const struct members_entry *e, enum gossip_news news)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_NEWS, .news = news, .incarnation = e->member.incarnation};
+    memcpy(frame.target, e->member.id, sizeof frame.target);
+    members_queue_all(m, &frame, e);
+}
+
+static struct gossip_frame witness_frame(const struct members_entry *e, bool refused)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_WITNESS, .incarnation = e->member.incarnation, .refused = refused};
+    memcpy(frame.target, e->member.id, sizeof frame.target);
+    return frame;
+}
+
+static void vouch(struct members *m, struct members_link *l, const struct members_entry *e)
+{
+    struct gossip_frame frame = witness_frame(e, false);
+    members_queue(m, l, &frame);
+}
+
+/* SWIM's indirect probe (section 3.1): k others, at most once a second, whether they hear from a member that we do not. */
+static void ask_others(struct members *m, struct members_entry *e)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_PROBE};
+    if (e->asked_ms != 0 && m->now_ms < e->asked_ms + ASK_MS)
+        return;
+    e->asked_ms = m->now_ms;
+    memcpy(frame.target, e->member.id, sizeof frame.target);
+    struct members_link *asked[MEMBERS_INDIRECT];
+    for (int i = 0; i < MEMBERS_INDIRECT; i++) {
+        asked[i] = members_link_random(m);
+        bool again = !asked[i] || asked[i]->entry == e;
+        for (int k = 0; k < i; k++)
+            again |= asked[k] == asked[i];
+        if (!again)
+            members_queue(m, asked[i], &frame);
+    }
+}
+
+static void answer_askers(struct members *m, struct members_entry *e)
+{
+    while (e->asker_count > 0) {
+        struct members_link *l = members_link_find(m, e->askers[--e->asker_count]);
+        if (l && l->ready && !l->closing)
+            vouch(m, l, e);
+    }
+}
+
+static void add_asker(struct members_entry *e, const struct members_link *l)
+{
+    for (unsigned i = 0; i < e->asker_count; i++)
+        if (e->askers[i] == l->id)
+            return;
+    if (e->asker_count < MEMBERS_ASKERS_MAX)
+        e->askers[e->asker_count++] = l->id;
+}
+
+/* ---- hearing ---- */
+
+static void resume(struct members *m, struct members_entry *e)
+{
+    members_state_set(m, e, MEMBER_ALIVE);
+    members_acquit(e);
+    members_note(m, MEMBERS_RESUMED, e->member.id);
 }
 
 void members_heard(struct members *m, struct members_link *l)
@@ -48,43 +114,104 @@ void members_heard(struct members *m, struct members_link *l)
     if (!e)
         return;
     e->heard_ms = m->now_ms;
-    if (e->member.state != MEMBER_STALLED)
+    e->pinged_ms = 0;
+    e->told = e->blamed = false;
+    e->accused_incarnation = 0;
+    if (e->asker_count > 0)
+        answer_askers(m, e);
+    if (e->suspicion.active)
+        swim_suspicion_end(&e->suspicion);
+    if (e->member.state == MEMBER_STALLED)
+        resume(m, e);
+}
+
+void members_ping(struct members *m, struct members_entry *e)
+{
+    struct members_link *l = e->link;
+    struct gossip_frame frame = {.kind = GOSSIP_PING, .sequence = ++l->sequence, .sent_at_ms = m->now_ms};
+    if (e->pinged_ms == 0)
+        e->pinged_ms = m->now_ms;
+    e->repinged_ms = m->now_ms;
+    m->counters.probes++;
+    members_queue(m, l, &frame);
+    if (e->link) {
+        members_piggyback(m, l);
+        members_touch(m, e);
+    }
+}
+
+/* ---- silence ---- */
+
+/* Its silence, if nobody else knows of it yet, may be our own fault. */
+static void tell_of_silence(struct members *m, struct members_entry *e)
+{
+    if (e->told)
         return;
-    e->member.state = MEMBER_ALIVE;
-    members_acquit(e);
-    members_note(m, MEMBERS_RESUMED, e->member.id);
+    e->told = true;
+    e->blamed = true;
+    swim_health_note(&m->health, SWIM_HEALTH_UNANSWERED);
+    tell_news(m, e, GOSSIP_NEWS_STALLED);
+    ask_others(m, e);
 }
 
 void members_stall(struct members *m, struct members_entry *e)
 {
     if (e->member.state != MEMBER_ALIVE)
         return;
-    e->member.state = MEMBER_STALLED;
+    members_state_set(m, e, MEMBER_STALLED);
     m->counters.stalls++;
     members_note(m, MEMBERS_STALLED, e->member.id);
+    members_touch(m, e);
+}
+
+/* ---- suspicion and conviction ---- */
+
+static unsigned others_alive(const struct members *m, const struct members_entry *but, unsigned enough)
+{
+    unsigned count = 0;
+    for (size_t i = 1; i < m->count && count < enough; i++)
+        count += m->order[i] != but && m->order[i]->member.state == MEMBER_ALIVE;
+    return count;
+}
+
+static void begin_suspicion(struct members *m, struct members_entry *e, uint16_t accuser)
+{
+    unsigned needed = others_alive(m, e, MEMBERS_INDIRECT);
+    m->counters.suspicions++;
+    swim_suspicion_begin(&e->suspicion, e->member.incarnation, accuser, needed, m->times->suspect_min_ms, m->times->suspect_max_ms, m->now_ms);
+}
+
+/* By what this node has seen itself. Told to all: who hears the suspect says so, the suspect refutes it, and who has seen the same confirms. */
+static void suspect(struct members *m, struct members_entry *e)
+{
+    struct swim_suspicion *s = &e->suspicion;
+    bool news = true;
+    if (s->active && swim_suspicion_accused_by(s, m->self->slot))
+        return;
+    if (s->active)
+        news = swim_suspicion_confirm(s, m->self->slot);
+    else
+        begin_suspicion(m, e, m->self->slot);
+    if (news)
+        tell_news(m, e, GOSSIP_NEWS_SUSPECT);
 }
 
 void members_convict(struct members *m, struct members_entry *e)
 {
-    e->member.state = MEMBER_DEAD;
+    members_acquit(e);
+    members_state_set(m, e, MEMBER_DEAD);
     e->ended_ms = m->now_ms;
-    e->dial_at_ms = m->now_ms + members_backoff(m, 2, MEMBERS_REDIAL_MAX_MS);
+    e->dial_at_ms = members_redial_dead(m, e);
     m->counters.deaths++;
     members_note(m, MEMBERS_FAILED, e->member.id);
     if (e->link)
-        members_link_close(e->link);
+        members_link_close(m, e->link);
     members_spread(m, e, NULL);
+    members_pass_on(m, e);
+    members_touch(m, e);
 }
 
-/* ---- witnesses ---- */
-
-static unsigned witnesses_needed(const struct members *m, const struct members_entry *e)
-{
-    for (size_t i = 1; i < m->count; i++)
-        if (m->order[i] != e && m->order[i]->member.state == MEMBER_ALIVE)
-            return 2;
-    return 1;
-}
+/* ---- witnesses of a dead process ---- */
 
 static void add_witness(struct members_entry *e, const char *id)
 {
@@ -98,293 +225,409 @@ static void add_witness(struct members_entry *e, const char *id)
 /* A refused dial is a witness of a dead process; where there is only one witness, it must have seen it twice. */
 static void judge_witnesses(struct members *m, struct members_entry *e)
 {
-    if (!lives(e) || e->link)
+    if (!members_lives(e) || e->link)
         return;
-    unsigned needed = witnesses_needed(m, e);
-    if (needed == 1 ? e->refusals >= 2 : e->witness_count >= needed)
+    bool alone = others_alive(m, e, 1) == 0;
+    if (alone ? e->refusals >= 2 : e->witness_count >= 2)
         members_convict(m, e);
 }
 
-static void tell_all(struct members *m, const struct gossip_frame *frame)
+void members_refused(struct members *m, struct members_entry *e)
 {
-    for (struct members_link *l = m->links; l; l = l->next)
-        if (l->ready && !l->closing)
-            members_queue(m, l, frame);
+    struct gossip_frame frame = witness_frame(e, true);
+    e->refusals++;
+    add_witness(e, m->self->member.id);
+    members_queue_all(m, &frame, e);
+    judge_witnesses(m, e);
 }
 
-static struct gossip_frame witness_frame(const struct members_entry *e, bool refused)
+static void corroborated(struct members *m, struct members_entry *e)
 {
-    struct gossip_frame frame = {.kind = GOSSIP_WITNESS, .incarnation = e->member.incarnation, .refused = refused};
-    memcpy(frame.target, e->member.id, sizeof frame.target);
-    return frame;
+    e->told = true;
+    if (e->blamed)
+        swim_health_note(&m->health, SWIM_HEALTH_CORROBORATED);
+    e->blamed = false;
+}
+
+static void contradicted(struct members *m, struct members_entry *e)
+{
+    e->vouched_ms = m->now_ms;
+    if (e->blamed)
+        swim_health_note(&m->health, SWIM_HEALTH_CONTRADICTED);
+    e->blamed = false;
 }
 
 void members_witness(struct members *m, const char *witness, const struct gossip_frame *frame)
 {
     struct members_entry *e = members_entry_find(m, frame->target);
-    if (!e || e == m->self || !lives(e) || frame->incarnation != e->member.incarnation)
+    if (!e || e == m->self || !members_lives(e) || frame->incarnation != e->member.incarnation)
         return;
     if (!frame->refused) {
-        e->vouched_ms = m->now_ms;
+        contradicted(m, e);
         return;
     }
+    corroborated(m, e);
     add_witness(e, witness);
     if (!e->link && !e->token)
         e->dial_at_ms = m->now_ms; /* see for ourselves */
+    members_touch(m, e);
     judge_witnesses(m, e);
+}
+
+/* Answered at once when it was just heard, else when it answers a ping of ours. */
+static void look_for(struct members *m, struct members_link *l, struct members_entry *e)
+{
+    if (!e->link)
+        return;
+    if (e->member.state == MEMBER_ALIVE && m->now_ms <= e->heard_ms + m->times->ack_ms) {
+        vouch(m, l, e);
+        return;
+    }
+    add_asker(e, l);
+    if (e->pinged_ms == 0)
+        members_ping(m, e);
 }
 
 void members_probe_asked(struct members *m, struct members_link *l, const char *target)
 {
     struct members_entry *e = members_entry_find(m, target);
-    if (!e || e == m->self)
+    if (!e || e == m->self || !members_lives(e))
         return;
-    bool fresh = e->link && members_link_fresh(m, e->link);
-    if (fresh || (e->refusals > 0 && !e->link)) {
-        struct gossip_frame frame = witness_frame(e, !fresh);
+    look_for(m, l, e);
+    if (!e->link && e->refusals > 0) {
+        struct gossip_frame frame = witness_frame(e, true);
         members_queue(m, l, &frame);
     }
 }
 
-/* Asks the others, at most once a second, whether they hear from a member that we do not (SWIM's indirect probe). */
-static void ask_others(struct members *m, struct members_entry *e)
+/* ---- what others have seen ---- */
+
+static void heard_stalled(struct members *m, struct members_link *l, struct members_entry *e)
 {
-    struct gossip_frame frame = {.kind = GOSSIP_PROBE};
-    if (e->asked_ms != 0 && m->now_ms < e->asked_ms + ASK_MS)
-        return;
-    e->asked_ms = m->now_ms;
+    (void) l;
+    corroborated(m, e);
+    if (e->link && e->pinged_ms == 0 && e->heard_ms < m->now_ms)
+        members_ping(m, e);
+}
+
+/* Lifeguard's buddy system (section IV-C): the suspect is told by who has a link to it, so that it can refute. */
+static void tell_suspect(struct members *m, struct members_entry *e)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_NEWS, .news = GOSSIP_NEWS_SUSPECT, .incarnation = e->member.incarnation};
     memcpy(frame.target, e->member.id, sizeof frame.target);
-    for (struct members_link *l = m->links; l; l = l->next)
-        if (l->ready && !l->closing && l->entry != e)
-            members_queue(m, l, &frame);
+    members_queue(m, e->link, &frame);
 }
 
-/* ---- links and dials that fail ---- */
-
-static bool link_pending(const struct members *m, const char *peer)
+static void heard_suspected(struct members *m, struct members_link *l, struct members_entry *e)
 {
-    for (const struct members_link *l = m->links; l; l = l->next)
-        if (!l->closing && strcmp(l->peer, peer) == 0)
-            return true;
-    return false;
+    struct swim_suspicion *s = &e->suspicion;
+    if (e->link && e->member.state == MEMBER_ALIVE) {
+        tell_suspect(m, e);
+        if (e->link)
+            look_for(m, l, e);
+        return;
+    }
+    corroborated(m, e);
+    if (!s->active)
+        begin_suspicion(m, e, l->entry->slot); /* it convicts only with what this node sees itself */
+    else if (swim_suspicion_confirm(s, l->entry->slot))
+        members_touch(m, e);
 }
+
+static void accused_ourselves(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    struct gossip_frame beat = {.kind = GOSSIP_ACK, .in_flight = m->in_flight, .cpu_percent = m->cpu_percent};
+    if (f->news == GOSSIP_NEWS_STALLED)
+        members_queue(m, l, &beat);
+    if (f->news != GOSSIP_NEWS_SUSPECT || f->incarnation < m->self->member.incarnation)
+        return;
+    swim_health_note(&m->health, SWIM_HEALTH_ACCUSED);
+    members_refute(m, f->incarnation);
+}
+
+void members_receive_news(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    struct members_entry *e = members_entry_find(m, f->target);
+    if (!e)
+        return;
+    if (e == m->self) {
+        accused_ourselves(m, l, f);
+        return;
+    }
+    if (f->incarnation < e->member.incarnation || !members_lives(e)) {
+        members_link_mark(m, l, e); /* he should know what we know */
+        return;
+    }
+    if (f->incarnation > e->member.incarnation || e == l->entry)
+        return;
+    if (f->news == GOSSIP_NEWS_STALLED)
+        heard_stalled(m, l, e);
+    else if (f->news == GOSSIP_NEWS_SUSPECT)
+        heard_suspected(m, l, e);
+    else if (e->link && e->pinged_ms == 0 && e->member.state == MEMBER_STALLED)
+        members_ping(m, e);
+}
+
+/* ---- links that end ---- */
 
 void members_lost(struct members *m, struct members_entry *e, enum members_loss loss)
 {
     e->link = NULL;
     e->member.linked = false;
-    if (!lives(e))
+    e->pinged_ms = 0;
+    m->ring_changed = true;
+    members_touch(m, e);
+    if (!members_lives(e) || (loss == MEMBERS_LOST_RESET && !members_wanted(m, e)))
         return;
-    if (!link_pending(m, e->member.id)) /* of two links to one member the first may end before the second is ready */
+    if (e->accused_incarnation == e->member.incarnation) {
+        members_convict(m, e); /* the others saw it before us */
+        return;
+    }
+    if (!members_link_pending(m, e->member.id)) /* of two links to one member the first may end before the second is ready */
         members_stall(m, e);
-    e->failures = loss == MEMBERS_LOST_TIMEOUT ? 1 : 0;
+    e->gone = loss == MEMBERS_LOST_TIMEOUT;
+    e->failures = e->gone ? 1 : 0;
     e->refusals = 0;
     e->dial_at_ms = m->now_ms;
 }
 
-static void dial_backoff(struct members *m, struct members_entry *e)
-{
-    uint64_t max = lives(e) ? LIVING_REDIAL_MAX_MS : MEMBERS_REDIAL_MAX_MS;
-    e->dial_at_ms = m->now_ms + members_backoff(m, e->failures, max);
-    e->failures++;
-}
+/* ---- what time brings: each judge looks at one member and says when to look again ---- */
 
-static void entry_dial_failed(struct members *m, struct members_entry *e, enum members_dial_fault fault)
+static uint64_t judge_silence(struct members *m, struct members_entry *e)
 {
-    e->token = 0;
-    if (fault == MEMBERS_DIAL_DENIED) {
-        e->dial_at_ms = m->now_ms + DENIED_MS;
-        return;
+    uint64_t late = e->pinged_ms + swim_health_scale(&m->health, m->times->ack_ms);
+    if (e->member.state == MEMBER_ALIVE) {
+        if (m->now_ms < late)
+            return late;
+        members_stall(m, e);
+        tell_of_silence(m, e);
     }
-    dial_backoff(m, e);
-    if (e->link || !lives(e))
-        return;
-    members_stall(m, e);
-    if (fault == MEMBERS_DIAL_REFUSED) {
-        struct gossip_frame frame = witness_frame(e, true);
-        e->refusals++;
-        add_witness(e, m->self->member.id);
-        tell_all(m, &frame);
-        judge_witnesses(m, e);
-    }
-    if (lives(e))
-        ask_others(m, e);
+    if (!e->link)
+        return m->now_ms + 1;
+    if (m->now_ms >= e->repinged_ms + m->times->stalled_ping_ms)
+        members_ping(m, e);
+    return e->repinged_ms + m->times->stalled_ping_ms;
 }
 
-void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fault fault, uint64_t now_ms)
+/* The link stands, so the kernel at its other end answers; the process has said nothing for long. */
+static uint64_t judge_standstill(struct members *m, struct members_entry *e)
 {
-    m->now_ms = members_later(m->now_ms, now_ms);
-    for (size_t i = 1; i < m->count; i++)
-        if (m->order[i]->token == token) {
-            entry_dial_failed(m, m->order[i], fault);
-            return;
-        }
-    for (size_t i = 0; i < m->seed_count; i++)
-        if (m->seeds[i].token == token) {
-            m->seeds[i].token = 0;
-            m->seeds[i].dial_at_ms = m->now_ms + members_backoff(m, m->seeds[i].failures++, MEMBERS_REDIAL_MAX_MS);
-        }
-}
-
-/* ---- what time brings ---- */
-
-static void judge_linked(struct members *m, struct members_entry *e)
-{
-    const struct members_link *l = e->link;
-    if (l->unanswered_ms == 0 || m->now_ms < l->unanswered_ms + MEMBERS_STALL_MS)
-        return;
-    members_stall(m, e);
-    ask_others(m, e);
-    if (m->now_ms < l->heard_ms + MEMBERS_SILENT_MS)
-        return;
-    if (m->now_ms < e->vouched_ms + MEMBERS_GONE_MS && e->vouched_ms != 0) {
-        members_link_close(e->link); /* others hear him: the link is at fault */
+    uint64_t silent = e->link->heard_ms + m->times->silent_ms;
+    if (m->now_ms < silent)
+        return silent;
+    if (e->vouched_ms != 0 && m->now_ms < e->vouched_ms + m->times->gone_ms) {
+        members_link_close(m, e->link); /* others hear him: the link is at fault */
         e->dial_at_ms = m->now_ms;
-        return;
+        return m->now_ms + 1;
     }
-    members_convict(m, e);
-}
-
-static void judge_unlinked(struct members *m, struct members_entry *e)
-{
-    if (e->failures == 0 || link_pending(m, e->member.id))
-        return;
-    ask_others(m, e);
-    uint64_t last = members_later(members_later(e->heard_ms, e->known_ms), e->vouched_ms);
-    if (m->now_ms >= last + MEMBERS_GONE_MS)
+    suspect(m, e);
+    uint64_t due = swim_suspicion_due_ms(&e->suspicion);
+    if (m->now_ms >= due)
         members_convict(m, e);
+    return due;
 }
 
-static void judge_entries(struct members *m)
+/* Beyond the active view a link is kept for a while, and ended by who made it. */
+static uint64_t judge_surplus(struct members *m, struct members_entry *e)
 {
-    for (size_t i = m->count; i-- > 1;) {
-        struct members_entry *e = m->order[i];
-        if (!lives(e)) {
-            if (!e->link && m->now_ms >= e->ended_ms + MEMBERS_REAP_MS)
-                members_entry_remove(m, e);
-        } else if (e->link)
-            judge_linked(m, e);
-        else
-            judge_unlinked(m, e);
+    if (!e->link->dialled || members_wanted(m, e))
+        return NEVER;
+    members_link_close(m, e->link);
+    return NEVER;
+}
+
+static uint64_t judge_linked(struct members *m, struct members_entry *e)
+{
+    uint64_t due = NEVER;
+    if (e->pinged_ms == 0 && e == m->watched) {
+        due = e->heard_ms + m->times->late_ms;
+        if (m->now_ms >= due)
+            members_ping(m, e);
     }
-}
-
-static void ping(struct members *m, struct members_link *l)
-{
-    struct gossip_frame frame = {.kind = GOSSIP_PING, .sequence = ++l->sequence, .sent_at_ms = m->now_ms};
-    l->ping_at_ms = m->now_ms + MEMBERS_PROBE_MS;
-    if (l->unanswered_ms == 0)
-        l->unanswered_ms = m->now_ms;
-    m->counters.probes++;
-    members_queue(m, l, &frame);
-}
-
-static void tend_links(struct members *m)
-{
-    for (struct members_link *l = m->links; l; l = l->next) {
-        if (l->closing)
-            continue;
-        if (!l->ready && m->now_ms >= l->opened_ms + MEMBERS_HELLO_MS)
-            members_link_close(l);
-        else if (l->ready && m->now_ms >= l->heard_ms + MEMBERS_SILENT_MS && !lives(l->entry))
-            members_link_close(l);
-        else if (l->ready && m->now_ms >= l->ping_at_ms)
-            ping(m, l);
+    if (e->link && e->pinged_ms != 0)
+        due = judge_silence(m, e);
+    if (e->link && e->member.state == MEMBER_STALLED)
+        due = members_earlier(due, judge_standstill(m, e));
+    if (e->link && m->living > MEMBERS_LINKS_MAX && e->member.state == MEMBER_ALIVE) {
+        judge_surplus(m, e);
+        due = members_earlier(due, members_later(e->keep_until_ms, m->now_ms + m->times->sync_ms));
     }
+    return due;
+}
+
+static uint64_t judge_unlinked(struct members *m, struct members_entry *e)
+{
+    uint64_t last = members_later(members_later(e->heard_ms, e->known_ms), e->vouched_ms), due;
+    if (members_link_pending(m, e->member.id))
+        return m->now_ms + m->times->ack_ms;
+    if (!e->gone && !e->silent)
+        return NEVER;
+    if (e->silent && !e->gone && m->now_ms < last + m->times->silent_ms)
+        return last + m->times->silent_ms;
+    ask_others(m, e);
+    suspect(m, e);
+    due = members_later(swim_suspicion_due_ms(&e->suspicion), last + m->times->gone_ms);
+    if (m->now_ms < due)
+        return members_earlier(due, e->asked_ms + ASK_MS);
+    members_convict(m, e);
+    return NEVER;
+}
+
+static uint64_t judge_ended(struct members *m, struct members_entry *e)
+{
+    uint64_t reap = e->ended_ms + m->times->reap_ms;
+    if (!e->link)
+        return reap;
+    if (m->now_ms < e->link->heard_ms + m->times->silent_ms)
+        return e->link->heard_ms + m->times->silent_ms;
+    members_link_close(m, e->link);
+    return reap;
+}
+
+static void judge(struct members *m, struct members_entry *e)
+{
+    uint64_t due;
+    if (!members_lives(e) && !e->link && m->now_ms >= e->ended_ms + m->times->reap_ms) {
+        members_entry_remove(m, e);
+        return;
+    }
+    if (!members_lives(e))
+        due = judge_ended(m, e);
+    else
+        due = e->link ? judge_linked(m, e) : judge_unlinked(m, e);
+    due = members_earlier(due, members_consider_dial(m, e));
+    if (due != NEVER)
+        swim_timers_set(&m->timers, e->slot, members_later(due, m->now_ms + 1));
+}
+
+void members_settle(struct members *m)
+{
+    uint16_t slot;
+    if (m->ring_changed)
+        members_ring_update(m);
+    while (!m->leaving && swim_timers_pop(&m->timers, m->now_ms, &slot))
+        if (m->slots[slot] && m->slots[slot] != m->self)
+            judge(m, m->slots[slot]);
+}
+
+static void tend_pending_links(struct members *m)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        if (!l->closing && !l->ready && m->now_ms >= l->opened_ms + m->times->hello_ms)
+            members_link_close(m, l);
+}
+
+/* ---- this node's own signs of life, and its probes ---- */
+
+static uint64_t beat_due(const struct members *m)
+{
+    return m->watcher && m->watcher->link ? m->watcher->link->sent_ms + m->times->beat_ms : NEVER;
+}
+
+static void beat(struct members *m)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_ACK, .in_flight = m->in_flight, .cpu_percent = m->cpu_percent};
+    if (m->now_ms < beat_due(m))
+        return;
+    m->watcher->link->sent_ms = m->now_ms;
+    members_queue(m, m->watcher->link, &frame);
+    if (m->watcher && m->watcher->link)
+        members_piggyback(m, m->watcher->link);
+}
+
+/* Who was heard of late needs no probe; who is beyond the active view is dialled for it. */
+static bool probe_one(struct members *m, struct members_entry *e)
+{
+    if (!e || !members_lives(e) || m->now_ms < e->heard_ms + m->times->probe_ms)
+        return false;
+    if (e->link && e->pinged_ms == 0) {
+        members_ping(m, e);
+        return true;
+    }
+    if (e->link || members_wanted(m, e))
+        return false;
+    e->keep_until_ms = m->now_ms + 2 * m->times->probe_ms;
+    e->dial_at_ms = m->now_ms;
+    members_touch(m, e);
+    return true;
+}
+
+static void probe_next(struct members *m)
+{
+    uint16_t slot;
+    m->probe_at_ms = m->now_ms + swim_health_scale(&m->health, m->times->probe_ms);
+    for (size_t tries = m->probe.count; tries > 0 && swim_probe_next(&m->probe, &m->random, &slot); tries--)
+        if (probe_one(m, m->slots[slot]))
+            return;
+}
+
+static void compare_views(struct members *m)
+{
+    struct members_link *l = members_link_random(m);
+    m->sync_at_ms = m->now_ms + m->times->sync_ms * 3 / 4 + swim_random_below(&m->random, m->times->sync_ms / 2 + 1);
+    if (l)
+        members_tell_view(m, l);
+}
+
+/* ---- our own pauses ---- */
+
+static void forgive(uint64_t *moment_ms, uint64_t pause_ms, uint64_t now_ms)
+{
+    if (*moment_ms != 0)
+        *moment_ms = members_earlier(*moment_ms + pause_ms, now_ms);
 }
 
 /* When we ourselves did not run (a stopped process, a sleeping machine), the others' silence is ours: it is not held against them. */
 static void forgive_pause(struct members *m)
 {
-    uint64_t gap = m->now_ms - m->ticked_ms;
-    if (gap < 2 * TICK_MAX_MS)
+    uint64_t pause = m->now_ms > m->due_ms ? m->now_ms - m->due_ms : 0;
+    if (m->due_ms == 0 || pause < MEMBERS_PAUSE_MS)
         return;
+    swim_health_note(&m->health, SWIM_HEALTH_PAUSED);
     for (struct members_link *l = m->links; l; l = l->next) {
-        l->heard_ms = l->heard_ms + gap < m->now_ms ? l->heard_ms + gap : m->now_ms;
-        l->opened_ms = l->opened_ms + gap < m->now_ms ? l->opened_ms + gap : m->now_ms;
-        if (l->unanswered_ms != 0)
-            l->unanswered_ms = m->now_ms;
+        forgive(&l->heard_ms, pause, m->now_ms);
+        forgive(&l->opened_ms, pause, m->now_ms);
     }
     for (size_t i = 1; i < m->count; i++) {
         struct members_entry *e = m->order[i];
-        e->known_ms = e->known_ms + gap < m->now_ms ? e->known_ms + gap : m->now_ms;
-        e->heard_ms = e->heard_ms != 0 && e->heard_ms + gap < m->now_ms ? e->heard_ms + gap : e->heard_ms;
+        uint64_t *const moments[] = {&e->known_ms, &e->heard_ms, &e->vouched_ms, &e->pinged_ms, &e->suspicion.began_ms};
+        for (size_t k = 0; k < sizeof moments / sizeof *moments; k++)
+            forgive(moments[k], pause, m->now_ms);
     }
 }
 
 static uint64_t next_due(const struct members *m)
 {
-    uint64_t due = m->now_ms + TICK_MAX_MS;
-    for (const struct members_link *l = m->links; l; l = l->next)
-        if (l->ready && l->ping_at_ms < due)
-            due = l->ping_at_ms;
-    for (size_t i = 1; i < m->count; i++) {
-        const struct members_entry *e = m->order[i];
-        if (!e->link && !e->token && e->dial_at_ms < due && e->dial_at_ms > m->now_ms)
-            due = e->dial_at_ms;
-    }
-    for (size_t i = 0; i < m->seed_count; i++)
-        if (m->seeds[i].token == 0 && m->seeds[i].dial_at_ms < due && m->seeds[i].dial_at_ms > m->now_ms)
-            due = m->seeds[i].dial_at_ms;
-    return due > m->now_ms ? due - m->now_ms : 1;
+    uint64_t due = members_earlier(m->now_ms + MEMBERS_TICK_MAX_MS, swim_timers_next_ms(&m->timers));
+    due = members_earlier(due, beat_due(m));
+    due = members_earlier(due, m->probe_at_ms);
+    due = members_earlier(due, m->sync_at_ms);
+    if (m->spread.count > 0)
+        due = members_earlier(due, m->spread_at_ms);
+    if (m->seed_due_ms > m->now_ms)
+        due = members_earlier(due, m->seed_due_ms);
+    if (m->refute_above != 0)
+        due = members_earlier(due, m->refuted_ms + 1000);
+    return members_later(due, m->now_ms + 1);
 }
 
 uint64_t members_tick(struct members *m, uint64_t now_ms)
 {
     m->now_ms = members_later(m->now_ms, now_ms);
     forgive_pause(m);
-    m->ticked_ms = m->now_ms;
-    if (!m->leaving)
-        judge_entries(m);
-    tend_links(m);
-    return next_due(m);
-}
-
-/* ---- whom to dial ---- */
-
-static size_t links_held(const struct members *m)
-{
-    size_t count = 0;
-    for (const struct members_link *l = m->links; l; l = l->next)
-        count += !l->closing;
-    return count;
-}
-
-static bool entry_due(const struct members *m, const struct members_entry *e)
-{
-    return e->token == 0 && !e->link && e->member.state != MEMBER_LEFT && e->member.state != MEMBER_EVICTED && e->member.address_count > 0 && m->now_ms >= e->dial_at_ms &&
-           !link_pending(m, e->member.id);
-}
-
-static bool seed_due(const struct members *m, const struct members_seed *s)
-{
-    if (s->token != 0 || m->now_ms < s->dial_at_ms || strcmp(s->id, m->self->member.id) == 0)
-        return false;
-    if (s->id[0] == '\0')
-        return true;
-    const struct members_entry *e = members_entry_find(m, s->id);
-    return (!e || e->member.state == MEMBER_LEFT || e->member.state == MEMBER_EVICTED) && !link_pending(m, s->id);
-}
-
-bool members_next_dial(struct members *m, struct members_dial *out)
-{
-    if (m->leaving || links_held(m) >= MEMBERS_LINKS_MAX)
-        return false;
-    for (size_t i = 1; i < m->count; i++) {
-        struct members_entry *e = m->order[i];
-        if (!entry_due(m, e))
-            continue;
-        e->token = ++m->next_token;
-        *out = (struct members_dial){e->token, e->member.id, e->member.addresses, e->member.address_count};
-        return true;
-    }
-    for (size_t i = 0; i < m->seed_count; i++) {
-        struct members_seed *s = &m->seeds[i];
-        if (!seed_due(m, s))
-            continue;
-        s->token = ++m->next_token;
-        *out = (struct members_dial){s->token, s->id, (const char *const *) &s->address, 1};
-        return true;
-    }
-    return false;
+    if (m->pending_count > 0)
+        tend_pending_links(m);
+    if (m->refute_above != 0)
+        members_refute(m, m->refute_above);
+    members_settle(m);
+    if (m->now_ms >= m->probe_at_ms)
+        probe_next(m);
+    if (m->now_ms >= m->sync_at_ms)
+        compare_views(m);
+    if (m->spread.count > 0 && m->now_ms >= m->spread_at_ms)
+        members_flush_news(m);
+    beat(m);
+    members_settle(m);
+    m->due_ms = next_due(m);
+    return m->due_ms - m->now_ms;
 }

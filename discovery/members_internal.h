@@ -1,5 +1,6 @@
-/* discovery/members_internal.h: what the parts of the membership core share: members.c (links, queues, the view), members_merge.c (claims)
- * and members_detect.c (probes, convictions, dials). */
+/* discovery/members_internal.h: what the parts of the membership core share: members.c (links, queues, the view), members_merge.c (claims and
+ * greetings), members_sync.c (news passed on, views compared), members_detect.c (who is heard, silent, suspected, dead), members_dial.c (whom to
+ * connect to) and members_trust.c (what the grid has decided). */
 #ifndef GRID_DISCOVERY_MEMBERS_INTERNAL_H
 #define GRID_DISCOVERY_MEMBERS_INTERNAL_H
 
@@ -7,19 +8,24 @@
 
 #include "base/map.h"
 #include "discovery/members.h"
+#include "discovery/swim_health.h"
+#include "discovery/swim_probe.h"
+#include "discovery/swim_random.h"
+#include "discovery/swim_spread.h"
+#include "discovery/swim_suspicion.h"
+#include "discovery/swim_timers.h"
 
-enum { MEMBERS_WITNESSES_MAX = 4, MEMBERS_QUEUE_MAX = 256, MEMBERS_TABLE_BYTES = 256 * 1024, MEMBERS_TABLE_ENTRIES = 256 };
-
-/* Times of the core as it was before profiles. */
 enum {
-    MEMBERS_PROBE_MS = 500,
-    MEMBERS_STALL_MS = 1000,
-    MEMBERS_SILENT_MS = 15000,
-    MEMBERS_GONE_MS = 5000,
-    MEMBERS_HELLO_MS = 5000,
-    MEMBERS_REDIAL_MIN_MS = 250,
-    MEMBERS_REDIAL_MAX_MS = 30000,
-    MEMBERS_REAP_MS = 24 * 3600 * 1000,
+    MEMBERS_QUEUE_MAX = 256, /* frames that wait on one link */
+    MEMBERS_TABLE_BYTES = 256 * 1024,
+    MEMBERS_TABLE_ENTRIES = 256,
+    MEMBERS_WITNESSES_MAX = 4,
+    MEMBERS_ASKERS_MAX = 4,   /* of one member's acknowledgement */
+    MEMBERS_INDIRECT = 3,     /* k of SWIM's indirect probes (section 3.1) and of Lifeguard's confirmations */
+    MEMBERS_SPREAD_LAMBDA = 3,
+    MEMBERS_SPREAD_FANOUT = 3, /* links of one round of passing on */
+    MEMBERS_TICK_MAX_MS = 500,
+    MEMBERS_PAUSE_MS = 300,    /* run so much too late, and the time does not count */
 };
 
 struct members_frame {
@@ -34,8 +40,9 @@ struct members_link {
     char peer[MEMBER_ID_SIZE];
     bool dialled, ready, closing, paused;
     struct members_entry *entry; /* once ready */
-    uint64_t opened_ms, heard_ms;
-    uint64_t ping_at_ms, unanswered_ms; /* when the oldest unanswered ping went out, 0: none */
+    uint64_t opened_ms, heard_ms, sent_ms;
+    uint64_t greeted_incarnation, greeted_revision; /* of this node, as the Hello told it */
+    uint64_t summed_ms; /* when it was last sent a summary */
     uint64_t sequence;
     struct members_frame *head, **tail;
     size_t queued;
@@ -45,16 +52,34 @@ struct members_link {
 
 struct members_entry {
     UT_hash_handle hh;
-    size_t slot;
+    uint16_t slot;
     struct arena *arena;
     struct member member;
     struct slice record; /* packed by its owner; in the arena */
     struct members_link *link;
-    uint64_t heard_ms, known_ms, vouched_ms, ended_ms, asked_ms;
-    uint64_t token, dial_at_ms; /* token of the dial under way, 0: none */
-    unsigned failures, refusals; /* of our dials in a row, and those of them that were refused */
+    uint64_t key, pair; /* the id's first half; a hash of both this id and our own */
+    bool living;   /* counted as such */
+    uint64_t hash; /* its share of the view's */
+    uint64_t known_ms, heard_ms, vouched_ms, ended_ms;
+    /* probing */
+    uint64_t pinged_ms, repinged_ms; /* the first ping that nothing came after, 0: none; the latest */
+    uint64_t asked_ms;
+    uint64_t askers[MEMBERS_ASKERS_MAX]; /* links on which somebody waits for word of it */
+    unsigned asker_count;
+    bool told;   /* that it is stalled, by somebody or by us */
+    bool blamed; /* our own health has suffered for its silence */
+    /* conviction */
+    bool gone;    /* nothing was acknowledged: a link given up by the kernel, or a dial without an answer */
+    bool silent;  /* a dial found its kernel alive and its process silent */
+    uint64_t accused_incarnation; /* others hold this one for dead, and our link stands; 0: none */
+    struct swim_suspicion suspicion;
     char witnesses[MEMBERS_WITNESSES_MAX][MEMBER_ID_SIZE];
     unsigned witness_count;
+    /* dialling */
+    uint64_t token, dial_at_ms; /* token of the dial under way, 0: none */
+    uint64_t keep_until_ms;     /* beyond the active view: for a probe */
+    bool near;                  /* in the active view */
+    unsigned failures, refusals; /* of our dials in a row, and those of them that were refused */
 };
 
 struct members_seed {
@@ -80,28 +105,44 @@ struct members {
     bool (*admit)(void *ctx, const struct gossip_entry *entry);
     int (*seal)(void *ctx, struct slice record, struct buf *out);
     void *ctx;
-    uint64_t now_ms, ticked_ms, random, next_token;
+    uint64_t now_ms, due_ms, random, next_token;
     bool leaving;
     struct members_entry *self;
     struct members_entry *by_id; /* uthash */
     struct members_entry *slots[MEMBERS_MAX];
     size_t slot_end;
     struct members_entry **order; /* for members_at; MEMBERS_MAX of them */
-    size_t count;
+    size_t count, living, dead;   /* all; alive or stalled, this node included; dead */
+    uint64_t view;                /* sum of the living entries' hashes */
     struct members_link *links;
+    size_t link_count, pending_count, closing_count, output_count; /* not closing; of those not ready; closing; frames and marks that wait, roughly */
     struct members_seed *seeds;
     size_t seed_count;
+    uint64_t seed_due_ms; /* not before: nothing is to be dialled */
     struct members_note *notes;
     size_t note_count, note_capacity, note_at;
     struct members_note given; /* the one the caller holds */
-    struct buf out;
+    struct buf out, packed; /* the frame that the caller holds; the one being queued */
     struct buf release;
+    struct arena *scratch; /* of the frame at hand */
     char also[GOSSIP_ALSO_MAX][MEMBER_ID_SIZE]; /* further authorities */
     size_t also_count;
     struct buf digest, ledger;
     struct map *evicted; /* ids; NULL before the first */
     uint32_t in_flight, cpu_percent;
     struct members_counters counters;
+    /* SWIM */
+    struct swim_probe probe;
+    struct swim_spread spread;
+    struct swim_timers timers;
+    struct swim_health health;
+    bool ring_changed;
+    struct members_entry *watched, *watcher; /* the next living linked one on the ring, and the one before; NULL: none */
+    uint64_t probe_at_ms, spread_at_ms, sync_at_ms;
+    uint64_t refuted_ms, refute_above; /* the latest refutation; a claim that waits to be refuted, 0: none */
+    unsigned refuted_count;            /* within a second */
+    uint64_t dial_wanted[MEMBERS_MAX / 64];
+    size_t dial_count; /* bits of it */
 };
 
 /* members.c */
@@ -110,19 +151,44 @@ struct members_entry *members_entry_find(const struct members *m, const char *id
 struct members_entry *members_entry_add(struct members *m, const char *id);
 void members_entry_remove(struct members *m, struct members_entry *e);
 /* Replaces record and public struct, keeping state and what only this node knows. 0 or GRID_ENOMEM. */
-int members_entry_set(struct members_entry *e, const struct member *member, struct slice record);
+int members_entry_set(struct members *m, struct members_entry *e, const struct member *member, struct slice record);
+/* The only way to change it: keeps what follows from it. */
+void members_state_set(struct members *m, struct members_entry *e, enum member_state state);
 void members_note(struct members *m, enum members_event_kind kind, const char *id);
 void members_note_bytes(struct members *m, struct members_note note, struct slice bytes);
+struct members_link *members_link_find(const struct members *m, uint64_t id);
 void members_queue(struct members *m, struct members_link *l, const struct gossip_frame *frame);
-/* To be sent on every ready link but `but`. */
-void members_spread(struct members *m, const struct members_entry *e, const struct members_link *but);
-void members_link_mark(struct members_link *l, const struct members_entry *e);
-void members_link_close(struct members_link *l);
+void members_queue_all(struct members *m, const struct gossip_frame *frame, const struct members_entry *but);
+void members_link_mark(struct members *m, struct members_link *l, const struct members_entry *e);
+void members_link_close(struct members *m, struct members_link *l);
+void members_link_ready(struct members *m, struct members_link *l, struct members_entry *e);
 int members_self_repack(struct members *m, const struct member *self);
+bool members_lives(const struct members_entry *e);
 
 /* members_merge.c */
 void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim);
 void members_hello(struct members *m, struct members_link *l, const struct gossip_frame *hello);
+/* Outdoes a claim that this node's incarnation is not alive. */
+void members_refute(struct members *m, uint64_t incarnation);
+/* He is linked: is told what is said of him, so that he can refute it. */
+void members_accuse(struct members *m, struct members_entry *e, struct slice record, enum member_state state);
+
+/* members_sync.c */
+/* To be sent on every ready link but `but`: for news that is first known here. */
+void members_spread(struct members *m, const struct members_entry *e, const struct members_link *but);
+/* To be passed on now and then, a limited number of times: for news that others have too. */
+void members_pass_on(struct members *m, const struct members_entry *e);
+void members_flush_news(struct members *m);
+/* A few queued pieces go along with what is sent on this link anyway. */
+void members_piggyback(struct members *m, struct members_link *l);
+void members_tell_view(struct members *m, struct members_link *l);
+void members_mark_view(struct members *m, struct members_link *l);
+void members_receive_digest(struct members *m, struct members_link *l, const struct gossip_frame *f);
+void members_receive_summary(struct members *m, struct members_link *l, const struct gossip_frame *f);
+void members_rehash(struct members *m, struct members_entry *e);
+uint64_t members_mix(uint64_t a, uint64_t b);
+/* One ready link at random that is heard; NULL when there is none. */
+struct members_link *members_link_random(struct members *m);
 
 /* members_trust.c */
 bool members_is_evicted(const struct members *m, const char *id);
@@ -134,18 +200,42 @@ void members_receive_ledger(struct members *m, struct members_link *l, const str
 /* members_detect.c */
 bool members_link_fresh(const struct members *m, const struct members_link *l);
 void members_heard(struct members *m, struct members_link *l);
+void members_ping(struct members *m, struct members_entry *e);
 void members_stall(struct members *m, struct members_entry *e);
 void members_convict(struct members *m, struct members_entry *e);
 void members_lost(struct members *m, struct members_entry *e, enum members_loss loss);
+void members_refused(struct members *m, struct members_entry *e);
 void members_witness(struct members *m, const char *witness, const struct gossip_frame *frame);
+void members_receive_news(struct members *m, struct members_link *l, const struct gossip_frame *f);
 void members_probe_asked(struct members *m, struct members_link *l, const char *target);
 /* Forgets what counted against it. */
 void members_acquit(struct members_entry *e);
+/* It is to be looked at now, or at the end of the input at hand. */
+void members_touch(struct members *m, struct members_entry *e);
+/* What an input brought about at once. */
+void members_settle(struct members *m);
+
+/* members_dial.c */
 uint64_t members_backoff(struct members *m, unsigned failures, uint64_t max_ms);
+bool members_link_pending(const struct members *m, const char *peer);
+/* A link to it is to be kept: everybody's in a small grid, the active view's in a great one. */
+bool members_wanted(const struct members *m, const struct members_entry *e);
+void members_schedule_first_dial(struct members *m, struct members_entry *e);
+/* Marks it to be dialled when it is time; returns when to look again. */
+uint64_t members_consider_dial(struct members *m, struct members_entry *e);
+void members_dial_settled(struct members *m, uint64_t token, const char *peer);
+/* After a dead one's dial, or its death. */
+uint64_t members_redial_dead(struct members *m, const struct members_entry *e);
+void members_ring_update(struct members *m);
 
 static inline uint64_t members_later(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+static inline uint64_t members_earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 #endif

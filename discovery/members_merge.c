@@ -5,6 +5,8 @@
 #include "base/err.h"
 #include "discovery/members_internal.h"
 
+enum { REFUTATIONS_PER_SECOND = 8 };
+
 /* What of an incarnation beats what: alive < dead < left. */
 static int rank_of(enum member_state state)
 {
@@ -39,29 +41,48 @@ static bool is_forged(struct members *m, const struct members_entry *e, const st
     return forged;
 }
 
-/* Only a node speaks for its own aliveness: a claim that we are gone, or one of an incarnation we never had, is outdone. */
-static void claim_about_self(struct members *m, const struct gossip_entry *claim)
+/* At most so many a second: one that does nothing but accuse us must not make us shout all the time. */
+void members_refute(struct members *m, uint64_t incarnation)
 {
-    const struct member *self = &m->self->member;
-    bool accused = claim->state != MEMBER_ALIVE && claim->member.incarnation >= self->incarnation;
-    bool ahead = claim_compare(claim, self) > 0;
-    if (m->leaving || !(accused || ahead))
+    struct member next = m->self->member;
+    if (m->leaving)
         return;
-    struct member next = *self;
-    next.incarnation = claim->member.incarnation + 1;
+    if (m->now_ms >= m->refuted_ms + 1000 || m->refuted_ms == 0) {
+        m->refuted_ms = m->now_ms;
+        m->refuted_count = 0;
+    }
+    m->refute_above = 0;
+    if (incarnation < next.incarnation)
+        return;
+    if (m->refuted_count++ >= REFUTATIONS_PER_SECOND) {
+        m->refute_above = incarnation;
+        return;
+    }
+    next.incarnation = incarnation + 1;
     next.state = MEMBER_ALIVE;
     if (next.incarnation >= MEMBER_INCARNATION_LIMIT || members_self_repack(m, &next) != 0)
         return;
     m->counters.refutations++;
     members_spread(m, m->self, NULL);
+    members_pass_on(m, m->self);
 }
 
-/* Who is new is dialled by the lower id at once and by the higher one a little later, so that mostly one link is made. */
-static void schedule_first_dial(struct members *m, struct members_entry *e)
+/* Only a node speaks for its own aliveness: a claim that we are gone, or one of an incarnation we never had, is outdone. */
+static void claim_about_self(struct members *m, const struct gossip_entry *claim)
 {
-    bool lower = strcmp(m->self->member.id, e->member.id) < 0;
-    e->dial_at_ms = m->now_ms + (lower ? 0 : MEMBERS_PROBE_MS);
-    e->failures = 0;
+    const struct member *self = &m->self->member;
+    bool accused = claim->state != MEMBER_ALIVE && claim->member.incarnation >= self->incarnation;
+    if (accused || claim_compare(claim, self) > 0)
+        members_refute(m, claim->member.incarnation);
+}
+
+/* Whose own link it came on is told of to all at once: nobody else may have it yet. So is who came back, since all that lost him wait for it. What
+ * others know too is passed on in SWIM's way. */
+static void tell_others(struct members *m, const struct members_entry *e, const struct members_link *from)
+{
+    if (strcmp(from->peer, e->member.id) == 0 && !from->ready)
+        members_spread(m, e, from);
+    members_pass_on(m, e);
 }
 
 static void learn(struct members *m, struct members_link *from, const struct gossip_entry *claim)
@@ -71,29 +92,43 @@ static void learn(struct members *m, struct members_link *from, const struct gos
     struct members_entry *e = members_entry_add(m, claim->member.id);
     if (!e)
         return;
-    if (members_entry_set(e, &claim->member, claim->record) != 0) {
+    if (members_entry_set(m, e, &claim->member, claim->record) != 0) {
         members_entry_remove(m, e);
         return;
     }
-    schedule_first_dial(m, e);
+    members_schedule_first_dial(m, e);
     members_note(m, MEMBERS_JOINED, e->member.id);
-    members_spread(m, e, from);
+    tell_others(m, e, from);
 }
 
-/* He is linked and was heard just now: tell him what is said of him, and wait for his word. */
-static void accuse(struct members *m, struct members_entry *e, const struct gossip_entry *claim)
+void members_accuse(struct members *m, struct members_entry *e, struct slice record, enum member_state state)
 {
-    struct gossip_entry entry = {.record = claim->record, .state = claim->state};
+    struct gossip_entry entry = {.record = record, .state = state};
     struct gossip_frame frame = {.kind = GOSSIP_TABLE, .entries = &entry, .entry_count = 1};
     members_queue(m, e->link, &frame);
+}
+
+/* Others hold somebody for dead to whom our link stands. He is told, and refutes it; when he was not heard just now he is pinged too. Until our
+ * own link is gone, or has been silent for long, he lives for us: what killed him would have ended it. */
+static void doubt(struct members *m, struct members_entry *e, const struct gossip_entry *claim)
+{
+    members_accuse(m, e, claim->record, claim->state);
+    if (!e->link || members_link_fresh(m, e->link))
+        return;
+    e->accused_incarnation = claim->member.incarnation;
+    if (e->pinged_ms == 0)
+        members_ping(m, e);
 }
 
 static void end_member(struct members *m, struct members_entry *e, enum member_state state)
 {
     if (state == MEMBER_DEAD)
         m->counters.deaths++;
-    e->member.state = state;
+    members_acquit(e);
+    members_state_set(m, e, state);
     e->ended_ms = m->now_ms;
+    e->dial_at_ms = members_redial_dead(m, e);
+    members_touch(m, e);
     members_note(m, state == MEMBER_DEAD ? MEMBERS_FAILED : MEMBERS_LEFT, e->member.id);
 }
 
@@ -111,10 +146,11 @@ static void live_on(struct members *m, struct members_entry *e, enum member_stat
     if (was_gone || new_process) {
         members_acquit(e);
         e->known_ms = m->now_ms;
-        e->member.state = MEMBER_ALIVE;
+        members_state_set(m, e, MEMBER_ALIVE);
         if (!e->link && !e->token)
-            schedule_first_dial(m, e);
+            members_schedule_first_dial(m, e);
     }
+    m->counters.false_positives += before == MEMBER_DEAD && !new_process;
     members_note(m, news_of(before, new_process), e->member.id);
 }
 
@@ -123,7 +159,7 @@ static void accept(struct members *m, struct members_entry *e, const struct goss
     enum member_state before = e->member.state;
     bool newer_record = is_newer_record(&claim->member, &e->member);
     bool new_process = claim->member.started_at_ms != e->member.started_at_ms;
-    if (newer_record && members_entry_set(e, &claim->member, claim->record) != 0)
+    if (newer_record && members_entry_set(m, e, &claim->member, claim->record) != 0)
         return;
     if (rank_of(claim->state) == 0)
         live_on(m, e, before, new_process);
@@ -146,15 +182,18 @@ void members_claim(struct members *m, struct members_link *from, const struct go
     }
     int order = claim_compare(claim, &e->member);
     if (order < 0)
-        members_link_mark(from, e); /* he should know what we know */
+        members_link_mark(m, from, e); /* he should know what we know */
     if (order <= 0)
         return;
-    if (claim->state == MEMBER_DEAD && e->link && members_link_fresh(m, e->link)) {
-        accuse(m, e, claim);
+    if (claim->state == MEMBER_DEAD && e->link) {
+        doubt(m, e, claim);
         return;
     }
+    bool was_gone = !members_lives(e);
     accept(m, e, claim);
-    members_spread(m, e, from);
+    if (was_gone && members_lives(e))
+        members_spread(m, e, from);
+    tell_others(m, e, from);
 }
 
 /* ---- Hello ---- */
@@ -166,7 +205,7 @@ static void refuse(struct members *m, struct members_link *l, enum gossip_refusa
     members_queue(m, l, &frame);
     memcpy(note.id, l->peer, sizeof note.id);
     members_note_bytes(m, note, frame.reason);
-    members_link_close(l);
+    members_link_close(m, l);
 }
 
 /* The living member that already has this name, when the newcomer must yield to it; NULL otherwise. */
@@ -227,31 +266,25 @@ static struct members_link *surplus_link(const struct members *m, struct members
     return old->dialled == we_are_lower ? fresh : old;
 }
 
-static void mark_view(struct members *m, struct members_link *l, const struct member *greeted)
+static void tell_all_we_have(struct members *m, struct members_link *l, const struct member *greeted)
 {
-    for (size_t i = 1; i < m->count; i++) {
-        struct members_entry *e = m->order[i];
-        bool news_to_him = e != l->entry || rank_of(e->member.state) > 0 || greeted->incarnation < e->member.incarnation;
-        if (news_to_him)
-            members_link_mark(l, e);
-    }
-    if (m->release.size > 0) {
-        struct gossip_frame frame = {.kind = GOSSIP_RELEASE, .release = buf_slice(&m->release)};
+    struct gossip_frame frame = {.kind = GOSSIP_RELEASE, .release = buf_slice(&m->release)};
+    const struct member *self = &m->self->member;
+    if (l->dialled)
+        members_tell_view(m, l);
+    if (!members_lives(l->entry) || greeted->incarnation < l->entry->member.incarnation)
+        members_link_mark(m, l, l->entry); /* what he is to refute */
+    if (l->greeted_incarnation != self->incarnation || l->greeted_revision != self->revision)
+        members_link_mark(m, l, m->self);
+    if (m->release.size > 0)
         members_queue(m, l, &frame);
-    }
+    members_tell_digest(m, l);
 }
 
-/* Our record may have changed since our Hello went out; sending it again costs little. */
 static void establish(struct members *m, struct members_link *l, struct members_entry *e, const struct member *greeted)
 {
-    l->ready = true;
-    l->entry = e;
-    l->ping_at_ms = m->now_ms;
-    e->link = l;
-    e->member.linked = true;
-    mark_view(m, l, greeted);
-    members_link_mark(l, m->self);
-    members_tell_digest(m, l);
+    members_link_ready(m, l, e);
+    tell_all_we_have(m, l, greeted);
     for (size_t i = 0; i < m->seed_count; i++)
         if (strcmp(m->seeds[i].id, l->peer) == 0)
             m->seeds[i].failures = 0;
@@ -276,7 +309,7 @@ void members_hello(struct members *m, struct members_link *l, const struct gossi
     }
     struct members_link *surplus = old ? surplus_link(m, old, l, restarted) : NULL;
     if (surplus)
-        members_link_close(surplus);
+        members_link_close(m, surplus);
     if (surplus != l)
         establish(m, l, e, newcomer);
 }

@@ -26,7 +26,7 @@ bool members_shares_authority(const struct members *m, const struct gossip_frame
 static void forget_all(struct members *m)
 {
     for (struct members_link *l = m->links; l; l = l->next)
-        members_link_close(l);
+        members_link_close(m, l);
     while (m->count > 1)
         members_entry_remove(m, m->order[m->count - 1]);
     for (size_t i = 0; i < m->seed_count; i++) {
@@ -34,6 +34,7 @@ static void forget_all(struct members *m)
         m->seeds[i].failures = 0;
         m->seeds[i].dial_at_ms = m->now_ms;
     }
+    m->seed_due_ms = m->now_ms;
     buf_clear(&m->digest);
     buf_clear(&m->ledger);
     map_destroy(m->evicted);
@@ -121,10 +122,11 @@ int members_evict(struct members *m, const char *id, uint64_t now_ms)
         return err;
     for (struct members_link *l = m->links; l; l = l->next)
         if (strcmp(l->peer, id) == 0)
-            members_link_close(l);
+            members_link_close(m, l);
     struct members_entry *e = members_entry_find(m, id);
     if (e) {
-        e->member.state = MEMBER_EVICTED;
+        members_state_set(m, e, MEMBER_EVICTED);
+        members_touch(m, e);
         e->ended_ms = m->now_ms;
         members_note(m, MEMBERS_EVICTED, e->member.id);
     }

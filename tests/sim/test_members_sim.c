@@ -240,6 +240,7 @@ static void drain(struct sim *s, int node)
     struct members_dial d;
     struct slice bytes;
     uint64_t link;
+    s->nodes[node].tick_at = s->now + members_tick(m, s->now);
     while (members_next_send(m, &link, &bytes))
         transmit(s, node, link, bytes);
     while (members_next_close(m, &link))
@@ -395,7 +396,6 @@ static void tick_all(struct sim *s)
         struct node *n = &s->nodes[i];
         if (!n->up || n->paused || s->now < n->tick_at)
             continue;
-        n->tick_at = s->now + members_tick(n->core, s->now);
         drain(s, i);
     }
 }

@@ -1,0 +1,290 @@
+/* Whom to connect to, and when again. In a grid of up to MEMBERS_LINKS_MAX members each is linked with each. In a greater one each keeps an active
+ * view: its neighbours on the ring of ids, who watch one another, and some that a hash of both ids picks, so that both sides pick the same. */
+#include <string.h>
+
+#include "base/err.h"
+#include "discovery/members_internal.h"
+
+enum { MAX_SHIFT = 7, NEIGHBOURS = 2, MESH_SHARE_MS = 30, FEW_DEAD = 4 };
+
+static const uint64_t NEVER = UINT64_MAX;
+
+uint64_t members_backoff(struct members *m, unsigned failures, uint64_t max_ms)
+{
+    uint64_t delay = members_earlier((uint64_t) m->times->redial_min_ms << (failures < MAX_SHIFT ? failures : MAX_SHIFT), max_ms);
+    return delay * 3 / 4 + swim_random_below(&m->random, delay / 2 + 1);
+}
+
+bool members_link_pending(const struct members *m, const char *peer)
+{
+    for (const struct members_link *l = m->pending_count > 0 ? m->links : NULL; l; l = l->next)
+        if (!l->closing && !l->ready && strcmp(l->peer, peer) == 0)
+            return true;
+    return false;
+}
+
+/* ---- the ring and the active view ---- */
+
+bool members_wanted(const struct members *m, const struct members_entry *e)
+{
+    return m->living <= MEMBERS_LINKS_MAX || e->near || m->now_ms < e->keep_until_ms || !members_lives(e);
+}
+
+static int compare(const struct members_entry *a, const struct members_entry *b)
+{
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    return strcmp(a->member.id, b->member.id);
+}
+
+/* True when `e` comes sooner than `best` on the way up from `from`, round the ring. */
+static bool sooner_up(const struct members_entry *from, const struct members_entry *e, const struct members_entry *best)
+{
+    if (!best)
+        return true;
+    bool e_wraps = compare(e, from) < 0, best_wraps = compare(best, from) < 0;
+    return e_wraps != best_wraps ? best_wraps : compare(e, best) < 0;
+}
+
+static bool sooner_down(const struct members_entry *from, const struct members_entry *e, const struct members_entry *best)
+{
+    if (!best)
+        return true;
+    bool e_wraps = compare(e, from) > 0, best_wraps = compare(best, from) > 0;
+    return e_wraps != best_wraps ? best_wraps : compare(e, best) > 0;
+}
+
+struct neighbours {
+    struct members_entry *up[NEIGHBOURS], *down[NEIGHBOURS];
+};
+
+static void place(const struct members_entry *from, struct members_entry *e, struct members_entry **best,
+                  bool (*sooner)(const struct members_entry *, const struct members_entry *, const struct members_entry *))
+{
+    for (int i = 0; i < NEIGHBOURS; i++)
+        if (sooner(from, e, best[i])) {
+            struct members_entry *pushed = best[i];
+            best[i] = e;
+            if (!(e = pushed))
+                return;
+        }
+}
+
+static bool is_among(const struct members_entry *e, const struct neighbours *n)
+{
+    for (int i = 0; i < NEIGHBOURS; i++)
+        if (n->up[i] == e || n->down[i] == e)
+            return true;
+    return false;
+}
+
+static void choose_active(struct members *m)
+{
+    struct neighbours n = {{NULL}, {NULL}};
+    uint64_t share = UINT64_MAX / m->living * (MEMBERS_ACTIVE_LINKS - 2 * NEIGHBOURS);
+    for (size_t i = 1; i < m->count; i++)
+        if (members_lives(m->order[i])) {
+            place(m->self, m->order[i], n.up, sooner_up);
+            place(m->self, m->order[i], n.down, sooner_down);
+        }
+    for (size_t i = 1; i < m->count; i++) {
+        struct members_entry *e = m->order[i];
+        bool near = e->pair < share || is_among(e, &n);
+        if (near != e->near || m->living == MEMBERS_LINKS_MAX + 1)
+            members_touch(m, e);
+        e->near = near;
+    }
+}
+
+/* Whom this node watches and by whom it is watched: the next on the ring that is linked and answers. */
+void members_ring_update(struct members *m)
+{
+    struct members_entry *up = NULL, *down = NULL;
+    m->ring_changed = false;
+    if (m->living > MEMBERS_LINKS_MAX)
+        choose_active(m);
+    for (struct members_link *l = m->links; l; l = l->next) {
+        struct members_entry *e = l->entry;
+        if (!e || e->link != l || e->member.state != MEMBER_ALIVE)
+            continue;
+        up = sooner_up(m->self, e, up) ? e : up;
+        down = sooner_down(m->self, e, down) ? e : down;
+    }
+    if (up && up != m->watched)
+        members_touch(m, up);
+    m->watched = up;
+    m->watcher = down;
+}
+
+/* ---- when ---- */
+
+/* Who is new is dialled by the lower id soon and by the higher one a good deal later, so that mostly one link is made; the more members there are,
+ * the more their dials are spread, since a handshake costs a millisecond of both sides. */
+void members_schedule_first_dial(struct members *m, struct members_entry *e)
+{
+    bool lower = strcmp(m->self->member.id, e->member.id) < 0;
+    uint64_t span = members_earlier(m->times->mesh_ms, (m->living > 3 ? m->living - 3 : 0) * MESH_SHARE_MS);
+    e->dial_at_ms = m->now_ms + swim_random_below(&m->random, span + 1) + (lower ? 0 : m->times->mesh_ms / 2 + span);
+    e->failures = 0;
+    members_touch(m, e);
+}
+
+uint64_t members_redial_dead(struct members *m, const struct members_entry *e)
+{
+    uint64_t delay = m->times->redial_dead_ms * (1 + m->dead / FEW_DEAD);
+    if (m->now_ms >= e->ended_ms + m->times->redial_slow_after_ms)
+        delay = members_later(delay, m->times->redial_slow_ms);
+    return m->now_ms + delay * 3 / 4 + swim_random_below(&m->random, delay / 2 + 1);
+}
+
+static bool may_dial(const struct members *m, const struct members_entry *e)
+{
+    return e->token == 0 && !e->link && e->member.state != MEMBER_LEFT && e->member.state != MEMBER_EVICTED && e->member.address_count > 0 &&
+           members_wanted(m, e);
+}
+
+uint64_t members_consider_dial(struct members *m, struct members_entry *e)
+{
+    uint64_t bit = UINT64_C(1) << e->slot % 64;
+    if (m->leaving || !may_dial(m, e))
+        return NEVER;
+    if (members_link_pending(m, e->member.id))
+        return m->now_ms + m->times->ack_ms;
+    if (m->now_ms < e->dial_at_ms)
+        return e->dial_at_ms;
+    m->dial_count += !(m->dial_wanted[e->slot / 64] & bit);
+    m->dial_wanted[e->slot / 64] |= bit;
+    return NEVER;
+}
+
+/* ---- dials that end ---- */
+
+/* The dial `token` found `peer`: whoever asked for it hears. */
+void members_dial_settled(struct members *m, uint64_t token, const char *peer)
+{
+    for (size_t i = 0; i < m->seed_count; i++) {
+        struct members_seed *s = &m->seeds[i];
+        if (s->token != token)
+            continue;
+        s->token = 0;
+        s->dial_at_ms = m->now_ms + members_backoff(m, s->failures++, m->times->redial_slow_ms);
+        m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
+        memcpy(s->id, peer, sizeof s->id);
+    }
+    for (size_t i = 1; i < m->count; i++) {
+        struct members_entry *e = m->order[i];
+        if (e->token != token)
+            continue;
+        if (strcmp(e->member.id, peer) != 0) { /* somebody else lives there now */
+            members_dial_failed(m, token, MEMBERS_DIAL_TIMEOUT, m->now_ms);
+            return;
+        }
+        e->token = 0;
+        e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, m->times->redial_max_ms);
+        members_touch(m, e);
+    }
+}
+
+static void entry_dial_failed(struct members *m, struct members_entry *e, enum members_dial_fault fault)
+{
+    e->token = 0;
+    members_touch(m, e);
+    if (fault == MEMBERS_DIAL_DENIED) {
+        e->dial_at_ms = m->now_ms + m->times->denied_ms;
+        return;
+    }
+    if (!members_lives(e)) {
+        e->dial_at_ms = members_redial_dead(m, e);
+        return;
+    }
+    e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, m->times->redial_max_ms);
+    if (e->link || members_link_pending(m, e->member.id))
+        return;
+    members_stall(m, e);
+    e->silent = fault == MEMBERS_DIAL_SILENT;
+    e->gone = !e->silent;
+    if (fault == MEMBERS_DIAL_REFUSED)
+        members_refused(m, e);
+}
+
+static struct members_entry *find_dial(const struct members *m, uint64_t token)
+{
+    for (size_t i = 1; i < m->count; i++)
+        if (m->order[i]->token == token)
+            return m->order[i];
+    return NULL;
+}
+
+void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fault fault, uint64_t now_ms)
+{
+    struct members_entry *e = find_dial(m, token);
+    m->now_ms = members_later(m->now_ms, now_ms);
+    if (e)
+        entry_dial_failed(m, e, fault);
+    for (size_t i = 0; i < m->seed_count && !e; i++) {
+        struct members_seed *s = &m->seeds[i];
+        if (s->token != token)
+            continue;
+        s->token = 0;
+        s->dial_at_ms = m->now_ms + members_backoff(m, s->failures++, m->times->redial_slow_ms);
+        m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
+    }
+    members_settle(m);
+}
+
+/* ---- what is given out ---- */
+
+static bool seed_due(const struct members *m, const struct members_seed *s)
+{
+    if (s->token != 0 || m->now_ms < s->dial_at_ms || strcmp(s->id, m->self->member.id) == 0)
+        return false;
+    if (s->id[0] == '\0')
+        return true;
+    const struct members_entry *e = members_entry_find(m, s->id);
+    return (!e || e->member.state == MEMBER_LEFT || e->member.state == MEMBER_EVICTED) && !members_link_pending(m, s->id);
+}
+
+static bool take_seed(struct members *m, struct members_dial *out)
+{
+    m->seed_due_ms = NEVER;
+    for (size_t i = 0; i < m->seed_count; i++) {
+        struct members_seed *s = &m->seeds[i];
+        if (seed_due(m, s)) {
+            s->token = ++m->next_token;
+            m->seed_due_ms = m->now_ms; /* perhaps another one too */
+            *out = (struct members_dial){s->token, s->id, (const char *const *) &s->address, 1};
+            return true;
+        }
+        if (s->token == 0 && s->dial_at_ms > m->now_ms)
+            m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
+    }
+    return false;
+}
+
+static struct members_entry *pop_wanted(struct members *m)
+{
+    for (size_t word = 0; m->dial_count > 0 && word < MEMBERS_MAX / 64; word++) {
+        if (m->dial_wanted[word] == 0)
+            continue;
+        unsigned bit = (unsigned) __builtin_ctzll(m->dial_wanted[word]);
+        m->dial_wanted[word] &= m->dial_wanted[word] - 1;
+        m->dial_count--;
+        return m->slots[word * 64 + bit];
+    }
+    return NULL;
+}
+
+bool members_next_dial(struct members *m, struct members_dial *out)
+{
+    if (m->leaving || m->link_count >= MEMBERS_LINKS_MAX)
+        return false;
+    while (m->dial_count > 0) {
+        struct members_entry *e = pop_wanted(m);
+        if (!e || !may_dial(m, e) || m->now_ms < e->dial_at_ms || members_link_pending(m, e->member.id))
+            continue;
+        e->token = ++m->next_token;
+        *out = (struct members_dial){e->token, e->member.id, e->member.addresses, e->member.address_count};
+        return true;
+    }
+    return m->now_ms >= m->seed_due_ms && take_seed(m, out);
+}
