@@ -57,8 +57,8 @@ static int write_row(const struct option_row *row, struct buf *out)
         return err;
     buf_init(&text, 0);
     err = buf_append_str(&text, row->help);
-    if (err == 0 && row->fallback && takes_value)
-        err = buf_printf(&text, " (default %s)", row->fallback);
+    if (err == 0)
+        err = option_value_remark(row, &text);
     if (err == 0 && row->env_alias)
         err = buf_printf(&text, " (also %s in the environment)", row->env_alias);
     if (err == 0)

@@ -1,6 +1,9 @@
 /* Manual pages from tables of options. */
 #include "base/option_man.h"
 
+#include "base/err.h"
+#include "base/option_value.h"
+
 int man_write_text(struct buf *out, const char *text)
 {
     int err = 0;
@@ -22,6 +25,17 @@ int man_write_line(struct buf *out, const char *before, const char *text, const 
     return err ? err : buf_append_str(out, after);
 }
 
+static int write_remark(const struct option_row *row, struct buf *out)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    int err = option_value_remark(row, &text);
+    if (err == 0 && text.size > 0)
+        err = buf_cstr(&text) ? man_write_text(out, buf_cstr(&text)) : GRID_ENOMEM;
+    buf_dispose(&text);
+    return err;
+}
+
 int option_write_man(const struct option_row *row, char letter, struct buf *out)
 {
     int err = buf_append_str(out, ".TP\n.B ");
@@ -33,8 +47,8 @@ int option_write_man(const struct option_row *row, char letter, struct buf *out)
         err = man_write_line(out, " \\fI", row->placeholder ? row->placeholder : "VALUE", "\\fR");
     if (err == 0)
         err = man_write_line(out, "\n", row->help, "");
-    if (err == 0 && row->fallback && row->kind != OPTION_FLAG)
-        err = man_write_line(out, " (default ", row->fallback, ")");
+    if (err == 0)
+        err = write_remark(row, out);
     if (err == 0 && row->env_alias)
         err = man_write_line(out, " (also ", row->env_alias, " in the environment)");
     return err ? err : buf_append_byte(out, '\n');

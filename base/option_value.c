@@ -162,6 +162,17 @@ static int describe_choices(const struct option_row *row, struct buf *out)
     return err;
 }
 
+int option_value_remark(const struct option_row *row, struct buf *out)
+{
+    bool has_default = row->fallback && row->kind != OPTION_FLAG;
+    int err = row->choices || has_default ? buf_append_str(out, " (") : 0;
+    if (err == 0 && row->choices)
+        err = describe_choices(row, out);
+    if (err == 0 && has_default)
+        err = buf_printf(out, "%sdefault %s", row->choices ? "; " : "", row->fallback);
+    return err == 0 && (row->choices || has_default) ? buf_append_byte(out, ')') : err;
+}
+
 int option_value_describe(const struct option_row *row, struct buf *out)
 {
     switch (row->kind) {

@@ -20,6 +20,9 @@ int option_value_parse(const struct option_row *row, struct slice text, struct a
 /* What a sound value would have been: "a whole number from 1 to 256". Results as buf_append. */
 int option_value_describe(const struct option_row *row, struct buf *out);
 
+/* " (one of text, json; default text)" behind an option's help: what of both there is, perhaps nothing. Results as buf_append. */
+int option_value_remark(const struct option_row *row, struct buf *out);
+
 /* A sound value. */
 const char *option_value_example(const struct option_row *row);
 

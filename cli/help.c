@@ -79,7 +79,7 @@ int help_write_man(struct buf *out)
     for (size_t i = 0; err == 0 && i < VERB_COUNT; i++)
         err = man_verb(VERBS[i], out);
     return err ? err
-               : buf_append_str(out, ".SH ENVIRONMENT\n.TP\n.B GRID_API\nThe node to ask when the local socket does not answer.\n.TP\n"
+               : buf_append_str(out, ".SH ENVIRONMENT\n.TP\n.B GRID_API\nThe node to ask, and no other, when \\-\\-api is not given: host:port or the path of a socket.\n.TP\n"
                                      ".B GRID_API_SOCKET\nThe local socket, when it is not at its usual place.\n.TP\n"
                                      ".B NO_COLOR\nNo colours.\n.SH EXIT STATUS\n0 done, 1 failed, 2 usage, 3 no node reachable, 4 done in "
                                      "part.\n");

@@ -16,7 +16,7 @@ static const char *const PLANNED[] = {"install", "uninstall", "provision", "unpr
 static const struct option_row HELP_ROW = {.name = "help", .kind = OPTION_FLAG, .help = "print this and exit"};
 static const struct option_row JSON_ROW = {.name = "json", .kind = OPTION_FLAG, .help = "print JSON"};
 static const struct option_row API_ROW = {.name = "api", .kind = OPTION_STRING, .placeholder = "ADDR", .example = "127.0.0.1:10000",
-                                          .help = "the node to ask: host:port or a socket's path; when not given the local socket, then GRID_API, then 127.0.0.1:10000"};
+                                          .help = "the node to ask: host:port or a socket's path; when not given GRID_API, or where that is not set the local socket, then 127.0.0.1:10000"};
 static const struct option_row ENV_ROW = {.name = "env", .kind = OPTION_STRING, .placeholder = "K=V", .example = "MODE=test",
                                           .help = "a variable of every task's environment; may be repeated"};
 

@@ -71,7 +71,8 @@ size_t address_candidates(const struct address_surroundings *around, char out[AD
                           const char **unsound)
 {
     char room[ADDRESS_MAX];
-    const char *places[] = {socket_path(around, room), around->api, DEFAULT_API};
+    bool is_told = around->api && *around->api;
+    const char *places[] = {is_told ? NULL : socket_path(around, room), around->api, is_told ? NULL : DEFAULT_API};
     size_t count = 0;
     if (unsound)
         *unsound = NULL;

@@ -24,7 +24,7 @@ int address_target(const char *normalized, char out[ADDRESS_MAX]);
 /* The path behind "unix:", NULL for other addresses. Borrowed from `normalized`. */
 const char *address_socket_path(const char *normalized);
 
-/* Normalized, in the order to try. An address that is unsound is left out, and *unsound (may be NULL) says which. */
+/* Normalized, in the order to try: GRID_API alone where it is set, so that nothing meant for one grid goes to another. An address that is unsound is left out, and *unsound (may be NULL) says which. */
 size_t address_candidates(const struct address_surroundings *around, char out[ADDRESS_CANDIDATES_MAX][ADDRESS_MAX],
                           const char **unsound);
 

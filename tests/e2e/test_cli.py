@@ -78,6 +78,14 @@ def test_no_node_exits_3():
             check_equal(len(done.err.strip().splitlines()), 1, f"one sentence: {done.err!r}")
 
 
+def test_grid_api_in_the_environment_wins_and_nothing_else_is_tried():
+    node, absent = pair()[0], f"127.0.0.1:{free_port()}"
+    done = node.grid("list", env={"GRID_API": absent})
+    check_equal(done.returncode, 3, f"a node at the socket answered for another: {done.out}{done.err}")
+    check_in(f"no node reachable at {absent}:", done.err, "what was tried")
+    check_in("node1", node.grid("list", env={"GRID_API": ""}, check_code=0).out, "the nodes, by the socket")
+
+
 def test_list_shows_the_nodes():
     for verb in ("list", "ls"):
         text = pair()[0].grid(verb, check_code=0).out

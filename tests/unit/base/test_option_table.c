@@ -265,15 +265,19 @@ static void test_option__help_lists_every_row_within_80_columns(void **state)
         {.name = "grid", .kind = OPTION_STRING, .placeholder = "NAME", .env_alias = "GRID", .help = "grid to link to"},
         {.name = "open", .kind = OPTION_FLAG, .help = "link by name alone, without password or Gridfile, and say so loudly"},
         {.name = "a-very-long-option-name", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "6MiB", .help = "cap"},
+        {.name = "format", .kind = OPTION_STRING, .choices = "text|json", .help = "looks", .fallback = "text"},
+        {.name = "of", .kind = OPTION_LIST, .choices = "a|b", .help = "kinds"},
     };
     struct buf b;
     buf_init(&b, 0);
-    assert_int_equal(option_write_help(shown, 3, &b), 0);
+    assert_int_equal(option_write_help(shown, 5, &b), 0);
     assert_string_equal(buf_cstr(&b), "  --grid NAME               grid to link to (also GRID in the environment)\n"
                                       "  --open                    link by name alone, without password or Gridfile,\n"
                                       "                            and say so loudly\n"
                                       "  --a-very-long-option-name SIZE\n"
-                                      "                            cap (default 6MiB)\n");
+                                      "                            cap (default 6MiB)\n"
+                                      "  --format VALUE            looks (one of text, json; default text)\n"
+                                      "  --of VALUE                kinds (a list of a, b)\n");
     buf_dispose(&b);
 }
 

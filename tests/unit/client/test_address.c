@@ -55,15 +55,16 @@ static void check_candidates(const struct address_surroundings *around, size_t c
         assert_string_equal(found[i], wanted[i]);
 }
 
-static void test_address__looks_at_the_socket_then_the_variable_then_the_port(void **state)
+static void test_address__looks_at_the_variable_alone_else_at_the_socket_then_the_port(void **state)
 {
     (void) state;
-    check_candidates(&(struct address_surroundings){NULL, "127.0.0.1:5", "/run/user/1", false}, 3,
-                     (const char *[]){"unix:/run/user/1/gridcontrol/api.sock", "127.0.0.1:5", "127.0.0.1:10000"});
+    check_candidates(&(struct address_surroundings){NULL, "127.0.0.1:5", "/run/user/1", false}, 1, (const char *[]){"127.0.0.1:5"});
+    check_candidates(&(struct address_surroundings){NULL, "", "/run/user/1", false}, 2,
+                     (const char *[]){"unix:/run/user/1/gridcontrol/api.sock", "127.0.0.1:10000"});
     check_candidates(&(struct address_surroundings){NULL, NULL, "/run/user/1", true}, 2,
                      (const char *[]){"unix:/run/gridcontrol/api.sock", "127.0.0.1:10000"});
-    check_candidates(&(struct address_surroundings){"/a.sock", "/b.sock", NULL, true}, 3,
-                     (const char *[]){"unix:/a.sock", "unix:/b.sock", "127.0.0.1:10000"});
+    check_candidates(&(struct address_surroundings){"/a.sock", "/b.sock", NULL, true}, 1, (const char *[]){"unix:/b.sock"});
+    check_candidates(&(struct address_surroundings){"/a.sock", NULL, NULL, true}, 2, (const char *[]){"unix:/a.sock", "127.0.0.1:10000"});
     check_candidates(&(struct address_surroundings){NULL, NULL, NULL, false}, 1, (const char *[]){"127.0.0.1:10000"});
     check_candidates(&(struct address_surroundings){NULL, "127.0.0.1:10000", NULL, false}, 1, (const char *[]){"127.0.0.1:10000"});
 }
@@ -83,7 +84,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_address__takes_hosts_ports_and_sockets),
         cmocka_unit_test(test_address__refuses_what_is_too_long),
-        cmocka_unit_test(test_address__looks_at_the_socket_then_the_variable_then_the_port),
+        cmocka_unit_test(test_address__looks_at_the_variable_alone_else_at_the_socket_then_the_port),
         cmocka_unit_test(test_address__names_a_variable_that_is_no_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
