@@ -74,6 +74,18 @@ void call_dispose(struct call *call)
     buf_dispose(&call->data);
 }
 
+/* Python's frames have lines of their own: the place, and what stands there. */
+static void append_frame(struct buf *out, struct slice frame)
+{
+    while (frame.size > 0) {
+        ptrdiff_t end = slice_find_byte(frame, 0, '\n');
+        buf_append_str(out, "    ");
+        text_append_line(out, slice_first(frame, end < 0 ? frame.size : (size_t) end));
+        buf_append_byte(out, '\n');
+        frame = slice_from(frame, end < 0 ? frame.size : (size_t) end + 1);
+    }
+}
+
 int call_explain_error(const char *task, const struct grid_result *result)
 {
     const struct grid_task_error *error = result->task_error;
@@ -81,11 +93,8 @@ int call_explain_error(const char *task, const struct grid_result *result)
     buf_init(&stack, 0);
     cli_fail(GRID_FAILED, "%s failed on %s: %s%s%s", task, *result->node ? result->node : "a node", error->type, *error->type ? ": " : "",
              error->message);
-    for (size_t i = 0; i < error->stack_count; i++) {
-        buf_append_str(&stack, "    ");
-        text_append_line(&stack, slice_trim(slice_of_str(error->stack[i])));
-        buf_append_byte(&stack, '\n');
-    }
+    for (size_t i = 0; i < error->stack_count; i++)
+        append_frame(&stack, slice_trim(slice_of_str(error->stack[i])));
     if (stack.size > 0)
         fwrite(stack.data, 1, stack.size, stderr);
     buf_dispose(&stack);

@@ -120,7 +120,7 @@ struct grid_call_options {
 struct grid_task_error {
     const char *type; /* such as "TypeError"; may be empty */
     const char *message;
-    const char *const *stack; /* lines */
+    const char *const *stack; /* frames, of one line or more */
     size_t stack_count;
 };
 

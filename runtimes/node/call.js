@@ -2,6 +2,7 @@
 'use strict';
 
 const { EventEmitter } = require('events');
+const { report } = require('./report');
 
 const MAX_FRAMES = 32;
 
@@ -89,18 +90,23 @@ function isHandle(value) {
   return value instanceof EventEmitter || (value !== null && typeof value === 'object' && typeof value.hasRef === 'function');
 }
 
-// Calls it; `settle(answer)` is called once. A promise decides first, then a returned value, then the callback.
+// Calls it; `settle(answer)` is called once. A promise decides first, then a returned value, then the callback. What is thrown is reported,
+// also when nobody waits for it any more.
 function call(found, event, info, settle) {
   const context = makeContext(event, info, settle);
+  const threw = (err) => {
+    report(err, info.requestId);
+    settle(failure(err, 'Unhandled'));
+  };
   let returned;
   try {
     returned = found.value.call(found.owner, event, context, context);
   } catch (err) {
-    settle(failure(err, 'Unhandled'));
+    threw(err);
     return;
   }
   if (returned !== null && returned !== undefined && typeof returned.then === 'function')
-    returned.then((value) => settle(success(value)), (err) => settle(failure(err, 'Unhandled')));
+    returned.then((value) => settle(success(value)), threw);
   else if (found.value.length < 2 || (returned !== undefined && !isHandle(returned)))
     settle(success(returned));
 }

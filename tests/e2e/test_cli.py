@@ -135,6 +135,10 @@ def test_invoke_that_fails_exits_1():
         check_equal(done.returncode, 1, f"{task} ({done.out}{done.err})")
         check(done.err.strip(), "a word on stderr")
     check_in("thrown on purpose", pair()[0].grid("invoke", "faults.throws", "-d", "{}").err, "what was thrown")
+    raised = pair()[0].grid("invoke", "pyfaults.raises", "-d", "{}").err
+    check(re.search(r'^    File ".*pyfaults.py", line \d+, in raises\n +raise ValueError', raised, re.M), f"a traceback in lines: {raised}")
+    wait_for(lambda: all(re.search(text, pair()[0].grid("logs", task, check_code=0).out + pair()[1].grid("logs", task, check_code=0).out, re.M) for task, text in
+                         (("faults", r"call [0-9a-f-]{36}: TypeError: thrown on purpose$"), ("pyfaults", r"ValueError: raised on purpose$"))), "the tasks' logs say it")
     check_equal(pair()[0].grid("invoke", "jsecho", "-d", f"@{pair().folder}/absent").returncode in (1, 2), True, "an absent file")
 
 

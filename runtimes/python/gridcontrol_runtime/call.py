@@ -3,16 +3,22 @@ import asyncio
 import concurrent.futures
 import inspect
 import json
+import sys
 import threading
 import time
 import traceback
 
 MAX_FRAMES = 32
+MAX_REPORT = 16 * 1024
 CALLER_CHECK_S = 0.5
 
 
 class HandlerNotFound(Exception):
     """The file has no such function. The message is the contract's sentence."""
+
+
+class CallerGone(ConnectionAbortedError):
+    """Nobody waits for what an async function does."""
 
 
 class Context:
@@ -98,7 +104,7 @@ class Coroutines:
                     return future.result()
                 if not caller_is_there():
                     future.cancel()
-                    raise ConnectionAbortedError("the caller has gone") from None
+                    raise CallerGone("the caller has gone") from None
 
 
 async def _await(awaitable):
@@ -112,7 +118,10 @@ def call(function, event, context, coroutines, caller_is_there):
         if inspect.isawaitable(returned):
             returned = coroutines.run(returned, caller_is_there)
         return success(returned)
+    except CallerGone as error:
+        return failure(error)
     except BaseException as error:  # even sys.exit() in a handler ends the call, not the thread
+        report(error, context.aws_request_id)
         return failure(error)
 
 
@@ -124,15 +133,45 @@ def success(value):
 
 
 def failure(error, status=500, name=None):
-    described = {"errorType": name or type(error).__name__, "errorMessage": str(error), "stackTrace": frames(error)}
+    described = {"errorType": name or type(error).__name__, "errorMessage": text_of(error), "stackTrace": frames(error)}
     body = json.dumps(described).encode()
     return Answer(status, "application/json", body, "Unhandled")
 
 
+def text_of(error):
+    try:
+        return str(error)
+    except Exception:
+        return "its text cannot be made"
+
+
+def report(error, request_id):
+    """Writes the traceback to stderr, for the task's log, without this wrapper's frames and in one piece."""
+    try:
+        shown = traceback.TracebackException(type(error), error, error.__traceback__)
+        _without_ours(shown)
+        text = "".join(shown.format())[:MAX_REPORT].rstrip("\n") + "\n"
+        sys.stderr.write(f"call {request_id}: {text}" if request_id else text)
+        sys.stderr.flush()
+    except Exception:
+        pass  # the answer tells it too
+
+
+def _without_ours(shown):
+    while shown:
+        shown.stack = traceback.StackSummary.from_list(_own_frames(shown.stack))
+        shown = shown.__cause__ or shown.__context__
+
+
 def frames(error):
     """The handler's own frames, innermost last, without those of this wrapper."""
-    found = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
-    return [line.strip() for line in traceback.format_list(found)[-MAX_FRAMES:]]
+    return [line.strip() for line in traceback.format_list(_own_frames(traceback.extract_tb(error.__traceback__)))]
+
+
+def _own_frames(stack):
+    """What follows the wrapper's last frame, the innermost MAX_FRAMES of it."""
+    ours = [i for i, frame in enumerate(stack) if _is_ours(frame.filename)]
+    return stack[max(ours, default=-1) + 1:][-MAX_FRAMES:]
 
 
 def _is_ours(filename):

@@ -195,6 +195,30 @@ test('failures carry type, message and who is to blame', async () => {
   await stop(task);
 });
 
+test('what a function throws stands on stderr, under the name of its call', async () => {
+  const task = await start('throwing.js', `
+    exports.thrown = () => { throw new RangeError('far', { cause: new Error('deeper') }); };
+    exports.text = () => { throw 'plain'; };
+    exports.odd = () => { throw { get a() { throw 1; }, [Symbol.for('nodejs.util.inspect.custom')]() { throw 2; } }; };
+    exports.long = () => { throw new Error('x'.repeat(1 << 20)); };
+    exports.late = async (data, cb) => { cb(null, 1); await null; throw new Error('after the answer'); };
+    exports.said = (data, cb) => cb(new Error('said so'));
+    exports.last = () => { throw new Error('last'); };`);
+  for (const handler of ['thrown', 'text', 'odd', 'long', 'late', 'said', 'absent', 'last'])
+    await invoke(task, handler, 1, { 'Grid-Request-Id': `id-${handler}` });
+  await until(() => task.child.output.includes('Error: last'), 'all is written');
+  const { output } = task.child;
+  assert.match(output, /^call id-thrown: RangeError: far\n    at exports\.thrown \(.*throwing\.js:2:/m);
+  assert.match(output, /cause.*Error: deeper\n/);
+  assert.match(output, /^call id-text: 'plain'\n/m);
+  assert.match(output, /^call id-odd: /m);
+  assert.match(output, /^call id-late: Error: after the answer\n/m);
+  assert.ok(output.length < 64 * 1024, `${output.length} bytes`);
+  for (const absent of ['runtimes/node', 'said so', 'absent is not defined'])
+    assert.ok(!output.includes(absent), absent);
+  await stop(task);
+});
+
 test('the body is decoded by its content type', async () => {
   const task = await start('bodies.js', `
     exports.see = (event) => Buffer.isBuffer(event) ? ['bytes', event.toString('hex')] : [typeof event, event];`);

@@ -216,6 +216,32 @@ if __name__ == "__main__":
         self.assertEqual(len(task.invoke("fails", 1)[1]["stackTrace"]), 1)
         self.stop(task)
 
+    def test_what_a_function_raises_stands_on_stderr_under_the_name_of_its_call(self):
+        task = self.start("raising.py", FUNCTIONS + '''
+class Odd(Exception):
+    def __str__(self): raise ValueError("no text")
+def odd(event, context): raise Odd()
+def chained(event, context):
+    try:
+        fails(event, context)
+    except ValueError as error:
+        raise KeyError("outer") from error
+def long(event, context): raise ValueError("x" * (1 << 20))
+''')
+        for handler in ("fails", "fails_later", "chained", "odd", "long", "exits", "absent"):
+            task.invoke(handler, 1, {"Grid-Request-Id": f"id-{handler}"})
+        self.stop(task)
+        output = task.output.decode()
+        self.assertRegex(output, r'(?m)^call id-fails: Traceback \(most recent call last\):\n  File ".*raising\.py", line \d+, in fails\n( .*\n)+ValueError: bad value\n')
+        self.assertRegex(output, r"(?m)^call id-fails_later: Traceback")
+        self.assertRegex(output, r"(?m)^KeyError: 'k'$")
+        self.assertRegex(output, r"(?ms)^call id-chained: Traceback.*^ValueError: bad value$.*direct cause.*^KeyError: 'outer'$")
+        self.assertRegex(output, r"(?m)^SystemExit: 3$")
+        self.assertIn("call id-odd: ", output)
+        self.assertLess(len(output), 64 * 1024)
+        for absent in ("gridcontrol_runtime", "concurrent/futures", "absent is not defined"):
+            self.assertNotIn(absent, output)
+
     def test_the_default_handler(self):
         for name, source, expected in (
                 ("only.py", "import os\nfrom json import loads\ndef _private(): pass\ndef only(e): return 'only'\n", "only"),
