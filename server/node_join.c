@@ -236,7 +236,9 @@ static void on_issue(void *ctx, struct join_exchange *x, struct join *j)
     if (refusal != 0) {
         join_refuse(j, refusal, issuers, refusal == JOIN_NOT_ISSUER ? issuer_addresses(s->node, issuers) : 0);
     } else {
-        struct join_grant grant = {buf_slice(&der), node_trust_authority(s->node), node_trust_ledger(s->node)};
+        size_t taken = der.size + node_trust_authority(s->node).size;
+        struct join_grant grant = {buf_slice(&der), node_trust_authority(s->node),
+                                   node_trust_ledger(s->node, taken < JOIN_GRANT_ROOM ? JOIN_GRANT_ROOM - taken : 0)};
         slot->issued = join_give(j, &grant) == JOIN_STEP_SETTLED;
     }
     buf_dispose(&der);

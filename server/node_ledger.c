@@ -25,6 +25,7 @@ enum { LOOK_MS = 500, ISSUERS_WANTED = 3, OVERLAP_S = 86400, FIRST_LOOK_MS = 200
 struct node_trust_work {
     struct loop_timer timer, cut;
     bool asking;  /* for a certificate */
+    bool unkept;  /* the disk has not taken what is in force */
     bool handing;
     char trust[96], issuer[64]; /* capabilities */
     /* Certificates of an authority that was replaced at once, for those who were members then. */
@@ -205,6 +206,19 @@ static void note_root(struct node *n, const char *before, struct slice before_de
     log_line(LOG_WARN, "the grid's authority has been replaced", LOGF_STR("before", before), LOGF_STR("authority", root->id));
 }
 
+/* A restart would go by what was kept before, so it is tried until it is done. */
+static void keep(struct node *n)
+{
+    struct node_trust_work *w = work_of(n);
+    char why[NODE_WHY_MAX];
+    int err = node_trust_keep(n, why);
+    if (err != 0 && !w->unkept)
+        log_line(LOG_ERROR, "what the grid has decided is in force here, but not kept on disk: it is tried again until it is", LOGF_STR("why", why));
+    else if (err == 0 && w->unkept)
+        log_line(LOG_INFO, "what the grid has decided is kept on disk now");
+    w->unkept = err != 0;
+}
+
 void node_ledger_changed(struct node *n)
 {
     char why[NODE_WHY_MAX];
@@ -219,12 +233,11 @@ void node_ledger_changed(struct node *n)
     buf_dispose(&before_der);
     if (err == 0)
         err = node_trust_remake(n, why);
-    if (err == 0)
-        err = node_trust_keep(n, why);
     if (err != 0) {
         log_line(LOG_ERROR, "what the grid has decided could not be put in force", LOGF_STR("why", why));
         return;
     }
+    keep(n);
     node_trust_spread(n);
     if (n->loop && n->workers)
         cut_connections(n);
@@ -298,6 +311,16 @@ static void take_password(struct node *n, const uint8_t *stretched, size_t size,
         node_join_set_password(n, stretched);
 }
 
+/* Who decides must be able to keep it: an authority's new key is nowhere else at first. */
+static int need_disk(struct node *n, char why[NODE_WHY_MAX])
+{
+    char cause[NODE_WHY_MAX];
+    if (node_trust_keep(n, cause) == 0)
+        return GRPC_OK;
+    snprintf(why, NODE_WHY_MAX, "nothing was decided, since it could not be kept: %.400s", cause);
+    return GRPC_FAILED_PRECONDITION;
+}
+
 static int need_issuer(const struct node *n, char why[NODE_WHY_MAX])
 {
     if (n->authority && authority_can_issue(n->authority))
@@ -325,22 +348,27 @@ static bool is_id_prefix(struct slice who)
     return true;
 }
 
-/* The member so called; *matches counts. */
+/* Of several that had the name the living one is meant. */
+static const struct member *find_living(const struct node *n, struct slice name)
+{
+    for (size_t i = 0; i < node_member_count(n); i++)
+        if (slice_equal_str(name, node_member(n, i)->name) && is_living(node_member(n, i)))
+            return node_member(n, i);
+    return NULL;
+}
+
+/* The member meant by a name or the start of an id; *matches counts: a member may call itself by the start of another's id. */
 static const struct member *find_member(const struct node *n, struct slice who, size_t *matches)
 {
-    const struct member *found = NULL;
+    const struct member *found = NULL, *living = find_living(n, who);
     *matches = 0;
     for (size_t i = 0; i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
-        bool named = slice_equal_str(who, m->name), meant = named || (is_id_prefix(who) && slice_has_prefix(slice_of_str(m->id), who));
-        if (!meant)
-            continue;
-        if (named && is_living(m)) { /* of several that had the name the living one is meant */
-            *matches = 1;
-            return m;
+        bool named = living ? m == living : slice_equal_str(who, m->name);
+        if (named || (is_id_prefix(who) && slice_has_prefix(slice_of_str(m->id), who))) {
+            found = m;
+            ++*matches;
         }
-        found = m;
-        ++*matches;
     }
     return found;
 }
@@ -388,6 +416,8 @@ int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[N
     int status = need_issuer(n, why);
     if (status == GRPC_OK)
         status = find_evictee(n, who, &m, why);
+    if (status == GRPC_OK)
+        status = need_disk(n, why);
     if (status != GRPC_OK)
         return status;
     char name[NODE_NAME_MAX + 1];
@@ -412,6 +442,8 @@ int node_ledger_set_password(struct node *n, const uint8_t *stretched, size_t si
 {
     struct node_standing now;
     int status = need_issuer(n, why);
+    if (status == GRPC_OK)
+        status = need_disk(n, why);
     if (status != GRPC_OK)
         return status;
     int err = size > STANDING_PASSWORD_SIZE ? GRID_ELIMIT : ledger_set_door(n->ledger, n->authority, true, now_s());
@@ -485,9 +517,12 @@ int node_ledger_rotate(struct node *n, bool begin, uint32_t overlap_s, struct no
 {
     *out = (struct node_rotation){.phase = "done"};
     int status = need_issuer(n, why);
+    begin = begin && status == GRPC_OK && !ledger_next(n->ledger);
+    if (begin)
+        status = need_disk(n, why);
     if (status != GRPC_OK)
         return status;
-    if (begin && !ledger_next(n->ledger)) {
+    if (begin) {
         int err = announce_fresh(n, LEDGER_INSTALL, now_s() + (overlap_s ? overlap_s : OVERLAP_S));
         if (err != 0)
             return of_ledger_err(err, why);
@@ -709,6 +744,8 @@ static void look(void *arg)
     loop_timer_start(n->loop, &work_of(n)->timer, LOOK_MS, look, n);
     if (!n->ledger || !n->releases)
         return;
+    if (work_of(n)->unkept)
+        keep(n);
     rotation_look(n);
     certificate_look(n);
     heirs_look(n);

@@ -12,7 +12,8 @@ void node_ledger_free(struct node *n);
 
 /* A pack came from a member. */
 void node_ledger_receive(struct node *n, struct slice packed, const struct member *from);
-/* Something of the ledger or of this node's certificate has changed: kept on disk, verdict made anew, connections cut, members told. */
+/* Something of the ledger or of this node's certificate has changed: verdict made anew, connections cut, members told, kept on disk. What the disk does
+ * not take is in force all the same, and kept as soon as it does. */
 void node_ledger_changed(struct node *n);
 
 /* For this node's record: where it stands, as capabilities. Static until the next call. */

@@ -439,13 +439,14 @@ struct slice node_trust_authority(const struct node *n)
     return n->authority ? authority_certificate_der(n->authority) : slice_of(NULL, 0);
 }
 
-struct slice node_trust_ledger(const struct node *n)
+struct slice node_trust_ledger(const struct node *n, size_t size_max)
 {
     struct node *mutable = (struct node *) (uintptr_t) n; /* the pack is remade in a buffer of n's */
     buf_clear(&mutable->brief_ledger);
-    if (n->ledger)
-        (void) ledger_pack_brief(n->ledger, &mutable->brief_ledger);
-    return buf_slice(&n->brief_ledger);
+    int err = n->ledger ? ledger_pack_brief(n->ledger, size_max, &mutable->brief_ledger) : 0;
+    if (err != 0)
+        log_line(LOG_ERROR, "what the grid has decided cannot be told to one who joins", LOGF_ERR(err));
+    return err == 0 ? buf_slice(&n->brief_ledger) : slice_of(NULL, 0);
 }
 
 int node_trust_issue(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX])
@@ -734,6 +735,7 @@ int node_trust_open(struct node *n, char why[NODE_WHY_MAX])
 {
     bool taken = false;
     standing_init(&n->standing);
+    buf_init(&n->brief_ledger, 0);
     int err = identity_load(n->options->state, &n->key, why);
     if (err == 0 && (err = make_empty_contexts(n)) != 0)
         snprintf(why, NODE_WHY_MAX, "out of memory");

@@ -22,10 +22,10 @@ struct node_standing {
 };
 void node_trust_standing(const struct node *n, struct node_standing *out);
 
-/* The authority's certificate (DER), empty in a grid of one; and what the grid has decided, without its
- * tombstones, so that it fits a message (ledger_pack_brief). Until the next call. */
+/* The authority's certificate (DER), empty in a grid of one; and what the grid has decided, with as many tombstones as go into so many bytes
+ * (ledger_pack_brief). Until the next call. */
 struct slice node_trust_authority(const struct node *n);
-struct slice node_trust_ledger(const struct node *n);
+struct slice node_trust_ledger(const struct node *n, size_t size_max);
 
 /* Mints a provisional authority for the grid n->grid, and makes this node its first member. 0, or GRID_E* with a sentence. */
 int node_trust_found(struct node *n, char why[NODE_WHY_MAX]);

@@ -320,10 +320,9 @@ static enum join_step on_grant(struct join *j, const struct join_message *m)
 enum join_step join_give(struct join *j, const struct join_grant *grant)
 {
     struct join_message m = {.type = JOIN_GRANT, .u.grant = *grant};
-    size_t room = JOIN_MESSAGE_MAX - JOIN_MAC_SIZE - 1 - 3 * JOIN_PREFIX_SIZE;
     if (j->step != JOIN_STEP_ISSUE)
         return j->step;
-    if (grant->certificate_der.size + grant->authority_der.size + grant->ledger.size > room)
+    if (grant->certificate_der.size + grant->authority_der.size + grant->ledger.size > JOIN_GRANT_ROOM)
         m.u.grant.ledger = slice_of(NULL, 0);
     if (send_message(j, &m) == 0)
         j->step = JOIN_STEP_SETTLED;

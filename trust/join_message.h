@@ -74,6 +74,8 @@ struct join_message {
 };
 
 enum { JOIN_SHARE_SIZE = 32, JOIN_TAG_SIZE = 64, JOIN_MAC_SIZE = 32 };
+/* What certificates and ledger of a grant may take together, beside type, lengths and MAC. */
+enum { JOIN_GRANT_ROOM = JOIN_MESSAGE_MAX - 1 - 3 * 2 - JOIN_MAC_SIZE };
 
 /* The first whole message of `in`: `*size` is what it took. `sealed` says that it must carry a MAC. 0; GRID_EAGAIN when more
  * must arrive; GRID_EPROTO for anything else than a message that is whole, within its limits, and ends where its length says. */

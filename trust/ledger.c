@@ -408,7 +408,8 @@ static int append_statement(struct buf *out, const struct statement *s)
     return s ? buf_append(out, slice_of(s->bytes, s->size)) : 0;
 }
 
-int ledger_pack_brief(const struct ledger *l, struct buf *out)
+/* All but the tombstones. */
+static int pack_decisions(const struct ledger *l, struct buf *out)
 {
     int err = buf_append(out, slice_of(MAGIC, sizeof MAGIC));
     if (err == 0)
@@ -426,9 +427,32 @@ int ledger_pack_brief(const struct ledger *l, struct buf *out)
 
 int ledger_pack(const struct ledger *l, struct buf *out)
 {
-    int err = ledger_pack_brief(l, out);
+    int err = pack_decisions(l, out);
     for (size_t i = 0; err == 0 && i < l->tombstone_count; i++)
         err = append_statement(out, l->tombstones[i]);
+    return err;
+}
+
+static int newer_first(const void *a, const void *b)
+{
+    const struct statement *const *left = a, *const *right = b;
+    int64_t first = (*left)->tombstone.when_s, second = (*right)->tombstone.when_s;
+    return first > second ? -1 : first < second;
+}
+
+int ledger_pack_brief(const struct ledger *l, size_t size_max, struct buf *out)
+{
+    size_t begin = out->size;
+    int err = pack_decisions(l, out);
+    struct statement **order = calloc(l->tombstone_count + 1, sizeof *order);
+    if (!order)
+        return err ? err : GRID_ENOMEM;
+    for (size_t i = 0; i < l->tombstone_count; i++)
+        order[i] = l->tombstones[i];
+    qsort(order, l->tombstone_count, sizeof *order, newer_first);
+    for (size_t i = 0; err == 0 && i < l->tombstone_count && out->size - begin + order[i]->size <= size_max; i++)
+        err = append_statement(out, order[i]);
+    free(order);
     return err;
 }
 

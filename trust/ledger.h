@@ -49,9 +49,10 @@ int ledger_create(struct slice authority_der, struct ledger **out);
 int ledger_load(struct slice packed, struct ledger **out);
 void ledger_destroy(struct ledger *l);
 
-/* Appends it whole, or without its tombstones (a few KiB: for one who joins and hears of them by gossip). 0, GRID_ELIMIT, GRID_ENOMEM. */
+/* Appends it whole, or with as many of its tombstones, the newest first, as go into so many bytes beside the rest (a few KiB: for one who joins, and
+ * hears of the others by gossip). 0, GRID_ELIMIT, GRID_ENOMEM. */
 int ledger_pack(const struct ledger *l, struct buf *out);
-int ledger_pack_brief(const struct ledger *l, struct buf *out);
+int ledger_pack_brief(const struct ledger *l, size_t size_max, struct buf *out);
 /* Equal for equal states, whoever signed first. */
 void ledger_digest(const struct ledger *l, uint8_t digest[LEDGER_DIGEST_SIZE]);
 

@@ -1,13 +1,17 @@
 """Evicting a node: its key, its connections, the password it knew, and the authority it could issue with."""
 
+import contextlib
 import json
+import os
+import subprocess
+import threading
 import time
 
 import grpc
-from certs import Proxy, pem, tls_client
+from certs import Proxy, greet, pem, tls_client
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from gridtest import Service, check, check_equal, check_in, message_class, once, rpc_code, wait_for
+from gridtest import Grid, Node, Service, Skip, check, check_equal, check_in, free_port, message_class, once, rpc_code, wait_for
 from test_join import authority_of, password_grid, said, secret_file
 
 CERTIFICATE, LEDGER, KEY, PASSWORD = 1, 2, 3, 6
@@ -90,9 +94,33 @@ def shut_out_a_plain_member(made):
     for node in others:
         check_equal(sorted(h["name"] for h in node.hosts()), sorted(n.name for n in others), f"hosts of {node.name}")
     wait_for(lambda: all(said(n, "evicted from the grid") for n in others), "each member has refused it with a reason in its log")
+    return victim
 
 
-def old_password_opens_nothing(made):
+class Knocker:
+    """An evicted node that dials an address again and again by its old certificate; `answered` counts how often HTTP/2 was spoken with it."""
+
+    def __init__(self, victim):
+        self.context, self.port, self.tries, self.answered, self.over = as_member(victim, "h2"), free_port(), 0, 0, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        while not self.over.is_set():
+            with contextlib.suppress(OSError):
+                self.answered += bool(greet(("127.0.0.1", self.port), self.context)[1])
+                self.tries += 1
+            time.sleep(0.002)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+def old_password_opens_nothing(made, victim):
     fresh = made.add()
     wait_for(lambda: any(said(n, "closed") for n in [fresh, *made.nodes]), "the refusal is said")
     check_equal([h["name"] for h in fresh.hosts()], [fresh.name], "whom a new identity sees by the old password")
@@ -100,8 +128,13 @@ def old_password_opens_nothing(made):
     secret = secret_file(made, "ninety-mellow-harbours", "new-password")
     made.issuer.grid("password", "--password-file", str(secret), check_code=0)
     fresh.options = [str(secret) if o == str(made.folder / "password") else o for o in fresh.options]
-    fresh.start()
-    wait_for(lambda: len(fresh.hosts()) == 4, "it joins by the new password")
+    with Knocker(victim) as knocker:
+        fresh.options += ["--listen", f"127.0.0.1:{knocker.port}"]
+        fresh.start()
+        wait_for(lambda: len(fresh.hosts()) == 4, "it joins by the new password")
+        tries = knocker.tries
+        wait_for(lambda: knocker.tries > tries + 3, "the evicted node knocks")
+    check_equal(knocker.answered, 0, f"how often the newcomer spoke with the evicted node, of {knocker.tries}")
 
 
 def replace_the_authority(made):
@@ -119,10 +152,10 @@ def replace_the_authority(made):
 def test_the_evicted_stay_out_with_certificate_and_password():
     with password_grid(4) as made:
         settle(made)
-        shut_out_a_plain_member(made)
+        victim = shut_out_a_plain_member(made)
         for words, sentence in {("evict", "nobody"): "no member is called", ("evict", made.issuer.name): "does not evict itself"}.items():
             check_in(sentence, made.issuer.grid(*words).stderr.decode(), f"what {words} says")
-        old_password_opens_nothing(made)
+        old_password_opens_nothing(made, victim)
         replace_the_authority(made)
 
 
@@ -143,3 +176,58 @@ def test_a_member_cannot_take_the_authority_away_from_issuers():
         check_equal({tag: kept(issuer).get(tag) for tag in (KEY, PASSWORD)}, {tag: before.get(tag) for tag in (KEY, PASSWORD)}, "what the issuer keeps")
         made.add()
         made.wait_linked()
+
+
+@once
+def test_the_start_of_an_id_that_another_has_as_its_name_is_refused():
+    with Grid(2) as grid:
+        start = grid[1].info["id"][:10]
+        namesake = Node(grid.folder / "namesake", start, grid.gridfile, join=grid[0].listen_text)
+        grid.nodes.append(namesake)
+        namesake.start()
+        grid.wait_linked()
+        answer = grid[0].grid("evict", start)
+        check_equal(answer.returncode, 1, "exit code")
+        check_in("several members are meant", answer.err, "what is said")
+        check_equal(set(states(grid[0]).values()), {"alive"}, "states")
+        grid[0].grid("evict", grid[1].info["id"], check_code=0)
+        wait_for(lambda: states(grid[0])[grid[1].name] == "evicted", "the whole id says whom")
+        check_equal(states(grid[0])[start], "alive", "the namesake")
+
+
+class NoDisk:
+    """Nothing can be written into a node's state folder: of a folder made immutable, which holds for root too; else by its mode."""
+
+    def __init__(self, node):
+        self.state = node.state
+
+    def __enter__(self):
+        self.state.chmod(0o500)
+        if os.getuid() == 0 and subprocess.run(["chattr", "+i", self.state], capture_output=True).returncode != 0:
+            self.__exit__()
+            raise Skip("as root a folder can be shut by chattr alone, which this file system does not have")
+        return self
+
+    def __exit__(self, *_):
+        if os.getuid() == 0:
+            subprocess.run(["chattr", "-i", self.state], capture_output=True)
+        self.state.chmod(0o700)
+
+
+@once
+def test_an_eviction_is_in_force_where_the_disk_is_full_and_is_decided_only_where_it_is_not():
+    with Grid(3) as grid:
+        issuer, full, victim = grid.nodes
+        with NoDisk(issuer):
+            answer = issuer.grid("evict", victim.name)
+            check_equal(answer.returncode, 1, "exit code where it cannot be kept")
+            check_in("nothing was decided", answer.err, "what is said")
+            check_equal(states(full)[victim.name], "alive", "the one that was not evicted")
+        with NoDisk(full):
+            issuer.grid("evict", victim.name, check_code=0)
+            wait_for(lambda: states(full)[victim.name] == "evicted", "a member with a full disk refuses it too", 5)
+            check(said(full, "in force here, but not kept on disk"), "nothing is said of the disk")
+        wait_for(lambda: said(full, "is kept on disk now"), "it is kept as soon as there is room")
+        full.stop()
+        full.start()
+        wait_for(lambda: states(full).get(issuer.name) == "alive" and states(full).get(victim.name) in (None, "evicted"), "it is known after a restart")

@@ -119,7 +119,7 @@ static void decide_all(struct slice bytes)
             continue;
         pack(own, &whole);
         buf_init(&brief, 0);
-        if (ledger_pack_brief(own, &brief) != 0 || brief.size > whole.size || ledger_merge(other, buf_slice(&whole), &news) != 0)
+        if (ledger_pack_brief(own, 0, &brief) != 0 || brief.size > whole.size || ledger_merge(other, buf_slice(&whole), &news) != 0)
             abort();
         must_be_equal(own, other);
         load_and_load_again(buf_slice(&whole));

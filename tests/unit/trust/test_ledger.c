@@ -344,6 +344,34 @@ static void test_ledger__is_bounded(void **state)
     ledger_destroy(l);
 }
 
+static void test_ledger__packs_as_many_of_the_newest_tombstones_as_fit(void **state)
+{
+    struct rig *r = *state;
+    enum { EVICTED = 200, ROOM = 8000 };
+    struct ledger *l = fresh(r->first), *got;
+    struct buf brief;
+    for (unsigned i = 1; i <= EVICTED; i++)
+        assert_int_equal(ledger_evict(l, r->first, id_of(i), "n", NOW + i), 0);
+    buf_init(&brief, 0);
+    assert_int_equal(ledger_pack_brief(l, ROOM, &brief), 0);
+    assert_true(brief.size <= ROOM && brief.size > ROOM - 400);
+    assert_int_equal(ledger_load(buf_slice(&brief), &got), 0);
+    unsigned count = (unsigned) ledger_tombstone_count(got);
+    assert_true(count > 30);
+    for (unsigned i = 1; i <= EVICTED; i++)
+        assert_int_equal(ledger_is_evicted(got, id_of(i)), i > EVICTED - count);
+    tell(got, l); /* gossip brings the others */
+    assert_true(same(got, l));
+    ledger_destroy(got);
+    buf_clear(&brief);
+    assert_int_equal(ledger_pack_brief(l, 0, &brief), 0);
+    assert_int_equal(ledger_load(buf_slice(&brief), &got), 0);
+    assert_int_equal(ledger_tombstone_count(got), 0);
+    ledger_destroy(got);
+    buf_dispose(&brief);
+    ledger_destroy(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +388,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ledger__is_loaded_as_it_was_packed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__replicas_that_tell_each_other_in_any_order_end_equal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__packs_as_many_of_the_newest_tombstones_as_fit, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
