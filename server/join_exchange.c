@@ -199,6 +199,11 @@ int join_exchange_dial(const struct join_exchange_config *config, const struct a
     return 0;
 }
 
+const struct join *join_exchange_core(const struct join_exchange *x)
+{
+    return x->join;
+}
+
 const struct addr *join_exchange_peer(const struct join_exchange *x)
 {
     return &x->peer;

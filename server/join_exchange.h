@@ -41,6 +41,8 @@ int join_exchange_serve(const struct join_exchange_config *config, struct conn *
 int join_exchange_dial(const struct join_exchange_config *config, const struct addr *to, struct tls_context *tls,
                        struct join_exchange **out);
 
+/* How far it is; NULL while it dials. */
+const struct join *join_exchange_core(const struct join_exchange *x);
 /* Who is at the other end. */
 const struct addr *join_exchange_peer(const struct join_exchange *x);
 

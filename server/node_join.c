@@ -122,11 +122,16 @@ static struct join_slot *slot_of(struct node_join *s, const struct join_exchange
     return NULL;
 }
 
-static size_t count_answered(const struct node_join *s)
+static bool is_proven(const struct join_exchange *x)
+{
+    return join_exchange_core(x) && join_is_proven(join_exchange_core(x));
+}
+
+static size_t count_proven(const struct node_join *s)
 {
     size_t count = 0;
     for (size_t i = 0; i < JOIN_SLOTS; i++)
-        count += s->slots[i].exchange && !s->slots[i].over && !s->slots[i].target;
+        count += s->slots[i].exchange && !s->slots[i].over && !s->slots[i].target && is_proven(s->slots[i].exchange);
     return count;
 }
 
@@ -352,6 +357,7 @@ static void on_end(void *ctx, struct join_exchange *x, const struct join *j, con
     if (!slot || slot->over)
         return;
     slot->over = true;
+    half_open_remove(&s->unproven, x);
     if (!j || !join_is_spent(j))
         attempts_give_back(slot->target ? s->dialled : s->answered, slot->source);
     node_trust_standing(s->node, &now);
@@ -391,6 +397,7 @@ static void on_gone(void *ctx, struct join_exchange *x)
     struct join_slot *slot = slot_of(s, x);
     if (s->promised == x)
         s->promised = NULL;
+    half_open_remove(&s->unproven, x);
     if (slot)
         *slot = (struct join_slot){0};
     if (s->closing)
@@ -423,14 +430,53 @@ static enum join_reason refusal_at_the_door(struct node_join *s, const uint8_t s
         return JOIN_DOOR_CLOSED;
     if (!now.founded || !s->has_password)
         return JOIN_BUSY; /* it is being stretched */
-    if (count_answered(s) >= JOINS_AT_ONCE)
+    if (count_proven(s) >= JOINS_AT_ONCE)
         return JOIN_BUSY;
     return attempts_take(s->answered, source, loop_now_ms(s->node->loop), NULL) ? 0 : JOIN_TOO_MANY;
+}
+
+/* For somebody else's sake. A guess that was not ended counts as one all the same. */
+static void drop_unproven(struct node_join *s, struct join_exchange *x)
+{
+    struct join_slot *slot = slot_of(s, x);
+    if (!slot || slot->over)
+        return;
+    slot->over = true;
+    if (!join_is_spent(join_exchange_core(x)))
+        attempts_give_back(s->answered, slot->source);
+    join_exchange_close(x);
+}
+
+/* Whoever says nothing, or stops before he has proven anything, holds his place until others want it. */
+static void note_unproven(struct node_join *s, struct join_exchange *x)
+{
+    for (size_t i = s->unproven.count; i-- > 0;)
+        if (is_proven(s->unproven.entries[i].item))
+            half_open_remove(&s->unproven, s->unproven.entries[i].item);
+    struct join_exchange *dropped = half_open_add(&s->unproven, x, join_exchange_peer(x));
+    if (dropped)
+        drop_unproven(s, dropped);
+}
+
+/* Those who were answered and do not go. */
+static void keep_slots_free(struct node_join *s)
+{
+    struct join_slot *oldest = NULL;
+    size_t available = 0;
+    for (size_t i = 0; i < JOIN_SLOTS; i++) {
+        struct join_slot *slot = &s->slots[i];
+        available += !slot->exchange;
+        if (slot->exchange && slot->over && (!oldest || slot->number < oldest->number))
+            oldest = slot;
+    }
+    if (available < JOIN_SLOTS_SPARE && oldest)
+        join_exchange_close(oldest->exchange);
 }
 
 void node_join_accept(struct node *n, struct conn *c)
 {
     struct node_join *s = n->join;
+    keep_slots_free(s);
     struct join_slot *slot = s->closing || n->stopping ? NULL : join_slot_free(s);
     const char *addresses[TRUST_ADDRESSES_MAX], *issuers[JOIN_ADDRESSES_MAX];
     uint8_t source[ATTEMPTS_SOURCE_SIZE];
@@ -449,8 +495,10 @@ void node_join_accept(struct node *n, struct conn *c)
             attempts_give_back(s->answered, source);
         return;
     }
-    *slot = (struct join_slot){.exchange = x, .over = refusal != 0};
+    *slot = (struct join_slot){.exchange = x, .over = refusal != 0, .number = s->slot_number++};
     memcpy(slot->source, source, sizeof source);
+    if (refusal == 0)
+        note_unproven(s, x);
 }
 
 /* ---- life ---- */

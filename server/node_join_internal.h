@@ -2,14 +2,16 @@
 #ifndef GRID_SERVER_NODE_JOIN_INTERNAL_H
 #define GRID_SERVER_NODE_JOIN_INTERNAL_H
 
+#include "server/half_open.h"
 #include "server/join_exchange.h"
 #include "server/node_join.h"
 #include "server/node_trust.h"
 #include "trust/attempts.h"
 
 enum {
-    JOINS_AT_ONCE = 16,   /* answered at a time */
-    JOIN_SLOTS = 2 * JOINS_AT_ONCE, /* with those that are over and still closing */
+    JOINS_AT_ONCE = 16,   /* of those that have proven that they know the password */
+    JOIN_SLOTS = HALF_OPEN_MAX + 4 * JOINS_AT_ONCE, /* with those that have proven nothing, and those that are over and still closing */
+    JOIN_SLOTS_SPARE = JOINS_AT_ONCE, /* when fewer are free, who is over is not waited for */
     JOIN_TARGETS_MAX = OPTIONS_JOIN_MAX + 16,
     JOIN_SOURCES_MAX = 512,
     JOIN_MEMBER_LIMIT = 10,
@@ -37,6 +39,7 @@ struct join_slot {
     bool over;
     bool issued;
     struct join_target *target; /* dialled; NULL: it came to us */
+    uint64_t number; /* rising */
     uint8_t source[ATTEMPTS_SOURCE_SIZE];
     char joined[TRUST_NAME_MAX + 1], joined_id[TRUST_ID_SIZE]; /* who was given a certificate */
 };
@@ -51,6 +54,8 @@ struct node_join {
     struct tls_context *dial_tls;
     struct attempts *answered, *dialled;
     struct join_slot slots[JOIN_SLOTS];
+    struct half_open unproven; /* exchanges of those who came: as with handshakes, whoever holds many makes room for one more */
+    uint64_t slot_number;
     const struct join_exchange *promised; /* a provisional node's standing */
     uint64_t hold_until_ms;
     struct loop_timer settle;

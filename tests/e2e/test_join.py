@@ -1,10 +1,12 @@
 """Joining by name and password: who gets in, who does not, and what others learn of it."""
 
+import contextlib
 import socket
 import ssl
 import struct
 import subprocess
 import threading
+import time
 
 from gridtest import BIN, Grid, Node, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, wait_for
 
@@ -165,6 +167,47 @@ def test_guessing_is_limited_to_ten_a_minute():
         reasons = [body[0] for _, body in answers]
         check(reasons.count(MISMATCH) <= 10, f"more than ten guesses were answered: {reasons}")
         check_equal(reasons[-2:], [TOO_MANY, TOO_MANY], "the reasons at last")
+
+
+class Silent:
+    """Strangers from many addresses who shake hands for joining and say no more, some dozens a second; each is held for ten seconds."""
+
+    def __init__(self, grid, node):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
+        self.context.set_alpn_protocols([ALPN])
+        self.context.load_cert_chain(stranger(grid.folder))
+        self.node, self.held, self.over = node, [], threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        while not self.over.is_set():
+            now, source = time.monotonic(), f"127.0.0.{2 + len(self.held) % 30}"
+            self.held = [(since, tls) for since, tls in self.held if now - since < 10 or tls.close()]
+            with contextlib.suppress(OSError):
+                plain = socket.create_connection(self.node.listen, 10, source_address=(source, 0))
+                self.held.append((now, self.context.wrap_socket(plain)))
+
+    def __enter__(self):
+        self.thread.start()
+        wait_for(lambda: len(self.held) > 150, "strangers hold connections")
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+        for _, tls in self.held:
+            tls.close()
+
+
+@once
+def test_strangers_that_say_nothing_keep_nobody_from_joining():
+    with password_grid(1) as grid:
+        wait_for(lambda: guess(grid, grid[0])[1][0] == MISMATCH, "strangers are heard")
+        with Silent(grid, grid[0]):
+            grid.add()
+            grid.wait_linked()
+            check_equal(guess(grid, grid[0])[1][0], MISMATCH, "what one who guesses is told meanwhile")
 
 
 @once
