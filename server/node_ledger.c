@@ -87,11 +87,14 @@ static const uint8_t *known_password(const struct node *n, size_t *size, uint64_
     return n->join && !n->options->open ? node_join_password(n) : NULL;
 }
 
+/* 0 too for one of an epoch that was never: nobody opens by it. */
 static uint64_t own_password(const struct node *n)
 {
     size_t size;
-    uint64_t epoch;
-    return known_password(n, &size, &epoch) ? epoch + 1 : 0;
+    uint64_t epoch, now;
+    bool open, known = known_password(n, &size, &epoch) != NULL;
+    ledger_door(n->ledger, &now, &open);
+    return known && epoch <= now ? epoch + 1 : 0;
 }
 
 size_t node_ledger_capabilities(struct node *n, const char *out[NODE_LEDGER_CAPABILITIES])
@@ -396,8 +399,8 @@ static struct buf *key_slot(struct node *n, const struct authority *other)
     return taken ? &n->standing.keys[1] : first;
 }
 
-/* Announces a fresh authority in a phase. */
-static int announce_fresh(struct node *n, enum ledger_phase phase, int64_t until_s)
+/* Announces a fresh authority in a phase, and evicts somebody by it (NULL: nobody): what the one before holds may be full of false evictions. */
+static int announce_fresh(struct node *n, enum ledger_phase phase, int64_t until_s, const char *evicted, const char *name)
 {
     struct authority *fresh;
     int err = authority_mint(n->grid, now_s(), &fresh);
@@ -406,6 +409,8 @@ static int announce_fresh(struct node *n, enum ledger_phase phase, int64_t until
     err = standing_set(key_slot(n, n->authority), key_private_der(authority_key(fresh)));
     if (err == 0)
         err = ledger_announce(n->ledger, n->authority, fresh, phase, now_s(), until_s);
+    if (err == 0 && evicted)
+        err = ledger_evict(n->ledger, fresh, evicted, name, now_s());
     authority_destroy(fresh);
     return err;
 }
@@ -420,15 +425,14 @@ int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[N
         status = need_disk(n, why);
     if (status != GRPC_OK)
         return status;
-    char name[NODE_NAME_MAX + 1];
-    bool issuer = is_issuer(m);
+    char name[NODE_NAME_MAX + 1], id[TRUST_ID_SIZE];
+    bool issuer = is_issuer(m) || ledger_is_heir(n->ledger, m->id); /* its own word alone would not do */
     snprintf(name, sizeof name, "%s", m->name);
-    int err = ledger_evict(n->ledger, n->authority, m->id, name, now_s());
-    if (err == 0 && (issuer || replace))
-        err = announce_fresh(n, LEDGER_REMOVE, now_s() + OVERLAP_S);
+    memcpy(id, m->id, sizeof id);
+    int err = issuer || replace ? announce_fresh(n, LEDGER_REMOVE, now_s() + OVERLAP_S, id, name) : ledger_evict(n->ledger, n->authority, id, name, now_s());
     if (err != 0)
         return of_ledger_err(err, why);
-    log_line(LOG_WARN, "a node is evicted", LOGF_STR("node", name), LOGF_STR("id", m->id));
+    log_line(LOG_WARN, "a node is evicted", LOGF_STR("node", name), LOGF_STR("id", id));
     node_ledger_changed(n);
     sign_release_again(n);
     snprintf(why, NODE_WHY_MAX, "%s is evicted; joining by password is closed until \"grid password\" sets a new one%s", name,
@@ -446,9 +450,11 @@ int node_ledger_set_password(struct node *n, const uint8_t *stretched, size_t si
         status = need_disk(n, why);
     if (status != GRPC_OK)
         return status;
-    int err = size > STANDING_PASSWORD_SIZE ? GRID_ELIMIT : ledger_set_door(n->ledger, n->authority, true, now_s());
+    int err = size > STANDING_PASSWORD_SIZE ? GRID_EINVAL : ledger_set_door(n->ledger, n->authority, true, now_s());
+    if (err == GRID_ELIMIT)
+        snprintf(why, NODE_WHY_MAX, "somebody with the authority's key has set passwords as often as can be counted: evict him, or run \"grid rotate\", then set a new one");
     if (err != 0)
-        return of_ledger_err(err, why);
+        return err == GRID_ELIMIT ? GRPC_FAILED_PRECONDITION : of_ledger_err(err, why);
     node_trust_standing(n, &now);
     take_password(n, stretched, size, now.door_epoch);
     node_ledger_changed(n);
@@ -523,7 +529,7 @@ int node_ledger_rotate(struct node *n, bool begin, uint32_t overlap_s, struct no
     if (status != GRPC_OK)
         return status;
     if (begin) {
-        int err = announce_fresh(n, LEDGER_INSTALL, now_s() + (overlap_s ? overlap_s : OVERLAP_S));
+        int err = announce_fresh(n, LEDGER_INSTALL, now_s() + (overlap_s ? overlap_s : OVERLAP_S), NULL, NULL);
         if (err != 0)
             return of_ledger_err(err, why);
         log_line(LOG_INFO, "rotation: a new authority is announced to every member");
@@ -679,6 +685,19 @@ static void on_handed(struct node *n, void *arg, int status, struct slice answer
         log_line(LOG_DEBUG, "the authority's key could not be handed on", LOGF_STR("why", message));
 }
 
+/* Whatever it says of itself from then on, it counts as an issuer when it is evicted. */
+static bool note_heir(struct node *n, const char *id)
+{
+    if (ledger_is_heir(n->ledger, id))
+        return true;
+    int err = ledger_add_heir(n->ledger, n->authority, id, now_s());
+    if (err != 0)
+        log_line(LOG_WARN, "the authority's key is handed to nobody more: it could not be noted to whom", LOGF_STR("id", id), LOGF_ERR(err));
+    else
+        node_ledger_changed(n);
+    return err == 0;
+}
+
 static void hand_to(struct node *n, const struct member *m)
 {
     Grid__V1__HandRequest request = GRID__V1__HAND_REQUEST__INIT;
@@ -730,7 +749,7 @@ static void heirs_look(struct node *n)
     if (work_of(n)->handing || n->standing.provisional || !authority_can_issue(n->authority))
         return;
     const struct member *heir = pick_heir(n);
-    if (heir)
+    if (heir && note_heir(n, heir->id))
         hand_to(n, heir);
 }
 

@@ -9,8 +9,11 @@
 #include "base/hex.h"
 #include "trust/verify.h"
 
-enum { ID_BYTES = 32, STATEMENT_HEAD = 3, STATEMENTS_MAX = LEDGER_TOMBSTONES_MAX + 8, BODY_MAX = 2 * TRUST_CERTIFICATE_MAX + 64 };
-enum ledger_kind { KIND_AUTHORITY = 1, KIND_TOMBSTONE = 2, KIND_DOOR = 3 };
+enum { ID_BYTES = 32, STATEMENT_HEAD = 3, STATEMENTS_MAX = LEDGER_TOMBSTONES_MAX + LEDGER_HEIRS_MAX + 8, BODY_MAX = 2 * TRUST_CERTIFICATE_MAX + 64 };
+/* Who had the key and lost it may have counted as far as counting goes, and evicted whom there never was: a new authority begins anew where little is left. */
+enum { TOMBSTONES_INHERITED = LEDGER_TOMBSTONES_MAX - 64 };
+#define EPOCH_MAX UINT32_MAX
+enum ledger_kind { KIND_AUTHORITY = 1, KIND_TOMBSTONE = 2, KIND_DOOR = 3, KIND_HEIR = 4 };
 
 static const char MAGIC[8] = {'G', 'R', 'I', 'D', 'L', 'D', 'G', '1'};
 static const char CONTEXT[] = "gridcontrol trust ledger 1"; /* before what is signed, with its NUL, so that no other signature of the key fits */
@@ -20,11 +23,17 @@ struct statement {
     enum ledger_kind kind;
     uint8_t signer[ID_BYTES];
     struct ledger_authority authority; /* slices into `bytes` */
-    struct ledger_tombstone tombstone;
+    struct ledger_tombstone tombstone; /* an heir's id and when, too */
     uint64_t epoch;
     bool open;
     size_t size;
     uint8_t bytes[]; /* whole, from kind to signature */
+};
+
+/* Statements about ids, in their order. */
+struct statement_set {
+    struct statement **list;
+    size_t count;
 };
 
 struct ledger {
@@ -33,8 +42,7 @@ struct ledger {
     char grid[TRUST_NAME_MAX + 1];
     struct statement *arrived; /* what made it the root; NULL for the first */
     struct statement *next, *door;
-    struct statement **tombstones; /* by id */
-    size_t tombstone_count;
+    struct statement_set tombstones, heirs;
 };
 
 /* ---- bytes ---- */
@@ -113,6 +121,13 @@ static int read_tombstone(struct reader *r, struct statement *s)
     return 0;
 }
 
+static int read_heir(struct reader *r, struct statement *s)
+{
+    take_id(read_bytes(r, ID_BYTES), s->tombstone.id);
+    take_time(r, &s->tombstone.when_s);
+    return r->failed ? GRID_EPROTO : 0;
+}
+
 static int read_door(struct reader *r, struct statement *s)
 {
     int64_t when_s;
@@ -120,7 +135,7 @@ static int read_door(struct reader *r, struct statement *s)
     uint64_t open = read_number(r, 1);
     take_time(r, &when_s);
     s->open = open == 1;
-    return r->failed || open > 1 ? GRID_EPROTO : 0;
+    return r->failed || open > 1 || s->epoch > EPOCH_MAX ? GRID_EPROTO : 0;
 }
 
 static int read_body(struct statement *s, struct slice body)
@@ -133,6 +148,8 @@ static int read_body(struct statement *s, struct slice body)
         err = read_tombstone(&r, s);
     else if (s->kind == KIND_DOOR)
         err = read_door(&r, s);
+    else if (s->kind == KIND_HEIR)
+        err = read_heir(&r, s);
     return err == 0 && r.rest.size > 0 ? GRID_EPROTO : err;
 }
 
@@ -210,11 +227,11 @@ static void replace(struct statement **slot, struct statement *s)
     *slot = s;
 }
 
-static void drop_tombstones(struct ledger *l)
+static void set_clear(struct statement_set *set)
 {
-    for (size_t i = 0; i < l->tombstone_count; i++)
-        free(l->tombstones[i]);
-    l->tombstone_count = 0;
+    for (size_t i = 0; i < set->count; i++)
+        free(set->list[i]);
+    set->count = 0;
 }
 
 static int set_root(struct ledger *l, struct statement *s, struct ledger_news *news)
@@ -232,7 +249,8 @@ static int set_root(struct ledger *l, struct statement *s, struct ledger_news *n
     replace(&l->arrived, s);
     replace(&l->next, NULL);
     replace(&l->door, NULL);
-    drop_tombstones(l);
+    set_clear(&l->tombstones);
+    set_clear(&l->heirs);
     news->changed = news->root_changed = true;
     return 0;
 }
@@ -258,12 +276,12 @@ static int take_authority(struct ledger *l, struct statement *s, struct ledger_n
 }
 
 /* Where the id is, or would be. */
-static size_t tombstone_place(const struct ledger *l, const char *id)
+static size_t set_place(const struct statement_set *set, const char *id)
 {
-    size_t low = 0, high = l->tombstone_count;
+    size_t low = 0, high = set->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (strcmp(l->tombstones[middle]->tombstone.id, id) < 0)
+        if (strcmp(set->list[middle]->tombstone.id, id) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -271,23 +289,29 @@ static size_t tombstone_place(const struct ledger *l, const char *id)
     return low;
 }
 
-static int take_tombstone(struct ledger *l, struct statement *s, struct ledger_news *news)
+static bool set_has(const struct statement_set *set, const char *id)
 {
-    size_t at = tombstone_place(l, s->tombstone.id);
-    bool known = at < l->tombstone_count && strcmp(l->tombstones[at]->tombstone.id, s->tombstone.id) == 0;
-    if (known || l->tombstone_count == LEDGER_TOMBSTONES_MAX) {
+    size_t at = set_place(set, id);
+    return at < set->count && strcmp(set->list[at]->tombstone.id, id) == 0;
+}
+
+static int take_into(struct statement_set *set, size_t most, struct statement *s, struct ledger_news *news)
+{
+    size_t at = set_place(set, s->tombstone.id);
+    if (set_has(set, s->tombstone.id) || set->count == most) {
+        int err = set_has(set, s->tombstone.id) ? 0 : GRID_ELIMIT;
         free(s);
-        return known ? 0 : GRID_ELIMIT;
+        return err;
     }
-    struct statement **grown = realloc(l->tombstones, (l->tombstone_count + 1) * sizeof *grown);
+    struct statement **grown = realloc(set->list, (set->count + 1) * sizeof *grown);
     if (!grown) {
         free(s);
         return GRID_ENOMEM;
     }
-    l->tombstones = grown;
-    memmove(&grown[at + 1], &grown[at], (l->tombstone_count - at) * sizeof *grown);
+    set->list = grown;
+    memmove(&grown[at + 1], &grown[at], (set->count - at) * sizeof *grown);
     grown[at] = s;
-    l->tombstone_count++;
+    set->count++;
     news->changed = true;
     return 0;
 }
@@ -308,6 +332,8 @@ static bool is_known(const struct ledger *l, const struct statement *s)
 {
     if (s->kind == KIND_TOMBSTONE)
         return ledger_is_evicted(l, s->tombstone.id);
+    if (s->kind == KIND_HEIR)
+        return ledger_is_heir(l, s->tombstone.id);
     if (s->kind == KIND_DOOR)
         return l->door && s->epoch == l->door->epoch && s->open == l->door->open;
     return l->next && l->next->authority.phase == s->authority.phase && strcmp(l->next->authority.id, s->authority.id) == 0;
@@ -318,15 +344,18 @@ static int take_statement(struct ledger *l, struct statement *s, struct ledger_n
 {
     bool stale = s->kind == KIND_AUTHORITY && s->authority.sequence <= l->root.sequence;
     bool of_root = is_of_root(l, s), known = of_root && is_known(l, s);
-    if (stale || known || !of_root || !signature_holds(l, s)) {
+    bool forged = !stale && !known && of_root && !signature_holds(l, s);
+    if (stale || known || !of_root || forged) {
         news->stale += stale;
         news->refused += !stale && !known;
         free(s);
-        return 0;
+        return forged ? GRID_EPERM : 0;
     }
     if (s->kind == KIND_AUTHORITY)
         return take_authority(l, s, news);
-    return s->kind == KIND_TOMBSTONE ? take_tombstone(l, s, news) : take_door(l, s, news);
+    if (s->kind == KIND_TOMBSTONE)
+        return take_into(&l->tombstones, LEDGER_TOMBSTONES_MAX, s, news);
+    return s->kind == KIND_HEIR ? take_into(&l->heirs, LEDGER_HEIRS_MAX, s, news) : take_door(l, s, news);
 }
 
 /* ---- packs ---- */
@@ -370,7 +399,7 @@ static void free_all(struct statement **list, size_t count)
     free(list);
 }
 
-/* Authorities first, since they say whose signature counts. */
+/* Authorities first, since they say whose signature counts. A forged one ends it: nobody who is honest passes it on, and each costs a millisecond. */
 static int take_all(struct ledger *l, struct statement **list, size_t count, struct ledger_news *news)
 {
     int result = 0;
@@ -380,6 +409,8 @@ static int take_all(struct ledger *l, struct statement **list, size_t count, str
                 continue;
             int err = take_statement(l, list[i], news);
             list[i] = NULL;
+            if (err == GRID_EPERM)
+                return 0;
             result = err != 0 ? err : result;
         }
     return result;
@@ -428,8 +459,10 @@ static int pack_decisions(const struct ledger *l, struct buf *out)
 int ledger_pack(const struct ledger *l, struct buf *out)
 {
     int err = pack_decisions(l, out);
-    for (size_t i = 0; err == 0 && i < l->tombstone_count; i++)
-        err = append_statement(out, l->tombstones[i]);
+    for (size_t i = 0; err == 0 && i < l->heirs.count; i++)
+        err = append_statement(out, l->heirs.list[i]);
+    for (size_t i = 0; err == 0 && i < l->tombstones.count; i++)
+        err = append_statement(out, l->tombstones.list[i]);
     return err;
 }
 
@@ -444,13 +477,13 @@ int ledger_pack_brief(const struct ledger *l, size_t size_max, struct buf *out)
 {
     size_t begin = out->size;
     int err = pack_decisions(l, out);
-    struct statement **order = calloc(l->tombstone_count + 1, sizeof *order);
+    struct statement **order = calloc(l->tombstones.count + 1, sizeof *order);
     if (!order)
         return err ? err : GRID_ENOMEM;
-    for (size_t i = 0; i < l->tombstone_count; i++)
-        order[i] = l->tombstones[i];
-    qsort(order, l->tombstone_count, sizeof *order, newer_first);
-    for (size_t i = 0; err == 0 && i < l->tombstone_count && out->size - begin + order[i]->size <= size_max; i++)
+    for (size_t i = 0; i < l->tombstones.count; i++)
+        order[i] = l->tombstones.list[i];
+    qsort(order, l->tombstones.count, sizeof *order, newer_first);
+    for (size_t i = 0; err == 0 && i < l->tombstones.count && out->size - begin + order[i]->size <= size_max; i++)
         err = append_statement(out, order[i]);
     free(order);
     return err;
@@ -471,8 +504,11 @@ void ledger_digest(const struct ledger *l, uint8_t digest[LEDGER_DIGEST_SIZE])
         put_id(&b, l->next->authority.id);
     buf_append_u64be(&b, epoch);
     buf_append_byte(&b, open);
-    for (size_t i = 0; i < l->tombstone_count; i++)
-        put_id(&b, l->tombstones[i]->tombstone.id);
+    buf_append_u64be(&b, l->heirs.count);
+    for (size_t i = 0; i < l->heirs.count; i++)
+        put_id(&b, l->heirs.list[i]->tombstone.id);
+    for (size_t i = 0; i < l->tombstones.count; i++)
+        put_id(&b, l->tombstones.list[i]->tombstone.id);
     EVP_Digest(b.data, b.size, digest, NULL, EVP_sha256(), NULL);
     buf_dispose(&b);
 }
@@ -560,8 +596,10 @@ void ledger_destroy(struct ledger *l)
 {
     if (!l)
         return;
-    drop_tombstones(l);
-    free(l->tombstones);
+    set_clear(&l->tombstones);
+    set_clear(&l->heirs);
+    free(l->tombstones.list);
+    free(l->heirs.list);
     free(l->arrived);
     free(l->next);
     free(l->door);
@@ -626,6 +664,15 @@ static int state_tombstone(struct ledger *l, const struct authority *root, const
     return state(l, root, KIND_TOMBSTONE, &body);
 }
 
+static int state_heir(struct ledger *l, const struct authority *root, const char *id, int64_t when_s)
+{
+    struct buf body;
+    buf_init(&body, 0);
+    put_id(&body, id);
+    buf_append_u64be(&body, (uint64_t) when_s);
+    return state(l, root, KIND_HEIR, &body);
+}
+
 int ledger_set_door(struct ledger *l, const struct authority *root, bool open, int64_t now_s)
 {
     uint64_t epoch;
@@ -633,7 +680,7 @@ int ledger_set_door(struct ledger *l, const struct authority *root, bool open, i
     if (!may_state(l, root))
         return GRID_EPERM;
     ledger_door(l, &epoch, &was_open);
-    return state_door(l, root, epoch + 1, open, now_s);
+    return epoch < EPOCH_MAX ? state_door(l, root, epoch + 1, open, now_s) : GRID_ELIMIT;
 }
 
 static bool id_is_sound(const char *id)
@@ -654,7 +701,14 @@ int ledger_evict(struct ledger *l, const struct authority *root, const char *id,
     snprintf(t.name, sizeof t.name, "%s", name);
     int err = state_tombstone(l, root, &t);
     ledger_door(l, &epoch, &open);
-    return err == 0 && open ? state_door(l, root, epoch + 1, false, now_s) : err;
+    return err == 0 && open ? state_door(l, root, epoch < EPOCH_MAX ? epoch + 1 : epoch, false, now_s) : err;
+}
+
+int ledger_add_heir(struct ledger *l, const struct authority *root, const char *id, int64_t now_s)
+{
+    if (!may_state(l, root))
+        return GRID_EPERM;
+    return id_is_sound(id) ? state_heir(l, root, id, now_s) : GRID_EINVAL;
 }
 
 static int state_authority(struct ledger *l, const struct authority *root, const struct authority *next, enum ledger_phase phase, int64_t now_s, int64_t until_s)
@@ -681,22 +735,53 @@ static int state_authority(struct ledger *l, const struct authority *root, const
 
 /* What the old root had signed, to be signed again. */
 struct inheritance {
-    struct ledger_tombstone *tombstones;
-    size_t count;
+    struct ledger_tombstone *tombstones, *heirs;
+    size_t tombstone_count, heir_count;
     uint64_t epoch;
     bool open;
 };
 
-static int inherit(const struct ledger *l, struct inheritance *out)
+/* NULL when out of memory. */
+static struct ledger_tombstone *copy_of(const struct statement_set *set)
 {
-    out->tombstones = calloc(l->tombstone_count + 1, sizeof *out->tombstones);
-    if (!out->tombstones)
-        return GRID_ENOMEM;
-    out->count = l->tombstone_count;
-    for (size_t i = 0; i < l->tombstone_count; i++)
-        out->tombstones[i] = l->tombstones[i]->tombstone;
+    struct ledger_tombstone *copy = calloc(set->count + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < set->count; i++)
+        copy[i] = set->list[i]->tombstone;
+    return copy;
+}
+
+static int later_first(const void *a, const void *b)
+{
+    const struct ledger_tombstone *left = a, *right = b;
+    return left->when_s > right->when_s ? -1 : left->when_s < right->when_s;
+}
+
+static int inherit(const struct ledger *l, bool heirs, struct inheritance *out)
+{
+    out->tombstones = copy_of(&l->tombstones);
+    out->heirs = copy_of(&l->heirs);
+    out->tombstone_count = l->tombstones.count;
+    out->heir_count = heirs ? l->heirs.count : 0;
     ledger_door(l, &out->epoch, &out->open);
+    if (out->epoch > EPOCH_MAX / 2) {
+        out->epoch = 1;
+        out->open = false;
+    }
+    if (!out->tombstones || !out->heirs)
+        return GRID_ENOMEM;
+    qsort(out->tombstones, out->tombstone_count, sizeof *out->tombstones, later_first);
+    out->tombstone_count = out->tombstone_count < TOMBSTONES_INHERITED ? out->tombstone_count : TOMBSTONES_INHERITED;
     return 0;
+}
+
+static int state_inheritance(struct ledger *l, const struct authority *root, const struct inheritance *left, int64_t now_s)
+{
+    int err = state_door(l, root, left->epoch, left->open, now_s);
+    for (size_t i = 0; err == 0 && i < left->tombstone_count; i++)
+        err = state_tombstone(l, root, &left->tombstones[i]);
+    for (size_t i = 0; err == 0 && i < left->heir_count; i++)
+        err = state_heir(l, root, left->heirs[i].id, left->heirs[i].when_s);
+    return err;
 }
 
 int ledger_announce(struct ledger *l, const struct authority *root, const struct authority *next, enum ledger_phase phase, int64_t now_s, int64_t until_s)
@@ -704,15 +789,14 @@ int ledger_announce(struct ledger *l, const struct authority *root, const struct
     struct inheritance left = {0};
     if (!may_state(l, root) || (phase == LEDGER_REMOVE && !authority_can_issue(next)))
         return GRID_EPERM;
-    int err = phase == LEDGER_REMOVE ? inherit(l, &left) : 0;
+    bool announced = l->next && strcmp(l->next->authority.id, authority_id(next)) == 0;
+    int err = phase == LEDGER_REMOVE ? inherit(l, announced, &left) : 0;
     if (err == 0)
         err = state_authority(l, root, next, phase, now_s, until_s);
-    if (err == 0 && phase == LEDGER_REMOVE) {
-        err = state_door(l, next, left.epoch, left.open, now_s);
-        for (size_t i = 0; err == 0 && i < left.count; i++)
-            err = state_tombstone(l, next, &left.tombstones[i]);
-    }
+    if (err == 0 && phase == LEDGER_REMOVE)
+        err = state_inheritance(l, next, &left, now_s);
     free(left.tombstones);
+    free(left.heirs);
     return err;
 }
 
@@ -730,18 +814,22 @@ const struct ledger_authority *ledger_next(const struct ledger *l)
 
 size_t ledger_tombstone_count(const struct ledger *l)
 {
-    return l->tombstone_count;
+    return l->tombstones.count;
 }
 
 const struct ledger_tombstone *ledger_tombstone_at(const struct ledger *l, size_t index)
 {
-    return &l->tombstones[index]->tombstone;
+    return &l->tombstones.list[index]->tombstone;
 }
 
 bool ledger_is_evicted(const struct ledger *l, const char *id)
 {
-    size_t at = tombstone_place(l, id);
-    return at < l->tombstone_count && strcmp(l->tombstones[at]->tombstone.id, id) == 0;
+    return set_has(&l->tombstones, id);
+}
+
+bool ledger_is_heir(const struct ledger *l, const char *id)
+{
+    return set_has(&l->heirs, id);
 }
 
 void ledger_door(const struct ledger *l, uint64_t *epoch, bool *open)

@@ -1,11 +1,12 @@
 /* trust/ledger.h: what a grid has decided about trust: signed statements that merge in any order to the same state. No sockets; time is given. Any one
  * thread at a time. The bytes are in docs/formats/trust-ledger.md.
  *
- * A ledger has a root: the authority that signs its statements. Statements are of three kinds:
+ * A ledger has a root: the authority that signs its statements. Statements are of four kinds:
  *   authority  the root announces the one that shall follow it, in phases: install -> use -> remove. At `remove` the new one is the root, and what
  *              the old one signed no longer counts: whoever announces it signs door and tombstones again with the new key, in the same pack.
  *   tombstone  an id is evicted, for ever.
  *   door       joining by password is open or closed; the greatest epoch wins, and closed beats open.
+ *   heir       an id was given the authority's key, whatever it says of itself: stated before the key goes out.
  * Only the root's signature counts: statements of a removed or unknown authority are refused. Of two authorities announced at once the later phase
  * wins, then the smaller id; once one of them is the root the other one's statements are refused like any stranger's. */
 #ifndef GRID_TRUST_LEDGER_H
@@ -13,7 +14,7 @@
 
 #include "trust/authority.h"
 
-enum { LEDGER_BYTES_MAX = 640 * 1024, LEDGER_TOMBSTONES_MAX = 2048, LEDGER_DIGEST_SIZE = 32 };
+enum { LEDGER_BYTES_MAX = 640 * 1024, LEDGER_TOMBSTONES_MAX = 2048, LEDGER_HEIRS_MAX = 1024, LEDGER_DIGEST_SIZE = 32 };
 enum ledger_phase { LEDGER_INSTALL = 1, LEDGER_USE = 2, LEDGER_REMOVE = 3 };
 
 struct ledger;
@@ -38,7 +39,7 @@ struct ledger_tombstone {
 struct ledger_news {
     bool changed;
     bool root_changed;
-    unsigned refused; /* statements whose signature is not the root's, or that do not hold */
+    unsigned refused; /* statements whose signature is not the root's, or that do not hold; nothing behind a forged one is looked at */
     unsigned stale;   /* statements of an authority that was followed by another */
 };
 
@@ -66,7 +67,8 @@ int ledger_merge(struct ledger *l, struct slice packed, struct ledger_news *news
 int ledger_evict(struct ledger *l, const struct authority *root, const char *id, const char *name, int64_t now_s);
 /* A new epoch. */
 int ledger_set_door(struct ledger *l, const struct authority *root, bool open, int64_t now_s);
-/* LEDGER_REMOVE needs next's key too, and makes it the root. `until_s`: when the phase of use, or what is left of the old certificates, ends at the latest. */
+int ledger_add_heir(struct ledger *l, const struct authority *root, const char *id, int64_t now_s);
+/* LEDGER_REMOVE needs next's key too, and makes it the root; heirs stay heirs when it was announced before, and so may have been given to them. `until_s`: when the phase of use, or what is left of the old certificates, ends at the latest. */
 int ledger_announce(struct ledger *l, const struct authority *root, const struct authority *next, enum ledger_phase phase, int64_t now_s, int64_t until_s);
 
 /* ---- the state ---- */
@@ -78,6 +80,7 @@ size_t ledger_tombstone_count(const struct ledger *l);
 /* In order of ids. Lives until the ledger changes. */
 const struct ledger_tombstone *ledger_tombstone_at(const struct ledger *l, size_t index);
 bool ledger_is_evicted(const struct ledger *l, const char *id);
+bool ledger_is_heir(const struct ledger *l, const char *id);
 /* Epoch 0, open, before anybody has said anything; closed when an authority was replaced and nobody has said anything since. */
 void ledger_door(const struct ledger *l, uint64_t *epoch, bool *open);
 

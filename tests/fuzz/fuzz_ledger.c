@@ -82,6 +82,7 @@ static bool decide(struct ledger *l, size_t root, uint8_t byte)
     switch (byte % 8) {
     case 0:
     case 1:
+        (void) ledger_add_heir(l, own, id_of((uint8_t) ~byte), NOW_S);
         (void) ledger_evict(l, own, id_of(byte), byte % 8 ? "node" : "", NOW_S);
         return false;
     case 2:

@@ -171,7 +171,7 @@ static void test_ledger__refuses_a_forged_signature(void **state)
     assert_int_equal(ledger_merge(l, buf_slice(&b), &news), 0);
     assert_int_equal(news.refused, 1);
     assert_door(l, 0, true);
-    assert_true(ledger_is_evicted(l, id_of(1)));
+    assert_false(ledger_is_evicted(l, id_of(1))); /* it came behind the forged one */
     struct ledger *loaded = NULL;
     assert_int_equal(ledger_load(buf_slice(&b), &loaded), GRID_EPERM);
     buf_dispose(&b);
@@ -344,6 +344,40 @@ static void test_ledger__is_bounded(void **state)
     ledger_destroy(l);
 }
 
+static void test_ledger__knows_who_was_given_the_key(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *other = fresh(r->first);
+    assert_int_equal(ledger_add_heir(l, r->second, id_of(1), NOW), GRID_EPERM);
+    assert_int_equal(ledger_add_heir(l, r->first, "no id", NOW), GRID_EINVAL);
+    assert_int_equal(ledger_add_heir(l, r->first, id_of(1), NOW), 0);
+    assert_true(ledger_is_heir(l, id_of(1)) && !ledger_is_heir(l, id_of(2)));
+    assert_false(same(l, other));
+    assert_true(tell(other, l).changed && same(l, other));
+    assert_false(tell(other, l).changed);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_USE, NOW, NOW + 60), 0);
+    assert_int_equal(ledger_add_heir(l, r->first, id_of(2), NOW), 0);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    assert_true(ledger_is_heir(l, id_of(1)) && ledger_is_heir(l, id_of(2))); /* the second's key was handed on too */
+    assert_int_equal(ledger_announce(l, r->second, r->third, LEDGER_REMOVE, NOW, 0), 0);
+    assert_false(ledger_is_heir(l, id_of(1)) || ledger_is_heir(l, id_of(2))); /* nobody was given the third's */
+    tell(other, l);
+    ledger_destroy(l), ledger_destroy(other);
+}
+
+static void test_ledger__begins_anew_where_a_false_issuer_has_used_all_up(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first);
+    for (unsigned i = 1; i <= LEDGER_TOMBSTONES_MAX; i++)
+        assert_int_equal(ledger_evict(l, r->first, id_of(i), "n", NOW + i), 0);
+    assert_int_equal(ledger_evict(l, r->first, id_of(5000), "it", NOW), GRID_ELIMIT);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    assert_int_equal(ledger_evict(l, r->second, id_of(5000), "it", NOW), 0);
+    assert_true(ledger_is_evicted(l, id_of(5000)) && ledger_is_evicted(l, id_of(LEDGER_TOMBSTONES_MAX)));
+    ledger_destroy(l);
+}
+
 static void test_ledger__packs_as_many_of_the_newest_tombstones_as_fit(void **state)
 {
     struct rig *r = *state;
@@ -389,6 +423,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ledger__replicas_that_tell_each_other_in_any_order_end_equal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__packs_as_many_of_the_newest_tombstones_as_fit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__knows_who_was_given_the_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__begins_anew_where_a_false_issuer_has_used_all_up, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
