@@ -1,0 +1,385 @@
+/* One trouble at a time. A case brings its grid together, waits for a random phase, makes the trouble, and measures. */
+#include "tests/sim/sim_cases.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/sim_check.h"
+#include "tests/sim/sim_course.h"
+#include "tests/sim/sim_random.h"
+
+enum { LOOK_MS = 10, GIVE_UP_MS = 60000, SETTLE_MS = 5000, PHASE_MS = 3000, FRAME_OVERHEAD = 90, ACKNOWLEDGEMENT = 52, DAY_MS = 24 * 3600 * 1000 };
+
+/* ---- what is looked for ---- */
+
+typedef bool (*sees_fn)(const struct sim_world *w, const struct sim_view *v, uint32_t target);
+
+static bool sees_dead(const struct sim_world *w, const struct sim_view *v, uint32_t target)
+{
+    (void) w, (void) target;
+    return v->state == MEMBER_DEAD;
+}
+
+static bool sees_left(const struct sim_world *w, const struct sim_view *v, uint32_t target)
+{
+    (void) w, (void) target;
+    return v->state == MEMBER_LEFT;
+}
+
+static bool sees_unroutable(const struct sim_world *w, const struct sim_view *v, uint32_t target)
+{
+    (void) w, (void) target;
+    return v->state != MEMBER_ALIVE;
+}
+
+static bool sees_alive(const struct sim_world *w, const struct sim_view *v, uint32_t target)
+{
+    return v->state == MEMBER_ALIVE && v->started_at_ms == w->nodes[target].started_at_ms;
+}
+
+static bool all_see(const struct sim_world *w, uint32_t target, sees_fn sees)
+{
+    for (uint32_t o = 0; o < w->count; o++)
+        if (o != target && sim_net_host(w->net, o) == SIM_RUNNING && !sees(w, sim_view_of(w, o, target), target))
+            return false;
+    return true;
+}
+
+/* Milliseconds until everybody sees the target so. */
+static uint32_t until_all_see(struct sim_world *w, uint32_t target, sees_fn sees)
+{
+    uint32_t from = sim_now(w);
+    while (!w->broken[0] && sim_now(w) < from + GIVE_UP_MS) {
+        if (all_see(w, target, sees))
+            return sim_now(w) - from;
+        sim_world_run(w, sim_now(w) + LOOK_MS);
+    }
+    return SIM_NEVER;
+}
+
+static bool all_equal(const struct sim_world *w)
+{
+    for (uint32_t t = 0; t < w->count; t++)
+        if (sim_up(w, t) && !all_see(w, t, sees_alive))
+            return false;
+    return true;
+}
+
+static uint32_t until_equal(struct sim_world *w)
+{
+    uint32_t from = sim_now(w);
+    while (!w->broken[0] && sim_now(w) < from + GIVE_UP_MS) {
+        if (all_equal(w))
+            return sim_now(w) - from;
+        sim_world_run(w, sim_now(w) + LOOK_MS);
+    }
+    return SIM_NEVER;
+}
+
+/* ---- the beginning of most ---- */
+
+static void run_for(struct sim_world *w, uint32_t ms)
+{
+    sim_world_run(w, sim_now(w) + ms);
+}
+
+/* Everybody is there, and some time has passed. */
+static void gather(struct sim_world *w, uint64_t *random)
+{
+    for (uint32_t i = 0; i < w->count; i++) {
+        sim_start(w, i);
+        run_for(w, sim_below(random, 50));
+    }
+    run_for(w, SETTLE_MS + sim_below(random, PHASE_MS));
+    w->disturbances = w->false_deaths = 0;
+    sim_say(w, "all are there");
+}
+
+static uint32_t somebody(const struct sim_world *w, uint64_t *random)
+{
+    return sim_below(random, w->count);
+}
+
+/* ---- ends ---- */
+
+static uint32_t run_kill(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    sim_kill(w, target);
+    return until_all_see(w, target, sees_dead);
+}
+
+static uint32_t run_power(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    sim_power_off(w, target);
+    return until_all_see(w, target, sees_dead);
+}
+
+static uint32_t run_leave(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    sim_leave(w, target);
+    return until_all_see(w, target, sees_left);
+}
+
+static uint32_t run_restart(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    sim_kill(w, target);
+    run_for(w, 1 + sim_below(random, 200));
+    sim_start(w, target);
+    return until_all_see(w, target, sees_alive);
+}
+
+/* The wall clock has been set back by a day before the restart: its new incarnation is below the one that is known. */
+static uint32_t run_clock_back(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    sim_jump_clock(w, target, -(int64_t) DAY_MS);
+    sim_kill(w, target);
+    run_for(w, 1 + sim_below(random, 5000));
+    sim_start(w, target);
+    return until_all_see(w, target, sees_alive);
+}
+
+/* ---- pauses ---- */
+
+static uint32_t pause_seen(struct sim_world *w, uint64_t *random, uint32_t ms)
+{
+    uint32_t target = somebody(w, random), seen;
+    gather(w, random);
+    sim_stop(w, target, false);
+    uint32_t stopped_at = sim_now(w);
+    seen = until_all_see(w, target, sees_unroutable);
+    sim_world_run(w, stopped_at + ms);
+    sim_continue(w, target);
+    run_for(w, SETTLE_MS);
+    if (!all_see(w, target, sees_alive))
+        sim_break(w, "a stopped process is not seen as alive %d s after it went on", SETTLE_MS / 1000);
+    return w->false_deaths > 0 ? SIM_NEVER : seen;
+}
+
+static uint32_t run_pause_5(struct sim_world *w, uint64_t *random)
+{
+    return pause_seen(w, random, 5000);
+}
+
+static uint32_t run_pause_10(struct sim_world *w, uint64_t *random)
+{
+    return pause_seen(w, random, 10000);
+}
+
+static uint32_t run_wake(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    sim_stop(w, target, false);
+    run_for(w, sim_between(random, 3000, 10000));
+    sim_continue(w, target);
+    return until_all_see(w, target, sees_alive);
+}
+
+/* ---- the network ---- */
+
+static uint32_t deaths_under_loss(struct sim_world *w, uint64_t *random, uint32_t percent)
+{
+    gather(w, random);
+    sim_set_loss(w, percent);
+    run_for(w, 60000);
+    return (uint32_t) w->false_deaths;
+}
+
+static uint32_t run_loss_25(struct sim_world *w, uint64_t *random)
+{
+    return deaths_under_loss(w, random, 25);
+}
+
+static uint32_t run_loss_50(struct sim_world *w, uint64_t *random)
+{
+    return deaths_under_loss(w, random, 50);
+}
+
+static void split(struct sim_world *w, int by)
+{
+    sim_say(w, by > 0 ? "split" : "healed");
+    for (uint32_t a = 0; a < w->count; a++)
+        for (uint32_t b = 0; b < w->count; b++)
+            if (a % 2 != b % 2)
+                sim_block(w, a, b, by);
+}
+
+static bool split_seen(const struct sim_world *w)
+{
+    for (uint32_t o = 0; o < w->count; o++)
+        for (uint32_t t = 0; t < w->count; t++)
+            if (o % 2 != t % 2 && sim_view_of(w, o, t)->state == MEMBER_ALIVE)
+                return false;
+    return true;
+}
+
+static uint32_t run_split(struct sim_world *w, uint64_t *random)
+{
+    gather(w, random);
+    split(w, 1);
+    uint32_t from = sim_now(w);
+    while (!w->broken[0] && !split_seen(w) && sim_now(w) < from + GIVE_UP_MS)
+        run_for(w, LOOK_MS);
+    return sim_now(w) - from;
+}
+
+static uint32_t healed_after(struct sim_world *w, uint64_t *random, uint32_t ms)
+{
+    gather(w, random);
+    split(w, 1);
+    run_for(w, ms);
+    split(w, -1);
+    return until_equal(w);
+}
+
+static uint32_t run_heal_60(struct sim_world *w, uint64_t *random)
+{
+    return healed_after(w, random, 60000);
+}
+
+static uint32_t run_heal_150(struct sim_world *w, uint64_t *random)
+{
+    return healed_after(w, random, 150000);
+}
+
+static uint32_t run_join(struct sim_world *w, uint64_t *random)
+{
+    (void) random;
+    for (uint32_t i = 0; i < w->count; i++)
+        sim_start(w, i);
+    return until_equal(w);
+}
+
+/* ---- what one's trouble does to the rest ---- */
+
+static uint32_t run_flap(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    for (int i = 0; i < 15; i++) {
+        sim_kill(w, target);
+        run_for(w, 2000);
+        sim_start(w, target);
+        w->nodes[target].well_since = SIM_NEVER;
+        run_for(w, 2000);
+    }
+    return (uint32_t) w->disturbances;
+}
+
+/* It hears nobody and says so to everybody. */
+static uint32_t run_deaf(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    for (uint32_t i = 0; i < w->count; i++)
+        if (i != target)
+            sim_block(w, i, target, 1);
+    sim_disturb(w, target, true);
+    run_for(w, 60000);
+    return (uint32_t) w->disturbances;
+}
+
+/* It stands still most of the time, and sees the others late. */
+static uint32_t run_slow(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    for (uint32_t until = sim_now(w) + 60000; sim_now(w) < until && !w->broken[0];) {
+        sim_stop(w, target, false);
+        run_for(w, sim_between(random, 100, 1500));
+        sim_continue(w, target);
+        sim_disturb(w, target, true);
+        run_for(w, 40);
+    }
+    return (uint32_t) w->disturbances;
+}
+
+static uint64_t received(const struct sim_world *w, uint32_t node)
+{
+    const struct sim_traffic *t = sim_net_traffic(w->net, node);
+    return t->bytes_in + t->frames_in * FRAME_OVERHEAD + t->frames_out * ACKNOWLEDGEMENT;
+}
+
+/* Bytes a second that the node receives with the most of it, TLS and TCP reckoned in. */
+static uint32_t busiest(struct sim_world *w, uint32_t ms, uint32_t but)
+{
+    uint64_t before[MEMBERS_MAX], most = 0;
+    for (uint32_t i = 0; i < w->count; i++)
+        before[i] = received(w, i);
+    run_for(w, ms);
+    for (uint32_t i = 0; i < w->count; i++)
+        if (i != but && received(w, i) - before[i] > most)
+            most = received(w, i) - before[i];
+    return (uint32_t) (most * 1000 / ms);
+}
+
+static uint32_t run_idle(struct sim_world *w, uint64_t *random)
+{
+    gather(w, random);
+    return busiest(w, 60000, SIM_NEVER);
+}
+
+/* What each of the others receives for one that is killed and comes back every 10 s. */
+static uint32_t run_cost(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random), most = 0;
+    gather(w, random);
+    for (int i = 0; i < 4; i++) {
+        sim_kill(w, target);
+        uint32_t down = busiest(w, 5000, target);
+        sim_start(w, target);
+        uint32_t up = busiest(w, 5000, target);
+        most = down + up > most ? down + up : most;
+    }
+    return most / 2;
+}
+
+const struct sim_case SIM_CASES[] = {
+    {"kill", "ms until all know that a process was killed", 16, 2000, run_kill},
+    {"kill-2", "ms until the other one knows that a process was killed", 2, 3000, run_kill},
+    {"power", "ms until all know that a host was switched off", 16, 8000, run_power},
+    {"leave", "ms until all know that one has left", 16, 1000, run_leave},
+    {"restart", "ms until all know the new process", 16, 3000, run_restart},
+    {"clock-back", "ms until all know a process whose clock was set back", 16, 3000, run_clock_back},
+    {"pause-5", "ms until nobody routes to a stopped process, which is never dead", 16, 1600, run_pause_5},
+    {"pause-10", "ms until nobody routes to a stopped process, which is never dead", 16, 1600, run_pause_10},
+    {"wake", "ms until a process that goes on is routed to by all", 16, 1000, run_wake},
+    {"loss-25", "false deaths in a minute of 25% loss", 8, 0, run_loss_25},
+    {"loss-50", "false deaths in a minute of 50% loss", 8, 60, run_loss_50},
+    {"split", "ms until a split is seen by all", 8, 10000, run_split},
+    {"heal-60", "ms until all is whole again after a split of 60 s", 8, 45000, run_heal_60},
+    {"heal-150", "ms until all is whole again after a split of 150 s", 8, 45000, run_heal_150},
+    {"join", "ms until the views of all that start at once are equal", 32, 3000, run_join},
+    {"flap", "doubts about anybody else while one restarts every 2 s", 16, 0, run_flap},
+    {"deaf", "doubts about anybody else while one hears nobody", 16, 0, run_deaf},
+    {"slow", "doubts about anybody else while one stands still most of the time", 16, 0, run_slow},
+    {"idle", "bytes a second received, when nothing happens", 8, 8000, run_idle},
+    {"cost", "bytes a second received while one dies and comes back every 10 s", 32, 40000, run_cost},
+};
+const size_t SIM_CASE_COUNT = sizeof SIM_CASES / sizeof SIM_CASES[0];
+
+void sim_case_run(const struct sim_case *c, uint64_t seed, bool trace, uint32_t *measured, char *broken)
+{
+    static struct sim_world w;
+    const struct sim_config config = {.nodes = c->nodes, .seed = seed, .trace = trace};
+    uint64_t random = seed + 1;
+    sim_world_create(&w, &config);
+    sim_net_set_delay(w.net, sim_below(&random, 2), sim_below(&random, 4));
+    *measured = c->run(&w, &random);
+    if (*measured == SIM_NEVER && !w.broken[0])
+        snprintf(w.broken, sizeof w.broken, "%s: in no time", c->figure);
+    if (*measured > c->limit && !w.broken[0])
+        snprintf(w.broken, sizeof w.broken, "%s: %u, at most %u", c->figure, *measured, c->limit);
+    memcpy(broken, w.broken, sizeof w.broken);
+    sim_world_destroy(&w);
+}
