@@ -12,10 +12,8 @@ enum {
     RETRY_MS = 200,
     LINEAR_TRIES = 6,
     RETRY_MAX_MS = 10000,
-    GIVE_UP_MS = 5000,
     SYN_RETRY_MS = 1000,
     HANDSHAKE_LOSS_MS = 250,
-    DIAL_LIMIT_MS = 4000, /* discovery/gossip.c: DIAL_TIMEOUT_MS */
     STOPPED_LOOK_MS = 20,
     ECHO_MAX_MS = 2000,
     CLASS_MIN = 6, /* the smallest frame buffer has 64 bytes */
@@ -72,6 +70,7 @@ struct sim_net {
     struct sim_wheel *wheel;
     const struct sim_net_events *events;
     void *ctx;
+    const struct members_times *times;
     uint64_t random, fingerprint;
     uint32_t count, loss, duplication, base_ms, jitter_ms;
     enum sim_host *hosts;
@@ -347,7 +346,7 @@ static void on_retry(struct sim_net *net, uint32_t wire, uint32_t end)
     flow->retry_at = NEVER;
     if (flow->unacked_since == NEVER)
         return;
-    if (net->wheel->now >= flow->unacked_since + GIVE_UP_MS) {
+    if (net->wheel->now >= flow->unacked_since + net->times->unacknowledged_ms) {
         w->mute[end] = false;
         end_lost(net, wire, end, MEMBERS_LOST_TIMEOUT);
         return;
@@ -477,7 +476,7 @@ static void on_dial_limit(struct sim_net *net, const struct sim_event *e)
     if (net->hosts[d->from] == SIM_STOPPED)
         hold(net, e);
     else
-        dial_over(net, d, MEMBERS_DIAL_TIMEOUT);
+        dial_over(net, d, d->established ? MEMBERS_DIAL_SILENT : MEMBERS_DIAL_TIMEOUT);
 }
 
 void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t token)
@@ -491,7 +490,7 @@ void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t toke
     }
     net->dials[place] = (struct dial){from, to, net->wheel->now, ++net->serial, token, true, false, false};
     net->traffic[from].dials++;
-    plan(net, DIAL_LIMIT_MS, DIAL_LIMIT, (uint32_t) place, net->serial);
+    plan(net, net->times->dial_timeout_ms, DIAL_LIMIT, (uint32_t) place, net->serial);
     dial_again_in(net, (uint32_t) place, 0);
 }
 
@@ -683,10 +682,11 @@ void sim_net_happen(struct sim_net *net, const struct sim_event *e)
     }
 }
 
-struct sim_net *sim_net_create(struct sim_wheel *wheel, uint32_t count, uint64_t seed, const struct sim_net_events *events, void *ctx)
+struct sim_net *sim_net_create(struct sim_wheel *wheel, uint32_t count, uint64_t seed, const struct sim_net_events *events, void *ctx,
+                               const struct members_times *times)
 {
     struct sim_net *net = zeroed(1, sizeof *net);
-    *net = (struct sim_net){.wheel = wheel, .events = events, .ctx = ctx, .random = seed, .count = count, .base_ms = 1};
+    *net = (struct sim_net){.wheel = wheel, .events = events, .ctx = ctx, .times = times, .random = seed, .count = count, .base_ms = 1};
     net->hosts = zeroed(count, sizeof *net->hosts);
     net->node_delay = zeroed(count, sizeof *net->node_delay);
     net->traffic = zeroed(count, sizeof *net->traffic);

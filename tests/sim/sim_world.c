@@ -415,7 +415,7 @@ void sim_world_create(struct sim_world *w, const struct sim_config *config)
     sim_wheel_reset(&wheel);
     wheel.now = 1;
     *w = (struct sim_world){.wheel = &wheel, .random = config->seed, .count = config->nodes, .trace = config->trace, .sweep_at = SIM_SWEEP_MS};
-    w->net = sim_net_create(&wheel, w->count, sim_random(&w->random), &NET_EVENTS, w);
+    w->net = sim_net_create(&wheel, w->count, sim_random(&w->random), &NET_EVENTS, w, &MEMBERS_LAN);
     w->nodes = zeroed(w->count, sizeof *w->nodes);
     w->views = zeroed(pairs, sizeof *w->views);
     w->path_well_since = zeroed(pairs, sizeof *w->path_well_since);
