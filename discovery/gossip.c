@@ -15,10 +15,8 @@
 #include "net/grpc_client.h"
 
 enum {
-    DIAL_TIMEOUT_MS = 4000,
     CLOSE_MS = 1000,       /* for a link to end in order */
     LEAVE_MS = 1000,
-    SILENT_LOSS_MS = 3000, /* a link that ends after this silence was given up by the kernel, not by its other end */
     QUEUE_HIGH = 256 * 1024,
 };
 
@@ -29,7 +27,6 @@ struct link {
     bool up;      /* the core knows it */
     bool linked;  /* the core has known it */
     bool closing; /* ends in order, or is being torn down */
-    uint64_t heard_ms;
     struct loop_timer timer;
     char peer[MEMBER_ID_SIZE];
     /* accepted */
@@ -43,13 +40,14 @@ struct link {
     size_t target_count, target;
     struct addr addresses[RESOLVE_ADDRESSES_MAX];
     size_t address_count, address;
-    bool timed_out, denied, refused;
+    bool timed_out, denied, refused, silent;
 };
 
 struct gossip {
     struct loop *loop;
     struct tls_context *tls;
     struct resolver *resolver;
+    const struct members_times *times;
     struct members *core;
     const struct gossip_events *events;
     void *ctx;
@@ -151,7 +149,6 @@ static void link_up(struct link *l, const struct tls_peer *peer)
     l->up = members_link_up(l->g->core, l->id, peer->id, l->token, loop_now_ms(l->g->loop)) == 0;
     l->token = 0;
     l->linked = true;
-    l->heard_ms = loop_now_ms(l->g->loop);
     memcpy(l->peer, peer->id, sizeof l->peer);
     kick(l->g);
 }
@@ -164,8 +161,7 @@ static void link_lost(struct link *l, bool kernel_gave_up)
     if (!l->up)
         return;
     l->up = false;
-    bool silent = kernel_gave_up || now >= l->heard_ms + SILENT_LOSS_MS;
-    members_link_down(g->core, l->id, silent ? MEMBERS_LOST_TIMEOUT : MEMBERS_LOST_RESET, now);
+    members_link_down(g->core, l->id, kernel_gave_up ? MEMBERS_LOST_TIMEOUT : MEMBERS_LOST_RESET, now);
     kick(g);
 }
 
@@ -198,9 +194,8 @@ static void link_receive(struct link *l, struct slice message)
 {
     if (!l->up)
         return;
-    l->heard_ms = loop_now_ms(l->g->loop);
     l->g->heard = l;
-    int err = members_receive(l->g->core, l->id, message, l->heard_ms);
+    int err = members_receive(l->g->core, l->id, message, loop_now_ms(l->g->loop));
     l->g->heard = NULL;
     if (err != 0) {
         log_line(LOG_WARN, "a gossip frame is malformed: the link is closed", LOGF_STR("peer", l->peer), LOGF_ERR(err));
@@ -249,9 +244,9 @@ static void in_writable(void *ctx, struct grpc_call *call)
 static void in_close(void *ctx, struct grpc_call *call, int err)
 {
     struct link *l = ctx;
-    (void) call, (void) err;
+    (void) err;
     l->in = NULL;
-    link_lost(l, false);
+    link_lost(l, conn_has_timed_out(grpc_call_conn(call)));
     link_free(l);
 }
 
@@ -267,6 +262,7 @@ static void on_call(void *service_ctx, struct grpc_call *call)
         return;
     }
     l->in = call;
+    conn_make_thin(grpc_call_conn(call), g->times->unacknowledged_ms);
     grpc_call_bind(call, &IN_EVENTS, l);
     link_up(l, peer);
 }
@@ -312,6 +308,7 @@ static void client_open(void *ctx, struct http_client *client)
         http_client_close(client);
         return;
     }
+    conn_make_thin(http_client_conn(client), l->g->times->unacknowledged_ms);
     int err = grpc_client_call_start(client, "/grid.v1.PeerGossip/Link", 0, NULL, 0, slice_of(NULL, 0), true, GOSSIP_FRAME_MAX + 64, &OUT_EVENTS, l,
                                      &l->out);
     if (err != 0) {
@@ -329,10 +326,11 @@ static void client_draining(void *ctx, struct http_client *client)
 static void client_closed(void *ctx, struct http_client *client, int err)
 {
     struct link *l = ctx;
-    (void) client;
+    bool connected = conn_was_connected(http_client_conn(client));
     l->client = NULL;
     if (l->token != 0) { /* it never came up */
-        l->timed_out |= err == GRID_ETIMEOUT || err == GRID_ECLOSED;
+        l->silent |= err == GRID_ETIMEOUT && connected;
+        l->timed_out |= (err == GRID_ETIMEOUT && !connected) || err == GRID_ECLOSED;
         l->denied |= err == GRID_EPERM || err == GRID_EPROTO;
         l->refused |= err == GRID_EREFUSED;
         dial_next(l);
@@ -344,11 +342,20 @@ static void client_closed(void *ctx, struct http_client *client, int err)
 
 static const struct http_client_events CLIENT_EVENTS = {client_open, client_draining, client_closed};
 
+/* Of several addresses: the one that says most for its life. */
+static enum members_dial_fault fault_of(const struct link *l)
+{
+    if (l->denied)
+        return MEMBERS_DIAL_DENIED;
+    if (l->silent)
+        return MEMBERS_DIAL_SILENT;
+    return l->timed_out || !l->refused ? MEMBERS_DIAL_TIMEOUT : MEMBERS_DIAL_REFUSED;
+}
+
 static void dial_fail(struct link *l)
 {
     struct gossip *g = l->g;
-    enum members_dial_fault fault = l->denied ? MEMBERS_DIAL_DENIED : l->timed_out || !l->refused ? MEMBERS_DIAL_TIMEOUT : MEMBERS_DIAL_REFUSED;
-    members_dial_failed(g->core, l->token, fault, loop_now_ms(g->loop));
+    members_dial_failed(g->core, l->token, fault_of(l), loop_now_ms(g->loop));
     kick(g);
     link_free(l);
 }
@@ -367,7 +374,7 @@ static void on_resolved(void *arg, int err, const struct addr *addresses, size_t
 
 static bool dial_address(struct link *l)
 {
-    const struct conn_options options = {.tls = l->g->tls, .handshake_timeout_ms = DIAL_TIMEOUT_MS, .thin = true};
+    const struct conn_options options = {.tls = l->g->tls, .connect_timeout_ms = l->g->times->connect_ms, .handshake_timeout_ms = l->g->times->handshake_ms};
     const struct addr *to = &l->addresses[l->address++];
     if (http2_client_dial(l->g->loop, to, &options, &CLIENT_EVENTS, l, &l->client) == 0)
         return true;
@@ -581,12 +588,14 @@ int gossip_create(const struct gossip_config *config, struct gossip **out)
         return GRID_ENOMEM;
     g->loop = config->loop;
     g->events = config->events;
+    g->times = config->times ? config->times : &MEMBERS_LAN;
     g->ctx = config->ctx;
     g->admit = config->admit;
     g->seal = config->seal;
     core.admit = config->admit ? admit : NULL;
     core.seal = config->seal ? seal : NULL;
     core.ctx = g;
+    core.times = g->times;
     int err = members_create(&core, loop_now_ms(g->loop), &g->core);
     if (err == 0)
         err = resolver_create(g->loop, &g->resolver);

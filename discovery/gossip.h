@@ -29,6 +29,7 @@ struct gossip_config {
     const struct member *self; /* copied */
     const char *const *seeds;  /* "host:port", numeric or names; copied */
     size_t seed_count;
+    const struct members_times *times; /* kept; NULL: MEMBERS_LAN */
     const struct gossip_events *events; /* kept */
     /* See members.h; `peer` is the id of the node that sent the record. Either may be NULL. */
     bool (*admit)(void *ctx, const char *peer, const struct gossip_entry *entry);

@@ -288,12 +288,22 @@ static void look_for(struct members *m, struct members_link *l, struct members_e
         members_ping(m, e);
 }
 
+/* Its link would have been given up if nothing were acknowledged: it is the process that is silent, and it may yet wake. */
+static bool kernel_answers(const struct members *m, const struct members_entry *e)
+{
+    return e->link && e->pinged_ms != 0 && m->now_ms > e->pinged_ms + m->times->unacknowledged_ms + m->times->ack_ms &&
+           m->now_ms < e->heard_ms + m->times->silent_ms;
+}
+
 void members_probe_asked(struct members *m, struct members_link *l, const char *target)
 {
     struct members_entry *e = members_entry_find(m, target);
     if (!e || e == m->self || !members_lives(e))
         return;
-    look_for(m, l, e);
+    if (kernel_answers(m, e))
+        vouch(m, l, e);
+    else
+        look_for(m, l, e);
     if (!e->link && e->refusals > 0) {
         struct gossip_frame frame = witness_frame(e, true);
         members_queue(m, l, &frame);
@@ -383,7 +393,7 @@ void members_lost(struct members *m, struct members_entry *e, enum members_loss 
         members_convict(m, e); /* the others saw it before us */
         return;
     }
-    if (!members_link_pending(m, e->member.id)) /* of two links to one member the first may end before the second is ready */
+    if (!members_link_pending(m, e->member.id) && e->token == 0) /* of two links to one member the first may end before the second is ready */
         members_stall(m, e);
     e->gone = loss == MEMBERS_LOST_TIMEOUT;
     e->failures = e->gone ? 1 : 0;
@@ -415,7 +425,8 @@ static uint64_t judge_standstill(struct members *m, struct members_entry *e)
     uint64_t silent = e->link->heard_ms + m->times->silent_ms;
     if (m->now_ms < silent)
         return silent;
-    if (e->vouched_ms != 0 && m->now_ms < e->vouched_ms + m->times->gone_ms) {
+    if (e->suspicion.active && e->vouched_ms > e->suspicion.began_ms) {
+        swim_suspicion_end(&e->suspicion);
         members_link_close(m, e->link); /* others hear him: the link is at fault */
         e->dial_at_ms = m->now_ms;
         return m->now_ms + 1;

@@ -4,7 +4,7 @@
 const struct members_times MEMBERS_LAN = {
     .beat_ms = 600,
     .late_ms = 800,
-    .ack_ms = 200,
+    .ack_ms = 250,
     .probe_ms = 2000,
     .stalled_ping_ms = 1000,
     .silent_ms = 15000,
@@ -22,7 +22,8 @@ const struct members_times MEMBERS_LAN = {
     .sync_ms = 30000,
     .denied_ms = 30000,
     .reap_ms = 24 * 3600 * 1000,
-    .dial_timeout_ms = 1000,
+    .connect_ms = 1000,
+    .handshake_ms = 4000,
     .unacknowledged_ms = 3000,
 };
 
@@ -47,7 +48,8 @@ const struct members_times MEMBERS_WAN = {
     .sync_ms = 60000,
     .denied_ms = 30000,
     .reap_ms = 24 * 3600 * 1000,
-    .dial_timeout_ms = 4000,
+    .connect_ms = 4000,
+    .handshake_ms = 10000,
     .unacknowledged_ms = 10000,
 };
 
@@ -72,6 +74,7 @@ const struct members_times MEMBERS_LOCAL = {
     .sync_ms = 15000,
     .denied_ms = 30000,
     .reap_ms = 24 * 3600 * 1000,
-    .dial_timeout_ms = 1000,
+    .connect_ms = 1000,
+    .handshake_ms = 4000,
     .unacknowledged_ms = 2000,
 };

@@ -20,7 +20,6 @@ enum {
     CONN_LOW_MARK = 64 * 1024,
     CONN_READS_PER_TURN = 4,
     CONN_KEEP_CAPACITY = 64 * 1024, /* a drained buffer larger than this is given back */
-    CONN_USER_TIMEOUT_MS = 5000,
     CONN_REFUSALS_NAMED_BURST = 100, /* in the log, of each thread */
     CONN_REFUSALS_NAMED_PER_S = 2,
 };
@@ -65,6 +64,8 @@ struct conn {
     bool above_mark;
     bool uid_known;
     bool confined_known, confined;
+    bool was_connected;
+    uint32_t handshake_timeout_ms; /* begins when connected; 0: has begun */
     int uid_err;
     uid_t uid;
     gid_t gid;
@@ -515,11 +516,14 @@ static void conn_connected(struct conn *c)
     }
     conn_read_addrs(c);
     c->peer = dialled;
+    c->was_connected = true;
     if (!c->tls) {
         conn_opened(c);
         return;
     }
     c->state = CONN_HANDSHAKING;
+    if (c->handshake_timeout_ms != 0)
+        loop_timer_start(c->loop, &c->timer, c->handshake_timeout_ms, on_timeout, c);
     conn_handshake(c);
 }
 
@@ -556,18 +560,23 @@ static void socket_keep_alive(int fd)
         setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
 }
 
-static void socket_set_options(int fd, const struct addr *peer, const struct conn_options *options)
+static void socket_set_options(int fd, const struct addr *peer)
 {
-    int one = 1, timeout = CONN_USER_TIMEOUT_MS;
+    int one = 1;
     if (peer->u.any.sa_family != AF_INET && peer->u.any.sa_family != AF_INET6)
         return;
     if (!addr_is_loopback(peer))
         socket_keep_alive(fd);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (options && options->thin) {
-        setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
-    }
+}
+
+void conn_make_thin(struct conn *c, uint32_t unacknowledged_ms)
+{
+    int one = 1, timeout = (int) unacknowledged_ms;
+    if (c->fd < 0 || (c->peer.u.any.sa_family != AF_INET && c->peer.u.any.sa_family != AF_INET6))
+        return;
+    setsockopt(c->fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
+    setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
 /* Takes fd, also on failure. */
@@ -611,7 +620,7 @@ int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *
     int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return GRID_EIO;
-    socket_set_options(fd, to, options);
+    socket_set_options(fd, to);
     int err = conn_new(l, fd, false, options, events, ctx, out);
     if (err != 0)
         return err;
@@ -623,6 +632,10 @@ int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *
         return 0;
     }
     conn_start_clock(c, options);
+    if (options && options->connect_timeout_ms != 0) {
+        c->handshake_timeout_ms = options->handshake_timeout_ms != 0 ? options->handshake_timeout_ms : CONN_HANDSHAKE_TIMEOUT_MS;
+        loop_timer_start(l, &c->timer, options->connect_timeout_ms, on_timeout, c);
+    }
     conn_watch(c);
     return 0;
 }
@@ -635,7 +648,8 @@ int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const
         return err;
     struct conn *c = *out;
     conn_read_addrs(c);
-    socket_set_options(fd, &c->peer, options);
+    socket_set_options(fd, &c->peer);
+    c->was_connected = true;
     c->state = c->tls ? CONN_HANDSHAKING : CONN_OPEN;
     if (c->tls)
         conn_start_clock(c, options);
@@ -699,6 +713,16 @@ void conn_set_events(struct conn *c, const struct conn_events *events, void *ctx
 const struct addr *conn_peer_addr(const struct conn *c)
 {
     return &c->peer;
+}
+
+bool conn_was_connected(const struct conn *c)
+{
+    return c->was_connected;
+}
+
+bool conn_has_timed_out(const struct conn *c)
+{
+    return c->state == CONN_CLOSED && c->close_err == GRID_ETIMEOUT;
 }
 
 const struct addr *conn_local_addr(const struct conn *c)

@@ -34,7 +34,7 @@ struct conn_events {
 struct conn_options {
     struct tls_context *tls;      /* NULL: in the clear. Referenced for the connection's life. */
     uint32_t handshake_timeout_ms; /* connect and TLS; 0 means 5,000 */
-    bool thin;                    /* control link: thin-stream retransmission and TCP_USER_TIMEOUT */
+    uint32_t connect_timeout_ms;   /* TCP's part of a dial; the rest then has handshake_timeout_ms of its own. 0: both have that together */
 };
 
 /* Dials. on_open or on_close comes later, never inside the call. TCP_NODELAY always. 0, GRID_ENOMEM, GRID_EIO, or
@@ -64,6 +64,15 @@ uint64_t conn_written(const struct conn *c);
 
 /* Asks the kernel whether the stream stands and nothing has come that the loop has not told of yet: neither bytes nor an end. */
 bool conn_is_quiet(const struct conn *c);
+
+/* For few small messages that are to get through: lost ones are sent again without growing pauses (TCP_THIN_LINEAR_TIMEOUTS), and the kernel gives up with
+ * GRID_ETIMEOUT when nothing of what was sent is acknowledged for so long (TCP_USER_TIMEOUT). */
+void conn_make_thin(struct conn *c, uint32_t unacknowledged_ms);
+
+/* True once TCP's handshake is done: somebody's kernel is there. Still true inside on_close. */
+bool conn_was_connected(const struct conn *c);
+/* True inside on_close when its error is GRID_ETIMEOUT. */
+bool conn_has_timed_out(const struct conn *c);
 
 /* Stops and restarts reading (back-pressure). */
 void conn_pause(struct conn *c);

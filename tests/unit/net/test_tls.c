@@ -88,7 +88,7 @@ static void pair_make(struct pair *p)
 
 static void pair_dial(struct pair *p)
 {
-    const struct conn_options options = {.tls = p->client_tls, .thin = true};
+    const struct conn_options options = {.tls = p->client_tls};
     assert_int_equal(conn_dial(p->loop, &p->at, &options, &EVENTS, &p->client, &p->client.conn), 0);
 }
 
