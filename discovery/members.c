@@ -72,8 +72,11 @@ void members_state_set(struct members *m, struct members_entry *e, enum member_s
         m->dead++;
     if (state != MEMBER_DEAD && e->member.state == MEMBER_DEAD)
         m->dead--;
+    bool stays = members_lives(e) && (state == MEMBER_ALIVE || state == MEMBER_STALLED);
     if (state != e->member.state)
         m->ring_changed = true;
+    if (!stays)
+        members_changed(m, e);
     e->member.state = state;
     recount(m, e, members_lives(e));
 }
@@ -156,6 +159,7 @@ int members_entry_set(struct members *m, struct members_entry *e, const struct m
     e->record = bytes;
     memcpy(copy.id, e->member.id, sizeof copy.id); /* the hash table's key stays where it is */
     e->member = copy;
+    members_changed(m, e);
     members_rehash(m, e);
     return 0;
 }
@@ -469,6 +473,7 @@ static bool pack_marked(struct members *m, struct members_link *l)
             break;
         }
         l->dirty[slot / 64] &= ~bit;
+        l->has[slot / 64] |= bit;
         entries[frame.entry_count++] = entry_claim(m->slots[slot]);
         bytes += m->slots[slot]->record.size;
     }

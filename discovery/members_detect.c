@@ -34,7 +34,7 @@ void members_acquit(struct members_entry *e)
     e->refusals = 0;
     e->witness_count = 0;
     e->gone = false;
-    e->silent = false;
+    e->silent_since_ms = 0;
     e->accused_incarnation = 0;
     swim_suspicion_end(&e->suspicion);
 }
@@ -206,8 +206,7 @@ void members_convict(struct members *m, struct members_entry *e)
     members_note(m, MEMBERS_FAILED, e->member.id);
     if (e->link)
         members_link_close(m, e->link);
-    members_spread(m, e, NULL);
-    members_pass_on(m, e);
+    members_pass_on(m, e); /* the others see it for themselves, mostly */
     members_touch(m, e);
 }
 
@@ -236,8 +235,9 @@ void members_refused(struct members *m, struct members_entry *e)
 {
     struct gossip_frame frame = witness_frame(e, true);
     e->refusals++;
+    if (e->witness_count < 2) /* enough have said so otherwise */
+        members_queue_all(m, &frame, e);
     add_witness(e, m->self->member.id);
-    members_queue_all(m, &frame, e);
     judge_witnesses(m, e);
 }
 
@@ -292,7 +292,7 @@ static void look_for(struct members *m, struct members_link *l, struct members_e
 static bool kernel_answers(const struct members *m, const struct members_entry *e)
 {
     return e->link && e->pinged_ms != 0 && m->now_ms > e->pinged_ms + m->times->unacknowledged_ms + m->times->ack_ms &&
-           m->now_ms < e->heard_ms + m->times->silent_ms;
+           m->now_ms < e->pinged_ms + m->times->silent_ms;
 }
 
 void members_probe_asked(struct members *m, struct members_link *l, const char *target)
@@ -398,7 +398,7 @@ void members_lost(struct members *m, struct members_entry *e, enum members_loss 
     e->gone = loss == MEMBERS_LOST_TIMEOUT;
     e->failures = e->gone ? 1 : 0;
     e->refusals = 0;
-    e->dial_at_ms = m->now_ms;
+    e->dial_at_ms = m->now_ms + (e->gone ? 0 : swim_random_below(&m->random, 2 * m->living)); /* two witnesses are enough of many */
 }
 
 /* ---- what time brings: each judge looks at one member and says when to look again ---- */
@@ -422,7 +422,7 @@ static uint64_t judge_silence(struct members *m, struct members_entry *e)
 /* The link stands, so the kernel at its other end answers; the process has said nothing for long. */
 static uint64_t judge_standstill(struct members *m, struct members_entry *e)
 {
-    uint64_t silent = e->link->heard_ms + m->times->silent_ms;
+    uint64_t silent = members_later(e->link->heard_ms, e->pinged_ms) + m->times->silent_ms; /* before the ping nobody expected a word */
     if (m->now_ms < silent)
         return silent;
     if (e->suspicion.active && e->vouched_ms > e->suspicion.began_ms) {
@@ -471,10 +471,12 @@ static uint64_t judge_unlinked(struct members *m, struct members_entry *e)
     uint64_t last = members_later(members_later(e->heard_ms, e->known_ms), e->vouched_ms), due;
     if (members_link_pending(m, e->member.id))
         return m->now_ms + m->times->ack_ms;
-    if (!e->gone && !e->silent)
+    if (!e->gone && e->silent_since_ms == 0)
         return NEVER;
-    if (e->silent && !e->gone && m->now_ms < last + m->times->silent_ms)
-        return last + m->times->silent_ms;
+    if (e->silent_since_ms != 0)
+        last = members_later(last, e->silent_since_ms + m->times->silent_ms - m->times->gone_ms);
+    if (!e->gone && m->now_ms < last)
+        return last;
     ask_others(m, e);
     suspect(m, e);
     due = members_later(swim_suspicion_due_ms(&e->suspicion), last + m->times->gone_ms);

@@ -197,12 +197,19 @@ static void entry_dial_failed(struct members *m, struct members_entry *e, enum m
         e->dial_at_ms = members_redial_dead(m, e);
         return;
     }
+    if (e->dialled_ms < e->known_ms) { /* it was to the process before this one */
+        e->dial_at_ms = m->now_ms;
+        return;
+    }
     e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, m->times->redial_max_ms);
     if (e->link || members_link_pending(m, e->member.id))
         return;
     members_stall(m, e);
-    e->silent = fault == MEMBERS_DIAL_SILENT;
-    e->gone = !e->silent;
+    if (fault == MEMBERS_DIAL_SILENT && e->silent_since_ms == 0)
+        e->silent_since_ms = m->now_ms;
+    if (fault != MEMBERS_DIAL_SILENT)
+        e->silent_since_ms = 0;
+    e->gone = fault == MEMBERS_DIAL_TIMEOUT || e->refusals > 1;
     if (fault == MEMBERS_DIAL_REFUSED)
         members_refused(m, e);
 }
@@ -283,6 +290,7 @@ bool members_next_dial(struct members *m, struct members_dial *out)
         if (!e || !may_dial(m, e) || m->now_ms < e->dial_at_ms || members_link_pending(m, e->member.id))
             continue;
         e->token = ++m->next_token;
+        e->dialled_ms = m->now_ms;
         *out = (struct members_dial){e->token, e->member.id, e->member.addresses, e->member.address_count};
         return true;
     }

@@ -22,7 +22,7 @@ enum {
     MEMBERS_WITNESSES_MAX = 4,
     MEMBERS_ASKERS_MAX = 4,   /* of one member's acknowledgement */
     MEMBERS_INDIRECT = 3,     /* k of SWIM's indirect probes (section 3.1) and of Lifeguard's confirmations */
-    MEMBERS_SPREAD_LAMBDA = 3,
+    MEMBERS_SPREAD_LAMBDA = 2, /* links lose nothing; the comparison of views mends the rest */
     MEMBERS_SPREAD_FANOUT = 3, /* links of one round of passing on */
     MEMBERS_TICK_MAX_MS = 500,
     MEMBERS_PAUSE_MS = 300,    /* run so much too late, and the time does not count */
@@ -48,6 +48,7 @@ struct members_link {
     size_t queued;
     bool any_dirty;
     uint64_t dirty[MEMBERS_MAX / 64]; /* by slot: members to be sent */
+    uint64_t has[MEMBERS_MAX / 64];   /* by slot: whose record in its present version and state was sent or came here */
 };
 
 struct members_entry {
@@ -70,13 +71,13 @@ struct members_entry {
     bool blamed; /* our own health has suffered for its silence */
     /* conviction */
     bool gone;    /* nothing was acknowledged: a link given up by the kernel, or a dial without an answer */
-    bool silent;  /* a dial found its kernel alive and its process silent */
+    uint64_t silent_since_ms; /* a dial found its kernel alive and its process silent; 0: none did */
     uint64_t accused_incarnation; /* others hold this one for dead, and our link stands; 0: none */
     struct swim_suspicion suspicion;
     char witnesses[MEMBERS_WITNESSES_MAX][MEMBER_ID_SIZE];
     unsigned witness_count;
     /* dialling */
-    uint64_t token, dial_at_ms; /* token of the dial under way, 0: none */
+    uint64_t token, dialled_ms, dial_at_ms; /* token of the dial under way, 0: none; when it began; when the next may */
     uint64_t keep_until_ms;     /* beyond the active view: for a probe */
     bool near;                  /* in the active view */
     unsigned failures, refusals; /* of our dials in a row, and those of them that were refused */
@@ -179,6 +180,12 @@ void members_spread(struct members *m, const struct members_entry *e, const stru
 /* To be passed on now and then, a limited number of times: for news that others have too. */
 void members_pass_on(struct members *m, const struct members_entry *e);
 void members_flush_news(struct members *m);
+/* The other side of the link has the member's record in its present version and state. */
+void members_known_there(struct members_link *l, const struct members_entry *e);
+/* As before, and had it before we could tell. */
+void members_echoed(struct members *m, struct members_link *l, const struct members_entry *e);
+/* Its version or state is another one than before. */
+void members_changed(struct members *m, const struct members_entry *e);
 /* A few queued pieces go along with what is sent on this link anyway. */
 void members_piggyback(struct members *m, struct members_link *l);
 void members_tell_view(struct members *m, struct members_link *l);

@@ -96,6 +96,7 @@ static void learn(struct members *m, struct members_link *from, const struct gos
         members_entry_remove(m, e);
         return;
     }
+    members_known_there(from, e);
     members_schedule_first_dial(m, e);
     members_note(m, MEMBERS_JOINED, e->member.id);
     tell_others(m, e, from);
@@ -183,6 +184,8 @@ void members_claim(struct members *m, struct members_link *from, const struct go
     int order = claim_compare(claim, &e->member);
     if (order < 0)
         members_link_mark(m, from, e); /* he should know what we know */
+    if (order == 0)
+        members_echoed(m, from, e);
     if (order <= 0)
         return;
     if (claim->state == MEMBER_DEAD && e->link) {
@@ -191,6 +194,7 @@ void members_claim(struct members *m, struct members_link *from, const struct go
     }
     bool was_gone = !members_lives(e);
     accept(m, e, claim);
+    members_known_there(from, e);
     if (was_gone && members_lives(e))
         members_spread(m, e, from);
     tell_others(m, e, from);

@@ -58,8 +58,25 @@ static void mark_news(struct members *m, struct members_link *l, size_t max)
     uint16_t slots[SWIM_SLOTS_MAX];
     size_t count = swim_spread_take(&m->spread, swim_spread_limit(MEMBERS_SPREAD_LAMBDA, m->living), max, slots);
     for (size_t i = 0; i < count; i++)
-        if (m->slots[slots[i]])
+        if (!(l->has[slots[i] / 64] >> slots[i] % 64 & 1))
             members_link_mark(m, l, m->slots[slots[i]]);
+}
+
+void members_known_there(struct members_link *l, const struct members_entry *e)
+{
+    l->has[e->slot / 64] |= UINT64_C(1) << e->slot % 64;
+}
+
+void members_echoed(struct members *m, struct members_link *l, const struct members_entry *e)
+{
+    members_known_there(l, e);
+    swim_spread_echo(&m->spread, e->slot, swim_spread_limit(MEMBERS_SPREAD_LAMBDA, m->living));
+}
+
+void members_changed(struct members *m, const struct members_entry *e)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        l->has[e->slot / 64] &= ~(UINT64_C(1) << e->slot % 64);
 }
 
 void members_piggyback(struct members *m, struct members_link *l)

@@ -64,3 +64,20 @@ size_t swim_spread_take(struct swim_spread *s, unsigned limit, size_t max, uint1
     settle(s, taken, limit);
     return taken;
 }
+
+void swim_spread_echo(struct swim_spread *s, uint16_t slot, unsigned limit)
+{
+    size_t at = 0;
+    if (!is_queued(s, slot))
+        return;
+    while (s->items[at].slot != slot)
+        at++;
+    struct swim_spread_item item = s->items[at];
+    if (++item.sent >= limit) {
+        swim_spread_drop(s, slot);
+        return;
+    }
+    for (; at + 1 < s->count && s->items[at + 1].sent < item.sent; at++)
+        s->items[at] = s->items[at + 1];
+    s->items[at] = item;
+}

@@ -30,4 +30,7 @@ unsigned swim_spread_limit(unsigned lambda, size_t members);
 /* Takes up to `max` pieces for one receiver; those that have then been sent `limit` times leave the queue. Returns how many. */
 size_t swim_spread_take(struct swim_spread *s, unsigned limit, size_t max, uint16_t *slots);
 
+/* Somebody else has just told it too: one time less is needed. */
+void swim_spread_echo(struct swim_spread *s, uint16_t slot, unsigned limit);
+
 #endif

@@ -490,7 +490,7 @@ void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t toke
     }
     net->dials[place] = (struct dial){from, to, net->wheel->now, ++net->serial, token, true, false, false};
     net->traffic[from].dials++;
-    plan(net, net->times->dial_timeout_ms, DIAL_LIMIT, (uint32_t) place, net->serial);
+    plan(net, net->times->connect_ms, DIAL_LIMIT, (uint32_t) place, net->serial);
     dial_again_in(net, (uint32_t) place, 0);
 }
 

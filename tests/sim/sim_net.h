@@ -29,7 +29,7 @@ struct sim_traffic {
 
 struct sim_net;
 
-/* `wheel`, `events` and `times` (dial_timeout_ms and unacknowledged_ms, the driver's) must outlive it. Aborts without memory. All hosts are NO_PROCESS. */
+/* `wheel`, `events` and `times` (connect_ms and unacknowledged_ms, the driver's) must outlive it. Aborts without memory. All hosts are NO_PROCESS. */
 struct sim_net *sim_net_create(struct sim_wheel *wheel, uint32_t count, uint64_t seed, const struct sim_net_events *events, void *ctx,
                                const struct members_times *times);
 void sim_net_destroy(struct sim_net *net);
