@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "discovery/members_internal.h"
 
-enum { ASK_MS = 1000 };
+enum { ASK_MS = 1000, MANY = 4 };
 
 static const uint64_t NEVER = UINT64_MAX;
 
@@ -398,7 +398,7 @@ void members_lost(struct members *m, struct members_entry *e, enum members_loss 
     e->gone = loss == MEMBERS_LOST_TIMEOUT;
     e->failures = e->gone ? 1 : 0;
     e->refusals = 0;
-    e->dial_at_ms = m->now_ms + (e->gone ? 0 : swim_random_below(&m->random, 2 * m->living)); /* two witnesses are enough of many */
+    e->dial_at_ms = m->now_ms + (e->gone || m->living <= MANY ? 0 : swim_random_below(&m->random, 2 * m->living)); /* two witnesses are enough */
 }
 
 /* ---- what time brings: each judge looks at one member and says when to look again ---- */

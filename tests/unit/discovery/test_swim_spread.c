@@ -59,6 +59,30 @@ static void test_swim_spread__begins_anew_with_newer_news_of_the_same_member(voi
     assert_int_equal(sent, 4);
 }
 
+static void test_swim_spread__tells_less_often_what_others_tell_too(void **state)
+{
+    static struct swim_spread s;
+    uint16_t slots[3];
+    unsigned sent = 0;
+    (void) state;
+    for (uint16_t i = 0; i < 3; i++)
+        swim_spread_put(&s, i);
+    swim_spread_echo(&s, 900, 4); /* not ours */
+    swim_spread_echo(&s, 1, 4);
+    swim_spread_echo(&s, 1, 4);
+    assert_int_equal(swim_spread_take(&s, 4, 2, slots), 2);
+    assert_int_not_equal(slots[0], 1);
+    assert_int_not_equal(slots[1], 1);
+    for (size_t taken; (taken = swim_spread_take(&s, 4, 3, slots)) > 0;)
+        for (size_t i = 0; i < taken; i++)
+            sent += slots[i] == 1;
+    assert_int_equal(sent, 2);
+    swim_spread_put(&s, 7);
+    for (int i = 0; i < 4; i++)
+        swim_spread_echo(&s, 7, 4);
+    assert_int_equal(s.count, 0);
+}
+
 static void test_swim_spread__drops_and_bounds(void **state)
 {
     static struct swim_spread s;
@@ -94,6 +118,7 @@ int main(void)
         cmocka_unit_test(test_swim_spread__passes_each_piece_on_so_often),
         cmocka_unit_test(test_swim_spread__prefers_what_was_sent_least),
         cmocka_unit_test(test_swim_spread__begins_anew_with_newer_news_of_the_same_member),
+        cmocka_unit_test(test_swim_spread__tells_less_often_what_others_tell_too),
         cmocka_unit_test(test_swim_spread__drops_and_bounds),
         cmocka_unit_test(test_swim_spread__limits_by_the_logarithm_of_the_group),
     };
