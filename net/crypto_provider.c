@@ -1,4 +1,4 @@
-/* A provider that passes on what the default provider has, in a library context of its own, but for keys and their decoders and encoders. */
+/* A provider that passes on what the default provider has, in a library context of its own, but for decoders and encoders. */
 #include "net/crypto_provider.h"
 
 #include <stdbool.h>
@@ -18,31 +18,23 @@ enum { KEPT_MAX = 64 };
 static struct {
     OSSL_PROVIDER *whole; /* the default provider, loaded in a context that nobody else uses */
     OSSL_PROVIDER *own;
-    OSSL_ALGORITHM decoders[KEPT_MAX + 1], encoders[KEPT_MAX + 1], keys[KEPT_MAX + 1];
+    OSSL_ALGORITHM decoders[KEPT_MAX + 1], encoders[KEPT_MAX + 1];
 } lean;
 
-/* Algorithms by the first of their names, "EC" of "EC:id-ecPublicKey:1.2.840.10045.2.1". "DER" unwraps PEM and encrypted keys. */
-static const char *const CODED[] = {"EC", "DER", NULL};
-/* Keys of certificates and of TLS's key exchange, and what key derivations take for keys. RSA is there that a client with such a certificate
- * sends it and is told what is wrong with it. */
-static const char *const KEYS[] = {"EC", "X25519", "RSA", "HKDF", "TLS1-PRF", "HMAC", "SCRYPT", NULL};
-
-static bool is_among(const char *names, const char *const *wanted)
+/* "EC:id-ecPublicKey:1.2.840.10045.2.1" is kept; so is "DER", which unwraps PEM and encrypted keys. */
+static bool is_kept(const char *names)
 {
     size_t first = strcspn(names, ":");
-    for (; *wanted; wanted++)
-        if (strlen(*wanted) == first && memcmp(names, *wanted, first) == 0)
-            return true;
-    return false;
+    return (first == 2 && memcmp(names, "EC", 2) == 0) || (first == 3 && memcmp(names, "DER", 3) == 0);
 }
 
-static int keep_some(int operation, const char *const *wanted, OSSL_ALGORITHM *kept)
+static int keep_some(int operation, OSSL_ALGORITHM *kept)
 {
     int no_cache = 0;
     size_t count = 0;
     const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(lean.whole, operation, &no_cache);
     for (; all && all->algorithm_names; all++) {
-        if (!is_among(all->algorithm_names, wanted))
+        if (!is_kept(all->algorithm_names))
             continue;
         if (count == KEPT_MAX)
             return GRID_ELIMIT;
@@ -59,8 +51,6 @@ static const OSSL_ALGORITHM *query_operation(void *context, int operation, int *
         return lean.decoders;
     if (operation == OSSL_OP_ENCODER)
         return lean.encoders;
-    if (operation == OSSL_OP_KEYMGMT)
-        return lean.keys;
     return OSSL_PROVIDER_query_operation(lean.whole, operation, no_cache);
 }
 
@@ -137,7 +127,7 @@ int crypto_provider_install(void)
         OSSL_LIB_CTX_free(context);
         return GRID_EIO;
     }
-    if (keep_some(OSSL_OP_DECODER, CODED, lean.decoders) != 0 || keep_some(OSSL_OP_ENCODER, CODED, lean.encoders) != 0 || keep_some(OSSL_OP_KEYMGMT, KEYS, lean.keys) != 0)
+    if (keep_some(OSSL_OP_DECODER, lean.decoders) != 0 || keep_some(OSSL_OP_ENCODER, lean.encoders) != 0)
         return GRID_EIO;
     if (OSSL_PROVIDER_add_builtin(NULL, "gridcontrol", initialize) != 1)
         return GRID_EIO;
