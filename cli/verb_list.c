@@ -1,4 +1,8 @@
-/* grid list: the nodes. */
+/* grid list: the nodes, as they are, or as they come and go. */
+#include <time.h>
+
+#include "cli/node_link.h"
+#include "cli/pb_json.h"
 #include "cli/reading.h"
 #include "cli/text.h"
 #include "cli/verb_names.h"
@@ -31,25 +35,94 @@ static void add_row(struct table *t, const void *item, int64_t now_ms)
 static const struct reading READING = {"ListNodes", &grid__v1__list_nodes_response__descriptor, "nodes", COLUMNS,
                                        sizeof COLUMNS / sizeof *COLUMNS, add_row, "no nodes"};
 
+/* ---- --watch ---- */
+
+enum { ARENA_BLOCK = 16 * 1024, KIND_WIDTH = 8, STATE_WIDTH = 8 };
+
+struct watch {
+    const struct cli *cli;
+    struct arena *arena;
+    int code;
+};
+
+static void append_padded(struct buf *out, struct slice text, size_t width)
+{
+    text_append_line(out, text);
+    for (size_t i = text_width(text); i <= width; i++)
+        buf_append_byte(out, ' ');
+}
+
+static void append_event(struct buf *out, const Grid__V1__NodeEvent *event)
+{
+    char clock[TEXT_SHORT_MAX];
+    struct slice release = reading_short_id(event->node->release);
+    text_clock((int64_t) time(NULL) * 1000, clock);
+    buf_printf(out, "%s  ", clock);
+    append_padded(out, pb_slice(event->kind), KIND_WIDTH);
+    append_padded(out, pb_slice(event->node->state), STATE_WIDTH);
+    text_append_line(out, pb_slice(event->node->name));
+    if (release.size > 0) {
+        buf_append_str(out, "  release ");
+        text_append_line(out, release);
+    }
+    buf_append_byte(out, '\n');
+}
+
+static void append_json(struct buf *out, const Grid__V1__NodeEvent *event)
+{
+    struct json_writer w;
+    json_writer_init(&w, out);
+    pb_json_write(&w, &event->base);
+    json_writer_finish(&w);
+    buf_append_byte(out, '\n');
+}
+
+static bool on_message(void *ctx, const void *message, size_t size)
+{
+    struct watch *watch = ctx;
+    struct buf out;
+    buf_init(&out, 0);
+    arena_reset(watch->arena);
+    const Grid__V1__NodeEvent *event = pb_unpack(&grid__v1__node_event__descriptor, watch->arena, slice_of(message, size));
+    if (event && event->node)
+        (cli_wants_json(watch->cli) ? append_json : append_event)(&out, event);
+    watch->code = cli_write_buf(&out);
+    return watch->code == GRID_DONE;
+}
+
+static int watch_nodes(struct cli *cli, const ProtobufCMessage *request)
+{
+    struct watch watch = {.cli = cli, .arena = arena_create(ARENA_BLOCK, 0)};
+    if (!watch.arena)
+        return cli_fail(GRID_FAILED, "out of memory");
+    int code = node_follow(cli, "WatchNodes", request, on_message, &watch);
+    arena_destroy(watch.arena);
+    return watch.code ? watch.code : code;
+}
+
 static int run(struct cli *cli)
 {
     Grid__V1__ListNodesRequest request = GRID__V1__LIST_NODES_REQUEST__INIT;
     request.all = option_flag(cli->options, "all");
-    return reading_show(cli, &READING, &request.base);
+    return option_flag(cli->options, "watch") ? watch_nodes(cli, &request.base) : reading_show(cli, &READING, &request.base);
 }
 
-static const struct option_row OPTIONS[] = {{.name = "all", .kind = OPTION_FLAG, .help = "dead and departed nodes too"}};
+static const struct option_row OPTIONS[] = {
+    {.name = "all", .kind = OPTION_FLAG, .help = "dead and departed nodes too"},
+    {.name = "watch", .kind = OPTION_FLAG, .help = "go on with a line for each node that joins, leaves, fails or changes"},
+};
 
 const struct verb VERB_list = {
     .name = "list",
     .alias = "ls",
     .arguments = "",
     .summary = "show the nodes of the grid",
-    .details = "SYNCED says whether a node runs the grid's current release; HERE marks the node that was asked.",
-    .example = "grid list --json",
-    .shorts = "a=all",
+    .details = "SYNCED says whether a node runs the grid's current release; HERE marks the node that was asked. --watch begins with the nodes that are there, and goes on until it "
+               "is ended; times are UTC. With --json each of its lines is an object.",
+    .example = "grid list --watch",
+    .shorts = "a=all w=watch",
     .traits = VERB_READS | VERB_ASKS_NODE,
     .options = OPTIONS,
-    .option_count = 1,
+    .option_count = sizeof OPTIONS / sizeof *OPTIONS,
     .run = run,
 };

@@ -533,9 +533,9 @@ int gossip_reseal(struct gossip *g)
     return err;
 }
 
-void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t cpu_percent)
+void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t queued, uint32_t cpu_percent)
 {
-    members_set_load(g->core, in_flight, cpu_percent);
+    members_set_load(g->core, in_flight, queued, cpu_percent);
 }
 
 int gossip_announce_release(struct gossip *g, struct slice packed)

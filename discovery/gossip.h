@@ -29,7 +29,7 @@ struct gossip_config {
     const struct member *self; /* copied */
     const char *const *seeds;  /* "host:port", numeric or names; copied */
     size_t seed_count;
-    const struct members_times *times; /* kept; NULL: MEMBERS_LAN */
+    const struct members_times *times; /* a profile; kept. NULL: MEMBERS_LAN */
     const struct gossip_events *events; /* kept */
     /* See members.h; `peer` is the id of the node that sent the record. Either may be NULL. */
     bool (*admit)(void *ctx, const char *peer, const struct gossip_entry *entry);
@@ -59,7 +59,8 @@ int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms);
 int gossip_update_self(struct gossip *g, const struct member *self);
 /* What `seal` gives has changed. Errors of members_reseal. */
 int gossip_reseal(struct gossip *g);
-void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t cpu_percent);
+/* What acknowledgements carry, quantized; cheap. */
+void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t queued, uint32_t cpu_percent);
 
 /* Tells every member, now and when it links, of the newest release entry (packed). 0, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_announce_release(struct gossip *g, struct slice packed);

@@ -44,6 +44,7 @@ static Grid__V1__MemberEntry entry_message(const struct gossip_entry *entry)
 {
     Grid__V1__MemberEntry message = GRID__V1__MEMBER_ENTRY__INIT;
     message.sealed = bytes_of(entry->record);
+    message.load = bytes_of(entry->load);
     message.state = state_to_wire(entry->state);
     return message;
 }
@@ -80,8 +81,9 @@ static int pack_ack(const struct gossip_frame *f, Grid__V1__GossipFrame *message
 {
     Grid__V1__Ack ack = GRID__V1__ACK__INIT;
     Grid__V1__Load load = GRID__V1__LOAD__INIT;
-    load.in_flight = f->in_flight;
-    load.cpu_percent = f->cpu_percent;
+    load.in_flight = f->loaded.in_flight;
+    load.queued = f->loaded.queued;
+    load.cpu_percent = f->loaded.cpu_percent;
     ack.sequence = f->sequence;
     ack.sent_at_ms = f->sent_at_ms;
     ack.load = &load;
@@ -213,12 +215,23 @@ static int pack_summary(const struct gossip_frame *f, Grid__V1__GossipFrame *mes
     return err;
 }
 
+static int pack_load(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
+{
+    Grid__V1__MemberLoad load = GRID__V1__MEMBER_LOAD__INIT;
+    load.id = bytes_of(slice_of_str(f->target));
+    load.load = bytes_of(f->load);
+    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_LOAD;
+    message->load = &load;
+    return pack_body(message, out);
+}
+
 int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out)
 {
     static int (*const packers[])(const struct gossip_frame *, Grid__V1__GossipFrame *, struct buf *) = {
         [GOSSIP_HELLO] = pack_hello,     [GOSSIP_PING] = pack_ping,   [GOSSIP_ACK] = pack_ack,         [GOSSIP_TABLE] = pack_table,
         [GOSSIP_RELEASE] = pack_release, [GOSSIP_PROBE] = pack_probe, [GOSSIP_WITNESS] = pack_witness, [GOSSIP_REFUSAL] = pack_refusal,
-        [GOSSIP_LEDGER] = pack_ledger,   [GOSSIP_NEWS] = pack_news,   [GOSSIP_DIGEST] = pack_digest,   [GOSSIP_SUMMARY] = pack_summary};
+        [GOSSIP_LEDGER] = pack_ledger,   [GOSSIP_NEWS] = pack_news,   [GOSSIP_DIGEST] = pack_digest,   [GOSSIP_SUMMARY] = pack_summary,
+        [GOSSIP_LOAD] = pack_load};
     Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
     return packers[frame->kind](frame, &message, out);
 }
@@ -241,6 +254,12 @@ static int take_target(ProtobufCBinaryData from, char out[MEMBER_ID_SIZE])
     return 0;
 }
 
+static int take_load(struct arena *arena, ProtobufCBinaryData from, struct slice *packed, struct member_load *out)
+{
+    int err = take_slice(arena, from, MEMBER_LOAD_MAX, packed);
+    return err != 0 ? err : member_load_unpack(*packed, arena, out);
+}
+
 static int take_entry(struct arena *arena, const Grid__V1__MemberEntry *from, struct gossip_entry *out)
 {
     int err = state_from_wire(from->state, &out->state);
@@ -250,6 +269,8 @@ static int take_entry(struct arena *arena, const Grid__V1__MemberEntry *from, st
         err = member_seal_unpack(out->record, arena, &out->seal);
     if (err == 0)
         err = member_unpack(out->seal.record, arena, &out->member);
+    if (err == 0 && from->load.len > 0)
+        err = take_load(arena, from->load, &out->load, &out->loaded);
     if (out->member.leaving)
         out->state = MEMBER_LEFT;
     else if (out->state == MEMBER_LEFT) /* not by its own word */
@@ -296,8 +317,9 @@ static int take_ack(const Grid__V1__Ack *ack, struct gossip_frame *out)
     out->sequence = ack->sequence;
     out->sent_at_ms = ack->sent_at_ms;
     if (ack->load) {
-        out->in_flight = ack->load->in_flight;
-        out->cpu_percent = ack->load->cpu_percent;
+        out->loaded.in_flight = ack->load->in_flight;
+        out->loaded.queued = ack->load->queued;
+        out->loaded.cpu_percent = ack->load->cpu_percent;
     }
     return 0;
 }
@@ -359,6 +381,13 @@ static int take_summary(const Grid__V1__ViewSummary *summary, struct arena *aren
     return err;
 }
 
+static int take_member_load(const Grid__V1__MemberLoad *load, struct arena *arena, struct gossip_frame *out)
+{
+    out->kind = GOSSIP_LOAD;
+    int err = take_target(load->id, out->target);
+    return err != 0 ? err : take_load(arena, load->load, &out->load, &out->loaded);
+}
+
 static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, struct gossip_frame *out)
 {
     switch (message->body_case) {
@@ -392,6 +421,8 @@ static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, 
         return 0;
     case GRID__V1__GOSSIP_FRAME__BODY_SUMMARY:
         return take_summary(message->summary, arena, out);
+    case GRID__V1__GOSSIP_FRAME__BODY_LOAD:
+        return take_member_load(message->load, arena, out);
     default:
         out->kind = GOSSIP_UNKNOWN;
         return 0;

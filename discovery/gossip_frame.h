@@ -16,19 +16,21 @@ enum {
 
 enum gossip_kind {
     GOSSIP_HELLO, GOSSIP_PING, GOSSIP_ACK, GOSSIP_TABLE, GOSSIP_RELEASE, GOSSIP_PROBE, GOSSIP_WITNESS, GOSSIP_REFUSAL, GOSSIP_LEDGER,
-    GOSSIP_NEWS, GOSSIP_DIGEST, GOSSIP_SUMMARY, /* from protocol 2 on */
+    GOSSIP_NEWS, GOSSIP_DIGEST, GOSSIP_SUMMARY, GOSSIP_LOAD, /* from protocol 2 on */
     GOSSIP_UNKNOWN, /* of a newer version: passed over */
 };
 
 enum gossip_refusal { GOSSIP_REFUSAL_NONE, GOSSIP_REFUSAL_OTHER_GRID, GOSSIP_REFUSAL_VERSION, GOSSIP_REFUSAL_NAME, GOSSIP_REFUSAL_HELLO,
                       GOSSIP_REFUSAL_FULL };
 
-/* A claim about a member: its sealed record and what is said of that incarnation. The last two are filled by gossip_frame_unpack. */
+/* A claim about a member: its sealed record, what is said of that incarnation, and the load of that process. What follows is filled by gossip_frame_unpack. */
 struct gossip_entry {
     struct slice record;     /* member_seal_pack's */
     enum member_state state; /* ALIVE, STALLED, DEAD or LEFT; read as LEFT when the record is `leaving`, and then only: DEAD else, which can be refuted */
+    struct slice load; /* member_load_pack's; empty: none is told */
     struct member member;
     struct member_seal seal;
+    struct member_load loaded;
 };
 
 /* What one node has seen of another: said at once to all, and checked by who hears it. */
@@ -52,9 +54,10 @@ struct gossip_frame {
     struct gossip_entry *entries; /* hello: one, none of a protocol before GOSSIP_PROTOCOL_MIN; table */
     size_t entry_count;
     uint64_t sequence, sent_at_ms;    /* ping, ack */
-    uint32_t in_flight, cpu_percent;  /* ack */
+    struct member_load loaded;        /* ack: its numbers; load */
+    struct slice load;                /* load: packed */
     struct slice release;             /* release: a packed ReleaseEntry */
-    char target[MEMBER_ID_SIZE];      /* probe, witness, news */
+    char target[MEMBER_ID_SIZE];      /* probe, witness, news, load */
     uint64_t incarnation;             /* witness, news */
     enum gossip_news news;            /* news */
     char observer[MEMBER_ID_SIZE];    /* news: who has seen it; "": the sender */

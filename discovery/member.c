@@ -79,22 +79,6 @@ static ProtobufCBinaryData bytes_of(const char *text)
     return (ProtobufCBinaryData){strlen(text), (uint8_t *) (uintptr_t) text};
 }
 
-static void pack_lists(const struct member *m, ProtobufCBinaryData *addresses, ProtobufCBinaryData *capabilities,
-                       Grid__V1__TaskReady *tasks, Grid__V1__TaskReady **task_at)
-{
-    for (size_t i = 0; i < m->address_count; i++)
-        addresses[i] = bytes_of(m->addresses[i]);
-    for (size_t i = 0; i < m->capability_count; i++)
-        capabilities[i] = bytes_of(m->capabilities[i]);
-    for (size_t i = 0; i < m->task_count; i++) {
-        tasks[i] = (Grid__V1__TaskReady) GRID__V1__TASK_READY__INIT;
-        tasks[i].task = bytes_of(m->tasks[i].name);
-        tasks[i].instances = m->tasks[i].instances;
-        tasks[i].fault = bytes_of(m->tasks[i].fault);
-        task_at[i] = &tasks[i];
-    }
-}
-
 static void pack_fields(const struct member *m, Grid__V1__Member *message)
 {
     message->id = bytes_of(m->id);
@@ -118,25 +102,16 @@ int member_pack(const struct member *m, struct buf *out)
 {
     Grid__V1__Member message = GRID__V1__MEMBER__INIT;
     ProtobufCBinaryData addresses[MEMBER_ADDRESSES_MAX], capabilities[MEMBER_CAPABILITIES_MAX];
-    if (m->address_count > MEMBER_ADDRESSES_MAX || m->capability_count > MEMBER_CAPABILITIES_MAX || m->task_count > MEMBER_TASKS_MAX)
+    if (m->address_count > MEMBER_ADDRESSES_MAX || m->capability_count > MEMBER_CAPABILITIES_MAX)
         return GRID_ELIMIT;
-    Grid__V1__TaskReady *tasks = calloc(m->task_count + 1, sizeof *tasks);
-    Grid__V1__TaskReady **task_at = calloc(m->task_count + 1, sizeof *task_at);
-    int err = tasks && task_at ? 0 : GRID_ENOMEM;
-    if (err == 0) {
-        pack_lists(m, addresses, capabilities, tasks, task_at);
-        pack_fields(m, &message);
-        message.n_addresses = m->address_count, message.addresses = addresses;
-        message.n_capabilities = m->capability_count, message.capabilities = capabilities;
-        message.n_tasks = m->task_count, message.tasks = task_at;
-        size_t size = grid__v1__member__get_packed_size(&message);
-        err = size > MEMBER_RECORD_MAX ? GRID_ELIMIT : buf_reserve(out, size);
-    }
-    if (err == 0)
-        out->size += grid__v1__member__pack(&message, out->data + out->size);
-    free(tasks);
-    free(task_at);
-    return err;
+    for (size_t i = 0; i < m->address_count; i++)
+        addresses[i] = bytes_of(m->addresses[i]);
+    for (size_t i = 0; i < m->capability_count; i++)
+        capabilities[i] = bytes_of(m->capabilities[i]);
+    pack_fields(m, &message);
+    message.n_addresses = m->address_count, message.addresses = addresses;
+    message.n_capabilities = m->capability_count, message.capabilities = capabilities;
+    return grid__v1__member__get_packed_size(&message) > MEMBER_RECORD_MAX ? GRID_ELIMIT : pb_append(out, &message.base);
 }
 
 /* ---- unpacking ---- */
@@ -184,22 +159,6 @@ static int take_list(struct arena *arena, const ProtobufCBinaryData *texts, size
     for (size_t i = 0; err == 0 && i < count; i++)
         err = take_text(arena, texts[i], &list[i]);
     *out = list;
-    return err;
-}
-
-static int take_tasks(struct arena *arena, const Grid__V1__Member *message, const struct member_task **out)
-{
-    if (message->n_tasks > MEMBER_TASKS_MAX)
-        return GRID_ELIMIT;
-    struct member_task *tasks = arena_calloc(arena, message->n_tasks + 1, sizeof *tasks);
-    int err = tasks ? 0 : GRID_ENOMEM;
-    for (size_t i = 0; err == 0 && i < message->n_tasks; i++) {
-        tasks[i].instances = message->tasks[i]->instances;
-        err = message->tasks[i]->task.len == 0 ? GRID_EPROTO : take_text(arena, message->tasks[i]->task, &tasks[i].name);
-        if (err == 0)
-            err = take_text_within(arena, message->tasks[i]->fault, MEMBER_FAULT_MAX, &tasks[i].fault);
-    }
-    *out = tasks;
     return err;
 }
 
@@ -251,7 +210,6 @@ static int take_message(const Grid__V1__Member *message, struct arena *arena, st
         .release_sequence = message->release_sequence,
         .address_count = message->n_addresses,
         .capability_count = message->n_capabilities,
-        .task_count = message->n_tasks,
     };
     int err = take_identity(message, out);
     if (err == 0)
@@ -260,7 +218,7 @@ static int take_message(const Grid__V1__Member *message, struct arena *arena, st
         err = take_list(arena, message->addresses, message->n_addresses, MEMBER_ADDRESSES_MAX, &out->addresses);
     if (err == 0)
         err = take_list(arena, message->capabilities, message->n_capabilities, MEMBER_CAPABILITIES_MAX, &out->capabilities);
-    return err != 0 ? err : take_tasks(arena, message, &out->tasks);
+    return err;
 }
 
 int member_unpack(struct slice record, struct arena *arena, struct member *out)
@@ -272,6 +230,78 @@ int member_unpack(struct slice record, struct arena *arena, struct member *out)
     if (message)
         grid__v1__member__free_unpacked(message, NULL);
     return err;
+}
+
+/* ---- load ---- */
+
+static Grid__V1__TaskReady task_message(const struct member_task *task)
+{
+    Grid__V1__TaskReady message = GRID__V1__TASK_READY__INIT;
+    message.task = bytes_of(task->name);
+    message.instances = task->instances;
+    message.fault = bytes_of(task->fault);
+    return message;
+}
+
+int member_load_pack(const struct member_load *load, struct buf *out)
+{
+    Grid__V1__Load message = GRID__V1__LOAD__INIT;
+    Grid__V1__TaskReady *tasks = calloc(load->task_count + 1, sizeof *tasks);
+    Grid__V1__TaskReady **task_at = calloc(load->task_count + 1, sizeof *task_at);
+    int err = load->task_count > MEMBER_TASKS_MAX ? GRID_ELIMIT : tasks && task_at ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < load->task_count; i++) {
+        tasks[i] = task_message(&load->tasks[i]);
+        task_at[i] = &tasks[i];
+    }
+    message.started_at_ms = load->started_at_ms;
+    message.revision = load->revision;
+    message.in_flight = load->in_flight;
+    message.queued = load->queued;
+    message.cpu_percent = load->cpu_percent;
+    message.n_tasks = load->task_count, message.tasks = task_at;
+    if (err == 0)
+        err = grid__v1__load__get_packed_size(&message) > MEMBER_LOAD_MAX ? GRID_ELIMIT : pb_append(out, &message.base);
+    free(tasks);
+    free(task_at);
+    return err;
+}
+
+static int take_tasks(struct arena *arena, const Grid__V1__Load *message, const struct member_task **out)
+{
+    if (message->n_tasks > MEMBER_TASKS_MAX)
+        return GRID_ELIMIT;
+    struct member_task *tasks = arena_calloc(arena, message->n_tasks + 1, sizeof *tasks);
+    int err = tasks ? 0 : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < message->n_tasks; i++) {
+        tasks[i].instances = message->tasks[i]->instances;
+        err = message->tasks[i]->task.len == 0 ? GRID_EPROTO : take_text(arena, message->tasks[i]->task, &tasks[i].name);
+        if (err == 0)
+            err = take_text_within(arena, message->tasks[i]->fault, MEMBER_FAULT_MAX, &tasks[i].fault);
+    }
+    *out = tasks;
+    return err;
+}
+
+int member_load_unpack(struct slice packed, struct arena *arena, struct member_load *out)
+{
+    if (packed.size > MEMBER_LOAD_MAX)
+        return GRID_ELIMIT;
+    Grid__V1__Load *message = grid__v1__load__unpack(NULL, packed.size, packed.data);
+    if (!message)
+        return GRID_EPROTO;
+    *out = (struct member_load){.started_at_ms = message->started_at_ms, .revision = message->revision, .in_flight = message->in_flight, .queued = message->queued,
+                                .cpu_percent = message->cpu_percent, .task_count = message->n_tasks};
+    int err = take_tasks(arena, message, &out->tasks);
+    grid__v1__load__free_unpacked(message, NULL);
+    return err;
+}
+
+uint32_t member_load_quantized(uint32_t number)
+{
+    unsigned shift = 0;
+    while (number >> shift >= 8)
+        shift++;
+    return number >> shift << shift;
 }
 
 /* ---- seals ---- */

@@ -10,12 +10,13 @@
 enum {
     MEMBER_ID_SIZE = 65,
     MEMBER_NAME_MAX = 63,
-    MEMBER_FAULT_MAX = 160, /* of a task: as many as MEMBER_TASKS_MAX fit into a record */
+    MEMBER_FAULT_MAX = 160, /* of a task: as many as MEMBER_TASKS_MAX fit into a load */
     MEMBER_TEXT_MAX = 255, /* hostname, platform, user, version, a task's name, an address, a capability */
     MEMBER_ADDRESSES_MAX = 8,
     MEMBER_TASKS_MAX = 1024,
     MEMBER_CAPABILITIES_MAX = 32,
-    MEMBER_RECORD_MAX = 256 * 1024,
+    MEMBER_RECORD_MAX = 32 * 1024,
+    MEMBER_LOAD_MAX = 256 * 1024,
     MEMBER_CERTIFICATE_MAX = 8192,
     MEMBER_SIGNATURE_MAX = 80,
     MEMBER_SEALED_MAX = MEMBER_RECORD_MAX + MEMBER_CERTIFICATE_MAX + MEMBER_SIGNATURE_MAX + 4096, /* with what a newer version may add */
@@ -51,12 +52,12 @@ struct member {
     size_t address_count;
     uint32_t api_port;
     const char *hostname, *platform, *user, *version;
-    const struct member_task *tasks;
-    size_t task_count;
     bool synchronized;
     const char *const *capabilities;
     size_t capability_count;
-    uint32_t in_flight;   /* load, from the last acknowledgement */
+    const struct member_task *tasks; /* from here on load, which is not in its record */
+    size_t task_count;
+    uint32_t in_flight, queued; /* calls at its tasks, and waiting for a free instance */
     uint32_t cpu_percent;
     uint32_t rtt_ms; /* of the last probe */
 };
@@ -82,12 +83,29 @@ const char *member_fault_shown(struct arena *arena, const char *fault);
 /* True when it says that it runs this entry of the release log. A record that tells the root alone is judged by that. */
 bool member_runs(const struct member *m, const char *root, uint64_t sequence, struct slice publisher);
 
-/* Appends the packed record (everything but state, local, linked and load). 0, GRID_ELIMIT or GRID_ENOMEM. */
+/* Appends the packed record (everything but state, local, linked and what is load). 0, GRID_ELIMIT or GRID_ENOMEM. */
 int member_pack(const struct member *m, struct buf *out);
 
 /* Reads a packed record; what `out` points to lives in the arena. state is ALIVE. 0; GRID_EPROTO (garbage, a bad id, text that is not UTF-8 or
  * has control characters, an incarnation over the limit); GRID_ELIMIT; GRID_ENOMEM. */
 int member_unpack(struct slice record, struct arena *arena, struct member *out);
+
+/* ---- load (grid.v1.Load) ---- */
+
+struct member_load {
+    int64_t started_at_ms; /* the process it is about, as its record says */
+    uint64_t revision;     /* counts changes within the process */
+    uint32_t in_flight, queued, cpu_percent;
+    const struct member_task *tasks;
+    size_t task_count;
+};
+
+/* As member_pack and member_unpack; at most MEMBER_LOAD_MAX. */
+int member_load_pack(const struct member_load *load, struct buf *out);
+int member_load_unpack(struct slice packed, struct arena *arena, struct member_load *out);
+
+/* Numbers as they are told: exact below 8, else three binary digits of them, so that little is told of little. */
+uint32_t member_load_quantized(uint32_t number);
 
 /* ---- sealed records: what travels (grid.v1.SealedMember) ---- */
 

@@ -103,6 +103,7 @@ struct members_entry *members_entry_add(struct members *m, const char *id)
 
 static void entry_free(struct members_entry *e)
 {
+    members_load_drop(e);
     arena_destroy(e->arena);
     free(e);
 }
@@ -136,7 +137,10 @@ static void keep_own_view(const struct member *before, struct member *after)
     after->state = before->state;
     after->local = before->local;
     after->linked = before->linked;
+    after->tasks = before->tasks;
+    after->task_count = before->task_count;
     after->in_flight = before->in_flight;
+    after->queued = before->queued;
     after->cpu_percent = before->cpu_percent;
     after->rtt_ms = before->rtt_ms;
 }
@@ -153,6 +157,8 @@ int members_entry_set(struct members *m, struct members_entry *e, const struct m
         arena_destroy(arena);
         return GRID_ENOMEM;
     }
+    if (e->member.started_at_ms != member->started_at_ms)
+        members_load_drop(e);
     keep_own_view(&e->member, &copy);
     arena_destroy(e->arena);
     e->arena = arena;
@@ -368,7 +374,7 @@ void members_link_mark(struct members *m, struct members_link *l, const struct m
 static struct gossip_entry entry_claim(const struct members_entry *e)
 {
     enum member_state state = e->member.state == MEMBER_STALLED ? MEMBER_ALIVE : e->member.state;
-    return (struct gossip_entry){.record = e->record, .state = state};
+    return (struct gossip_entry){.record = e->record, .state = state, .load = e->load};
 }
 
 static void greet(struct members *m, struct members_link *l)
@@ -384,6 +390,7 @@ static void greet(struct members *m, struct members_link *l)
         hello.also[hello.also_count] = slice_of_str(m->also[hello.also_count]);
     l->greeted_incarnation = m->self->member.incarnation;
     l->greeted_revision = m->self->member.revision;
+    l->greeted_load = m->self->load_revision;
     members_queue(m, l, &hello);
 }
 
@@ -475,7 +482,7 @@ static bool pack_marked(struct members *m, struct members_link *l)
         l->dirty[slot / 64] &= ~bit;
         l->has[slot / 64] |= bit;
         entries[frame.entry_count++] = entry_claim(m->slots[slot]);
-        bytes += m->slots[slot]->record.size;
+        bytes += m->slots[slot]->record.size + m->slots[slot]->load.size;
     }
     buf_clear(&m->out);
     return frame.entry_count > 0 && gossip_frame_pack(&frame, &m->out) == 0;
@@ -507,8 +514,7 @@ static void receive_ping(struct members *m, struct members_link *l, const struct
     struct gossip_frame ack = {.kind = GOSSIP_ACK,
                                .sequence = f->sequence,
                                .sent_at_ms = f->sent_at_ms,
-                               .in_flight = m->in_flight,
-                               .cpu_percent = m->cpu_percent};
+                               .loaded = members_load_numbers(m)};
     members_queue(m, l, &ack);
     if (!l->closing)
         members_piggyback(m, l);
@@ -518,8 +524,9 @@ static void receive_ping(struct members *m, struct members_link *l, const struct
 static void receive_ack(struct members *m, struct members_link *l, const struct gossip_frame *f)
 {
     struct member *member = &l->entry->member;
-    member->in_flight = f->in_flight;
-    member->cpu_percent = f->cpu_percent;
+    member->in_flight = f->loaded.in_flight;
+    member->queued = f->loaded.queued;
+    member->cpu_percent = f->loaded.cpu_percent;
     if (f->sequence == 0 || f->sequence > l->sequence || f->sent_at_ms > m->now_ms)
         return;
     member->rtt_ms = (uint32_t) (m->now_ms - f->sent_at_ms);
@@ -575,7 +582,7 @@ static int dispatch(struct members *m, struct members_link *l, const struct goss
         [GOSSIP_TABLE] = receive_table,     [GOSSIP_RELEASE] = receive_release, [GOSSIP_PROBE] = receive_probe,
         [GOSSIP_WITNESS] = receive_witness, [GOSSIP_REFUSAL] = receive_refusal, [GOSSIP_LEDGER] = members_receive_ledger,
         [GOSSIP_NEWS] = members_receive_news, [GOSSIP_DIGEST] = members_receive_digest, [GOSSIP_SUMMARY] = members_receive_summary,
-        [GOSSIP_UNKNOWN] = receive_nothing};
+        [GOSSIP_LOAD] = members_receive_load, [GOSSIP_UNKNOWN] = receive_nothing};
     bool opening = f->kind == GOSSIP_HELLO;
     if (f->kind != GOSSIP_REFUSAL && opening == l->ready) /* Hello is the first frame, and only the first */
         return GRID_EPROTO;
@@ -614,42 +621,39 @@ static bool same_text(const char *const *a, size_t a_count, const char *const *b
     return true;
 }
 
-static bool same_tasks(const struct member *a, const struct member *b)
-{
-    if (a->task_count != b->task_count)
-        return false;
-    for (size_t i = 0; i < a->task_count; i++)
-        if (a->tasks[i].instances != b->tasks[i].instances || strcmp(a->tasks[i].name, b->tasks[i].name) != 0 ||
-            strcmp(a->tasks[i].fault, b->tasks[i].fault) != 0)
-            return false;
-    return true;
-}
-
 static bool same_record(const struct member *a, const struct member *b)
 {
     const char *a_texts[] = {a->name, a->release, a->hostname, a->platform, a->user, a->version};
     const char *b_texts[] = {b->name, b->release, b->hostname, b->platform, b->user, b->version};
     return same_text(a_texts, 6, b_texts, 6) && same_text(a->addresses, a->address_count, b->addresses, b->address_count) &&
-           same_text(a->capabilities, a->capability_count, b->capabilities, b->capability_count) && same_tasks(a, b) &&
+           same_text(a->capabilities, a->capability_count, b->capabilities, b->capability_count) &&
            a->release_sequence == b->release_sequence && strcmp(a->release_publisher, b->release_publisher) == 0 &&
            a->api_port == b->api_port && a->synchronized == b->synchronized && a->started_at_ms == b->started_at_ms;
 }
 
-int members_set_self(struct members *m, const struct member *self, uint64_t now_ms)
+static int change_record(struct members *m, const struct member *self)
 {
     struct member next = *self;
-    m->now_ms = members_later(m->now_ms, now_ms);
-    if (same_record(self, &m->self->member))
-        return 0;
     memcpy(next.id, m->self->member.id, sizeof next.id);
     next.incarnation = m->self->member.incarnation;
     next.revision = m->self->member.revision + 1;
-    int err = members_self_repack(m, &next);
-    if (err != 0)
-        return err;
-    members_spread(m, m->self, NULL);
-    members_pass_on(m, m->self);
-    return 0;
+    return members_self_repack(m, &next);
+}
+
+/* A record that changed together with the tasks goes out with them, in one frame. */
+int members_set_self(struct members *m, const struct member *self, uint64_t now_ms)
+{
+    bool other_record = !same_record(self, &m->self->member), other_tasks = members_load_changes(m, self);
+    m->now_ms = members_later(m->now_ms, now_ms);
+    int err = other_record ? change_record(m, self) : 0;
+    if (err == 0 && other_tasks)
+        err = members_load_own(m, self);
+    if (other_record) {
+        members_spread(m, m->self, NULL);
+        members_pass_on(m, m->self);
+    } else if (err == 0 && other_tasks)
+        members_load_tell(m);
+    return err;
 }
 
 int members_reseal(struct members *m, uint64_t now_ms)
@@ -663,12 +667,6 @@ int members_reseal(struct members *m, uint64_t now_ms)
     members_spread(m, m->self, NULL);
     members_pass_on(m, m->self);
     return 0;
-}
-
-void members_set_load(struct members *m, uint32_t in_flight, uint32_t cpu_percent)
-{
-    m->in_flight = m->self->member.in_flight = in_flight;
-    m->cpu_percent = m->self->member.cpu_percent = cpu_percent;
 }
 
 int members_announce_release(struct members *m, struct slice packed, uint64_t now_ms)
@@ -785,7 +783,8 @@ static int add_self(struct members *m, const struct member *self)
     if (!m->self)
         return GRID_ENOMEM;
     m->self->member.local = true;
-    return members_self_repack(m, self);
+    int err = members_self_repack(m, self);
+    return err == 0 ? members_load_own(m, self) : err;
 }
 
 int members_create(const struct members_config *config, uint64_t now_ms, struct members **out)

@@ -131,13 +131,14 @@ int members_evict(struct members *m, const char *id, uint64_t now_ms);
  * GRID_ENOMEM. */
 int members_add_seed(struct members *m, const char *address, uint64_t delay_ms, uint64_t now_ms);
 
-/* This node's own record changed: everything but id and incarnation is taken over, `revision` is counted here. 0, GRID_EINVAL, GRID_ELIMIT,
+/* This node's own record or its tasks changed: everything but id, incarnation and numbers of load is taken over, `revision` is counted here; tasks alone do not change
+ * the record, and are told at once on all links. 0, GRID_EINVAL, GRID_ELIMIT,
  * GRID_ENOMEM. */
 int members_set_self(struct members *m, const struct member *self, uint64_t now_ms);
 /* What `seal` gives has changed: the record is sealed anew, with the next revision, and spread. 0, GRID_E* of seal, GRID_ENOMEM. */
 int members_reseal(struct members *m, uint64_t now_ms);
-/* What acknowledgements carry; cheap. */
-void members_set_load(struct members *m, uint32_t in_flight, uint32_t cpu_percent);
+/* The numbers that acknowledgements carry, quantized here; cheap. */
+void members_set_load(struct members *m, uint32_t in_flight, uint32_t queued, uint32_t cpu_percent);
 
 /* Tells every linked member of a release entry (packed), and each that links later. Replaces the one announced before. 0 or GRID_ENOMEM,
  * GRID_ELIMIT. */

@@ -346,7 +346,7 @@ static void heard_suspected(struct members *m, struct members_link *l, struct me
 
 static void accused_ourselves(struct members *m, struct members_link *l, const struct gossip_frame *f)
 {
-    struct gossip_frame beat = {.kind = GOSSIP_ACK, .in_flight = m->in_flight, .cpu_percent = m->cpu_percent};
+    struct gossip_frame beat = {.kind = GOSSIP_ACK, .loaded = members_load_numbers(m)};
     if (f->news == GOSSIP_NEWS_STALLED)
         members_queue(m, l, &beat);
     if (f->news != GOSSIP_NEWS_SUSPECT || f->incarnation < m->self->member.incarnation)
@@ -539,7 +539,7 @@ static uint64_t beat_due(const struct members *m)
 
 static void beat(struct members *m)
 {
-    struct gossip_frame frame = {.kind = GOSSIP_ACK, .in_flight = m->in_flight, .cpu_percent = m->cpu_percent};
+    struct gossip_frame frame = {.kind = GOSSIP_ACK, .loaded = members_load_numbers(m)};
     if (m->now_ms < beat_due(m))
         return;
     m->watcher->link->sent_ms = m->now_ms;

@@ -41,7 +41,7 @@ struct members_link {
     bool dialled, ready, closing, paused;
     struct members_entry *entry; /* once ready */
     uint64_t opened_ms, heard_ms, sent_ms;
-    uint64_t greeted_incarnation, greeted_revision; /* of this node, as the Hello told it */
+    uint64_t greeted_incarnation, greeted_revision, greeted_load; /* of this node, as the Hello told it */
     uint64_t summed_ms; /* when it was last sent a summary */
     uint64_t sequence;
     struct members_frame *head, **tail;
@@ -56,7 +56,10 @@ struct members_entry {
     uint16_t slot;
     struct arena *arena;
     struct member member;
-    struct slice record; /* packed by its owner; in the arena */
+    struct slice record; /* sealed by its owner; in the arena */
+    struct arena *load_arena;
+    struct slice load; /* packed by its owner; in that arena, as the member's tasks; empty: none is known of this process */
+    uint64_t load_revision;
     struct members_link *link;
     uint64_t key, pair; /* the id's first half; a hash of both this id and our own */
     bool living;   /* counted as such */
@@ -130,7 +133,6 @@ struct members {
     size_t also_count;
     struct buf digest, ledger;
     struct map *evicted; /* ids; NULL before the first */
-    uint32_t in_flight, cpu_percent;
     struct members_counters counters;
     /* SWIM */
     struct swim_probe probe;
@@ -196,6 +198,19 @@ void members_rehash(struct members *m, struct members_entry *e);
 uint64_t members_mix(uint64_t a, uint64_t b);
 /* One ready link at random that is heard; NULL when there is none. */
 struct members_link *members_link_random(struct members *m);
+
+/* members_load.c */
+/* Forgets it, as of a process that has ended. */
+void members_load_drop(struct members_entry *e);
+/* Somebody's word about a member's load. `with_news`: with a record that was new here. */
+void members_load_hear(struct members *m, struct members_link *from, struct members_entry *e, struct slice packed, const struct member_load *load, bool with_news);
+void members_receive_load(struct members *m, struct members_link *l, const struct gossip_frame *f);
+/* This node's: whether the tasks are others; taking them over (errors as members_set_self); telling them on all links. */
+bool members_load_changes(const struct members *m, const struct member *self);
+int members_load_own(struct members *m, const struct member *self);
+void members_load_tell(struct members *m);
+/* Its numbers alone, for acknowledgements. */
+struct member_load members_load_numbers(const struct members *m);
 
 /* members_trust.c */
 bool members_is_evicted(const struct members *m, const char *id);

@@ -168,7 +168,7 @@ static void accept(struct members *m, struct members_entry *e, const struct goss
         end_member(m, e, claim->state);
 }
 
-void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim)
+static void claim_record(struct members *m, struct members_link *from, const struct gossip_entry *claim)
 {
     struct members_entry *e = members_entry_find(m, claim->member.id);
     if (members_is_evicted(m, claim->member.id) || is_forged(m, e, claim))
@@ -198,6 +198,16 @@ void members_claim(struct members *m, struct members_link *from, const struct go
     if (was_gone && members_lives(e))
         members_spread(m, e, from);
     tell_others(m, e, from);
+}
+
+void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim)
+{
+    struct members_entry *e = members_entry_find(m, claim->member.id);
+    bool news = !e || is_newer_record(&claim->member, &e->member);
+    claim_record(m, from, claim);
+    e = members_entry_find(m, claim->member.id);
+    if (e && claim->load.size > 0)
+        members_load_hear(m, from, e, claim->load, &claim->loaded, news);
 }
 
 /* ---- Hello ---- */
@@ -278,7 +288,7 @@ static void tell_all_we_have(struct members *m, struct members_link *l, const st
         members_tell_view(m, l);
     if (!members_lives(l->entry) || greeted->incarnation < l->entry->member.incarnation)
         members_link_mark(m, l, l->entry); /* what he is to refute */
-    if (l->greeted_incarnation != self->incarnation || l->greeted_revision != self->revision)
+    if (l->greeted_incarnation != self->incarnation || l->greeted_revision != self->revision || l->greeted_load != m->self->load_revision)
         members_link_mark(m, l, m->self);
     if (m->release.size > 0)
         members_queue(m, l, &frame);

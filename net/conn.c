@@ -572,9 +572,10 @@ static void socket_set_options(int fd, const struct addr *peer)
 
 void conn_make_thin(struct conn *c, uint32_t unacknowledged_ms)
 {
-    int one = 1, timeout = (int) unacknowledged_ms;
+    int one = 1, off = 0, timeout = (int) unacknowledged_ms;
     if (c->fd < 0 || (c->peer.u.any.sa_family != AF_INET && c->peer.u.any.sa_family != AF_INET6))
         return;
+    setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof off);
     setsockopt(c->fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
     setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }

@@ -66,7 +66,8 @@ uint64_t conn_written(const struct conn *c);
 bool conn_is_quiet(const struct conn *c);
 
 /* For few small messages that are to get through: lost ones are sent again without growing pauses (TCP_THIN_LINEAR_TIMEOUTS), and the kernel gives up with
- * GRID_ETIMEOUT when nothing of what was sent is acknowledged for so long (TCP_USER_TIMEOUT). */
+ * GRID_ETIMEOUT when nothing of what was sent is acknowledged for so long (TCP_USER_TIMEOUT). The kernel's keepalive is turned off: beside TCP_USER_TIMEOUT a single
+ * lost probe of it ends an idle connection. */
 void conn_make_thin(struct conn *c, uint32_t unacknowledged_ms);
 
 /* True once TCP's handshake is done: somebody's kernel is there. Still true inside on_close. */

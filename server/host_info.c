@@ -82,3 +82,19 @@ uint64_t host_resident_bytes(int pid)
     fclose(file);
     return resident * (uint64_t) sysconf(_SC_PAGESIZE);
 }
+
+void host_cpu_times(uint64_t *busy, uint64_t *total)
+{
+    uint64_t t[8] = {0}; /* user, nice, system, idle, iowait, irq, softirq, steal: proc_stat(5) */
+    FILE *file = fopen("/proc/stat", "re");
+    *busy = *total = 0;
+    if (!file)
+        return;
+    if (fscanf(file, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6],
+               &t[7]) == 8) {
+        for (size_t i = 0; i < 8; i++)
+            *total += t[i];
+        *busy = *total - t[3] - t[4];
+    }
+    fclose(file);
+}

@@ -1,4 +1,4 @@
-/* server/host_info.h: what a node says of the machine it runs on. Reads the system once, at start. */
+/* server/host_info.h: what a node says of the machine it runs on. Reads the system. Any thread. */
 #ifndef GRID_SERVER_HOST_INFO_H
 #define GRID_SERVER_HOST_INFO_H
 
@@ -22,5 +22,8 @@ void host_info_read(struct host_info *out);
 
 /* Resident memory of a process in bytes, 0 when it cannot be told. pid 0: this one. */
 uint64_t host_resident_bytes(int pid);
+
+/* Time that all cores together have been busy, and all time, since the machine started, in the kernel's ticks. 0 and 0 when it cannot be told. */
+void host_cpu_times(uint64_t *busy, uint64_t *total);
 
 #endif

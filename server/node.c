@@ -263,6 +263,8 @@ static int open_parts(struct node *n, char why[NODE_WHY_MAX])
         err = open_releases(n, why);
     if (err == 0)
         err = node_gossip_open(n, why);
+    if (err == 0)
+        node_load_open(n);
     return err == 0 ? open_control_port(n) : err;
 }
 
@@ -320,12 +322,15 @@ static void gossip_closed(void *arg)
     struct node *n = arg;
     n->gossip = NULL;
     node_records_close(n);
+    map_destroy(n->gone);
+    n->gone = NULL;
     node_join_close(n, join_ended, n);
 }
 
 static void tasks_stopped(void *arg)
 {
     struct node *n = arg;
+    node_load_stop(n); /* before it, where the start has failed */
     n->supervisor = NULL;
     if (n->gossip)
         gossip_close(n->gossip, gossip_closed, n);
@@ -393,6 +398,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     notify_service_manager("STOPPING=1");
     loop_timer_stop(&n->join_timer);
     loop_timer_stop(&n->refused_timer);
+    node_load_stop(n);
     node_ledger_stop(n);
     node_ask_stop(n);
     node_deploys_stop(n);

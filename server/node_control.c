@@ -10,7 +10,7 @@
 #include "server/node_ask.h"
 #include "server/node_internal.h"
 
-enum { LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64, LOG_LINES_MAX = 10000 };
+enum { GONE_MAX = 4096, LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64, LOG_LINES_MAX = 10000 };
 
 static void reply(struct admin_call *call, const ProtobufCMessage *message)
 {
@@ -139,8 +139,22 @@ static void watcher_send(struct admin_call *call, const struct node *n, const ch
     reply(call, &event.base);
 }
 
+/* One that was told as gone and is there again has joined, also when it had been there all the time (it has refuted its death). */
+static const char *kind_told(struct node *n, const char *kind, const struct member *m)
+{
+    struct slice id = slice_of_str(m->id);
+    if (!n->gone && !(n->gone = map_create(NULL)))
+        return kind;
+    if (is_present(m))
+        return map_remove(n->gone, id) ? "joined" : kind;
+    if (map_count(n->gone) < GONE_MAX)
+        (void) map_set(n->gone, id, n); /* without memory its return is told as an update */
+    return kind;
+}
+
 void node_watchers_event(struct node *n, const char *kind, const struct member *m)
 {
+    kind = kind_told(n, kind, m);
     for (struct node_watch *w = n->node_watchers; w; w = w->next)
         watcher_send(((struct node_watcher *) w)->call, n, kind, m);
 }
@@ -153,20 +167,31 @@ static void watch_ended(void *arg, struct admin_call *call)
     admin_finish(call, GRPC_CANCELLED, NULL);
 }
 
+static void send_view(const struct node *n, struct admin_call *call, struct slice request)
+{
+    struct arena *a = arena_create(LIST_ARENA_BLOCK, 0);
+    const Grid__V1__ListNodesRequest *asked = a ? pb_unpack(&grid__v1__list_nodes_request__descriptor, a, request) : NULL;
+    for (size_t i = 0; i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        if (is_present(m))
+            watcher_send(call, n, "joined", m);
+        else if (asked && asked->all)
+            watcher_send(call, n, m->state == MEMBER_DEAD ? "failed" : "left", m);
+    }
+    arena_destroy(a);
+}
+
 static void watch_nodes(void *ctx, struct admin_call *call, struct slice request)
 {
     struct node *n = ctx;
     struct node_watcher *w = calloc(1, sizeof *w);
-    (void) request;
     if (!w) {
         admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
         return;
     }
     w->node = n;
     w->call = call;
-    for (size_t i = 0; i < node_member_count(n); i++)
-        if (is_present(node_member(n, i)))
-            watcher_send(call, n, "joined", node_member(n, i));
+    send_view(n, call, request);
     watch_add(&n->node_watchers, &w->link);
     admin_on_cancel(call, watch_ended, w);
 }

@@ -165,8 +165,14 @@ static void count_members(struct node *n)
     atomic_store(&n->metric_members, alive);
 }
 
+static uint64_t own_revision(const struct node *n)
+{
+    return n->gossip ? members_at(gossip_members(n->gossip), 0)->revision : 0;
+}
+
 void node_gossip_update(struct node *n)
 {
+    uint64_t before = own_revision(n);
     if (n->stopping && !n->releases)
         return; /* taken down too far to say anything of itself */
     int err = make_self(n);
@@ -177,6 +183,8 @@ void node_gossip_update(struct node *n)
         err = gossip_reseal(n->gossip);
     if (err != 0)
         log_line(LOG_ERROR, "this node's record could not be brought up to date", LOGF_ERR(err));
+    if (own_revision(n) != before)
+        node_watchers_event(n, "updated", &n->self);
 }
 
 /* ---- news ---- */
@@ -274,6 +282,11 @@ static void on_join_timeout(void *arg)
     node_routes_changed(n);
 }
 
+static const struct members_times *times_of(const char *profile)
+{
+    return strcmp(profile, "wan") == 0 ? &MEMBERS_WAN : strcmp(profile, "local") == 0 ? &MEMBERS_LOCAL : &MEMBERS_LAN;
+}
+
 int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
 {
     int err = make_self(n);
@@ -283,7 +296,7 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
         return err;
     /* A provisional node has nothing to show to those of --join: joining comes first (server/node_join.h). */
     struct gossip_config config = {.loop = n->loop, .tls = n->control_tls, .authority = n->authority ? authority_id(n->authority) : "", .grid = n->grid, .self = &n->self,
-                                   .seeds = n->options->join, .seed_count = n->standing.provisional ? 0 : n->options->join_count, .events = &GOSSIP_EVENTS, .admit = node_records_admit, .seal = node_records_seal, .ctx = n};
+                                   .seeds = n->options->join, .seed_count = n->standing.provisional ? 0 : n->options->join_count, .times = times_of(n->options->profile), .events = &GOSSIP_EVENTS, .admit = node_records_admit, .seal = node_records_seal, .ctx = n};
     err = node_records_open(n);
     if (err == 0)
         err = gossip_create(&config, &n->gossip);

@@ -79,6 +79,8 @@ struct node {
     bool linked_once;  /* has met another member, or waits for none any more */
     bool joined;       /* has met another member, or has nobody in --join to meet */
     char refused[NODE_REASON_MAX]; /* why the grid does not take this node, "" when it does or has not said */
+    struct loop_timer load_timer;
+    uint64_t cpu_busy, cpu_total; /* of the host, when the timer last ran */
     struct loop_timer join_timer;
     struct loop_timer refused_timer; /* since a link was made after a refusal */
 
@@ -87,10 +89,16 @@ struct node {
     char not_ready[NODE_REASON_MAX]; /* why, under metric_lock */
     _Atomic uint64_t metric_members, metric_tasks, metric_instances, metric_restarts, metric_releases;
     struct route_table *metric_table; /* under metric_lock, for /metrics */
+    struct node_gossip_metrics {
+        struct members_counters counters;
+        unsigned health;
+        uint64_t links, signatures, certificates, remembered, refused; /* of records: judged, recalled */
+    } metric_gossip; /* under metric_lock */
     uv_mutex_t metric_lock;
 
     /* questions */
     struct node_watch *node_watchers;
+    struct map *gone; /* ids that were told as left or failed, and have not been told as joined since; NULL before the first */
     struct node_watch *deploys;
     bool stopping;
     uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
@@ -135,6 +143,14 @@ int node_records_seal(void *node, struct slice record, struct buf *sealed);
 bool node_records_admit(void *node, const char *peer, const struct gossip_entry *entry);
 /* True when the record went out with another certificate than the node has now. */
 bool node_records_stale(const struct node *n);
+/* Fills in what is counted of records. */
+void node_records_count(const struct node *n, struct node_gossip_metrics *out);
+
+/* node_load.c: how busy this node is, told to the others; what membership counts, for /metrics. */
+void node_load_open(struct node *n);
+void node_load_stop(struct node *n);
+void node_load_metrics(struct node *n, struct buf *out);
+
 size_t node_release_peers(void *node, const char *root, struct release_peer out[RELEASE_PEERS_MAX]);
 void node_announce(void *node, struct slice packed);
 /* A member as the API shows it; strings are borrowed from `m` and `n`. */

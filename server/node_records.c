@@ -90,3 +90,12 @@ bool node_records_admit(void *arg, const char *peer, const struct gossip_entry *
         log_line(LOG_WARN, "a member's record was refused", LOGF_STR("member", entry->member.name), LOGF_STR("id", entry->member.id), LOGF_STR("from", peer), LOGF_STR("why", why));
     return err == 0;
 }
+
+void node_records_count(const struct node *n, struct node_gossip_metrics *out)
+{
+    const struct seal_counters *c = seal_judge_counters(n->records->judge);
+    out->signatures = c->checked;
+    out->certificates = c->chains;
+    out->remembered = c->recalled;
+    out->refused = c->refused;
+}

@@ -330,6 +330,7 @@ void node_metrics(void *arg, struct buf *out)
     metric(out, "grid_task_instances_ready", "gauge", "Ready processes of this node.", atomic_load(&n->metric_instances));
     metric(out, "grid_task_restarts_total", "counter", "Processes started again after an exit.", atomic_load(&n->metric_restarts));
     metric(out, "process_resident_memory_bytes", "gauge", "Resident memory of the daemon.", host_resident_bytes(0));
+    node_load_metrics(n, out);
     task_metric(out, t, "grid_invocations_total", "Calls that came in at this node.", offsetof(struct route_counters, invocations));
     task_metric(out, t, "grid_invocation_success_total", "Calls that came in here and succeeded.", offsetof(struct route_counters, success));
     task_metric(out, t, "grid_invocation_errors_total", "Calls that came in here and failed.", offsetof(struct route_counters, errors));

@@ -35,6 +35,8 @@ static const struct option_row ROWS[] = {
     {.name = "task-sandbox", .kind = OPTION_STRING, .placeholder = "LEVEL", .choices = "off|standard|strict", .fallback = "standard",
      .help = "how tasks are kept apart from the node and the system"},
     {.name = "task-env", .kind = OPTION_LIST, .placeholder = "NAME,...", .help = "variables of gridd's environment that tasks get too; a '*' at the end stands for any rest"},
+    {.name = "profile", .kind = OPTION_STRING, .placeholder = "NETWORK", .choices = "lan|wan|local", .fallback = "lan",
+     .help = "how long other nodes may take to answer before they count as silent or dead; the same on all nodes"},
     {.name = "workers", .kind = OPTION_UINT, .placeholder = "N", .min = 1, .max = 256, .example = "4", .help = "data-plane threads; one per core when not given"},
     {.name = "busy-poll", .kind = OPTION_UINT, .placeholder = "MICROSECONDS", .fallback = "200", .max = 1000, .example = "200",
      .help = "how long a worker looks for the next event before it sleeps, while they come so soon; 0 sleeps at once"},
@@ -383,6 +385,7 @@ static int take_values(struct options *o, struct option_error *error)
     o->drain_timeout_ms = option_number(set, "drain-timeout");
     o->ready_file = option_string(set, "ready-file");
     o->runtimes = option_string(set, "runtimes");
+    o->profile = option_string(set, "profile");
     o->log_format = strcmp(option_string(set, "log-format"), "json") == 0 ? LOG_JSON : LOG_TEXT;
     if (log_level_parse(option_string(set, "log-level"), &o->log_level) != 0)
         o->log_level = LOG_INFO;

@@ -35,6 +35,7 @@ struct options {
     enum task_sandbox task_sandbox;
     struct task_env_names task_env;
     uint16_t task_ports; /* 0: api port + 1 */
+    const char *profile; /* "lan", "wan" or "local" */
     unsigned workers;
     uint64_t busy_poll_us;
     size_t max_payload;

@@ -22,7 +22,20 @@ static void check_member(struct arena *arena, const struct member *m)
     if (member_pack(m, &packed) == 0) { /* what was read of a record with unknown fields may be repeated ones */
         expect(member_unpack(buf_slice(&packed), arena, &again) == 0 && member_copy(&again, arena, &copy) == 0);
         expect(strcmp(copy.id, m->id) == 0 && strcmp(copy.name, m->name) == 0 && copy.incarnation == m->incarnation && copy.revision == m->revision);
-        expect(copy.address_count == m->address_count && copy.task_count == m->task_count && copy.leaving == m->leaving);
+        expect(copy.address_count == m->address_count && copy.leaving == m->leaving);
+    }
+    buf_dispose(&packed);
+}
+
+static void check_load(struct arena *arena, const struct member_load *l)
+{
+    struct member_load again;
+    struct buf packed;
+    buf_init(&packed, 0);
+    if (member_load_pack(l, &packed) == 0) { /* as above */
+        expect(member_load_unpack(buf_slice(&packed), arena, &again) == 0 && again.task_count == l->task_count && again.revision == l->revision);
+        for (size_t i = 0; i < l->task_count; i++)
+            expect(strcmp(again.tasks[i].name, l->tasks[i].name) == 0 && strcmp(again.tasks[i].fault, l->tasks[i].fault) == 0);
     }
     buf_dispose(&packed);
 }
@@ -44,6 +57,8 @@ static void check_entries(struct arena *arena, const struct gossip_frame *a, con
     for (size_t i = 0; i < a->entry_count; i++) {
         expect(slice_equal(a->entries[i].record, b->entries[i].record) && a->entries[i].state == b->entries[i].state);
         check_member(arena, &a->entries[i].member);
+        expect(slice_equal(a->entries[i].load, b->entries[i].load));
+        check_load(arena, &a->entries[i].loaded);
         check_seal(arena, &a->entries[i]);
     }
 }
@@ -52,7 +67,7 @@ static void check_rest(const struct gossip_frame *a, const struct gossip_frame *
 {
     expect(a->kind == b->kind && slice_equal(a->authority, b->authority) && slice_equal(a->grid, b->grid) && a->also_count == b->also_count);
     expect(slice_equal(a->digest, b->digest) && slice_equal(a->ledger, b->ledger) && a->last == b->last && a->protocol == b->protocol);
-    expect(a->sequence == b->sequence && a->sent_at_ms == b->sent_at_ms && a->in_flight == b->in_flight && a->cpu_percent == b->cpu_percent);
+    expect(a->sequence == b->sequence && a->sent_at_ms == b->sent_at_ms && slice_equal(a->load, b->load) && a->loaded.in_flight == b->loaded.in_flight && a->loaded.queued == b->loaded.queued && a->loaded.cpu_percent == b->loaded.cpu_percent);
     expect(slice_equal(a->release, b->release) && strcmp(a->target, b->target) == 0 && a->incarnation == b->incarnation && a->refused == b->refused);
     expect(a->refusal == b->refusal && slice_equal(a->reason, b->reason) && a->news == b->news && strcmp(a->observer, b->observer) == 0);
     expect(a->view == b->view && a->view_count == b->view_count && a->version_count == b->version_count);
@@ -75,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (gossip_frame_unpack(slice_of(data, size), arena, &frame) == 0 && can_be_packed(&frame)) {
         expect(gossip_frame_pack(&frame, &packed) == 0 && gossip_frame_unpack(buf_slice(&packed), arena, &again) == 0);
         check_rest(&frame, &again);
+        check_load(arena, &frame.loaded);
         check_entries(arena, &frame, &again);
     }
     buf_dispose(&packed);

@@ -309,7 +309,7 @@ void sim_change(struct sim_world *w, uint32_t node)
     n->changes++;
     struct member self = record_of(n);
     members_set_self(n->core, &self, core_now(w));
-    members_set_load(n->core, n->changes % 7, n->changes % 100);
+    members_set_load(n->core, n->changes % 7, n->changes % 5, n->changes % 100);
     touch(w, node);
     run_touched(w);
 }

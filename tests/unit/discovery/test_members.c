@@ -687,24 +687,26 @@ static void test_member__runs_an_entry_and_not_only_its_files(void **state)
 static void test_member__says_why_a_task_cannot_be_started(void **state)
 {
     char longer[MEMBER_FAULT_MAX + 8];
-    struct member m = record_of(THIRD, "third", 10, 0), back;
+    struct member back = record_of(THIRD, "third", 10, 0);
     struct arena *arena = arena_create(1024, 0);
-    struct buf record;
+    struct member_load load = {.started_at_ms = 5, .revision = 1}, loaded;
+    struct buf packed;
     (void) state;
     memset(longer, 'x', sizeof longer);
     memcpy(longer, "a\nb", 3);
     memcpy(longer + MEMBER_FAULT_MAX - 1, "\xc3\xa9", 3); /* a character over the cut */
     const struct member_task tasks[] = {{"fine", 1, ""}, {"broken", 0, member_fault_shown(arena, longer)}};
-    m.tasks = tasks;
-    m.task_count = 2;
-    buf_init(&record, 0);
-    assert_int_equal(member_pack(&m, &record), 0);
-    assert_int_equal(member_unpack(buf_slice(&record), arena, &back), 0);
+    load.tasks = tasks;
+    load.task_count = 2;
+    buf_init(&packed, 0);
+    assert_int_equal(member_load_pack(&load, &packed), 0);
+    assert_int_equal(member_load_unpack(buf_slice(&packed), arena, &loaded), 0);
+    back.tasks = loaded.tasks, back.task_count = loaded.task_count;
     assert_null(member_task_fault(&back, "fine"));
     assert_null(member_task_fault(&back, "absent"));
     assert_int_equal(strlen(member_task_fault(&back, "broken")), MEMBER_FAULT_MAX - 1);
     assert_memory_equal(member_task_fault(&back, "broken"), "a bxxx", 6);
-    buf_dispose(&record);
+    buf_dispose(&packed);
     arena_destroy(arena);
 }
 
@@ -911,6 +913,159 @@ static void test_member_seal__signs_the_certificate_too(void **state)
     buf_dispose(&a), buf_dispose(&b);
 }
 
+/* ---- load ---- */
+
+static void say_load(struct rig *r, uint64_t link, const char *id, int64_t started_at_ms, uint64_t revision, uint32_t instances)
+{
+    const struct member_task task = {"echo", instances, ""};
+    struct member_load load = {.started_at_ms = started_at_ms, .revision = revision, .in_flight = 4, .tasks = &task, .task_count = 1};
+    struct gossip_frame frame = {.kind = GOSSIP_LOAD};
+    struct buf packed;
+    buf_init(&packed, 0);
+    assert_int_equal(member_load_pack(&load, &packed), 0);
+    frame.load = buf_slice(&packed);
+    snprintf(frame.target, sizeof frame.target, "%s", id);
+    assert_int_equal(deliver(r, link, &frame), 0);
+    buf_dispose(&packed);
+}
+
+static uint32_t ready_there(const struct rig *r, const char *id)
+{
+    const struct member *m = members_find(r->m, id);
+    return m->task_count == 1 ? m->tasks[0].instances : 0;
+}
+
+static void test_load__is_believed_from_its_owners_link_whatever_others_said(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    link_peer(r, LINK + 1, FOURTH, "fourth");
+    say_load(r, LINK + 1, PEER, 5, 900, 99);
+    assert_int_equal(ready_there(r, PEER), 0);
+    say_load(r, LINK, PEER, 5, 1, 2);
+    assert_int_equal(ready_there(r, PEER), 2);
+    expect_event(r, MEMBERS_UPDATED, PEER);
+    say_load(r, LINK + 1, PEER, 5, 901, 99);
+    assert_int_equal(ready_there(r, PEER), 2);
+}
+
+static void test_load__of_whom_no_link_leads_to_is_the_newest_that_is_said(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    claim(r, THIRD, 10, MEMBER_ALIVE);
+    say_load(r, LINK, THIRD, 5, 7, 3);
+    say_load(r, LINK, THIRD, 5, 6, 1);
+    assert_int_equal(ready_there(r, THIRD), 3);
+    say_load(r, LINK, THIRD, 4, 8, 1); /* of a process that is not the one we know */
+    assert_int_equal(ready_there(r, THIRD), 3);
+    link_peer(r, LINK + 1, THIRD, "third");
+    say_load(r, LINK + 1, THIRD, 5, 2, 4); /* the liar had been ahead of it */
+    assert_int_equal(ready_there(r, THIRD), 4);
+}
+
+static void test_load__ends_with_its_process(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    say_load(r, LINK, PEER, 5, 1, 2);
+    struct member again = record_of(PEER, "peer", 300, 0);
+    again.started_at_ms = 6;
+    say_of(r, LINK, again, MEMBER_ALIVE, GOSSIP_TABLE);
+    expect_event(r, MEMBERS_RESTARTED, PEER);
+    assert_int_equal(ready_there(r, PEER), 0);
+    say_load(r, LINK, PEER, 5, 2, 2);
+    assert_int_equal(ready_there(r, PEER), 0);
+}
+
+static void test_load__tells_ready_instances_at_once_and_leaves_the_record_alone(void **state)
+{
+    struct rig *r = *state;
+    struct member_task task = {"echo", 1, ""};
+    struct member self = *members_at(r->m, 0);
+    uint64_t revision = self.revision;
+    link_peer(r, LINK, PEER, "peer");
+    self.tasks = &task, self.task_count = 1;
+    for (uint32_t i = 1; i < 4; i++) {
+        task.instances = i;
+        assert_int_equal(members_set_self(r->m, &self, r->now), 0);
+        drain(r);
+        const struct gossip_frame *told = find_sent(r, GOSSIP_LOAD);
+        assert_non_null(told);
+        assert_int_equal(told->loaded.tasks[0].instances, i);
+        assert_null(find_sent(r, GOSSIP_TABLE));
+        assert_int_equal(members_at(r->m, 0)->revision, revision);
+    }
+    assert_int_equal(members_set_self(r->m, &self, r->now), 0);
+    drain(r);
+    assert_null(find_sent(r, GOSSIP_LOAD));
+}
+
+static void test_load__goes_with_a_record_that_changes_too(void **state)
+{
+    struct rig *r = *state;
+    struct member_task task = {"new-task", 1, ""};
+    struct member self = *members_at(r->m, 0);
+    link_peer(r, LINK, PEER, "peer");
+    self.tasks = &task, self.task_count = 1;
+    snprintf(self.release, sizeof self.release, "%s", THIRD);
+    assert_int_equal(members_set_self(r->m, &self, r->now), 0);
+    drain(r);
+    const struct gossip_frame *told = find_sent(r, GOSSIP_TABLE);
+    assert_non_null(told);
+    assert_string_equal(told->entries[0].member.release, THIRD);
+    assert_string_equal(told->entries[0].loaded.tasks[0].name, "new-task");
+}
+
+static void test_load__is_paused_with_its_link_and_then_told_once(void **state)
+{
+    struct rig *r = *state;
+    struct member_task task = {"echo", 1, ""};
+    struct member self = *members_at(r->m, 0);
+    link_peer(r, LINK, PEER, "peer");
+    self.tasks = &task, self.task_count = 1;
+    members_link_pause(r->m, LINK, true);
+    for (uint32_t i = 1; i < 2000; i++) {
+        task.instances = i;
+        assert_int_equal(members_set_self(r->m, &self, r->now), 0);
+    }
+    drain(r);
+    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(r->closed_count, 0);
+    members_link_pause(r->m, LINK, false);
+    drain(r);
+    assert_int_equal(find_sent(r, GOSSIP_TABLE)->entries[0].loaded.tasks[0].instances, 1999);
+}
+
+static void test_load__that_changes_after_the_greeting_is_told_when_the_link_is_there(void **state)
+{
+    struct rig *r = *state;
+    struct member_task task = {"echo", 7, ""};
+    struct member self = *members_at(r->m, 0);
+    assert_int_equal(members_link_up(r->m, LINK, PEER, 0, r->now), 0);
+    drain(r);
+    self.tasks = &task, self.task_count = 1;
+    assert_int_equal(members_set_self(r->m, &self, r->now), 0);
+    assert_int_equal(say_of(r, LINK, record_of(PEER, "peer", 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
+    assert_non_null(find_sent(r, GOSSIP_TABLE));
+    assert_int_equal(find_sent(r, GOSSIP_TABLE)->entries[0].loaded.tasks[0].instances, 7);
+}
+
+static void test_load__numbers_are_coarse(void **state)
+{
+    static const uint32_t cases[][2] = {{0, 0}, {7, 7}, {8, 8}, {9, 8}, {15, 14}, {100, 96}, {1000, 896}, {UINT32_MAX, 0xe0000000}};
+    struct rig *r = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(member_load_quantized(cases[i][0]), cases[i][1]);
+    members_set_load(r->m, 9, 17, 43);
+    link_peer(r, LINK, PEER, "peer");
+    deliver(r, LINK, &(struct gossip_frame){.kind = GOSSIP_PING, .sequence = 1});
+    const struct member_load *told = &find_sent(r, GOSSIP_ACK)->loaded;
+    assert_int_equal(told->in_flight, 8);
+    assert_int_equal(told->queued, 16);
+    assert_int_equal(told->cpu_percent, 45);
+}
+
 int main(void)
 {
 #define SIGNED(name) cmocka_unit_test_setup_teardown(name, set_up_signed, tear_down)
@@ -924,6 +1079,14 @@ int main(void)
         SIGNED(test_records__unsigned_ones_open_no_link),
         SIGNED(test_records__only_a_nodes_own_word_makes_it_leave),
         SIGNED(test_records__are_sealed_anew_when_the_certificate_is),
+        CASE(test_load__is_believed_from_its_owners_link_whatever_others_said),
+        CASE(test_load__of_whom_no_link_leads_to_is_the_newest_that_is_said),
+        CASE(test_load__ends_with_its_process),
+        CASE(test_load__tells_ready_instances_at_once_and_leaves_the_record_alone),
+        CASE(test_load__goes_with_a_record_that_changes_too),
+        CASE(test_load__is_paused_with_its_link_and_then_told_once),
+        CASE(test_load__that_changes_after_the_greeting_is_told_when_the_link_is_there),
+        CASE(test_load__numbers_are_coarse),
         cmocka_unit_test(test_member_seal__refuses_what_is_cut_or_too_large),
         cmocka_unit_test(test_member_seal__signs_the_certificate_too),
         CASE(test_members__greets_first_and_then_sends_its_view),

@@ -11,6 +11,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ struct end {
     struct conn *conn;
     struct buf got;
     int opened, ended, drained, closed, close_err, bytes;
-    bool echo, close_on_read, finish_on_end;
+    bool echo, close_on_read, finish_on_end, connected;
 };
 
 struct pair {
@@ -74,7 +75,7 @@ static void on_drained(void *ctx, struct conn *c)
 static void on_close(void *ctx, struct conn *c, int err)
 {
     struct end *e = ctx;
-    (void) c;
+    e->connected = conn_was_connected(c);
     e->conn = NULL;
     e->closed++;
     e->close_err = err;
@@ -615,9 +616,76 @@ static void test_listener__gives_the_port_to_one_of_two_that_start_at_once(void 
         assert_int_equal(winners[i], 1);
 }
 
+/* The descriptor of a TCP connection by its two ends' ports. */
+static int find_socket(uint16_t local_port, uint16_t peer_port)
+{
+    for (int fd = 3; fd < 256; fd++) {
+        struct addr local = {.size = sizeof local.u}, peer = {.size = sizeof peer.u};
+        if (getsockname(fd, &local.u.any, &local.size) == 0 && getpeername(fd, &peer.u.any, &peer.size) == 0 && addr_port(&local) == local_port &&
+            addr_port(&peer) == peer_port)
+            return fd;
+    }
+    fail_msg("no such connection");
+    return -1;
+}
+
+static int option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+    assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+    return value;
+}
+
+static void expect_thin(int fd, int unacknowledged_ms)
+{
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), unacknowledged_ms);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS), 1);
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+}
+
+static void test_conn__is_thin_on_both_sides_when_asked(void **state)
+{
+    struct addr at;
+    struct pair p;
+    (void) state;
+    addr_loopback_v4(0, &at);
+    pair_listen(&p, &at);
+    pair_connect(&p);
+    conn_make_thin(p.client.conn, 3210);
+    uint16_t client = addr_port(conn_local_addr(p.client.conn)), server = addr_port(&p.at);
+    expect_thin(find_socket(client, server), 3210);
+    assert_int_equal(option_of(find_socket(server, client), IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+    conn_make_thin(p.server.conn, 1234);
+    expect_thin(find_socket(server, client), 1234);
+    conn_close(p.client.conn);
+    PUMP(p.loop, p.client.closed, 1);
+    assert_true(p.client.connected);
+    pair_shut(&p);
+}
+
+static void test_conn__knows_whether_a_kernel_ever_took_it(void **state)
+{
+    struct addr at;
+    struct pair p;
+    (void) state;
+    addr_loopback_v4(0, &at);
+    pair_listen(&p, &at);
+    listener_close(p.listener);
+    assert_int_equal(conn_dial(p.loop, &p.at, NULL, &EVENTS, &p.client, &p.client.conn), 0);
+    PUMP(p.loop, p.client.closed, 1);
+    assert_int_equal(p.client.close_err, GRID_EREFUSED);
+    assert_false(p.client.connected);
+    loop_destroy(p.loop);
+    buf_dispose(&p.client.got);
+    buf_dispose(&p.server.got);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conn__is_thin_on_both_sides_when_asked),
+        cmocka_unit_test(test_conn__knows_whether_a_kernel_ever_took_it),
         cmocka_unit_test(test_conn__carries_bytes_both_ways_and_ends_in_order),
         cmocka_unit_test(test_conn__may_be_closed_inside_its_read_callback),
         cmocka_unit_test(test_conn__stops_reading_when_paused_and_tells_when_drained),
