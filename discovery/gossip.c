@@ -329,8 +329,8 @@ static void client_closed(void *ctx, struct http_client *client, int err)
     bool connected = conn_was_connected(http_client_conn(client));
     l->client = NULL;
     if (l->token != 0) { /* it never came up */
-        l->silent |= err == GRID_ETIMEOUT && connected;
-        l->timed_out |= (err == GRID_ETIMEOUT && !connected) || err == GRID_ECLOSED;
+        l->silent |= connected && (err == GRID_ETIMEOUT || err == GRID_ECLOSED);
+        l->timed_out |= !connected && err == GRID_ETIMEOUT;
         l->denied |= err == GRID_EPERM || err == GRID_EPROTO;
         l->refused |= err == GRID_EREFUSED;
         dial_next(l);

@@ -75,8 +75,10 @@ void members_state_set(struct members *m, struct members_entry *e, enum member_s
     bool stays = members_lives(e) && (state == MEMBER_ALIVE || state == MEMBER_STALLED);
     if (state != e->member.state)
         m->ring_changed = true;
-    if (!stays)
+    if (!stays) {
         members_changed(m, e);
+        m->seed_due_ms = members_earlier(m->seed_due_ms, m->now_ms); /* one that led to it may be dialled anew */
+    }
     e->member.state = state;
     recount(m, e, members_lives(e));
 }
@@ -309,12 +311,21 @@ void members_link_close(struct members *m, struct members_link *l)
     l->any_dirty = false;
     l->entry = NULL;
     if (e && e->link == l) {
-        e->link = NULL;
-        e->member.linked = false;
+        e->link = members_link_spare(m, e);
+        e->member.linked = e->link != NULL;
         e->pinged_ms = 0;
         m->ring_changed = true;
         members_touch(m, e);
     }
+}
+
+/* Another ready link to the same member (members_merge.c, surplus_link). */
+struct members_link *members_link_spare(const struct members *m, const struct members_entry *e)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        if (l->ready && !l->closing && l != e->link && l->entry == e)
+            return l;
+    return NULL;
 }
 
 void members_link_ready(struct members *m, struct members_link *l, struct members_entry *e)
@@ -333,7 +344,7 @@ static void give_up_link(struct members *m, struct members_link *l)
 {
     struct members_entry *e = l->entry;
     members_link_close(m, l);
-    if (e)
+    if (e && !e->link)
         members_lost(m, e, MEMBERS_LOST_RESET);
 }
 
@@ -423,8 +434,9 @@ void members_link_down(struct members *m, uint64_t link, enum members_loss loss,
     if (!l)
         return;
     struct members_entry *e = l->entry;
+    bool used = e && e->link == l;
     link_free(m, l);
-    if (e)
+    if (used)
         members_lost(m, e, loss);
     members_settle(m);
 }

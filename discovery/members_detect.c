@@ -382,12 +382,12 @@ void members_receive_news(struct members *m, struct members_link *l, const struc
 
 void members_lost(struct members *m, struct members_entry *e, enum members_loss loss)
 {
-    e->link = NULL;
-    e->member.linked = false;
+    e->link = members_link_spare(m, e);
+    e->member.linked = e->link != NULL;
     e->pinged_ms = 0;
     m->ring_changed = true;
     members_touch(m, e);
-    if (!members_lives(e) || (loss == MEMBERS_LOST_RESET && !members_wanted(m, e)))
+    if (e->link || !members_lives(e) || (loss == MEMBERS_LOST_RESET && !members_wanted(m, e)))
         return;
     if (e->accused_incarnation == e->member.incarnation) {
         members_convict(m, e); /* the others saw it before us */
@@ -574,8 +574,17 @@ static void probe_next(struct members *m)
             return;
 }
 
+/* Of two links that were both kept the other side mostly ends one; one that says nothing is of no use. */
+static void close_spare_links(struct members *m)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        if (l->ready && !l->closing && l->entry->link != l && m->now_ms >= l->heard_ms + m->times->silent_ms)
+            members_link_close(m, l);
+}
+
 static void compare_views(struct members *m)
 {
+    close_spare_links(m);
     struct members_link *l = members_link_random(m);
     m->sync_at_ms = m->now_ms + m->times->sync_ms * 3 / 4 + swim_random_below(&m->random, m->times->sync_ms / 2 + 1);
     if (l)

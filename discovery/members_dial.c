@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "discovery/members_internal.h"
 
-enum { MAX_SHIFT = 7, NEIGHBOURS = 2, MESH_SHARE_MS = 30, FEW_DEAD = 4 };
+enum { MAX_SHIFT = 7, NEIGHBOURS = 2, MESH_SHARE_MS = 30, FEW_DEAD = 4, OFTEN = 100 };
 
 static const uint64_t NEVER = UINT64_MAX;
 
@@ -159,6 +159,12 @@ uint64_t members_consider_dial(struct members *m, struct members_entry *e)
 
 /* ---- dials that end ---- */
 
+/* Often for some minutes: it may be the only way to the others. */
+static uint64_t seed_backoff(struct members *m, unsigned failures)
+{
+    return members_backoff(m, failures, failures < OFTEN ? 4 * m->times->redial_max_ms : m->times->redial_slow_ms);
+}
+
 /* The dial `token` found `peer`: whoever asked for it hears. */
 void members_dial_settled(struct members *m, uint64_t token, const char *peer)
 {
@@ -167,7 +173,7 @@ void members_dial_settled(struct members *m, uint64_t token, const char *peer)
         if (s->token != token)
             continue;
         s->token = 0;
-        s->dial_at_ms = m->now_ms + members_backoff(m, s->failures++, m->times->redial_slow_ms);
+        s->dial_at_ms = m->now_ms + seed_backoff(m, s->failures++);
         m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
         memcpy(s->id, peer, sizeof s->id);
     }
@@ -233,7 +239,7 @@ void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fa
         if (s->token != token)
             continue;
         s->token = 0;
-        s->dial_at_ms = m->now_ms + members_backoff(m, s->failures++, m->times->redial_slow_ms);
+        s->dial_at_ms = m->now_ms + seed_backoff(m, s->failures++);
         m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
     }
     members_settle(m);
@@ -241,12 +247,21 @@ void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fa
 
 /* ---- what is given out ---- */
 
+static bool is_linked_at(const struct members *m, const char *address)
+{
+    for (size_t i = 1; i < m->count; i++)
+        for (size_t k = 0; m->order[i]->link && k < m->order[i]->member.address_count; k++)
+            if (strcmp(m->order[i]->member.addresses[k], address) == 0)
+                return true;
+    return false;
+}
+
 static bool seed_due(const struct members *m, const struct members_seed *s)
 {
     if (s->token != 0 || m->now_ms < s->dial_at_ms || strcmp(s->id, m->self->member.id) == 0)
         return false;
     if (s->id[0] == '\0')
-        return true;
+        return !is_linked_at(m, s->address);
     const struct members_entry *e = members_entry_find(m, s->id);
     return (!e || e->member.state == MEMBER_LEFT || e->member.state == MEMBER_EVICTED) && !members_link_pending(m, s->id);
 }

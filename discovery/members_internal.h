@@ -164,6 +164,7 @@ void members_queue(struct members *m, struct members_link *l, const struct gossi
 void members_queue_all(struct members *m, const struct gossip_frame *frame, const struct members_entry *but);
 void members_link_mark(struct members *m, struct members_link *l, const struct members_entry *e);
 void members_link_close(struct members *m, struct members_link *l);
+struct members_link *members_link_spare(const struct members *m, const struct members_entry *e);
 void members_link_ready(struct members *m, struct members_link *l, struct members_entry *e);
 int members_self_repack(struct members *m, const struct member *self);
 bool members_lives(const struct members_entry *e);

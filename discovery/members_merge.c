@@ -51,6 +51,7 @@ void members_refute(struct members *m, uint64_t incarnation)
         m->refuted_ms = m->now_ms;
         m->refuted_count = 0;
     }
+    incarnation = members_later(incarnation, m->refute_above);
     m->refute_above = 0;
     if (incarnation < next.incarnation)
         return;
@@ -72,7 +73,9 @@ static void claim_about_self(struct members *m, const struct gossip_entry *claim
 {
     const struct member *self = &m->self->member;
     bool accused = claim->state != MEMBER_ALIVE && claim->member.incarnation >= self->incarnation;
-    if (accused || claim_compare(claim, self) > 0)
+    /* An earlier process of this node, whose clock was ahead, has used this incarnation before. */
+    bool taken = claim->member.incarnation == self->incarnation && claim->member.started_at_ms != self->started_at_ms;
+    if (accused || taken || claim_compare(claim, self) > 0)
         members_refute(m, claim->member.incarnation);
 }
 
@@ -270,14 +273,19 @@ static bool judge_hello(struct members *m, struct members_link *l, const struct 
     return code != GOSSIP_REFUSAL_NONE;
 }
 
-/* Of two links to one peer, the one to give up. When both sides dialled, the dial of the lower id stays; a silent link, one of an older
- * process, or the older of two dials of one side goes. */
+/* Of two links to one peer, the one to give up: NULL for neither. Both ends must come to the same, or they close one each, and neither knows in
+ * which order the other sees them. Who dialled is known to both: when both sides did, the dial of the lower id stays; of two dials of one side that
+ * side gives up the older. Where we cannot be sure both stay, and the newer one is used. */
 static struct members_link *surplus_link(const struct members *m, struct members_link *old, struct members_link *fresh, bool restarted)
 {
-    if (restarted || !members_link_fresh(m, old) || old->dialled == fresh->dialled)
-        return old;
     bool we_are_lower = strcmp(m->self->member.id, fresh->peer) < 0;
-    return old->dialled == we_are_lower ? fresh : old;
+    if (restarted)
+        return old;
+    if (old->dialled == fresh->dialled)
+        return fresh->dialled ? old : NULL;
+    if (fresh->dialled == we_are_lower)
+        return old;
+    return old->entry && old->entry->member.state == MEMBER_STALLED ? NULL : fresh;
 }
 
 static void tell_all_we_have(struct members *m, struct members_link *l, const struct member *greeted)
@@ -286,7 +294,7 @@ static void tell_all_we_have(struct members *m, struct members_link *l, const st
     const struct member *self = &m->self->member;
     if (l->dialled)
         members_tell_view(m, l);
-    if (!members_lives(l->entry) || greeted->incarnation < l->entry->member.incarnation)
+    if (!members_lives(l->entry) || greeted->incarnation < l->entry->member.incarnation || greeted->started_at_ms != l->entry->member.started_at_ms)
         members_link_mark(m, l, l->entry); /* what he is to refute */
     if (l->greeted_incarnation != self->incarnation || l->greeted_revision != self->revision || l->greeted_load != m->self->load_revision)
         members_link_mark(m, l, m->self);
@@ -326,4 +334,6 @@ void members_hello(struct members *m, struct members_link *l, const struct gossi
         members_link_close(m, surplus);
     if (surplus != l)
         establish(m, l, e, newcomer);
+    else if (e->link && e->pinged_ms == 0)
+        members_ping(m, e); /* does it stand, if he made another one? */
 }

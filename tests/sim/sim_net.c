@@ -475,6 +475,8 @@ static void on_dial_limit(struct sim_net *net, const struct sim_event *e)
         return;
     if (net->hosts[d->from] == SIM_STOPPED)
         hold(net, e);
+    else if (d->established && net->wheel->now < d->started_at + net->times->connect_ms + net->times->handshake_ms)
+        plan(net, net->times->handshake_ms, DIAL_LIMIT, e->a, d->serial);
     else
         dial_over(net, d, d->established ? MEMBERS_DIAL_SILENT : MEMBERS_DIAL_TIMEOUT);
 }
