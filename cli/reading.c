@@ -15,6 +15,15 @@ struct slice reading_short_id(ProtobufCBinaryData id)
     return slice_first(pb_slice(id), SHORT_ID);
 }
 
+void reading_add_reason(struct table *t, ProtobufCBinaryData reason, int64_t next_start_at_ms, int64_t now_ms)
+{
+    long long seconds = next_start_at_ms > now_ms ? (long long) (next_start_at_ms - now_ms + 999) / 1000 : 0;
+    if (next_start_at_ms)
+        table_addf(t, "%.*s (started again in %lld s)", SLICE_FMT(pb_slice(reason)), seconds);
+    else
+        table_add(t, pb_slice(reason));
+}
+
 int reading_write_json(const struct reading *r, const ProtobufCMessage *answer, struct buf *out)
 {
     struct json_writer w;

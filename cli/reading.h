@@ -24,6 +24,9 @@ int reading_show(struct cli *cli, const struct reading *r, const ProtobufCMessag
 int reading_write_json(const struct reading *r, const ProtobufCMessage *answer, struct buf *out);
 int reading_write_table(const struct reading *r, const ProtobufCMessage *answer, int64_t now_ms, bool has_colour, struct buf *out);
 
+/* Adds a cell: why something is not ready, and when it is tried again (Unix time, 0: not waited for). */
+void reading_add_reason(struct table *t, ProtobufCBinaryData reason, int64_t next_start_at_ms, int64_t now_ms);
+
 /* First digits of an id or root, enough to tell it from others. */
 struct slice reading_short_id(ProtobufCBinaryData id);
 

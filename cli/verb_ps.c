@@ -9,6 +9,15 @@
 static const struct table_column COLUMNS[] = {{"TASK", 0},    {"INSTANCE", true}, {"PID", true},     {"PORT", true}, {"STATUS", 0},
                                               {"UP", true}, {"RESTARTS", true}, {"MEMORY", true}, {"CALLS", true}, {"EXPOSED", 0}, {"REASON", 0}};
 
+/* What an instance without a process does not have. */
+static void add_number(struct table *t, uint32_t number)
+{
+    if (number == 0)
+        table_add_str(t, "-");
+    else
+        table_addf(t, "%u", number);
+}
+
 static void add_row(struct table *t, const void *item, int64_t now_ms)
 {
     const Grid__V1__ProcessInfo *process = item;
@@ -17,15 +26,15 @@ static void add_row(struct table *t, const void *item, int64_t now_ms)
     text_bytes(process->resident_bytes, memory);
     table_add(t, pb_slice(process->task));
     table_addf(t, "%u", process->instance);
-    table_addf(t, "%d", process->pid);
-    table_addf(t, "%u", process->port);
+    add_number(t, (uint32_t) process->pid);
+    add_number(t, process->port);
     table_add(t, pb_slice(process->status));
     table_add_str(t, process->started_at_ms ? age : "-");
     table_addf(t, "%" PRIu64, process->restarts);
     table_add_str(t, process->resident_bytes ? memory : "-");
     table_addf(t, "%u", process->in_flight);
     table_add(t, process->exposed.len > 0 ? pb_slice(process->exposed) : SLICE("-"));
-    table_add(t, pb_slice(process->reason));
+    reading_add_reason(t, process->reason, process->next_start_at_ms, now_ms);
 }
 
 static const struct reading READING = {"ListProcesses", &grid__v1__list_processes_response__descriptor, "processes", COLUMNS,
@@ -34,6 +43,7 @@ static const struct reading READING = {"ListProcesses", &grid__v1__list_processe
 static int run(struct cli *cli)
 {
     Grid__V1__ListProcessesRequest request = GRID__V1__LIST_PROCESSES_REQUEST__INIT;
+    request.all = true;
     return reading_show(cli, &READING, &request.base);
 }
 
@@ -42,7 +52,8 @@ const struct verb VERB_ps = {
     .arguments = "",
     .summary = "show the task processes of this node",
     .details = "CALLS counts the calls that an instance is working on now. EXPOSED is \"open\" for a task that listens on\n"
-               "all interfaces instead of 127.0.0.1, \"shut\" when the node keeps other machines out of it.",
+               "all interfaces instead of 127.0.0.1, \"shut\" when the node keeps other machines out of it. An instance whose start\n"
+               "failed is \"errored\" until one succeeds, and has no PID between two starts. RESTARTS counts those of the whole task.",
     .example = "grid ps --json",
     .traits = VERB_READS | VERB_ASKS_NODE,
     .run = run,

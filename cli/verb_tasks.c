@@ -11,7 +11,6 @@ static const struct table_column COLUMNS[] = {{"TASK", 0},    {"STATUS", 0},  {"
 static void add_row(struct table *t, const void *item, int64_t now_ms)
 {
     const Grid__V1__TaskInfo *task = item;
-    (void) now_ms;
     table_add(t, pb_slice(task->name));
     table_add(t, pb_slice(task->status));
     table_addf(t, "%u/%u", task->ready, task->instances);
@@ -23,7 +22,7 @@ static void add_row(struct table *t, const void *item, int64_t now_ms)
     table_addf(t, "%" PRIu64, task->restarts);
     table_addf(t, "%u", task->port);
     table_add(t, pb_slice(task->path));
-    table_add(t, pb_slice(task->reason));
+    reading_add_reason(t, task->reason, task->next_start_at_ms, now_ms);
 }
 
 static const struct reading READING = {"ListTasks", &grid__v1__list_tasks_response__descriptor, "tasks", COLUMNS,
@@ -39,7 +38,9 @@ const struct verb VERB_tasks = {
     .name = "tasks",
     .arguments = "",
     .summary = "show the tasks and their statistics",
-    .details = "READY counts this node's instances, ready of wanted; IN GRID those ready on all nodes; REMOTE the calls that another node ran.",
+    .details = "READY counts this node's instances, ready of wanted; IN GRID those ready on all nodes; REMOTE the calls that another node ran.\n"
+               "STATUS is of this node: \"errored\" when the last start failed, until one succeeds; it is tried again at the latest\n"
+               "every 15 s. A task that is \"online\" with a REASON still runs its version before: the new one cannot be started.",
     .example = "grid tasks",
     .traits = VERB_READS | VERB_ASKS_NODE,
     .run = run,

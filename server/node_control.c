@@ -246,6 +246,7 @@ static void list_tasks(void *ctx, struct admin_call *call, struct slice request)
         task->restarts = tasks[i].restarts;
         task->status = pb_str(supervisor_status_name(tasks[i].status));
         task->reason = pb_str(tasks[i].reason);
+        task->next_start_at_ms = tasks[i].next_start_at_ms;
         take_counters(n, tasks[i].name, task);
         response.tasks[response.n_tasks++] = task;
     }
@@ -253,44 +254,67 @@ static void list_tasks(void *ctx, struct admin_call *call, struct slice request)
     arena_destroy(a);
 }
 
-/* One process of one task. */
+/* One process of one task, or one that it is to have. */
 struct task_process {
     const struct supervisor_task *task;
-    const struct supervisor_instance *instance;
+    const struct supervisor_instance *instance; /* NULL: it has none just now */
+    uint32_t number;
 };
 
-/* All processes of this node, in the arena; none where memory lacks. */
-static const struct task_process *all_processes(struct node *n, struct arena *a, size_t *count)
+static bool has_process(const struct supervisor_task *task, uint32_t number)
+{
+    for (size_t p = 0; p < task->instance_count; p++)
+        if (task->instances[p].instance->number == number)
+            return true;
+    return false;
+}
+
+/* All processes of this node, with `all` also those that have failed and are not started again yet, in the arena; none where memory lacks. */
+static const struct task_process *all_processes(struct node *n, struct arena *a, bool all, size_t *count)
 {
     size_t task_count, total = 0;
     const struct supervisor_task *tasks = supervisor_list(n->supervisor, &task_count);
     for (size_t i = 0; i < task_count; i++)
-        total += tasks[i].instance_count;
+        total += tasks[i].instance_count + tasks[i].place_count;
     struct task_process *list = arena_calloc(a, total + 1, sizeof *list);
     *count = 0;
-    for (size_t i = 0; list && i < task_count; i++)
+    for (size_t i = 0; list && i < task_count; i++) {
         for (size_t p = 0; p < tasks[i].instance_count; p++)
-            list[(*count)++] = (struct task_process){&tasks[i], &tasks[i].instances[p]};
+            list[(*count)++] = (struct task_process){&tasks[i], &tasks[i].instances[p], tasks[i].instances[p].instance->number};
+        for (uint32_t k = 0; all && k < tasks[i].place_count; k++)
+            if (!has_process(&tasks[i], k))
+                list[(*count)++] = (struct task_process){&tasks[i], NULL, k};
+    }
     return list;
 }
 
-static void add_process(Grid__V1__ListProcessesResponse *response, struct arena *a, const struct supervisor_task *task, const struct supervisor_instance *i)
+static void describe_process(Grid__V1__ProcessInfo *process, const struct supervisor_instance *i)
 {
+    process->pid = i->pid;
+    process->port = i->instance->port;
+    process->started_at_ms = i->started_at_ms;
+    process->resident_bytes = host_resident_bytes(i->pid);
+    process->in_flight = atomic_load_explicit(&i->instance->in_flight, memory_order_relaxed);
+    process->exposed = pb_str(!i->wide ? "" : i->shut ? "shut" : "open");
+    process->release = pb_str(i->release);
+}
+
+static void add_process(Grid__V1__ListProcessesResponse *response, struct arena *a, const struct task_process *p)
+{
+    const struct supervisor_place *place = &p->task->places[p->number];
     Grid__V1__ProcessInfo *process = arena_alloc(a, sizeof *process);
     if (!process)
         return;
     grid__v1__process_info__init(process);
-    process->task = pb_str(task->name);
-    process->instance = i->instance->number;
-    process->pid = i->pid;
-    process->port = i->instance->port;
-    process->status = pb_str(i->ready ? "online" : "starting");
-    process->restarts = task->restarts;
-    process->started_at_ms = i->started_at_ms;
-    process->resident_bytes = host_resident_bytes(i->pid);
-    process->in_flight = atomic_load_explicit(&i->instance->in_flight, memory_order_relaxed);
-    process->reason = pb_str(task->reason);
-    process->exposed = pb_str(!i->wide ? "" : i->shut ? "shut" : "open");
+    process->task = pb_str(p->task->name);
+    process->instance = p->number;
+    process->status = pb_str(p->instance && p->instance->ready ? "online" : place->errored ? "errored" : "starting");
+    process->restarts = p->task->restarts;
+    process->reason = pb_str(p->task->reason);
+    if (p->instance)
+        describe_process(process, p->instance);
+    else
+        process->next_start_at_ms = place->next_start_at_ms;
     response->processes[response->n_processes++] = process;
 }
 
@@ -300,13 +324,13 @@ static void list_processes(void *ctx, struct admin_call *call, struct slice requ
     struct arena *a = answer_arena(call);
     Grid__V1__ListProcessesResponse response = GRID__V1__LIST_PROCESSES_RESPONSE__INIT;
     size_t count;
-    (void) request;
     if (!a)
         return;
-    const struct task_process *list = all_processes(n, a, &count);
+    const Grid__V1__ListProcessesRequest *asked = pb_unpack(&grid__v1__list_processes_request__descriptor, a, request);
+    const struct task_process *list = all_processes(n, a, asked && asked->all, &count);
     response.processes = arena_calloc(a, count + 1, sizeof *response.processes);
     for (size_t i = 0; response.processes && i < count; i++)
-        add_process(&response, a, list[i].task, list[i].instance);
+        add_process(&response, a, &list[i]);
     reply_and_finish(call, &response.base);
     arena_destroy(a);
 }
@@ -424,7 +448,7 @@ static void clear(void *ctx, struct admin_call *call, struct slice request)
     (void) request;
     if (!a)
         return;
-    const struct task_process *list = all_processes(n, a, &count);
+    const struct task_process *list = all_processes(n, a, false, &count);
     response.processes = arena_calloc(a, count + 1, sizeof *response.processes);
     for (size_t i = 0; response.processes && i < count; i++)
         response.processes[response.n_processes++] = pb_str(arena_printf(a, "task:%s", list[i].task->name));

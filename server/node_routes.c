@@ -212,7 +212,7 @@ static const struct supervisor_task *task_to_wait_for(struct node *n)
     size_t count;
     const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
     for (size_t i = 0; i < count; i++)
-        if (tasks[i].ready == 0 && tasks[i].status != SUPERVISOR_ERRORED)
+        if (tasks[i].ready == 0 && !tasks[i].hopeless)
             return &tasks[i];
     return NULL;
 }

@@ -8,9 +8,9 @@
 enum {
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 15000,
-    BACKOFF_RESET_MS = 30000, /* who lived this long starts anew */
-    BACKOFF_QUICK_MS = 1000,  /* who lived shorter has failed quickly */
-    BACKOFF_ERRORED = 16,     /* quick failures in a row */
+    BACKOFF_RESET_MS = 30000, /* who served this long starts anew */
+    BACKOFF_QUICK_MS = 1000,  /* who served shorter, or never, has failed quickly */
+    BACKOFF_HOPELESS = 16,    /* quick failures in a row */
 };
 
 /* Zeroed is new. */
@@ -19,11 +19,14 @@ struct backoff {
     uint32_t quick;   /* quick failures in a row */
 };
 
-/* A process ended after `uptime_ms`; returns how long to wait before the next start. The wait is BACKOFF_FIRST_MS at first and grows by
+/* A process ended that had served for `served_ms`, 0 when it never was ready; returns how long to wait before the next start. The wait is BACKOFF_FIRST_MS at first and grows by
  * half up to BACKOFF_MAX_MS; `chance` (any number) takes up to a quarter off. */
-uint64_t backoff_ended(struct backoff *b, uint64_t uptime_ms, uint32_t chance);
+uint64_t backoff_ended(struct backoff *b, uint64_t served_ms, uint32_t chance);
 
-/* BACKOFF_ERRORED quick failures in a row. It is still started again every BACKOFF_MAX_MS: what it lacks may come. */
+/* The last one failed quickly. */
 bool backoff_is_errored(const struct backoff *b);
+
+/* BACKOFF_HOPELESS quick failures in a row. It is still started again every BACKOFF_MAX_MS: what it lacks may come. */
+bool backoff_is_hopeless(const struct backoff *b);
 
 #endif

@@ -143,11 +143,12 @@ static void restart_due(void *arg)
 }
 
 /* A child of the slot has failed: tries again when the backoff says so. */
-static void slot_failed(struct sup_slot *slot, uint64_t uptime_ms, const char *reason)
+static void slot_failed(struct sup_slot *slot, uint64_t served_ms, const char *reason)
 {
     struct supervisor *s = slot->task->supervisor;
     s->chance = s->chance * 1664525u + 1013904223u;
-    uint64_t wait_ms = backoff_ended(&slot->backoff, uptime_ms, s->chance >> 8);
+    uint64_t wait_ms = backoff_ended(&slot->backoff, served_ms, s->chance >> 8);
+    slot->restart_at_ms = loop_wall_ms() + (int64_t) wait_ms;
     slot->task->restarts++;
     set_reason(slot->task, reason);
     log_line(LOG_WARN, "a task failed and will be started again", LOGF_STR("task", slot->task->spec.name),
@@ -176,12 +177,17 @@ static uint64_t uptime_ms(const struct sup_child *c)
     return loop_now_ms(c->supervisor->loop) - c->began_ms;
 }
 
+static uint64_t served_ms(const struct sup_child *c)
+{
+    return c->ready_ms ? loop_now_ms(c->supervisor->loop) - c->ready_ms : 0;
+}
+
 /* It runs but is of no use: stopped, and another one tried. */
 static void child_give_up(struct sup_child *c, const char *reason)
 {
     struct sup_slot *slot = c->slot;
     detach(c);
-    slot_failed(slot, uptime_ms(c), reason);
+    slot_failed(slot, served_ms(c), reason);
     child_stop(c);
 }
 
@@ -195,9 +201,10 @@ static void port_lost(struct sup_child *c)
     ports_avoid(&s->ports, c->instance->port, loop_now_ms(s->loop));
     detach(c);
     if (++slot->ports_lost >= PORTS_LOST_MAX) {
-        slot_failed(slot, uptime_ms(c), "other processes took each port that it was given");
+        slot_failed(slot, 0, "other processes took each port that it was given");
         return;
     }
+    slot->restart_at_ms = loop_wall_ms() + PORT_LOST_RETRY_MS;
     loop_timer_start(s->loop, &slot->restart, PORT_LOST_RETRY_MS, restart_due, slot);
 }
 
@@ -268,6 +275,7 @@ static void child_ready(struct sup_child *c)
     struct sup_child *before = slot->serving;
     loop_timer_stop(&c->timer);
     c->state = CHILD_READY;
+    c->ready_ms = loop_now_ms(c->supervisor->loop);
     slot->starting = NULL;
     slot->serving = c;
     slot->ports_lost = 0;
@@ -373,7 +381,7 @@ static void on_done(void *ctx)
         if (replaced)
             slot->task->restarts++;
         else
-            slot_failed(slot, uptime_ms(c), reason);
+            slot_failed(slot, served_ms(c), reason);
     }
     child_destroy(c);
 }

@@ -414,10 +414,11 @@ const char *supervisor_status_name(enum supervisor_status status)
     return names[status];
 }
 
-/* One allocation: the tasks, their instances, their paths. */
+/* One allocation: the tasks, their instances, their places, their paths. */
 struct listing {
     struct supervisor_task *tasks;
     struct supervisor_instance *instances;
+    struct supervisor_place *places;
     char *text;
 };
 
@@ -440,36 +441,57 @@ static void list_child(struct listing *l, struct supervisor_task *out, const str
         out->port = c->instance->port;
 }
 
+static void list_place(struct listing *l, struct supervisor_task *out, const struct sup_slot *slot)
+{
+    struct supervisor_place place = {.errored = backoff_is_errored(&slot->backoff)};
+    if (loop_timer_running(&slot->restart))
+        place.next_start_at_ms = slot->restart_at_ms;
+    if (place.next_start_at_ms && (!out->next_start_at_ms || place.next_start_at_ms < out->next_start_at_ms))
+        out->next_start_at_ms = place.next_start_at_ms;
+    out->hopeless |= backoff_is_hopeless(&slot->backoff);
+    *l->places++ = place;
+    out->place_count++;
+}
+
+static enum supervisor_status status_of(const struct supervisor_task *t)
+{
+    for (size_t i = 0; t->ready == 0 && i < t->place_count; i++)
+        if (t->places[i].errored)
+            return SUPERVISOR_ERRORED;
+    return t->ready > 0 ? SUPERVISOR_ONLINE : SUPERVISOR_STARTING;
+}
+
 static void list_task(struct listing *l, const struct sup_task *t)
 {
     struct supervisor_task *out = l->tasks++;
-    bool errored = false;
     *out = (struct supervisor_task){.name = t->spec.name, .path = l->text, .reason = t->reason, .restarts = t->restarts,
-                                    .wanted = t->wanted, .instances = l->instances};
+                                    .wanted = t->wanted, .instances = l->instances, .places = l->places};
     l->text += sprintf(l->text, "%s/%s", t->release->tasks_folder, t->spec.path) + 1;
     for (size_t i = 0; i < t->slot_count; i++) {
         list_child(l, out, t->slots[i]->serving, t->supervisor->firewall);
         list_child(l, out, t->slots[i]->starting, t->supervisor->firewall);
-        errored |= backoff_is_errored(&t->slots[i]->backoff);
+        list_place(l, out, t->slots[i]);
     }
-    out->status = out->ready > 0 ? SUPERVISOR_ONLINE : errored ? SUPERVISOR_ERRORED : SUPERVISOR_STARTING;
+    out->hopeless &= out->ready == 0;
+    out->status = status_of(out);
 }
 
 const struct supervisor_task *supervisor_list(struct supervisor *s, size_t *count)
 {
-    size_t instances = 0, text = 0;
+    size_t places = 0, text = 0;
     for (size_t i = 0; i < s->task_count; i++) {
-        instances += 2 * s->tasks[i]->slot_count;
+        places += s->tasks[i]->slot_count;
         text += path_size(s->tasks[i]);
     }
     *count = 0;
     free(s->listed);
-    s->listed = calloc(1, s->task_count * sizeof(struct supervisor_task) + instances * sizeof(struct supervisor_instance) + text + 1);
+    s->listed = calloc(1, s->task_count * sizeof(struct supervisor_task) + places * (2 * sizeof(struct supervisor_instance) + sizeof(struct supervisor_place)) + text + 1);
     if (!s->listed || s->task_count == 0)
         return NULL;
     struct listing l = {.tasks = s->listed};
     l.instances = (struct supervisor_instance *) (l.tasks + s->task_count);
-    l.text = (char *) (l.instances + instances);
+    l.places = (struct supervisor_place *) (l.instances + 2 * places);
+    l.text = (char *) (l.places + places);
     for (size_t i = 0; i < s->task_count; i++)
         list_task(&l, s->tasks[i]);
     *count = s->task_count;

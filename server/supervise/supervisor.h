@@ -87,8 +87,8 @@ void supervisor_report_refused(struct supervisor *s, uint64_t instance_id);
 
 enum supervisor_status {
     SUPERVISOR_ONLINE,   /* at least one instance is ready */
-    SUPERVISOR_STARTING, /* none is, yet; `reason` says when it has failed before */
-    SUPERVISOR_ERRORED,  /* none is, after BACKOFF_ERRORED quick failures in a row; it is tried again now and then */
+    SUPERVISOR_STARTING, /* none is, yet: a first start, or one after a process that had served a while */
+    SUPERVISOR_ERRORED,  /* none is, and the last start failed (backoff_is_errored): until one is ready, or another release is applied */
 };
 /* "online", "starting", "errored". Static storage. */
 const char *supervisor_status_name(enum supervisor_status status);
@@ -103,6 +103,12 @@ struct supervisor_instance {
     bool shut;             /* and is shut off from other machines */
 };
 
+/* One of the processes that a task is to have. */
+struct supervisor_place {
+    bool errored;              /* what it had last has failed quickly */
+    int64_t next_start_at_ms;  /* Unix time of the next try, 0 when none is waited for */
+};
+
 struct supervisor_task {
     const char *name;
     const char *path;   /* inside the release: "tasks/req.js" */
@@ -113,7 +119,11 @@ struct supervisor_task {
     uint16_t port; /* of its first instance, 0 before it has one */
     const struct supervisor_instance *instances;
     size_t instance_count; /* ready and starting */
+    const struct supervisor_place *places; /* by instance number */
+    size_t place_count;
     uint32_t ready;
+    bool hopeless;            /* not ready, and backoff_is_hopeless: nobody need wait for it */
+    int64_t next_start_at_ms; /* of the place that comes first, 0 for none */
 };
 
 /* All tasks, sorted by name. Valid until the next supervisor_* call or loop turn. NULL and 0 when there are none or memory lacks. */

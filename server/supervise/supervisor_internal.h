@@ -29,6 +29,7 @@ struct sup_slot {
     uint32_t number;
     struct backoff backoff;
     struct loop_timer restart;
+    int64_t restart_at_ms; /* Unix time, while that timer runs */
     struct sup_child *serving;  /* ready */
     struct sup_child *starting; /* not ready yet: the first, or the one that will replace `serving` */
     struct log_sink *log;
@@ -64,7 +65,7 @@ struct sup_child {
     struct loop_timer timer; /* readiness, then drain, then stop */
     enum sup_child_state state;
     uint64_t start_time; /* struct proc_stat */
-    uint64_t began_ms, drain_until_ms; /* monotonic */
+    uint64_t began_ms, ready_ms, drain_until_ms; /* monotonic; ready_ms 0 before it was */
     int64_t started_at_ms;
     bool exited, port_lost;
     bool wide; /* listens on more than loopback */

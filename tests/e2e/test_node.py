@@ -326,7 +326,13 @@ def test_a_crashing_task_is_started_again_with_backoff():
         grid.deploy(grid.project().js("crashes", "throw new Error('crash at load');\n").js("fine", "exports.handler = () => 1;\n"), wait=False)
         wait_for(lambda: restarts(grid[0], "crashes") >= 2, "it was started again")
         before, begun = restarts(grid[0], "crashes"), time.monotonic()
-        wait_for(lambda: time.monotonic() - begun > 2, "two seconds have gone", poll_s=0.1)
+        seen = set()
+        while time.monotonic() - begun < 2:
+            seen |= {t["status"] for t in json.loads(grid[0].grid("tasks", "--json", check_code=0).out) if t["name"] == "crashes"}
+            seen |= {p["status"] for p in json.loads(grid[0].grid("ps", "--json", check_code=0).out) if p["task"] == "crashes"} or {"not in ps"}
+        check_equal(seen, {"errored"}, "what tasks and ps say of it meanwhile")
+        wait_for(lambda: re.search(r"^crashes +0 +- +- +errored .*crash at load \(started again in \d+ s\)$", grid[0].grid("ps", check_code=0).out, re.M), "ps says when it is tried again", poll_s=0.1)
+        check_equal({p.pid > 0 for p in node_rpc(grid[0]).control.ListProcesses({}).processes}, {True}, "what has no process is not listed unless asked for")
         check(restarts(grid[0], "crashes") - before < 30, "it is started again and again without a pause")
         check_in("crash at load", grid[0].grid("logs", "crashes", check_code=0).out, "the log of the task")
         check_equal(grid[0].invoke("fine").json, 1, "the good task")

@@ -39,15 +39,16 @@ static void test_backoff__chance_takes_at_most_a_quarter_off(void **state)
     assert_int_equal(backoff_ended(&b, 0, 1000), 750);
 }
 
-static void test_backoff__sixteen_quick_failures_are_errored_and_still_tried(void **state)
+static void test_backoff__sixteen_quick_failures_are_hopeless_and_still_tried(void **state)
 {
     (void) state;
     struct backoff b = {0};
     for (int i = 1; i <= 16; i++) {
-        assert_false(backoff_is_errored(&b));
+        assert_false(backoff_is_hopeless(&b));
         backoff_ended(&b, 999, 0);
+        assert_true(backoff_is_errored(&b));
     }
-    assert_true(backoff_is_errored(&b));
+    assert_true(backoff_is_hopeless(&b));
     assert_int_equal(backoff_ended(&b, 0, 0), BACKOFF_MAX_MS);
     backoff_ended(&b, 1000, 0);
     assert_false(backoff_is_errored(&b));
@@ -193,7 +194,7 @@ int main(void)
         cmocka_unit_test(test_firewall__replaces_its_own_table_in_one_transaction),
         cmocka_unit_test(test_backoff__grows_by_half_to_its_limit),
         cmocka_unit_test(test_backoff__chance_takes_at_most_a_quarter_off),
-        cmocka_unit_test(test_backoff__sixteen_quick_failures_are_errored_and_still_tried),
+        cmocka_unit_test(test_backoff__sixteen_quick_failures_are_hopeless_and_still_tried),
         cmocka_unit_test(test_ports__skips_what_is_held_used_or_avoided),
         cmocka_unit_test(test_ports__ends_at_the_last_port),
         cmocka_unit_test(test_task_env__lets_pass_what_is_allowed_and_never_the_daemons_secrets),

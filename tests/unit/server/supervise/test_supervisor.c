@@ -339,13 +339,38 @@ static void test_supervisor__says_why_a_task_is_not_ready(void **state)
         struct supervisor_task t = task_of(f, name);
         assert_ptr_equal(strstr(t.reason, cases[i].begins), t.reason);
         assert_true(has(t.reason, cases[i].holds));
-        assert_int_equal(t.status, SUPERVISOR_STARTING);
+        assert_int_equal(t.status, SUPERVISOR_ERRORED);
         UNTIL(f, task_of(f, name).restarts >= (i == 0 ? 2 : 1));
         char path[192];
         snprintf(path, sizeof path, "%s/tasks/%s", f->root, cases[i].file);
         unlink(path);
     }
     write_task(f, "last", 0700, "#!/bin/sh\nexit 0\n");
+}
+
+static void test_supervisor__says_errored_from_a_failed_start_to_one_that_succeeds(void **state)
+{
+    struct fixture *f = *state;
+    write_task(f, "t.py", 0600, "raise ValueError('at load')\n");
+    apply(f, 1, 0);
+    assert_int_equal(task_of(f, "t").status, SUPERVISOR_STARTING);
+    assert_int_equal(task_of(f, "t").next_start_at_ms, 0);
+    UNTIL(f, task_of(f, "t").restarts == 1);
+    UNTIL(f, (assert_int_equal(task_of(f, "t").status, SUPERVISOR_ERRORED), task_of(f, "t").restarts == 4));
+    struct supervisor_task t = task_of(f, "t");
+    assert_in_range(t.next_start_at_ms - loop_wall_ms(), 0, 1000);
+    assert_int_equal(t.place_count, 1);
+    assert_int_equal(t.places[0].next_start_at_ms, t.next_start_at_ms);
+    assert_true(t.places[0].errored && !t.hopeless);
+    write_task(f, "t.py", 0600, SERVES);
+    UNTIL(f, task_of(f, "t").ready == 1);
+    assert_int_equal(task_of(f, "t").status, SUPERVISOR_ONLINE);
+    write_task(f, "t.py", 0600, "raise ValueError('at load')\n");
+    apply(f, 2, 0);
+    UNTIL(f, task_of(f, "t").reason[0]);
+    t = task_of(f, "t");
+    assert_int_equal(t.status, SUPERVISOR_ONLINE);
+    assert_true(t.places[0].errored);
 }
 
 static void test_supervisor__ends_a_task_that_never_listens(void **state)
@@ -674,6 +699,7 @@ int main(void)
         TEST(test_supervisor__does_not_take_a_foreign_listener_for_the_task),
         TEST(test_supervisor__gives_another_port_to_a_task_that_died_of_its_port),
         TEST(test_supervisor__says_why_a_task_is_not_ready),
+        TEST(test_supervisor__says_errored_from_a_failed_start_to_one_that_succeeds),
         TEST(test_supervisor__ends_a_task_that_never_listens),
         TEST(test_supervisor__starts_again_what_crashed),
         TEST(test_supervisor__replaces_what_no_longer_listens),
