@@ -349,7 +349,7 @@ static void accused_ourselves(struct members *m, struct members_link *l, const s
     struct gossip_frame beat = {.kind = GOSSIP_ACK, .loaded = members_load_numbers(m)};
     if (f->news == GOSSIP_NEWS_STALLED)
         members_queue(m, l, &beat);
-    if (f->news != GOSSIP_NEWS_SUSPECT || f->incarnation < m->self->member.incarnation)
+    if (f->news != GOSSIP_NEWS_SUSPECT || f->incarnation != m->self->member.incarnation) /* one that we never had, only our own record can tell of */
         return;
     swim_health_note(&m->health, SWIM_HEALTH_ACCUSED);
     members_refute(m, f->incarnation);

@@ -41,9 +41,26 @@ static void forget_all(struct members *m)
     m->evicted = NULL;
 }
 
+/* Whether exactly these are gone by. */
+static bool same_authorities(const struct members *m, const char *const *authorities, size_t count)
+{
+    bool same = count == m->also_count + 1;
+    for (size_t i = 0; same && i < count; i++)
+        same = strcmp(authorities[i], i == 0 ? m->authority : m->also[i - 1]) == 0;
+    return same;
+}
+
+/* Records that were refused for their certificates' authority may be taken now: who has them is found by comparing views. */
+static void compare_views(struct members *m)
+{
+    for (struct members_link *l = m->links; l; l = l->next)
+        if (l->ready && !l->closing)
+            members_tell_view(m, l);
+}
+
 void members_set_authorities(struct members *m, const char *const *authorities, size_t count, const char *grid, uint64_t now_ms)
 {
-    bool shares = false;
+    bool shares = false, same = same_authorities(m, authorities, count);
     m->now_ms = members_later(m->now_ms, now_ms);
     for (size_t i = 0; i < count; i++)
         shares |= goes_by(m, slice_of_str(authorities[i]));
@@ -54,6 +71,8 @@ void members_set_authorities(struct members *m, const char *const *authorities, 
     m->also_count = 0;
     for (size_t i = 1; i < count && i <= GOSSIP_ALSO_MAX; i++)
         snprintf(m->also[m->also_count++], MEMBER_ID_SIZE, "%s", authorities[i]);
+    if (!same)
+        compare_views(m);
 }
 
 /* ---- the ledger ---- */

@@ -1,5 +1,5 @@
 /* discovery/swim_spread.h: the news that is still to be passed on: whose claims (by slot), each a bounded number of times, least-passed first
- * (SWIM, sections 4.1 and 4.4). A newer claim about a member takes the place of the older one. What the claim is now is the caller's to know. */
+ * (SWIM, section 4.1). A newer claim about a member takes the place of the older one. What the claim is now is the caller's to know. */
 #ifndef GRID_DISCOVERY_SWIM_SPREAD_H
 #define GRID_DISCOVERY_SWIM_SPREAD_H
 

@@ -830,6 +830,32 @@ static void test_records__for_oneself_drive_the_incarnation_only_when_they_are_o
     assert_int_equal(members_at(r->m, 0)->incarnation, OWNS + 1);
 }
 
+static void test_records__no_suspicion_drives_the_incarnation_to_its_end(void **state)
+{
+    struct rig *r = *state;
+    struct gossip_frame news = {.kind = GOSSIP_NEWS, .news = GOSSIP_NEWS_SUSPECT, .incarnation = MEMBER_INCARNATION_LIMIT - 2};
+    memcpy(news.target, SELF, sizeof news.target);
+    link_signed(r);
+    deliver(r, LINK, &news);
+    assert_int_equal(members_at(r->m, 0)->incarnation, OWNS);
+    news.incarnation = OWNS;
+    deliver(r, LINK, &news);
+    assert_int_equal(members_at(r->m, 0)->incarnation, OWNS + 1);
+}
+
+static void test_records__that_were_refused_are_asked_for_again_when_the_authorities_change(void **state)
+{
+    struct rig *r = *state;
+    const char *both[] = {"authority", "next"};
+    link_signed(r);
+    members_set_authorities(r->m, both, 2, "demo", r->now);
+    drain(r);
+    assert_non_null(find_sent(r, GOSSIP_DIGEST));
+    members_set_authorities(r->m, both, 2, "demo", r->now);
+    drain(r);
+    assert_null(find_sent(r, GOSSIP_DIGEST));
+}
+
 static void test_records__of_a_clock_that_was_ahead_are_outdone(void **state)
 {
     struct rig *r = *state;
@@ -1075,6 +1101,8 @@ int main(void)
         SIGNED(test_records__nobody_moves_anothers_address),
         SIGNED(test_records__that_are_older_change_nothing_and_are_not_judged),
         SIGNED(test_records__for_oneself_drive_the_incarnation_only_when_they_are_own_ones),
+        SIGNED(test_records__no_suspicion_drives_the_incarnation_to_its_end),
+        SIGNED(test_records__that_were_refused_are_asked_for_again_when_the_authorities_change),
         SIGNED(test_records__of_a_clock_that_was_ahead_are_outdone),
         SIGNED(test_records__unsigned_ones_open_no_link),
         SIGNED(test_records__only_a_nodes_own_word_makes_it_leave),
