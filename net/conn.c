@@ -70,6 +70,7 @@ struct conn {
     uid_t uid;
     gid_t gid;
     struct addr peer, local;
+    uint64_t taken_ms; /* when it was accepted, since boot */
 };
 
 /* ---- closing ---- */
@@ -601,6 +602,7 @@ static int conn_new(struct loop *l, int fd, bool accepted, const struct conn_opt
     c->loop = l;
     c->fd = fd;
     c->accepted = accepted;
+    c->taken_ms = accepted ? conn_process_now_ms() : 0;
     c->events = events;
     c->ctx = ctx;
     buf_init(&c->out.bytes, 0);
@@ -741,6 +743,11 @@ int conn_tls_channel(const struct conn *c, struct tls_channel *out)
     return c->tls ? tls_session_channel(c->tls, out) : GRID_EUNSUPPORTED;
 }
 
+bool conn_tls_peer_named(const struct conn *c, const char *host)
+{
+    return c->tls && tls_session_peer_named(c->tls, host);
+}
+
 const char *conn_alpn(const struct conn *c)
 {
     return c->tls ? tls_session_alpn(c->tls) : "";
@@ -768,7 +775,7 @@ bool conn_peer_confined(struct conn *c)
 {
     if (!c->confined_known) {
         c->confined_known = true;
-        c->confined = c->fd < 0 || conn_process_confined(c->fd, &c->local, &c->peer);
+        c->confined = c->fd < 0 || conn_process_confined(c->fd, &c->local, &c->peer, c->taken_ms);
     }
     return c->confined;
 }

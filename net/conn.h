@@ -95,6 +95,8 @@ const struct addr *conn_local_addr(const struct conn *c);
 const struct tls_peer *conn_tls_peer(const struct conn *c);
 /* What tells this connection from any other, of an open one under TLS. 0, GRID_EPROTO, GRID_EUNSUPPORTED in the clear. */
 int conn_tls_channel(const struct conn *c, struct tls_channel *out);
+/* Whether the other side's certificate is for this host name; false in the clear. */
+bool conn_tls_peer_named(const struct conn *c, const char *host);
 /* The protocol agreed by ALPN, "" in the clear. */
 const char *conn_alpn(const struct conn *c);
 /* Uid of the process at the other end of a Unix socket or of a loopback TCP connection (from the socket table, looked up on first

@@ -3,11 +3,14 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -104,13 +107,62 @@ static bool holders_confined(unsigned long inode)
     return confined || holders == 0;
 }
 
-bool conn_process_confined(int fd, const struct addr *local, const struct addr *peer)
+/* ---- a Unix socket's ---- */
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+uint64_t conn_process_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+}
+
+bool conn_process_began_after(int pid, uint64_t ms)
+{
+    char path[64], text[STATUS_MAX];
+    unsigned long long ticks;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[size > 0 ? size : 0] = '\0';
+    const char *behind = strrchr(text, ')'); /* a name may hold anything */
+    if (!behind || sscanf(behind, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &ticks) != 1)
+        return true;
+    return ticks * 1000 / (unsigned long long) sysconf(_SC_CLK_TCK) > ms;
+}
+
+static bool has_ended(int pidfd)
+{
+    struct pollfd look = {.fd = pidfd, .events = POLLIN};
+    return poll(&look, 1, 0) != 0;
+}
+
+/* What is read of a number is the connector's if he lives afterwards. */
+static bool connector_confined(int fd, uint64_t taken_ms)
 {
     struct ucred credentials;
     socklen_t size = sizeof credentials;
+    int pidfd;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 || conn_process_is_confined(credentials.pid))
+        return true;
+    size = sizeof pidfd;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0)
+        return errno != ENOPROTOOPT || conn_process_began_after(credentials.pid, taken_ms);
+    bool ended = has_ended(pidfd);
+    close(pidfd);
+    return ended;
+}
+
+bool conn_process_confined(int fd, const struct addr *local, const struct addr *peer, uint64_t taken_ms)
+{
     unsigned long inode;
     if (local->u.any.sa_family == AF_UNIX)
-        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 || conn_process_is_confined(credentials.pid);
+        return connector_confined(fd, taken_ms);
     if (!inode_in("/proc/net/tcp", peer, local, &inode) && !inode_in("/proc/net/tcp6", peer, local, &inode))
         return true;
     return holders_confined(inode);

@@ -7,6 +7,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include "base/err.h"
 #include "net/tls_internal.h"
@@ -240,6 +241,15 @@ int tls_session_channel(const struct tls_session *s, struct tls_channel *out)
     X509_free(peer);
     ERR_clear_error();
     return err;
+}
+
+bool tls_session_peer_named(const struct tls_session *s, const char *host)
+{
+    X509 *peer = SSL_get1_peer_certificate(s->ssl);
+    bool named = peer && X509_check_host(peer, host, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS, NULL) == 1;
+    X509_free(peer);
+    ERR_clear_error();
+    return named;
 }
 
 const char *tls_session_why(const struct tls_session *s)

@@ -38,6 +38,8 @@ const struct tls_peer *tls_session_peer(const struct tls_session *s);
 const char *tls_session_alpn(const struct tls_session *s);
 /* 0, or GRID_EPROTO (a key that is too long, or the handshake is not over). */
 int tls_session_channel(const struct tls_session *s, struct tls_channel *out);
+/* Whether the other side's certificate is for this host name. */
+bool tls_session_peer_named(const struct tls_session *s, const char *host);
 /* Why it failed, for the log; "" when it did not. */
 const char *tls_session_why(const struct tls_session *s);
 

@@ -1,6 +1,7 @@
 /* Questions of grid.v1.PeerTrust between members: a connection for each, since they are rare; and the service that answers. */
 #include "server/node_ask.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,13 +149,22 @@ static void answer(struct grpc_call *call, const ProtobufCMessage *message)
     buf_dispose(&packed);
 }
 
+/* A member is certified for addresses, and for host names that it was certified for before: others could be somebody else's. */
+static bool may_be_called(const struct conn *c, const char *host)
+{
+    struct addr parsed;
+    char with_port[ADDR_TEXT_MAX + 8];
+    snprintf(with_port, sizeof with_port, strchr(host, ':') ? "[%.*s]:1" : "%.*s:1", ADDR_TEXT_MAX, host);
+    return addr_parse(slice_of_str(with_port), &parsed) == 0 || conn_tls_peer_named(c, host);
+}
+
 static void answer_renew(struct answering *a, struct arena *arena, struct slice message)
 {
     const Grid__V1__RenewRequest *asked = pb_unpack(&grid__v1__renew_request__descriptor, arena, message);
     Grid__V1__RenewResponse response = GRID__V1__RENEW_RESPONSE__INIT;
     char id[65] = "", why[NODE_WHY_MAX];
     struct buf der;
-    if (!asked || asked->n_addresses > TRUST_ADDRESSES_MAX || asked->public_key.len > 256) {
+    if (!asked || asked->n_addresses > TRUST_ADDRESSES_MAX || asked->public_key.len > 256 || !trust_name_valid(pb_slice(asked->name))) {
         grpc_call_finish(a->call, GRPC_INVALID_ARGUMENT, "the request is malformed");
         return;
     }
@@ -165,9 +175,11 @@ static void answer_renew(struct answering *a, struct arena *arena, struct slice 
     }
     const char *addresses[TRUST_ADDRESSES_MAX];
     struct certificate_request request = {.public_der = pb_slice(asked->public_key), .name = arena_str(arena, pb_slice(asked->name)), .roles = TRUST_ROLE_NODE,
-                                          .addresses = addresses, .address_count = asked->n_addresses};
-    for (size_t i = 0; i < asked->n_addresses; i++)
-        addresses[i] = arena_str(arena, pb_slice(asked->addresses[i]));
+                                          .addresses = addresses};
+    for (size_t i = 0; i < asked->n_addresses; i++) {
+        addresses[request.address_count] = arena_str(arena, pb_slice(asked->addresses[i]));
+        request.address_count += may_be_called(grpc_call_conn(a->call), addresses[request.address_count]);
+    }
     buf_init(&der, 0);
     if (node_trust_issue(a->node, &request, &der, why) != 0)
         grpc_call_finish(a->call, GRPC_FAILED_PRECONDITION, why);

@@ -84,6 +84,7 @@ static void stretch_work(void *arg)
 static void stretch_done(void *arg)
 {
     struct stretching *s = arg;
+    s->node->stretching = false;
     Grid__V1__DecideResponse response = GRID__V1__DECIDE_RESPONSE__INIT;
     Grid__V1__SetPasswordResponse set = GRID__V1__SET_PASSWORD_RESPONSE__INIT;
     char why[NODE_WHY_MAX] = "the password cannot be taken: give one of 1 to 1,024 bytes";
@@ -104,13 +105,19 @@ static void stretch_done(void *arg)
 
 static void decide_set_password(struct node *n, const Grid__V1__SetPasswordRequest *asked, node_answer_fn done, void *arg)
 {
+    if (n->stretching) {
+        done(n, arg, GRPC_RESOURCE_EXHAUSTED, slice_of(NULL, 0), "another password is being set: try again in a moment");
+        return;
+    }
     struct stretching *s = calloc(1, sizeof *s);
     if (s) {
         *s = (struct stretching){.node = n, .done = done, .arg = arg};
         buf_init(&s->plain, STRETCH_PASSWORD_MAX);
         snprintf(s->grid, sizeof s->grid, "%s", n->grid);
-        if (buf_append(&s->plain, pb_slice(asked->password)) == 0 && loop_work(n->loop, stretch_work, stretch_done, s) == 0)
+        if (buf_append(&s->plain, pb_slice(asked->password)) == 0 && loop_work(n->loop, stretch_work, stretch_done, s) == 0) {
+            n->stretching = true; /* 128 MiB each */
             return;
+        }
         buf_dispose(&s->plain);
         free(s);
     }

@@ -1,4 +1,5 @@
 /* The state folder: one daemon at a time, a format version, and the name the node was given at its first start. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -118,6 +119,17 @@ static int take_name(struct node *n, const char *path, char why[NODE_WHY_MAX])
     return trust_file_write(file, slice_of_str(minted), 0644) == 0 ? 0 : fail(why, GRID_EIO, path, "cannot be written: free space or mend its permissions");
 }
 
+/* What a crash left of files that were to be renamed over others: copies of keys must not outlive the keys. Behind the lock nobody writes. */
+static void clean_folder(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *d; dir && (d = readdir(dir));)
+        if (strstr(d->d_name, TRUST_FILE_BESIDE))
+            (void) unlinkat(dirfd(dir), d->d_name, 0);
+    if (dir)
+        closedir(dir);
+}
+
 int node_state_open(struct node *n, char why[NODE_WHY_MAX])
 {
     const char *path = n->options->state;
@@ -132,6 +144,8 @@ int node_state_open(struct node *n, char why[NODE_WHY_MAX])
     bool fresh = false;
     if (err == 0)
         err = check_version(path, &fresh, why);
+    if (err == 0)
+        clean_folder(path);
     if (err == 0 && fresh)
         err = write_version(path, why);
     return err == 0 ? take_name(n, path, why) : err;

@@ -57,21 +57,29 @@ static void forget_old(const struct attempts *a, struct source *s, uint64_t now_
     memmove(s->times_ms, s->times_ms + old, s->count * sizeof s->times_ms[0]);
 }
 
-/* The source's place, or a free one, or NULL. */
+/* Which of the two is forgotten first: who has tried less, then whose last attempt is older. */
+static bool is_lesser(const struct source *a, const struct source *b)
+{
+    if (a->count != b->count)
+        return a->count < b->count;
+    return a->count > 0 && a->times_ms[a->count - 1] < b->times_ms[b->count - 1];
+}
+
+/* The source's place, or a free one, or that of who has tried least. */
 static struct source *place_of(struct attempts *a, const uint8_t address[ATTEMPTS_SOURCE_SIZE], uint64_t now_ms)
 {
-    struct source *unused = NULL;
+    struct source *least = NULL;
     for (size_t i = 0; i < a->config.source_count; i++) {
         struct source *s = &a->sources[i];
         forget_old(a, s, now_ms);
         if (s->count > 0 && memcmp(s->address, address, ATTEMPTS_SOURCE_SIZE) == 0)
             return s;
-        if (s->count == 0 && !unused)
-            unused = s;
+        if (!least || is_lesser(s, least))
+            least = s;
     }
-    if (unused)
-        memcpy(unused->address, address, ATTEMPTS_SOURCE_SIZE);
-    return unused;
+    least->count = 0;
+    memcpy(least->address, address, ATTEMPTS_SOURCE_SIZE);
+    return least;
 }
 
 bool attempts_take(struct attempts *a, const uint8_t source[ATTEMPTS_SOURCE_SIZE], uint64_t now_ms, uint64_t *wait_ms)
@@ -79,11 +87,11 @@ bool attempts_take(struct attempts *a, const uint8_t source[ATTEMPTS_SOURCE_SIZE
     uint8_t address[ATTEMPTS_SOURCE_SIZE];
     normalize(source, address);
     struct source *s = place_of(a, address, now_ms);
-    bool allowed = s && s->count < a->config.limit;
+    bool allowed = s->count < a->config.limit;
     if (allowed)
         s->times_ms[s->count++] = now_ms;
     if (wait_ms)
-        *wait_ms = allowed ? 0 : s ? s->times_ms[0] + a->config.window_ms - now_ms : a->config.window_ms;
+        *wait_ms = allowed ? 0 : s->times_ms[0] + a->config.window_ms - now_ms;
     return allowed;
 }
 

@@ -13,7 +13,7 @@ enum { ATTEMPTS_SOURCE_SIZE = 16, ATTEMPTS_LIMIT_MAX = 32 };
 struct attempts_config {
     unsigned limit;      /* at most ATTEMPTS_LIMIT_MAX in any window_ms; older ones are forgotten */
     uint64_t window_ms;
-    size_t source_count; /* remembered at a time; while all of them are in use a new one is refused */
+    size_t source_count; /* remembered at a time; for one more, who has tried least is forgotten: who has many addresses locks nobody out */
 };
 
 /* 0, GRID_EINVAL (a zero, or a limit that is too great) or GRID_ENOMEM. */

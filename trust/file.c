@@ -87,7 +87,7 @@ static int write_beside(int fd, const char *beside, const char *path, struct sli
 int trust_file_write(const char *path, struct slice content, mode_t mode)
 {
     char beside[PATH_MAX];
-    int length = snprintf(beside, sizeof beside, "%s.XXXXXX", path);
+    int length = snprintf(beside, sizeof beside, "%s" TRUST_FILE_BESIDE "XXXXXX", path);
     if (length < 0 || (size_t) length >= sizeof beside)
         return GRID_ELIMIT;
     int fd = mkostemp(beside, O_CLOEXEC);

@@ -48,7 +48,7 @@ static int mint_key(const char *path)
     struct buf pem;
     struct key *k = NULL;
     buf_init(&pem, 0);
-    int length = snprintf(beside, sizeof beside, "%s.%ld", path, (long) getpid());
+    int length = snprintf(beside, sizeof beside, "%s" TRUST_FILE_BESIDE "%ld", path, (long) getpid());
     int err = length > 0 && (size_t) length < sizeof beside ? key_mint(&k) : GRID_ELIMIT;
     if (err == 0)
         err = key_append_pem(k, &pem);

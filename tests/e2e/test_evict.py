@@ -76,11 +76,23 @@ def forged_key(node):
     return tlv(0x30, tlv(2, b"\0"), kind, tlv(4, key))
 
 
-def hand(to, context, keys, epoch):
-    """PeerTrust.Hand as a member that is none of the issuers: (code, details)."""
+def ask_trust(to, context, method, **fields):
+    """A method of PeerTrust as who has the context's certificate: (code, answer or details)."""
     with Proxy(to.listen, context) as proxy, grpc.insecure_channel(f"127.0.0.1:{proxy.port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        request = message_class("grid.v1.HandRequest")(keys=keys, password=b"E" * 32, password_epoch=epoch)
-        return rpc_code(lambda: Service(channel, "grid.v1.PeerTrust").Hand(request))
+        return rpc_code(lambda: getattr(Service(channel, "grid.v1.PeerTrust"), method)(message_class(f"grid.v1.{method}Request")(**fields)))
+
+
+def hand(to, context, keys, epoch):
+    return ask_trust(to, context, "Hand", keys=keys, password=b"E" * 32, password_epoch=epoch)
+
+
+def names_renewed(to, member, context, addresses):
+    """The DNS names and addresses of the certificate that an issuer gives the member who asks for these."""
+    own = x509.load_der_x509_certificate(kept(member)[CERTIFICATE][0]).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    code, answer = ask_trust(to, context, "Renew", public_key=own, name=member.name.encode(), addresses=[a.encode() for a in addresses])
+    check_equal(code, "OK", f"what is said to a renewal: {answer}")
+    names = x509.load_der_x509_certificate(answer.certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {str(n.value) for n in names}
 
 
 def shut_out_a_plain_member(made):
@@ -183,6 +195,11 @@ def test_a_member_cannot_take_the_authority_away_from_issuers():
             check_equal(code, "PERMISSION_DENIED", f"what is said to a false key: {why}")
             check_in("only an issuer hands on", why, "the reason")
         check_equal(hand(issuer, member, before[KEY], 5)[0], "OK", "what is said to the authority's key")
+        victim = issuer.info["id"]
+        asked = [f"{victim[:32]}.{victim[32:]}.node.grid", "bank.example.com", "bank.example.com\0", "203.0.113.9", "localhost"]
+        given = names_renewed(issuer, other, member, asked)
+        check_equal({"203.0.113.9", "localhost"} - given, set(), f"names that a member may have, of {given}")
+        check_equal({n for n in given if "bank" in n or victim[:32] in n}, set(), "names of others that a member got")
         check_equal({tag: kept(issuer).get(tag) for tag in (KEY, PASSWORD)}, {tag: before.get(tag) for tag in (KEY, PASSWORD)}, "what the issuer keeps")
         made.add()
         made.wait_linked()

@@ -87,7 +87,7 @@ static void test_attempts__counts_ipv6_by_its_network(void **state)
     attempts_destroy(a);
 }
 
-static void test_attempts__refuses_new_sources_while_the_table_is_full(void **state)
+static void test_attempts__forgets_who_tried_least_when_the_table_is_full(void **state)
 {
     struct attempts *a = create(2, MINUTE, 4);
     source s;
@@ -97,13 +97,16 @@ static void test_attempts__refuses_new_sources_while_the_table_is_full(void **st
         v4(i, s);
         assert_true(attempts_take(a, s, 0, NULL));
     }
-    v4(9, s);
-    assert_false(attempts_take(a, s, 1, &wait));
-    assert_int_equal(wait, MINUTE);
     v4(0, s);
-    assert_true(attempts_take(a, s, 1, NULL)); /* who is known goes on */
-    v4(9, s);
-    assert_true(attempts_take(a, s, MINUTE, NULL)); /* places get free again */
+    assert_true(attempts_take(a, s, 1, NULL));
+    assert_false(attempts_take(a, s, 1, &wait));
+    for (uint8_t i = 0; i < 100; i++) {
+        v4((uint8_t) (10 + i), s);
+        assert_true(attempts_take(a, s, (uint64_t) 2 + i, NULL)); /* nobody is locked out by those before him */
+    }
+    v4(0, s);
+    assert_false(attempts_take(a, s, 200, &wait)); /* and who has used up his own is not forgotten for them */
+    assert_int_equal(wait, MINUTE - 200);
     attempts_destroy(a);
 }
 
@@ -135,7 +138,7 @@ int main(void)
         cmocka_unit_test(test_attempts__allows_ten_in_any_minute_of_one_source),
         cmocka_unit_test(test_attempts__does_not_count_what_ended_well),
         cmocka_unit_test(test_attempts__counts_ipv6_by_its_network),
-        cmocka_unit_test(test_attempts__refuses_new_sources_while_the_table_is_full),
+        cmocka_unit_test(test_attempts__forgets_who_tried_least_when_the_table_is_full),
         cmocka_unit_test(test_attempts__holds_thirty_an_hour_in_all),
         cmocka_unit_test(test_attempts__refuses_senseless_limits),
     };
