@@ -52,7 +52,11 @@ static int take_done(struct progress *p, const Grid__V1__DeployProgress *report)
     p->is_done = true;
     p->nodes_live = report->nodes_live;
     p->nodes_total = report->nodes_total;
-    return keep(p, report->message, &p->message);
+    p->tasks_failed = arena_calloc(p->arena, report->n_tasks_failed + 1, sizeof *p->tasks_failed);
+    int err = p->tasks_failed ? keep(p, report->message, &p->message) : GRID_ENOMEM;
+    for (size_t i = 0; err == 0 && i < report->n_tasks_failed; i++)
+        err = keep(p, report->tasks_failed[i], &p->tasks_failed[p->task_count++]);
+    return err;
 }
 
 static uint64_t greater(uint64_t a, uint64_t b)
@@ -122,6 +126,23 @@ void progress_append_waiting(const struct progress *p, struct buf *out)
     }
 }
 
+void progress_append_failed(const struct progress *p, struct buf *out)
+{
+    for (size_t i = 0; i < p->task_count; i++) {
+        buf_append_str(out, i ? ", " : "");
+        buf_append(out, p->tasks_failed[i]);
+    }
+}
+
+static void write_list(struct json_writer *w, const char *key, const struct slice *list, size_t count)
+{
+    json_write_key(w, key);
+    json_open_array(w);
+    for (size_t i = 0; i < count; i++)
+        json_write_string(w, list[i]);
+    json_close_array(w);
+}
+
 static void write_nodes(struct json_writer *w, const struct progress *p, const char *key, bool live)
 {
     json_write_key(w, key);
@@ -153,11 +174,8 @@ void progress_append_json(const struct progress *p, struct buf *out)
     write_number(&w, "nodes_total", p->nodes_total);
     write_nodes(&w, p, "live", true);
     write_nodes(&w, p, "waiting", false);
-    json_write_key(&w, "warnings");
-    json_open_array(&w);
-    for (size_t i = 0; i < p->warning_count; i++)
-        json_write_string(&w, p->warnings[i]);
-    json_close_array(&w);
+    write_list(&w, "tasks_failed", p->tasks_failed, p->task_count);
+    write_list(&w, "warnings", p->warnings, p->warning_count);
     json_close_object(&w);
     json_writer_finish(&w);
     buf_append_byte(out, '\n');

@@ -22,6 +22,8 @@ struct progress {
     size_t node_count;
     struct slice *warnings;
     size_t warning_count;
+    struct slice *tasks_failed;
+    size_t task_count;
     uint32_t nodes_live, nodes_total;
     bool is_done;
 };
@@ -38,10 +40,12 @@ void progress_bar(const Grid__V1__DeployProgress *report, char out[PROGRESS_LINE
 
 /* What is said at the end: "release 1a2b3c4d (number 3) is live on 3 of 3 nodes: 42 files, 1.2 MiB, 1.0 MiB of it already there". */
 void progress_append_summary(const struct progress *p, struct buf *out);
-/* One object: root, sequence, files, size_bytes, saved_bytes, nodes_live, nodes_total, live, waiting, warnings. */
+/* One object: root, sequence, files, size_bytes, saved_bytes, nodes_live, nodes_total, live, waiting, tasks_failed, warnings. */
 void progress_append_json(const struct progress *p, struct buf *out);
 /* "node2, node3": the nodes that do not run it. */
 void progress_append_waiting(const struct progress *p, struct buf *out);
+/* "resize, mail": the tasks that cannot be started. */
+void progress_append_failed(const struct progress *p, struct buf *out);
 
 /* Makes the request, shows its progress and its end. `request` is a DeployRequest or RollbackRequest. An exit code. */
 int progress_run(struct cli *cli, const char *method, const ProtobufCMessage *request);

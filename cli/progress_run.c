@@ -76,6 +76,16 @@ static void ask_who_waits(struct deployment *d)
     }
 }
 
+static int explain_tasks(const struct deployment *d)
+{
+    struct buf names;
+    buf_init(&names, 0);
+    progress_append_failed(&d->progress, &names);
+    cli_fail(GRID_IN_PART, "the release is live, but without what cannot be started (%.*s): grid logs tells why, grid rollback goes back", SLICE_FMT(buf_slice(&names)));
+    buf_dispose(&names);
+    return GRID_IN_PART;
+}
+
 static int explain_part(struct deployment *d)
 {
     struct buf names;
@@ -106,6 +116,8 @@ static int conclude(struct deployment *d)
     else
         progress_append_summary(p, &out);
     int code = cli_write_buf(&out);
+    if (p->task_count > 0)
+        code = explain_tasks(d);
     return in_part ? explain_part(d) : code;
 }
 

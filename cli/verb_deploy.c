@@ -54,7 +54,7 @@ static int run(struct cli *cli)
     request.directory = pb_str(folder);
     request.config = &config;
     request.wait_ms = (uint32_t) option_number(cli->options, "wait");
-    request.watch_tasks = true;
+    request.watch_tasks = !option_flag(cli->options, "no-watch");
     int code = progress_run(cli, "Deploy", &request.base);
     free(folder);
     return code;
@@ -66,6 +66,7 @@ static const struct option_row OPTIONS[] = {
     {.name = "task-folder", .kind = OPTION_STRING, .placeholder = "F", .fallback = "tasks", .help = "the folder of the tasks inside DIR"},
     {.name = "wait", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "60s", .min = 1, .max = 86400000,
      .help = "how long to wait for the other nodes"},
+    {.name = "no-watch", .kind = OPTION_FLAG, .help = "do not wait for the tasks: done when the nodes run the release"},
 };
 
 const struct verb VERB_deploy = {
@@ -73,8 +74,8 @@ const struct verb VERB_deploy = {
     .arguments = "[DIR]",
     .summary = "send a project folder to every node and run its tasks",
     .details = "DIR is the current folder when not given. What .gridignore names stays behind. The exit code is 4 when some\n"
-               "nodes do not run the release in the end; they are named. A task that cannot be started is warned of: the release\n"
-               "is live all the same.",
+               "nodes do not run the release in the end, or some tasks cannot be started (which is waited for, at most 15 s); they\n"
+               "are named. The release is live all the same: a task that cannot be started keeps its version before.",
     .example = "grid deploy . --env MODE=test --instances 2",
     .shorts = "e=env",
     .max_arguments = 1,

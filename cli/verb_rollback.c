@@ -16,20 +16,22 @@ static int run(struct cli *cli)
         return cli_fail(GRID_USAGE, "\"%s\" is not a release: give 8 to 64 hex digits, as grid releases shows them", root);
     request.root = pb_str(root);
     request.wait_ms = (uint32_t) option_number(cli->options, "wait");
-    request.watch_tasks = true;
+    request.watch_tasks = !option_flag(cli->options, "no-watch");
     return progress_run(cli, "Rollback", &request.base);
 }
 
 static const struct option_row OPTIONS[] = {
     {.name = "wait", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "60s", .min = 1, .max = 86400000,
      .help = "how long to wait for the other nodes"},
+    {.name = "no-watch", .kind = OPTION_FLAG, .help = "do not wait for the tasks: done when the nodes run the release"},
 };
 
 const struct verb VERB_rollback = {
     .name = "rollback",
     .arguments = "[ROOT]",
     .summary = "run an older release again",
-    .details = "ROOT is at least 8 digits of what grid releases shows; the release before the current one when not given.",
+    .details = "ROOT is at least 8 digits of what grid releases shows; the release before the current one when not given.\n"
+               "Exit codes are those of grid deploy.",
     .example = "grid rollback 1a2b3c4d",
     .max_arguments = 1,
     .traits = VERB_READS | VERB_ASKS_NODE,

@@ -11,7 +11,7 @@
 #include "server/node_trust.h"
 #include "server/release/release_config.h"
 
-enum { TASKS_WAIT_MS = 3000, WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024 };
+enum { TASKS_WAIT_MS = 15000 /* more than a process has to be ready */, WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024 };
 
 struct deploy {
     struct node_watch link;
@@ -148,7 +148,22 @@ static void send_warning(struct deploy *d, const char *sentence)
     send_progress(d, &progress);
 }
 
-static void warn_faults_of(struct deploy *d, const struct member *m)
+/* Names of tasks, which are the members' own. */
+struct task_names {
+    ProtobufCBinaryData *list;
+    size_t count;
+};
+
+static void names_add(struct task_names *names, const char *name)
+{
+    ProtobufCBinaryData *list = realloc(names->list, (names->count + 1) * sizeof *list);
+    if (!list)
+        return; /* the warning has named it */
+    names->list = list;
+    list[names->count++] = pb_str(name);
+}
+
+static void warn_faults_of(struct deploy *d, const struct member *m, struct task_names *failed)
 {
     char sentence[768];
     for (size_t k = 0; m->state == MEMBER_ALIVE && is_live(d, m) && k < m->task_count; k++) {
@@ -159,26 +174,31 @@ static void warn_faults_of(struct deploy *d, const struct member *m)
         snprintf(sentence, sizeof sentence, "the task %s cannot be started on %s%s: %s; \"grid logs %s\" tells more", m->tasks[k].name, m->name,
                  count > 1 ? " and others" : "", m->tasks[k].fault, m->tasks[k].name);
         send_warning(d, sentence);
+        names_add(failed, m->tasks[k].name);
     }
 }
 
-static void warn_faults(struct deploy *d)
+static void warn_faults(struct deploy *d, struct task_names *failed)
 {
     for (size_t i = 0; d->watch_tasks && i < node_member_count(d->node); i++)
-        warn_faults_of(d, node_member(d->node, i));
+        warn_faults_of(d, node_member(d->node, i), failed);
 }
 
 static void deploy_done(struct deploy *d, uint32_t live, uint32_t total)
 {
     Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
     char message[128];
-    warn_faults(d);
+    struct task_names failed = {0};
+    warn_faults(d, &failed);
     snprintf(message, sizeof message, "release %.8s runs on %u of %u nodes", d->root, live, total);
     progress.phase = pb_str("done");
     progress.nodes_live = live;
     progress.nodes_total = total;
     progress.message = pb_str(message);
+    progress.tasks_failed = failed.list;
+    progress.n_tasks_failed = failed.count;
     send_progress(d, &progress);
+    free(failed.list);
     deploy_finish(d, GRPC_OK, NULL);
 }
 

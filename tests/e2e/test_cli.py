@@ -195,11 +195,19 @@ def test_small_words_are_understood():
 def test_deploy_warns_of_tasks_that_cannot_run():
     with Grid(1) as grid:
         project = grid.project().js("crashes", "throw new Error('crash at load');\n").js("fine", "exports.handler = () => 1;\n").write("tasks/job.sh", "#!/bin/sh\n")
-        done = grid[0].grid("deploy", str(project), check_code=0)
+        done = grid[0].grid("deploy", str(project), check_code=4)
+        check_in("the release is live, but without what cannot be started (crashes)", done.err, "what it says in the end")
         check_in("the task crashes cannot be started on node1: it exited", done.err, "warning of a task that crashes")
         check_in("tasks/job.sh is no task: it may not be executed (chmod +x makes it a task)", done.err, "warning of a file without its executable bit")
         check_in("live on 1 of 1 nodes", done.out, "summary")
         check("fine" not in done.err, done.err)
+        check_equal(json.loads(grid[0].grid("deploy", str(project), "--json", check_code=4).out)["tasks_failed"], ["crashes"], "tasks_failed")
+        grid[0].grid("deploy", str(project), "--no-watch", check_code=0)
+        project.js("crashes", "setTimeout(() => { throw new Error('late crash'); }, 3500);\n")
+        check_in("late crash", grid[0].grid("deploy", str(project), check_code=4).err, "a task that takes its time to fail")
+        project.js("crashes", "exports.handler = () => 1;\n")
+        grid[0].grid("deploy", str(project), check_code=0)
+        grid[0].grid("rollback", check_code=4)
 
 
 def test_deploy_of_a_bad_folder_exits_1():

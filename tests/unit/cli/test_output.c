@@ -230,6 +230,9 @@ static void take(struct progress *p, const char *phase, const char *node, bool l
     report.nodes_live = 1;
     report.nodes_total = 2;
     report.message = pb_str(phase);
+    ProtobufCBinaryData failed[] = {pb_str("mail"), pb_str("resize")};
+    report.tasks_failed = failed;
+    report.n_tasks_failed = strcmp(phase, "done") == 0 ? 2 : 0;
     assert_int_equal(progress_take(p, &report), 0);
 }
 
@@ -250,12 +253,15 @@ static void test_progress__names_the_nodes_that_lag(void **state)
     progress_append_waiting(&p, &out);
     assert_string_equal(buf_cstr(&out), "node2");
     buf_clear(&out);
+    progress_append_failed(&p, &out);
+    assert_string_equal(buf_cstr(&out), "mail, resize");
+    buf_clear(&out);
     progress_append_summary(&p, &out);
     assert_string_equal(buf_cstr(&out), "release 01234567 (number 7) is live on 1 of 2 nodes: 3 files, 2.0 KiB\n");
     buf_clear(&out);
     progress_append_json(&p, &out);
     assert_string_equal(buf_cstr(&out), "{\"root\":\"0123456789abcdef\",\"sequence\":7,\"files\":3,\"size_bytes\":2048,\"saved_bytes\":0,"
-                                        "\"nodes_live\":1,\"nodes_total\":2,\"live\":[\"node1\"],\"waiting\":[\"node2\"],\"warnings\":[\"warning\"]}\n");
+                                        "\"nodes_live\":1,\"nodes_total\":2,\"live\":[\"node1\"],\"waiting\":[\"node2\"],\"tasks_failed\":[\"mail\",\"resize\"],\"warnings\":[\"warning\"]}\n");
     progress_dispose(&p);
     buf_dispose(&out);
 }
