@@ -163,6 +163,8 @@ static void call_handle(void *arg)
         admin_finish(call, GRPC_PERMISSION_DENIED,
                      "this user may read and invoke, not change the node: ask as root, as the node's user, or as a member of the "
                      "group gridcontrol");
+    else if (call->method->tells && !call->caller.remote && !may_write(a, &call->caller))
+        admin_finish(call, GRPC_PERMISSION_DENIED, "what tasks print is not for everybody: ask as root, as the node's user, or as a member of the group gridcontrol");
     else
         call->method->handle(a->ctx, call, slice_of(call->request, call->request_size));
 }

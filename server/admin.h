@@ -7,6 +7,7 @@
 struct admin_method {
     const char *name; /* "ListNodes" */
     bool writes;      /* needs root, the node's uid, the group gridcontrol, the token, or the role admin */
+    bool tells;       /* what not everybody may read: needs the same on this machine; over TLS rpc_roles.h says who */
     /* Control thread. Must end with admin_finish, at once or later. `request` is borrowed for the call. */
     void (*handle)(void *ctx, struct admin_call *call, struct slice request);
 };

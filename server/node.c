@@ -400,6 +400,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     loop_timer_stop(&n->refused_timer);
     node_load_stop(n);
     node_ledger_stop(n);
+    node_decide_stop(n);
     node_ask_stop(n);
     node_deploys_stop(n);
     if (n->gossip)

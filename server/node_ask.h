@@ -25,5 +25,7 @@ void node_control_set_password(void *node, struct admin_call *call, struct slice
 void node_control_adopt(void *node, struct admin_call *call, struct slice request);
 /* Carries out a packed DecideRequest on this node, for an admin here or for one at another node; `done` exactly once, perhaps inside. */
 void node_decide(struct node *n, struct slice packed, node_answer_fn done, void *arg);
+/* Answers what is still under way, before those who asked are gone. */
+void node_decide_stop(struct node *n);
 
 #endif

@@ -551,6 +551,6 @@ const struct admin_method NODE_CONTROL[] = {
     {.name = "Rotate", .writes = true, .handle = node_control_rotate},
     {.name = "SetPassword", .writes = true, .handle = node_control_set_password},
     {.name = "Adopt", .writes = true, .handle = node_control_adopt},
-    {.name = "Logs", .handle = logs},
+    {.name = "Logs", .tells = true, .handle = logs},
     {0},
 };

@@ -81,10 +81,23 @@ static void stretch_work(void *arg)
     s->err = stretch_password(buf_slice(&s->plain), s->grid, s->stretched);
 }
 
+static void stretching_free(struct stretching *s)
+{
+    if (s->plain.data)
+        explicit_bzero(s->plain.data, s->plain.size);
+    buf_dispose(&s->plain);
+    explicit_bzero(s->stretched, sizeof s->stretched);
+    free(s);
+}
+
 static void stretch_done(void *arg)
 {
     struct stretching *s = arg;
-    s->node->stretching = false;
+    if (!s->done) { /* the node stops: it has been told */
+        stretching_free(s);
+        return;
+    }
+    s->node->stretching = NULL;
     Grid__V1__DecideResponse response = GRID__V1__DECIDE_RESPONSE__INIT;
     Grid__V1__SetPasswordResponse set = GRID__V1__SET_PASSWORD_RESPONSE__INIT;
     char why[NODE_WHY_MAX] = "the password cannot be taken: give one of 1 to 1,024 bytes";
@@ -96,11 +109,18 @@ static void stretch_done(void *arg)
         done_with(s->node, &response, s->done, s->arg);
     else
         s->done(s->node, s->arg, status, slice_of(NULL, 0), why);
-    if (s->plain.data)
-        explicit_bzero(s->plain.data, s->plain.size);
-    buf_dispose(&s->plain);
-    explicit_bzero(s->stretched, sizeof s->stretched);
-    free(s);
+    stretching_free(s);
+}
+
+void node_decide_stop(struct node *n)
+{
+    struct stretching *s = n->stretching;
+    if (!s)
+        return;
+    node_answer_fn done = s->done;
+    s->done = NULL;
+    n->stretching = NULL;
+    done(n, s->arg, GRPC_UNAVAILABLE, slice_of(NULL, 0), "the node is stopping: ask again when it is back, or another one");
 }
 
 static void decide_set_password(struct node *n, const Grid__V1__SetPasswordRequest *asked, node_answer_fn done, void *arg)
@@ -115,7 +135,7 @@ static void decide_set_password(struct node *n, const Grid__V1__SetPasswordReque
         buf_init(&s->plain, STRETCH_PASSWORD_MAX);
         snprintf(s->grid, sizeof s->grid, "%s", n->grid);
         if (buf_append(&s->plain, pb_slice(asked->password)) == 0 && loop_work(n->loop, stretch_work, stretch_done, s) == 0) {
-            n->stretching = true; /* 128 MiB each */
+            n->stretching = s; /* one at a time: 128 MiB each */
             return;
         }
         buf_dispose(&s->plain);
@@ -164,8 +184,10 @@ static void on_decided(struct node *n, void *arg, int status, struct slice packe
         reply_packed(call, &answer->evict->base);
     else if (answer->what_case == GRID__V1__DECIDE_RESPONSE__WHAT_ROTATE)
         reply_packed(call, &answer->rotate->base);
-    else
+    else if (answer->what_case == GRID__V1__DECIDE_RESPONSE__WHAT_SET_PASSWORD)
         reply_packed(call, &answer->set_password->base);
+    else
+        admin_finish(call, GRPC_UNAVAILABLE, "the issuer that was asked gave an empty answer: ask again, or on another node");
     arena_destroy(a);
 }
 
@@ -188,6 +210,8 @@ static void decide_for(struct node *n, struct admin_call *call, const Grid__V1__
         admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
     else if (n->authority && authority_can_issue(n->authority))
         node_decide(n, buf_slice(&packed), on_decided, call);
+    else if (n->ledger && request->what_case == GRID__V1__DECIDE_REQUEST__WHAT_EVICT && node_ledger_means_self(n, pb_slice(request->evict->node)))
+        admin_finish(call, GRPC_INVALID_ARGUMENT, NODE_EVICTS_ITSELF); /* the issuer would, and nobody would hear its answer */
     else
         ask_an_issuer(n, call, buf_slice(&packed));
     if (packed.data)

@@ -45,7 +45,7 @@ struct node {
     struct gridfile gridfile;
     struct standing standing;
     struct buf brief_ledger;
-    bool stretching; /* a new password, on the pool */
+    struct stretching *stretching; /* a new password on the pool; of node_decide.c */
     struct ledger *ledger;       /* NULL: a grid of one */
     struct authority *authority; /* the ledger's root; NULL: a grid of one */
     struct authority *next;      /* the one to follow it; NULL when none is announced */

@@ -17,7 +17,7 @@
 #include "server/node_join.h"
 #include "trust/stretch.h"
 
-enum { LOOK_MS = 500, ISSUERS_WANTED = 3, OVERLAP_S = 86400, FIRST_LOOK_MS = 200 };
+enum { LOOK_MS = 500, ISSUERS_WANTED = 3, OVERLAP_S = 86400, INSTALL_MAX_S = 60, FIRST_LOOK_MS = 200 };
 
 #define CAPABILITY_TRUST "trust="
 #define CAPABILITY_ISSUER "issuer="
@@ -295,7 +295,7 @@ static void sign_release_again(struct node *n)
     struct verify_holder holder;
     char why[TRUST_WHY_MAX], root[OBJECT_ID_HEX + 1];
     const struct release_entry *newest = releases_newest(n->releases);
-    if (!newest || !releases_is_of_grid(n->releases, newest) || verify_chain(verdict_verifier(n->verdict), &newest->certificate, 1, now_s(), &holder, why) == 0)
+    if (!newest || releases_is_publishing(n->releases) || !releases_is_of_grid(n->releases, newest) || verify_chain(verdict_verifier(n->verdict), &newest->certificate, 1, now_s(), &holder, why) == 0)
         return;
     object_id_to_hex(&newest->root, root);
     if (releases_rollback(n->releases, slice_of_str(root), &SIGNED_AGAIN, n) != 0)
@@ -376,12 +376,18 @@ static const struct member *find_member(const struct node *n, struct slice who, 
     return found;
 }
 
+bool node_ledger_means_self(const struct node *n, struct slice who)
+{
+    size_t matches;
+    return find_member(n, who, &matches) == node_member(n, 0) && matches == 1;
+}
+
 static int find_evictee(const struct node *n, struct slice who, const struct member **out, char why[NODE_WHY_MAX])
 {
     size_t matches;
     *out = find_member(n, who, &matches);
-    if (matches == 1 && *out == node_member(n, 0)) {
-        snprintf(why, NODE_WHY_MAX, "a node does not evict itself: ask another one, or stop it and run \"grid adopt\"");
+    if (node_ledger_means_self(n, who)) {
+        snprintf(why, NODE_WHY_MAX, NODE_EVICTS_ITSELF);
         return GRPC_INVALID_ARGUMENT;
     }
     if (matches == 1)
@@ -499,13 +505,14 @@ static void go_on(struct node *n, enum ledger_phase phase)
         log_line(LOG_ERROR, "the rotation of the authority cannot go on", LOGF_ERR(err));
         return;
     }
-    log_line(LOG_INFO, phase == LEDGER_USE ? "rotation: every living member knows the new authority, which is used from now on" : "rotation: the old authority is removed");
+    log_line(LOG_INFO, phase == LEDGER_USE ? "rotation: the new authority is used from now on" : "rotation: the old authority is removed");
     node_ledger_changed(n);
     if (phase == LEDGER_REMOVE)
         sign_release_again(n);
 }
 
-/* Whoever holds both keys goes on; that several do so at once changes nothing. */
+/* Whoever holds both keys goes on; that several do so at once changes nothing. Nobody can hold it up for long: who has not shown that he knows the new
+ * authority within a minute takes it by the cross-signed certificate, or is left behind. */
 static void rotation_look(struct node *n)
 {
     const struct ledger_authority *next = ledger_next(n->ledger);
@@ -513,7 +520,8 @@ static void rotation_look(struct node *n)
     if (!next || !n->next || !authority_can_issue(n->next) || !authority_can_issue(n->authority))
         return;
     find_missing(n, &now);
-    if (next->phase == LEDGER_INSTALL && now.missing_count == 0)
+    bool enough = now.missing_count == 0 || now_s() >= next->when_s + INSTALL_MAX_S || now_s() >= next->until_s;
+    if (next->phase == LEDGER_INSTALL && enough)
         go_on(n, LEDGER_USE);
     else if (next->phase == LEDGER_USE && (now.missing_count == 0 || now_s() >= next->until_s))
         go_on(n, LEDGER_REMOVE);

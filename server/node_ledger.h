@@ -22,8 +22,11 @@ size_t node_ledger_capabilities(struct node *n, const char *out[NODE_LEDGER_CAPA
 
 /* ---- decisions; GRPC status and a sentence. GRPC_FAILED_PRECONDITION: this node is no issuer ---- */
 
+#define NODE_EVICTS_ITSELF "a node does not evict itself: ask another one, or stop it and run \"grid adopt\""
 /* By name, id, or a prefix of an id of at least 8 digits. `replace`: replace the authority even if the node is no issuer. */
 int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[NODE_WHY_MAX]);
+/* Whether this node itself is meant. */
+bool node_ledger_means_self(const struct node *n, struct slice who);
 /* Opens the door for this password (stretched). */
 int node_ledger_set_password(struct node *n, const uint8_t *stretched, size_t size, char why[NODE_WHY_MAX]);
 

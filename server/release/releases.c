@@ -450,6 +450,11 @@ bool releases_is_of_grid(const struct releases *r, const struct release_entry *e
     return e->certificate.size > 0 && (!r->options.is_of_grid || r->options.is_of_grid(r->options.ctx, e->certificate));
 }
 
+bool releases_is_publishing(const struct releases *r)
+{
+    return r->queue || (r->running && r->running->makes_entry);
+}
+
 static bool is_of_no_grid(const void *arg, const struct release_entry *e)
 {
     return !releases_is_of_grid(arg, e);

@@ -83,6 +83,8 @@ void releases_receive(struct releases *r, struct slice packed);
 void releases_set_certificate(struct releases *r, struct slice der);
 /* Whether somebody of this grid published the entry; not this node when it was in no grid, or in another one. */
 bool releases_is_of_grid(const struct releases *r, const struct release_entry *e);
+/* Whether an entry of this node's is on its way: signed, when its turn comes, by the certificate of then. */
+bool releases_is_publishing(const struct releases *r);
 /* Ends the connections to those that `whom` names. */
 void releases_close_some(struct releases *r, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg);
 /* Members came or changed: a fetch that waits for somebody who has the objects goes on. */

@@ -3,15 +3,16 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import threading
 import time
 
 import grpc
-from certs import Proxy, greet, pem, tls_client
+from certs import H2_START, Proxy, greet, pem, refusal, tls_client
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from gridtest import Grid, Node, Service, Skip, check, check_equal, check_in, free_port, message_class, once, rpc_code, wait_for
+from gridtest import BIN, Grid, Node, Service, Skip, check, check_equal, check_in, clean_environment, free_port, message_class, once, rpc_code, wait_for
 from test_join import authority_of, password_grid, said, secret_file
 
 CERTIFICATE, LEDGER, KEY, PASSWORD = 1, 2, 3, 6
@@ -174,6 +175,7 @@ def replace_the_authority(made):
 def test_the_evicted_stay_out_with_certificate_and_password():
     with password_grid(4) as made:
         settle(made)
+        check_in("does not evict itself", made.plain.grid("evict", made.plain.name).err, "what one that is no issuer is told of itself")
         victim = shut_out_a_plain_member(made)
         for words, sentence in {("evict", "nobody"): "no member is called", ("evict", made.issuer.name): "does not evict itself"}.items():
             check_in(sentence, made.issuer.grid(*words).stderr.decode(), f"what {words} says")
@@ -258,3 +260,74 @@ def test_an_eviction_is_in_force_where_the_disk_is_full_and_is_decided_only_wher
         full.stop()
         full.start()
         wait_for(lambda: states(full).get(issuer.name) == "alive" and states(full).get(victim.name) in (None, "evicted"), "it is known after a restart")
+
+
+@once
+def test_a_stop_while_a_password_is_being_set_ends_cleanly():
+    with Grid(1) as grid:
+        asked = [subprocess.Popen([BIN / "grid", "password", "--password-file", secret_file(grid, f"mellow-harbour-{i}-lamps", f"new{i}")], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, env=clean_environment(grid.folder, {"GRID_API": grid[0].api_text, "GRID_API_SOCKET": str(grid[0].socket)}))
+                 for i in range(3)]
+        wait_for(lambda: any(a.poll() is not None for a in asked), "the second is told that one is being set")
+        check_equal(grid[0].stop(), [], "the end")
+        said_to = [a.communicate(timeout=60)[1].decode() for a in asked]
+        check(any("another password is being set" in s for s in said_to), f"what those who asked at once are told: {said_to}")
+
+
+def sockets_of(node):
+    """(inode, local port, remote port) of its established connections."""
+    held = {os.readlink(f"/proc/{node.process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{node.process.pid}/fd")}
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table][1:]
+    return {(r[9], int(r[1][9:], 16), int(r[2][9:], 16)) for r in rows if r[3] == "01" and f"socket:[{r[9]}]" in held}
+
+
+def links_between(node, others):
+    """Its connections with other nodes, either way."""
+    ports = {n.listen[1] for n in others}
+    return {row for row in sockets_of(node) if row[2] in ports or row[1] == node.listen[1]}
+
+
+def is_cut(tls):
+    """Whether the other side has closed the connection."""
+    tls.settimeout(0.01)
+    try:
+        while tls.recv(65536):
+            pass
+        return True
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+@once
+def test_every_connection_of_the_evicted_is_cut_within_five_seconds():
+    """Links that carry gossip and calls both ways, and connections of each kind by the stolen certificate; who was away keeps its place."""
+    with Grid(4, workers=2) as grid:
+        grid.deploy(grid.project().program("cecho"))
+        victim, away, others = grid[2], grid[3], grid.nodes[:2]
+        wait_for(lambda: all(n.invoke("cecho", b"1", {"Grid-Node": victim.name}).status == 200 for n in others for _ in range(4)), "calls go to it")
+        wait_for(lambda: all(victim.invoke("cecho", b"1", {"Grid-Node": n.name}).status == 200 for n in others for _ in range(4)), "calls come from it")
+        standing = []
+        for alpn, node in ((alpn, node) for alpn in ("h2", "grid-control/1", "http/1.1") for node in others):
+            tls = as_member(victim, alpn).wrap_socket(socket.create_connection(node.listen, 10))
+            tls.sendall(H2_START if alpn != "http/1.1" else b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            check(tls.recv(100), f"{alpn} is spoken with it")
+            standing.append(tls)
+        away.kill()
+        links = links_between(victim, others)
+        check(len(links) >= 4, f"links of the victim: {links}")
+        began = time.monotonic()
+        others[0].grid("evict", victim.name, check_code=0)
+        wait_for(lambda: not links & sockets_of(victim), "each link of before is gone", 5)
+        wait_for(lambda: all(map(is_cut, standing)), "each connection by its certificate is gone", max(0.1, began + 5 - time.monotonic()))
+        check(time.monotonic() - began < 5, "it took longer than 5 s")
+        for node in others:
+            own, answer = greet(node.listen, as_member(victim, "h2"))
+            check_equal(answer, b"", "what a new connection hears")
+            check("evicted" in refusal(node, own) or "another grid" in refusal(node, own), f"the reason: {refusal(node, own)}")
+            check_equal(node.invoke("cecho", b"1").status, 200, "a call meanwhile")
+        away.start()
+        wait_for(lambda: {n["name"] for n in away.hosts()} == {n.name for n in (*others, away)}, "who was away when the authority was replaced is back")
+        wait_for(lambda: authority_of(away) == authority_of(others[0]), "with a certificate of the new one")

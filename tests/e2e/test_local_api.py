@@ -106,6 +106,11 @@ WRITES = [
     ("/grid.v1.Control/Deploy", GRPC, EMPTY_MESSAGE, "grpc 3", "grpc 7", "grpc 7"),  # no folder is named
     ("/grid.v1.Control/Rollback", GRPC, b"\0\0\0\0\5\n\3abc", "grpc 3", "grpc 7", "grpc 7"),
     ("/grid.v1.Control/Clear", GRPC, EMPTY_MESSAGE, "grpc 0", "grpc 7", "grpc 7"),
+    ("/grid.v1.Control/Logs", GRPC, EMPTY_MESSAGE, "grpc 0", "grpc 7", "grpc 7"),
+    ("/grid.v1.Control/Evict", GRPC, b"\0\0\0\0\6\n\4none", "grpc 5", "grpc 7", "grpc 7"),
+    ("/grid.v1.Control/Rotate", GRPC, EMPTY_MESSAGE, "grpc 0", "grpc 7", "grpc 7"),  # only asks how far it is
+    ("/grid.v1.Control/SetPassword", GRPC, EMPTY_MESSAGE, "grpc 3", "grpc 7", "grpc 7"),
+    ("/grid.v1.Control/Adopt", GRPC, EMPTY_MESSAGE, "grpc 0", "grpc 7", "grpc 7"),
     ("/tasks/clear", ["-X", "DELETE"], b"", 200, 403, 403),
 ]
 

@@ -2,11 +2,15 @@
 
 import http.client
 import json
+import socket
 import threading
 import time
 
-from gridtest import Grid, check, check_equal, check_in, http_request, shared, wait_for
-from test_join import authority_of, said
+from certs import greet, refusal, tls_client
+from gridtest import Grid, check, check_equal, check_in, grid_command, http_request, node_rpc, once, shared, wait_for
+from test_evict import can_issue
+from test_join import PASSWORD, authority_of, said, secret_file
+from test_publishers import with_publishers
 
 RATE, SECONDS = 200, 5
 
@@ -35,15 +39,28 @@ class Load:
         due = time.monotonic()
         while not self.over.is_set():
             due += len(self.threads) / RATE
-            answer = http_request(node.api, "POST", "/invoke/cecho", b"{}", {"Content-Type": "application/json"}, connection=connection)
+            fault = self.call(node, connection)
             with self.lock:
                 self.done += 1
-                if answer.status != 200:
-                    self.failed.append((node.name, answer.status, answer.text[:200]))
+                if fault:
+                    self.failed.append((node.name, *fault))
             self.over.wait(max(0, due - time.monotonic()))
         connection.close()
 
+    def call(self, node, connection):
+        """None when the answer is the call's own."""
+        payload = b'{"number":%d}' % self.done
+        try:
+            answer = http_request(node.api, "POST", "/invoke/cecho", payload, {"Content-Type": "application/json"}, connection=connection)
+        except (OSError, http.client.HTTPException) as error:
+            return "no answer", repr(error)
+        return None if (answer.status, answer.body) == (200, payload) else (answer.status, answer.text[:200])
+
+    def rate(self):
+        return self.done / (time.monotonic() - self.began)
+
     def __enter__(self):
+        self.began = time.monotonic()
         [t.start() for t in self.threads]
         return self
 
@@ -52,14 +69,47 @@ class Load:
         [t.join() for t in self.threads]
 
 
+class Client:
+    """A remote client with a certificate of the authority that there is now, and a connection that stays."""
+
+    def __init__(self, made):
+        folder = made.folder / f"client-{len(list(made.folder.iterdir()))}"
+        state = next(n for n in made.nodes if can_issue(n)).state
+        grid_command("cert", "issue", "ci", "--state", state, "--out", folder, cwd=folder.parent, env={"GRID_GRIDFILE": ""}, check_code=0)
+        self.context, self.node = tls_client(folder / "ci.key", folder / "ci.crt", ("http/1.1",)), made[0]
+        self.standing = self.context.wrap_socket(socket.create_connection(self.node.listen, 10))
+
+    def greet(self):
+        return greet(self.node.listen, self.context, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    def is_served(self):
+        return self.greet()[1].startswith(b"HTTP/1.1 200")
+
+    def is_cut(self):
+        """Whether the connection of before is closed."""
+        self.standing.settimeout(0.05)
+        try:
+            return self.standing.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+
 def test_no_call_fails_while_the_authority_is_replaced():
-    before = authority_of(three()[0])
+    before, client = authority_of(three()[0]), Client(three())
+    check(client.is_served(), "a client's certificate counts before")
     with Load(three().nodes) as load:
         wait_for(lambda: load.done > RATE // 2, "calls flow")
         answer = three()[1].grid("rotate", "--wait", "30s", check_code=0)
         end = load.done + RATE * SECONDS  # past the cut of what is left of old connections
         wait_for(lambda: load.done >= end or load.failed, "calls go on")
+        rate = load.rate()
     check_equal(load.failed, [], f"failed calls of {load.done}")
+    check(rate > 0.7 * RATE, f"only {rate:.0f} calls a second were made")
+    wait_for(client.is_cut, "the client's connection of before is closed", 5)
+    check_in("another grid's authority issued it", refusal(client.node, client.greet()[0]), "why its certificate of before is refused")
+    check(Client(three()).is_served(), "one that is issued anew counts")
     check_in("done: authority", answer.stderr.decode(), "what grid rotate says")
     check_equal(len({authority_of(n) for n in three().nodes} | {before}), 2, "authorities, old and new")
     for node in three().nodes:
@@ -84,6 +134,47 @@ def test_node_that_was_away_comes_back_within_the_overlap():
         grid[1].start()
         check(said(grid[1], "the Gridfile is from before the grid's authority was replaced"), "nothing is said of the old Gridfile")
         wait_for(lambda: len(grid[1].hosts()) == 3, "a member comes back with its old Gridfile")
+
+
+def newest(node):
+    """(sequence, root, publisher) of its newest release."""
+    return max((r.sequence, r.root, r.publisher) for r in node_rpc(node).control.ListReleases({}).releases)
+
+
+def rotate(made, by):
+    before = authority_of(made[0])
+    by.grid("rotate", "--wait", "60s", check_code=0)
+    wait_for(lambda: {authority_of(n) for n in made.nodes} == {authority_of(made[0])} != {before}, "all use the new authority")
+
+
+@once
+def test_a_rotation_leaves_a_pinned_publishers_release_the_grids_and_newcomers_follow_the_next():
+    with Grid(0, start=False, name="demo") as grid:
+        grid.gridfile.write_text(f'grid_password = "{PASSWORD}"\n' + grid.gridfile.read_text())
+        for _ in range(3):
+            grid.add()
+        publisher = grid[1].info["id"]
+        pinned = with_publishers(grid, [publisher], "pinned")
+        for node in grid.nodes:
+            check_equal(node.stop(), [], "the end before the change")
+            node.gridfile, node.join = pinned, None if node is grid[0] else grid[0].listen_text
+            node.options += ["--listen", node.listen_text]
+            node.start()
+        grid.wait_linked()
+        grid.deploy(grid.project().program("cecho"), node=1)
+        before, pids = newest(grid[0]), [n.task_pids() for n in grid.nodes]
+        check_equal(before[2], grid[1].name, "who published")
+        rotate(grid, grid[2])
+        wait_for(lambda: {newest(n) for n in grid.nodes} == {(before[0] + 1, *before[1:])}, "it is signed anew, once, by its publisher")
+        check(not any(said(n, "a release entry from a peer was dropped") for n in grid.nodes), "an entry was dropped")
+        check_equal([n.task_pids() for n in grid.nodes], pids, "the tasks' processes")
+        grid.gridfile = None
+        fresh = grid.add(options=["--grid", "demo", "--password-file", str(secret_file(grid))])
+        grid.wait_linked().wait_ready(["cecho"])
+        check_equal(newest(fresh), newest(grid[0]), "the newest release of one that knows the new authority alone")
+        rotate(grid, grid[0])
+        grid.wait_linked()
+        wait_for(lambda: {newest(n) for n in grid.nodes} == {(before[0] + 2, *before[1:])}, "the newcomer follows")
 
 
 def test_gridfile_of_another_authority_is_refused_until_the_node_adopts_it():
