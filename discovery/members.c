@@ -128,6 +128,7 @@ void members_entry_remove(struct members *m, struct members_entry *e)
     clear_dirty(m, e->slot);
     swim_spread_drop(&m->spread, e->slot);
     swim_timers_remove(&m->timers, e->slot);
+    members_dial_ended(m, e);
     m->watched = m->watched == e ? NULL : m->watched;
     m->watcher = m->watcher == e ? NULL : m->watcher;
     HASH_DEL(m->by_id, e);

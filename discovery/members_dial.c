@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "discovery/members_internal.h"
 
-enum { MAX_SHIFT = 7, NEIGHBOURS = 2, MESH_SHARE_MS = 30, FEW_DEAD = 4, OFTEN = 100 };
+enum { MAX_SHIFT = 7, NEIGHBOURS = 2, MESH_SHARE_MS = 10, SOON = 8, FEW_DEAD = 4, OFTEN = 100 };
 
 static const uint64_t NEVER = UINT64_MAX;
 
@@ -118,13 +118,13 @@ void members_ring_update(struct members *m)
 
 /* ---- when ---- */
 
-/* Who is new is dialled by the lower id soon and by the higher one a good deal later, so that mostly one link is made; the more members there are,
- * the more their dials are spread, since a handshake costs a millisecond of both sides. */
+/* Who is new is dialled by the lower id soon and by the higher one a good deal later, so that mostly one link is made. A handshake costs a
+ * millisecond of both sides: in a grid of many the views become equal first, over the links that there are, and the dials are spread. */
 void members_schedule_first_dial(struct members *m, struct members_entry *e)
 {
-    bool lower = strcmp(m->self->member.id, e->member.id) < 0;
-    uint64_t span = members_earlier(m->times->mesh_ms, (m->living > 3 ? m->living - 3 : 0) * MESH_SHARE_MS);
-    e->dial_at_ms = m->now_ms + swim_random_below(&m->random, span + 1) + (lower ? 0 : m->times->mesh_ms / 2 + span);
+    bool lower = strcmp(m->self->member.id, e->member.id) < 0, many = m->living > SOON;
+    uint64_t span = many ? m->times->mesh_ms : (m->living > 3 ? m->living - 3 : 0) * MESH_SHARE_MS, wait = many ? m->times->mesh_ms : 0;
+    e->dial_at_ms = m->now_ms + wait + swim_random_below(&m->random, span + 1) + (lower ? 0 : m->times->mesh_ms / 2 + 3 * span);
     e->failures = 0;
     members_touch(m, e);
 }
@@ -165,6 +165,13 @@ static uint64_t seed_backoff(struct members *m, unsigned failures)
     return members_backoff(m, failures, failures < OFTEN ? 4 * m->times->redial_max_ms : m->times->redial_slow_ms);
 }
 
+void members_dial_ended(struct members *m, struct members_entry *e)
+{
+    e->token = 0;
+    m->meetings -= e->meeting;
+    e->meeting = false;
+}
+
 /* The dial `token` found `peer`: whoever asked for it hears. */
 void members_dial_settled(struct members *m, uint64_t token, const char *peer)
 {
@@ -185,7 +192,7 @@ void members_dial_settled(struct members *m, uint64_t token, const char *peer)
             members_dial_failed(m, token, MEMBERS_DIAL_TIMEOUT, m->now_ms);
             return;
         }
-        e->token = 0;
+        members_dial_ended(m, e);
         e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, m->times->redial_max_ms);
         members_touch(m, e);
     }
@@ -193,7 +200,7 @@ void members_dial_settled(struct members *m, uint64_t token, const char *peer)
 
 static void entry_dial_failed(struct members *m, struct members_entry *e, enum members_dial_fault fault)
 {
-    e->token = 0;
+    members_dial_ended(m, e);
     members_touch(m, e);
     if (fault == MEMBERS_DIAL_DENIED) {
         e->dial_at_ms = m->now_ms + m->times->denied_ms;
@@ -207,7 +214,8 @@ static void entry_dial_failed(struct members *m, struct members_entry *e, enum m
         e->dial_at_ms = m->now_ms;
         return;
     }
-    e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, m->times->redial_max_ms);
+    /* A lost SYN costs nobody anything; a handshake that was not finished has cost a process that is slow anyway. */
+    e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, fault == MEMBERS_DIAL_SILENT ? m->times->hello_ms : m->times->redial_max_ms);
     if (e->link || members_link_pending(m, e->member.id))
         return;
     members_stall(m, e);
@@ -283,15 +291,25 @@ static bool take_seed(struct members *m, struct members_dial *out)
     return false;
 }
 
-static struct members_entry *pop_wanted(struct members *m)
+static bool is_meeting(const struct members_entry *e)
 {
-    for (size_t word = 0; m->dial_count > 0 && word < MEMBERS_MAX / 64; word++) {
-        if (m->dial_wanted[word] == 0)
+    return members_lives(e) && !e->gone;
+}
+
+/* The next one in `word` from `bit` on that may be dialled now; who is not to be dialled any more is taken out. */
+static struct members_entry *take_wanted(struct members *m, size_t word)
+{
+    for (uint64_t left = m->dial_wanted[word]; left != 0; left &= left - 1) {
+        struct members_entry *e = m->slots[word * 64 + (unsigned) __builtin_ctzll(left)];
+        bool stale = !e || !may_dial(m, e) || m->now_ms < e->dial_at_ms || members_link_pending(m, e->member.id);
+        if (!stale && is_meeting(e) && m->meetings >= MEMBERS_MEETINGS_MAX)
             continue;
-        unsigned bit = (unsigned) __builtin_ctzll(m->dial_wanted[word]);
-        m->dial_wanted[word] &= m->dial_wanted[word] - 1;
+        m->dial_wanted[word] &= ~(left & -left);
         m->dial_count--;
-        return m->slots[word * 64 + bit];
+        if (!stale)
+            return e;
+        if (e)
+            members_touch(m, e);
     }
     return NULL;
 }
@@ -300,10 +318,12 @@ bool members_next_dial(struct members *m, struct members_dial *out)
 {
     if (m->leaving || m->link_count >= MEMBERS_LINKS_MAX)
         return false;
-    while (m->dial_count > 0) {
-        struct members_entry *e = pop_wanted(m);
-        if (!e || !may_dial(m, e) || m->now_ms < e->dial_at_ms || members_link_pending(m, e->member.id))
+    for (size_t word = 0; m->dial_count > 0 && word < MEMBERS_MAX / 64; word++) {
+        struct members_entry *e = take_wanted(m, word);
+        if (!e)
             continue;
+        e->meeting = is_meeting(e);
+        m->meetings += e->meeting;
         e->token = ++m->next_token;
         e->dialled_ms = m->now_ms;
         *out = (struct members_dial){e->token, e->member.id, e->member.addresses, e->member.address_count};

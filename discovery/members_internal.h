@@ -25,7 +25,8 @@ enum {
     MEMBERS_SPREAD_LAMBDA = 2, /* links lose nothing; the comparison of views mends the rest */
     MEMBERS_SPREAD_FANOUT = 3, /* links of one round of passing on */
     MEMBERS_TICK_MAX_MS = 500,
-    MEMBERS_PAUSE_MS = 300,    /* run so much too late, and the time does not count */
+    MEMBERS_PAUSE_MS = 150,    /* run so much too late, and the time does not count */
+    MEMBERS_MEETINGS_MAX = 4,  /* first dials at a time: each costs both sides a handshake, and on a busy machine more at once only take longer */
 };
 
 struct members_frame {
@@ -82,6 +83,7 @@ struct members_entry {
     /* dialling */
     uint64_t token, dialled_ms, dial_at_ms; /* token of the dial under way, 0: none; when it began; when the next may */
     uint64_t keep_until_ms;     /* beyond the active view: for a probe */
+    bool meeting;               /* counted among the dials to those that nothing is held against */
     bool near;                  /* in the active view */
     unsigned failures, refusals; /* of our dials in a row, and those of them that were refused */
 };
@@ -146,6 +148,7 @@ struct members {
     unsigned refuted_count;            /* within a second */
     uint64_t dial_wanted[MEMBERS_MAX / 64];
     size_t dial_count; /* bits of it */
+    size_t meetings;
 };
 
 /* members.c */
@@ -246,6 +249,7 @@ bool members_wanted(const struct members *m, const struct members_entry *e);
 void members_schedule_first_dial(struct members *m, struct members_entry *e);
 /* Marks it to be dialled when it is time; returns when to look again. */
 uint64_t members_consider_dial(struct members *m, struct members_entry *e);
+void members_dial_ended(struct members *m, struct members_entry *e);
 void members_dial_settled(struct members *m, uint64_t token, const char *peer);
 /* After a dead one's dial, or its death. */
 uint64_t members_redial_dead(struct members *m, const struct members_entry *e);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -104,9 +105,24 @@ void conn_close(struct conn *c)
     conn_fail(c, 0);
 }
 
+static void conn_connected(struct conn *c);
+static void conn_watch(struct conn *c);
+
+/* Timers come before events: on a machine that was slow the answer may be there already. */
+static bool has_connected_meanwhile(const struct conn *c)
+{
+    struct pollfd at = {.fd = c->fd, .events = POLLOUT};
+    return c->state == CONN_CONNECTING && poll(&at, 1, 0) == 1;
+}
+
 static void on_timeout(void *arg)
 {
     struct conn *c = arg;
+    if (c->handshake_timeout_ms != 0 && has_connected_meanwhile(c)) {
+        conn_connected(c);
+        conn_watch(c);
+        return;
+    }
     conn_fail(c, c->state == CONN_LINGERING ? 0 : GRID_ETIMEOUT);
 }
 
