@@ -29,11 +29,15 @@ static void append_text(struct buf *out, const Grid__V1__LogLine *line, enum log
         buf_append_str(out, PLAIN);
 }
 
-void log_line_append(struct buf *out, const Grid__V1__LogLine *line, enum log_style style)
+void log_line_append(struct buf *out, const Grid__V1__LogLine *line, enum log_style style, bool shows_node)
 {
-    char clock[TEXT_SHORT_MAX];
-    text_clock(line->time_ms, clock);
-    buf_printf(out, style == LOG_STYLE_COLOUR ? DIM "%s" PLAIN " " : "%s ", clock);
+    char moment[TEXT_SHORT_MAX];
+    text_moment(line->time_ms, moment);
+    buf_printf(out, style == LOG_STYLE_COLOUR ? DIM "%s" PLAIN " " : "%s ", moment);
+    if (shows_node) {
+        text_append_line(out, pb_slice(line->node));
+        buf_append_byte(out, ' ');
+    }
     text_append_line(out, line->task.len ? pb_slice(line->task) : SLICE("grid"));
     if (line->task.len)
         buf_printf(out, ".%u", line->instance);

@@ -113,3 +113,11 @@ void text_clock(int64_t unix_ms, char out[TEXT_SHORT_MAX])
     else
         snprintf(out, TEXT_SHORT_MAX, "%02d:%02d:%02d.%03d", tm.tm_hour, tm.tm_min, tm.tm_sec, (int) (unix_ms % 1000));
 }
+
+void text_moment(int64_t unix_ms, char out[TEXT_SHORT_MAX])
+{
+    text_time(unix_ms, out);
+    size_t size = strlen(out);
+    if (size > 1)
+        snprintf(out + size, TEXT_SHORT_MAX - size, ".%03d", (int) (unix_ms % 1000));
+}

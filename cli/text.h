@@ -23,5 +23,7 @@ void text_bytes(uint64_t bytes, char out[TEXT_SHORT_MAX]);
 void text_time(int64_t unix_ms, char out[TEXT_SHORT_MAX]);
 /* "20:12:04.123" in UTC. */
 void text_clock(int64_t unix_ms, char out[TEXT_SHORT_MAX]);
+/* "2026-11-22 20:12:04.123" in UTC. */
+void text_moment(int64_t unix_ms, char out[TEXT_SHORT_MAX]);
 
 #endif

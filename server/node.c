@@ -23,6 +23,7 @@
 #include "server/node_ask.h"
 #include "server/node_join.h"
 #include "server/node_ledger.h"
+#include "server/node_logs.h"
 
 enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK = 1000, UNSTARTABLE_MS = 5000, ATTEMPTS = 3, DESCRIPTORS_WANTED = 65536,
        HELD_OVERHEAD = 128 * 1024 /* of two requests beside their payloads */ };
@@ -402,6 +403,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     node_ledger_stop(n);
     node_decide_stop(n);
     node_ask_stop(n);
+    node_logs_stop(n);
     node_deploys_stop(n);
     if (n->gossip)
         gossip_leave(n->gossip, said_goodbye, n);

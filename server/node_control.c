@@ -9,8 +9,9 @@
 #include "grid/v1/control.pb-c.h"
 #include "server/node_ask.h"
 #include "server/node_internal.h"
+#include "server/node_logs.h"
 
-enum { GONE_MAX = 4096, LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64, LOG_LINES_MAX = 10000 };
+enum { GONE_MAX = 4096, LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64 };
 
 static void reply(struct admin_call *call, const ProtobufCMessage *message)
 {
@@ -457,85 +458,6 @@ static void clear(void *ctx, struct admin_call *call, struct slice request)
     arena_destroy(a);
 }
 
-/* ---- logs ---- */
-
-struct log_reader {
-    struct node *node;
-    struct admin_call *call;
-    struct log_follower *follower;
-    char *task;
-};
-
-static void log_emit(void *ctx, const struct task_line *line)
-{
-    struct log_reader *r = ctx;
-    Grid__V1__LogLine out = GRID__V1__LOG_LINE__INIT;
-    out.time_ms = line->time_ms;
-    out.task = pb_str(line->task);
-    out.instance = line->instance;
-    out.stream = pb_str(task_stream_name(line->stream));
-    out.text = pb_bytes(line->text);
-    reply(r->call, &out.base);
-}
-
-static void log_reader_free(struct log_reader *r)
-{
-    free(r->task);
-    free(r);
-}
-
-static void logs_ended(void *arg, struct admin_call *call)
-{
-    struct log_reader *r = arg;
-    supervisor_unfollow(r->node->supervisor, r->follower);
-    log_reader_free(r);
-    admin_finish(call, GRPC_CANCELLED, NULL);
-}
-
-static bool is_task(struct node *n, struct slice name)
-{
-    size_t count;
-    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
-    for (size_t i = 0; i < count; i++)
-        if (slice_equal_str(name, tasks[i].name))
-            return true;
-    return false;
-}
-
-static void refuse_logs_of(struct admin_call *call, struct slice name)
-{
-    char sentence[256];
-    snprintf(sentence, sizeof sentence, "this node runs no task %.*s: \"grid tasks\" lists those that there are", SLICE_FMT(slice_first(name, 128)));
-    admin_finish(call, GRPC_NOT_FOUND, sentence);
-}
-
-/* Following is for tasks to come, too. */
-static void logs(void *ctx, struct admin_call *call, struct slice request)
-{
-    struct node *n = ctx;
-    Grid__V1__LogsRequest *asked = grid__v1__logs_request__unpack(NULL, request.size, request.data);
-    struct log_reader *r = calloc(1, sizeof *r);
-    if (!asked || !r || asked->lines > LOG_LINES_MAX) {
-        admin_finish(call, GRPC_INVALID_ARGUMENT, "lines is a number up to 10,000 and task the name of a task, or empty");
-        free(r);
-    } else if (asked->task.len > 0 && !asked->follow && !is_task(n, pb_slice(asked->task))) {
-        refuse_logs_of(call, pb_slice(asked->task));
-        free(r);
-    } else {
-        *r = (struct log_reader){.node = n, .call = call, .task = asked->task.len > 0 ? slice_to_str(pb_slice(asked->task)) : NULL};
-        if (asked->lines > 0)
-            supervisor_logs(n->supervisor, r->task, asked->lines, log_emit, r);
-        if (asked->follow && (r->follower = supervisor_follow(n->supervisor, r->task, log_emit, r))) {
-            admin_on_cancel(call, logs_ended, r);
-        } else {
-            log_reader_free(r);
-            admin_finish(call, GRPC_OK, NULL);
-        }
-    }
-    if (asked)
-        grid__v1__logs_request__free_unpacked(asked, NULL);
-}
-
 const struct admin_method NODE_CONTROL[] = {
     {.name = "GetNode", .handle = get_node},
     {.name = "ListNodes", .handle = list_nodes},
@@ -551,6 +473,6 @@ const struct admin_method NODE_CONTROL[] = {
     {.name = "Rotate", .writes = true, .handle = node_control_rotate},
     {.name = "SetPassword", .writes = true, .handle = node_control_set_password},
     {.name = "Adopt", .writes = true, .handle = node_control_adopt},
-    {.name = "Logs", .tells = true, .handle = logs},
+    {.name = "Logs", .tells = true, .handle = node_control_logs},
     {0},
 };

@@ -52,6 +52,8 @@ struct node {
     struct verdict *verdict;     /* NULL: a grid of one */
     struct node_trust_work *trust_work;   /* node_ledger.c's */
     struct node_question *questions;      /* node_ask.c's */
+    struct log_reader *log_readers;       /* node_logs.c's, as the next */
+    struct log_relay *log_relays;
     struct grpc_service trust_service;
     struct key *key;
     struct node_join *join;      /* server/node_join.h */

@@ -360,8 +360,8 @@ static const struct member *find_living(const struct node *n, struct slice name)
     return NULL;
 }
 
-/* The member meant by a name or the start of an id; *matches counts: a member may call itself by the start of another's id. */
-static const struct member *find_member(const struct node *n, struct slice who, size_t *matches)
+/* A member may call itself by the start of another's id. */
+const struct member *node_ledger_member(const struct node *n, struct slice who, size_t *matches)
 {
     const struct member *found = NULL, *living = find_living(n, who);
     *matches = 0;
@@ -379,13 +379,13 @@ static const struct member *find_member(const struct node *n, struct slice who, 
 bool node_ledger_means_self(const struct node *n, struct slice who)
 {
     size_t matches;
-    return find_member(n, who, &matches) == node_member(n, 0) && matches == 1;
+    return node_ledger_member(n, who, &matches) == node_member(n, 0) && matches == 1;
 }
 
 static int find_evictee(const struct node *n, struct slice who, const struct member **out, char why[NODE_WHY_MAX])
 {
     size_t matches;
-    *out = find_member(n, who, &matches);
+    *out = node_ledger_member(n, who, &matches);
     if (node_ledger_means_self(n, who)) {
         snprintf(why, NODE_WHY_MAX, NODE_EVICTS_ITSELF);
         return GRPC_INVALID_ARGUMENT;

@@ -23,7 +23,10 @@ size_t node_ledger_capabilities(struct node *n, const char *out[NODE_LEDGER_CAPA
 /* ---- decisions; GRPC status and a sentence. GRPC_FAILED_PRECONDITION: this node is no issuer ---- */
 
 #define NODE_EVICTS_ITSELF "a node does not evict itself: ask another one, or stop it and run \"grid adopt\""
-/* By name, id, or a prefix of an id of at least 8 digits. `replace`: replace the authority even if the node is no issuer. */
+/* The member so called, this node too: by name, id, or a prefix of an id of at least 8 digits; *matches counts those that are meant. */
+const struct member *node_ledger_member(const struct node *n, struct slice who, size_t *matches);
+
+/* `who` as there. `replace`: replace the authority even if the node is no issuer. */
 int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[NODE_WHY_MAX]);
 /* Whether this node itself is meant. */
 bool node_ledger_means_self(const struct node *n, struct slice who);

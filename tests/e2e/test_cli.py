@@ -45,7 +45,7 @@ def test_help_examples_work_as_printed():
             example = re.search(r"^Example: (.+)$", grid_command(verb, "--help", cwd=demo, check_code=0).out, re.M)[1]
             if verb in ("dev", "clear", "evict", "rotate", "password", "adopt"):  # the first has its own test, the others would end what is called here
                 continue
-            command = example.replace("1a2b3c4d", root[:8]).replace(" -f", "")
+            command = example.replace("1a2b3c4d", root[:8]).replace(" --watch", "")  # which would go on for ever
             done = subprocess.run(["bash", "-c", command], cwd=demo, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
             check_equal(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
 
@@ -162,6 +162,36 @@ def test_logs_show_what_a_task_wrote():
         grid.deploy(grid.project().js("talks", "console.log('said at load');\nexports.handler = () => { console.error('said in a call'); return 1; };\n"))
         grid[0].invoke("talks")
         wait_for(lambda: all(t in grid[0].grid("logs", "talks", check_code=0).out for t in ("said at load", "said in a call")), "both lines are there")
+
+
+def test_logs_of_other_nodes_are_asked_for_and_put_in_order_of_time():
+    with Grid(2) as grid:
+        one, two = grid.nodes
+        says = "exports.handler = (event) => { console.log('heard', event); return process.env.GRID_NODE; };\n"
+        grid.deploy(grid.project().js("a", says).js("b", says))
+        for word, node in enumerate((one, two, one, two)):
+            check_equal(one.invoke("ab"[word // 2], str(word), {"Grid-Node": node.name}).json, node.name, "who ran it")
+        wait_for(lambda: len(one.grid("logs", "--all", check_code=0).out.splitlines()) == 4, "all lines are there")
+        lines = one.grid("logs", "--all", check_code=0).out.splitlines()
+        check_equal([re.sub(r"^[-0-9]+ [:.0-9]+ ", "", line) for line in lines],
+                    ["node1 a.0  heard 0", "node2 a.0  heard 1", "node1 b.0  heard 2", "node2 b.0  heard 3"], "lines of all nodes")
+        check_in("heard 3", one.grid("logs", "--all", "-n", "1", check_code=0).out, "the last line of all")
+        check_equal([json.loads(line)["text"] for line in one.grid("logs", "--node", "node2", "--json", check_code=0).out.splitlines()], ["heard 1", "heard 3"], "node2's lines")
+        check_equal(one.grid("logs", "-n", "1", check_code=0).out.split("  ")[1:], ["heard 2\n"], "the last line of this node")
+        check_in("nosuch", one.grid("logs", "--node", "nosuch", check_code=1).err, "a node that is not there")
+        check_in("runs no task", one.grid("logs", "nosuch", "--node", two.info["id"][:12], check_code=1).err, "a task that is not there")
+        check_equal(one.grid("logs", "--all", "-f").returncode, 2, "exit code of --all --follow")
+        follower = subprocess.Popen([BIN / "grid", "logs", "a", "--node", "node2", "-f", "-n", "1"], stdout=subprocess.PIPE, text=True,
+                                    env=clean_environment(grid.folder, {"GRID_API": one.api_text}))
+        try:
+            check_in("heard 1", follower.stdout.readline(), "the old line")
+            one.invoke("a", "5", {"Grid-Node": "node2"})
+            check_in("heard 5", follower.stdout.readline(), "the new line")
+            two.stop()
+            check_equal(follower.wait(30), 1, "exit code when the node that is followed stops")
+        finally:
+            follower.kill()
+            follower.wait()
 
 
 @once

@@ -64,7 +64,7 @@ def test_readme_examples_work_as_printed():
         grid[0].grid("deploy", grid.folder / "sample", check_code=0)
         printed, said = run_script(script, grid[0], grid.folder / "home")
         check_promises([answer for answer in promised_answers(script) if is_json(answer)], printed)
-        for answer in ("hello, you", '"primes":168', "hello, C"):
+        for answer in ("hello, you", "somebody wants hello louder", '"primes":168', "hello, C"):
             check_in(answer, printed, said)
         check(all(node.name in printed for node in grid.nodes), f"every node is shown: {said}")
 

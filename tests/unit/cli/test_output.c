@@ -99,6 +99,10 @@ static void test_text__says_spans_sizes_and_times(void **state)
     assert_string_equal(text, "2026-11-22 20:12:04");
     text_clock(1795378324123, text);
     assert_string_equal(text, "20:12:04.123");
+    text_moment(1795378324123, text);
+    assert_string_equal(text, "2026-11-22 20:12:04.123");
+    text_moment(0, text);
+    assert_string_equal(text, "-");
     text_time(0, text);
     assert_string_equal(text, "-");
     text_time(INT64_MAX, text);
@@ -209,11 +213,15 @@ static void test_log_line__colours_streams(void **state)
     line.task = pb_str("hello");
     line.stream = pb_str("stderr");
     line.text = pb_str("a\tb");
-    log_line_append(&out, &line, LOG_STYLE_RAW);
-    assert_string_equal(buf_cstr(&out), "20:12:04.123 hello.0  a\tb\n");
+    log_line_append(&out, &line, LOG_STYLE_RAW, false);
+    assert_string_equal(buf_cstr(&out), "2026-11-22 20:12:04.123 hello.0  a\tb\n");
     buf_clear(&out);
-    log_line_append(&out, &line, LOG_STYLE_COLOUR);
-    assert_string_equal(buf_cstr(&out), "\x1b[2m20:12:04.123\x1b[0m hello.0  \x1b[31ma\\x09b\x1b[0m\n");
+    line.node = pb_str("n\n1");
+    log_line_append(&out, &line, LOG_STYLE_RAW, true);
+    assert_string_equal(buf_cstr(&out), "2026-11-22 20:12:04.123 n\\x0a1 hello.0  a\tb\n");
+    buf_clear(&out);
+    log_line_append(&out, &line, LOG_STYLE_COLOUR, false);
+    assert_string_equal(buf_cstr(&out), "\x1b[2m2026-11-22 20:12:04.123\x1b[0m hello.0  \x1b[31ma\\x09b\x1b[0m\n");
     buf_dispose(&out);
 }
 
