@@ -11,7 +11,7 @@
 #include "server/node_ledger.h"
 #include "server/release/release_peers.h"
 
-enum { JOIN_WAIT_MS = 5000, REFUSED_MS = 2000 };
+enum { JOIN_WAIT_MS = 5000, JOIN_WAITS = 3 /* while a node is asked to let this one in */, REFUSED_MS = 2000 };
 
 /* ---- the view ---- */
 
@@ -277,8 +277,12 @@ static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_rel
 static void on_join_timeout(void *arg)
 {
     struct node *n = arg;
+    if (node_join_is_under_way(n) && ++n->join_waits < JOIN_WAITS) {
+        loop_timer_start(n->loop, &n->join_timer, JOIN_WAIT_MS, on_join_timeout, n);
+        return;
+    }
     n->linked_once = true;
-    log_line(LOG_WARN, "none of --join has answered yet: this node goes on alone and keeps trying");
+    log_line(LOG_WARN, "no node of --join is linked yet: this node goes on alone and keeps trying");
     node_routes_changed(n);
 }
 

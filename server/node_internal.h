@@ -85,6 +85,7 @@ struct node {
     struct loop_timer load_timer;
     uint64_t cpu_busy, cpu_total; /* of the host, when the timer last ran */
     struct loop_timer join_timer;
+    unsigned join_waits;
     struct loop_timer refused_timer; /* since a link was made after a refusal */
 
     /* read by workers */

@@ -68,6 +68,12 @@ static void stretch_start(struct node_join *s)
     }
 }
 
+bool node_join_is_under_way(const struct node *n)
+{
+    const struct node_join *s = n->join;
+    return s && s->wanted && n->standing.provisional && (!s->has_password || s->at);
+}
+
 const uint8_t *node_join_password(const struct node *n)
 {
     return n->join && n->join->has_password ? n->join->password : NULL;

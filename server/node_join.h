@@ -20,6 +20,9 @@ bool node_join_wanted(const struct node *n);
 /* Begins: stretches the password on the pool (unless the grid has set one, which is kept stretched), then dials. After gossip. */
 void node_join_start(struct node *n);
 
+/* This node has yet to join by its password, and something is done about it: the password is being stretched, or a node of --join is asked. */
+bool node_join_is_under_way(const struct node *n);
+
 /* A guest's connection that a worker has accepted: taken over. */
 void node_join_accept(struct node *n, struct conn *c);
 

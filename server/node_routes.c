@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "server/ingress/host_json.h"
 #include "server/node_internal.h"
+#include "server/node_join.h"
 
 /* ---- nodes ---- */
 
@@ -217,6 +218,12 @@ static const struct supervisor_task *task_to_wait_for(struct node *n)
     return NULL;
 }
 
+/* It has a password to join by, and nobody has let it in. */
+static bool is_outside(const struct node *n)
+{
+    return node_join_wanted(n) && n->standing.provisional;
+}
+
 /* Why this node may not be given calls yet; "" when it may. Nobody is sent away for want of other nodes alone: one that has a release serves it. */
 static void tell_lack(struct node *n, char why[NODE_REASON_MAX])
 {
@@ -227,9 +234,9 @@ static void tell_lack(struct node *n, char why[NODE_REASON_MAX])
     else if (n->refused[0])
         snprintf(why, NODE_REASON_MAX, "refused by the grid: %.130s", n->refused);
     else if (!n->linked_once)
-        snprintf(why, NODE_REASON_MAX, "none of --join has answered yet");
+        snprintf(why, NODE_REASON_MAX, node_join_is_under_way(n) ? "it is joining the grid by its password" : "none of --join has answered yet");
     else if (!n->joined && releases_current(n->releases)[0] == '\0')
-        snprintf(why, NODE_REASON_MAX, "none of --join has answered, and there is no release here");
+        snprintf(why, NODE_REASON_MAX, "none of --join %s, and there is no release here", is_outside(n) ? "has let it in" : "has answered");
     else if (releases_settling(n->releases))
         snprintf(why, NODE_REASON_MAX, "its release is still being fetched or put in place: try again in a moment");
     else if (task)

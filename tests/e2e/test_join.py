@@ -156,6 +156,8 @@ def test_a_wrong_password_never_joins_and_both_sides_say_so():
         other = grid.add(options=["--grid", "another"])
         wait_for(lambda: said(other, "this node cannot join", "the password or the grid's name differs"), "the grid's name counts like the password")
         check_equal([len(node.hosts()) for node in grid.nodes], [1, 1, 1], "hosts that each sees")
+        wait_for(lambda: "none of --join has let it in" in wrong.get("/readyz").text, "/readyz says that it is outside")
+        check("has answered" not in wrong.text(), "it has been answered, and does not say otherwise")
 
 
 @once
