@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "discovery/members_internal.h"
 
-enum { ASK_MS = 1000, MANY = 4 };
+enum { ASK_MS = 1000, MANY = 4, GIVES_UP_LATE_MS = 2000 };
 
 static const uint64_t NEVER = UINT64_MAX;
 
@@ -176,7 +176,7 @@ static unsigned others_alive(const struct members *m, const struct members_entry
 
 static void begin_suspicion(struct members *m, struct members_entry *e, uint16_t accuser)
 {
-    unsigned needed = others_alive(m, e, MEMBERS_INDIRECT);
+    unsigned needed = others_alive(m, e, MEMBERS_CONFIRMATIONS);
     m->counters.suspicions++;
     swim_suspicion_begin(&e->suspicion, e->member.incarnation, accuser, needed, m->times->suspect_min_ms, m->times->suspect_max_ms, m->now_ms);
 }
@@ -252,6 +252,7 @@ static void corroborated(struct members *m, struct members_entry *e)
 static void contradicted(struct members *m, struct members_entry *e)
 {
     e->vouched_ms = m->now_ms;
+    swim_suspicion_end(&e->suspicion);
     if (e->blamed)
         swim_health_note(&m->health, SWIM_HEALTH_CONTRADICTED);
     e->blamed = false;
@@ -291,7 +292,7 @@ static void look_for(struct members *m, struct members_link *l, struct members_e
 /* Its link would have been given up if nothing were acknowledged: it is the process that is silent, and it may yet wake. */
 static bool kernel_answers(const struct members *m, const struct members_entry *e)
 {
-    return e->link && e->pinged_ms != 0 && m->now_ms > e->pinged_ms + m->times->unacknowledged_ms + m->times->ack_ms &&
+    return e->link && e->pinged_ms != 0 && m->now_ms > e->pinged_ms + m->times->unacknowledged_ms + GIVES_UP_LATE_MS &&
            m->now_ms < e->pinged_ms + m->times->silent_ms;
 }
 
@@ -384,6 +385,7 @@ void members_lost(struct members *m, struct members_entry *e, enum members_loss 
 {
     e->link = members_link_spare(m, e);
     e->member.linked = e->link != NULL;
+    e->unanswered_ms = e->pinged_ms != 0 ? e->pinged_ms : m->now_ms;
     e->pinged_ms = 0;
     m->ring_changed = true;
     members_touch(m, e);
@@ -425,8 +427,7 @@ static uint64_t judge_standstill(struct members *m, struct members_entry *e)
     uint64_t silent = members_later(e->link->heard_ms, e->pinged_ms) + m->times->silent_ms; /* before the ping nobody expected a word */
     if (m->now_ms < silent)
         return silent;
-    if (e->suspicion.active && e->vouched_ms > e->suspicion.began_ms) {
-        swim_suspicion_end(&e->suspicion);
+    if (e->vouched_ms > silent) {
         members_link_close(m, e->link); /* others hear him: the link is at fault */
         e->dial_at_ms = m->now_ms;
         return m->now_ms + 1;
@@ -466,9 +467,17 @@ static uint64_t judge_linked(struct members *m, struct members_entry *e)
     return due;
 }
 
+/* When it was last heard, or could have been: who is not watched by us is not expected to say anything before we ask. */
+static uint64_t last_sign(const struct members *m, const struct members_entry *e)
+{
+    uint64_t quiet = m->times->late_ms + m->times->ack_ms;
+    uint64_t asked = e->unanswered_ms > quiet ? e->unanswered_ms - quiet : 0;
+    return members_later(members_later(e->heard_ms, asked), members_later(e->known_ms, e->vouched_ms));
+}
+
 static uint64_t judge_unlinked(struct members *m, struct members_entry *e)
 {
-    uint64_t last = members_later(members_later(e->heard_ms, e->known_ms), e->vouched_ms), due;
+    uint64_t last = last_sign(m, e), due;
     if (members_link_pending(m, e->member.id))
         return m->now_ms + m->times->ack_ms;
     if (!e->gone && e->silent_since_ms == 0)
@@ -478,7 +487,10 @@ static uint64_t judge_unlinked(struct members *m, struct members_entry *e)
     if (!e->gone && m->now_ms < last)
         return last;
     ask_others(m, e);
+    if (e->vouched_ms != 0 && m->now_ms < e->vouched_ms + m->times->gone_ms / 2)
+        return members_earlier(e->vouched_ms + m->times->gone_ms / 2, e->asked_ms + ASK_MS);
     suspect(m, e);
+    swim_suspicion_need(&e->suspicion, others_alive(m, e, MEMBERS_CONFIRMATIONS));
     due = members_later(swim_suspicion_due_ms(&e->suspicion), last + m->times->gone_ms);
     if (m->now_ms < due)
         return members_earlier(due, e->asked_ms + ASK_MS);
@@ -612,7 +624,7 @@ static void forgive_pause(struct members *m)
     }
     for (size_t i = 1; i < m->count; i++) {
         struct members_entry *e = m->order[i];
-        uint64_t *const moments[] = {&e->known_ms, &e->heard_ms, &e->vouched_ms, &e->pinged_ms, &e->suspicion.began_ms};
+        uint64_t *const moments[] = {&e->known_ms, &e->heard_ms, &e->vouched_ms, &e->pinged_ms, &e->unanswered_ms, &e->suspicion.began_ms};
         for (size_t k = 0; k < sizeof moments / sizeof *moments; k++)
             forgive(moments[k], pause, m->now_ms);
     }

@@ -21,7 +21,8 @@ enum {
     MEMBERS_TABLE_ENTRIES = 256,
     MEMBERS_WITNESSES_MAX = 4,
     MEMBERS_ASKERS_MAX = 4,   /* of one member's acknowledgement */
-    MEMBERS_INDIRECT = 3,     /* k of SWIM's indirect probes (section 3.1) and of Lifeguard's confirmations */
+    MEMBERS_INDIRECT = 3,     /* k of SWIM's indirect probes (section 3.1) */
+    MEMBERS_CONFIRMATIONS = SWIM_ACCUSERS_MAX - 1, /* k of Lifeguard's: a suspicion is short only when nobody is left to vouch */
     MEMBERS_SPREAD_LAMBDA = 2, /* links lose nothing; the comparison of views mends the rest */
     MEMBERS_SPREAD_FANOUT = 3, /* links of one round of passing on */
     MEMBERS_TICK_MAX_MS = 500,
@@ -68,6 +69,7 @@ struct members_entry {
     uint64_t known_ms, heard_ms, vouched_ms, ended_ms;
     /* probing */
     uint64_t pinged_ms, repinged_ms; /* the first ping that nothing came after, 0: none; the latest */
+    uint64_t unanswered_ms; /* like pinged_ms, of the link that was lost last */
     uint64_t asked_ms;
     uint64_t askers[MEMBERS_ASKERS_MAX]; /* links on which somebody waits for word of it */
     unsigned asker_count;

@@ -33,6 +33,12 @@ bool swim_suspicion_confirm(struct swim_suspicion *s, uint16_t accuser)
     return s->accuser_count <= s->needed + 1;
 }
 
+void swim_suspicion_need(struct swim_suspicion *s, unsigned needed)
+{
+    if (needed < s->needed)
+        s->needed = needed;
+}
+
 uint64_t swim_suspicion_due_ms(const struct swim_suspicion *s)
 {
     unsigned confirmed = s->accuser_count - 1;

@@ -29,6 +29,9 @@ void swim_suspicion_begin(struct swim_suspicion *s, uint64_t incarnation, uint16
 /* Another accuser. True when it is news that is worth passing on: one that had not accused, among the first k to confirm. */
 bool swim_suspicion_confirm(struct swim_suspicion *s, uint16_t accuser);
 
+/* Fewer are left who could confirm. */
+void swim_suspicion_need(struct swim_suspicion *s, unsigned needed);
+
 bool swim_suspicion_accused_by(const struct swim_suspicion *s, uint16_t accuser);
 
 /* When it ends in a conviction. */

@@ -44,6 +44,10 @@ static void test_swim_suspicion__counts_each_accuser_once(void **state)
     assert_true(swim_suspicion_confirm(&s, 2));
     assert_false(swim_suspicion_confirm(&s, 2));
     assert_true(swim_suspicion_due_ms(&s) < due);
+    swim_suspicion_need(&s, 5); /* more are none */
+    assert_int_equal(s.needed, 2);
+    swim_suspicion_need(&s, 1);
+    assert_int_equal(swim_suspicion_due_ms(&s), NOW + MIN);
     assert_true(swim_suspicion_accused_by(&s, 2));
     assert_false(swim_suspicion_accused_by(&s, 3));
 }
