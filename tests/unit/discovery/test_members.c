@@ -449,7 +449,7 @@ static void test_members__does_not_convict_whom_others_hear(void **state)
         deliver(r, LINK, &vouch);
     }
     expect_state(r, THIRD, MEMBER_STALLED);
-    keep_alive(r, LINK, 6000);
+    keep_alive(r, LINK, 13000); /* nobody confirms it */
     expect_state(r, THIRD, MEMBER_DEAD);
 }
 
@@ -1092,6 +1092,273 @@ static void test_load__numbers_are_coarse(void **state)
     assert_int_equal(told->cpu_percent, 45);
 }
 
+/* ---- probing, suspicion, comparison of views ---- */
+
+enum { PEER_LINK = LINK, THIRD_LINK, FOURTH_LINK };
+
+/* On the ring: FOURTH, SELF, PEER, THIRD. */
+static void link_three(struct rig *r)
+{
+    link_peer(r, PEER_LINK, PEER, "peer");
+    link_peer(r, THIRD_LINK, THIRD, "third");
+    link_peer(r, FOURTH_LINK, FOURTH, "fourth");
+}
+
+static const struct gossip_frame *find_sent_on(const struct rig *r, uint64_t link, enum gossip_kind kind)
+{
+    for (size_t i = 0; i < r->sent_count; i++)
+        if (r->sent[i].kind == kind && r->sent_on[i] == link)
+            return &r->sent[i];
+    return NULL;
+}
+
+static unsigned count_sent(const struct rig *r, enum gossip_kind kind)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < r->sent_count; i++)
+        count += r->sent[i].kind == kind;
+    return count;
+}
+
+static void say_news(struct rig *r, uint64_t link, enum gossip_news news, const char *target, uint64_t incarnation)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_NEWS, .news = news, .incarnation = incarnation};
+    memcpy(frame.target, target, sizeof frame.target);
+    assert_int_equal(deliver(r, link, &frame), 0);
+}
+
+static void ask_for(struct rig *r, uint64_t link, const char *target)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_PROBE};
+    memcpy(frame.target, target, sizeof frame.target);
+    assert_int_equal(deliver(r, link, &frame), 0);
+}
+
+static void test_members__owes_its_predecessor_a_sign_of_life_and_watches_its_successor(void **state)
+{
+    struct rig *r = *state;
+    unsigned beats = 0;
+    link_three(r);
+    tick(r, 1);
+    for (int i = 0; i < 30; i++) {
+        tick(r, 100);
+        for (size_t k = 0; k < r->sent_count; k++)
+            beats += r->sent[k].kind == GOSSIP_ACK && r->sent_on[k] == FOURTH_LINK && r->sent[k].sequence == 0;
+        assert_null(find_sent_on(r, PEER_LINK, GOSSIP_ACK));
+        acknowledge(r, PEER_LINK);
+    }
+    assert_in_range(beats, 4, 6);
+    tick(r, 700);
+    assert_null(find_sent_on(r, PEER_LINK, GOSSIP_PING));
+    tick(r, 100);
+    assert_non_null(find_sent_on(r, PEER_LINK, GOSSIP_PING));
+}
+
+static void test_members__tells_all_of_a_silence(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    tick(r, 900);
+    acknowledge(r, THIRD_LINK);
+    acknowledge(r, FOURTH_LINK);
+    tick(r, 200);
+    expect_state(r, PEER, MEMBER_STALLED);
+    assert_null(find_sent_on(r, PEER_LINK, GOSSIP_NEWS));
+    for (uint64_t link = THIRD_LINK; link <= FOURTH_LINK; link++) {
+        const struct gossip_frame *news = find_sent_on(r, link, GOSSIP_NEWS);
+        assert_non_null(news);
+        assert_int_equal(news->news, GOSSIP_NEWS_STALLED);
+        assert_string_equal(news->target, PEER);
+        assert_int_equal(news->incarnation, 200);
+    }
+    assert_non_null(find_sent(r, GOSSIP_PROBE));
+    assert_int_equal(members_health(r->m), 1);
+    say_news(r, THIRD_LINK, GOSSIP_NEWS_STALLED, PEER, 200); /* so it was not us */
+    assert_int_equal(members_health(r->m), 0);
+}
+
+static void test_members__believes_its_own_eyes_of_a_silence_it_is_told_of(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    for (int i = 0; i < 2; i++) {
+        tick(r, 20);
+        acknowledge(r, PEER_LINK);
+        say_news(r, PEER_LINK, GOSSIP_NEWS_STALLED, THIRD, 200);
+        assert_non_null(find_sent_on(r, THIRD_LINK, GOSSIP_PING));
+        expect_state(r, THIRD, MEMBER_ALIVE);
+        if (i == 0)
+            acknowledge(r, THIRD_LINK); /* the news was wrong */
+        tick(r, 300);
+        expect_state(r, THIRD, i == 0 ? MEMBER_ALIVE : MEMBER_STALLED);
+        assert_int_equal(count_sent(r, GOSSIP_NEWS), 0); /* it has been told */
+    }
+    say_news(r, PEER_LINK, GOSSIP_NEWS_STALLED, FOURTH, 199); /* of a process before this one */
+    assert_null(find_sent_on(r, FOURTH_LINK, GOSSIP_PING));
+}
+
+static void test_members__vouches_for_whom_it_hears(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    ask_for(r, PEER_LINK, THIRD);
+    assert_non_null(find_sent_on(r, PEER_LINK, GOSSIP_WITNESS));
+    assert_false(find_sent(r, GOSSIP_WITNESS)->refused);
+    keep_alive(r, PEER_LINK, 500);
+    ask_for(r, PEER_LINK, THIRD);
+    assert_null(find_sent(r, GOSSIP_WITNESS));
+    assert_non_null(find_sent_on(r, THIRD_LINK, GOSSIP_PING));
+    acknowledge(r, THIRD_LINK);
+    assert_non_null(find_sent_on(r, PEER_LINK, GOSSIP_WITNESS));
+}
+
+static void test_members__vouches_for_a_kernel_that_answers(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    keep_alive(r, PEER_LINK, 600);
+    ask_for(r, PEER_LINK, THIRD);
+    for (int second = 1; second < 15; second++) {
+        keep_alive(r, PEER_LINK, 1000);
+        ask_for(r, PEER_LINK, THIRD);
+        assert_int_equal(find_sent(r, GOSSIP_WITNESS) != NULL, second > 5); /* before, the link may be as dead as its end */
+        expect_state(r, THIRD, MEMBER_STALLED);
+    }
+}
+
+static void test_members__refutes_suspicions_but_not_for_ever(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    say_news(r, PEER_LINK, GOSSIP_NEWS_SUSPECT, SELF, 100);
+    assert_int_equal(members_at(r->m, 0)->incarnation, 101);
+    assert_non_null(find_sent_on(r, FOURTH_LINK, GOSSIP_TABLE));
+    say_news(r, PEER_LINK, GOSSIP_NEWS_SUSPECT, SELF, 100); /* it is refuted already */
+    assert_int_equal(members_at(r->m, 0)->incarnation, 101);
+    for (int i = 0; i < 100; i++)
+        say_news(r, PEER_LINK, GOSSIP_NEWS_SUSPECT, SELF, members_at(r->m, 0)->incarnation);
+    assert_in_range(members_at(r->m, 0)->incarnation, 105, 112);
+    uint64_t before = members_at(r->m, 0)->incarnation;
+    tick(r, 1100);
+    assert_int_equal(members_at(r->m, 0)->incarnation, before + 1); /* the last one waited */
+}
+
+static void test_members__tells_the_suspect_and_vouches_for_it(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    say_news(r, PEER_LINK, GOSSIP_NEWS_SUSPECT, THIRD, 200);
+    const struct gossip_frame *told = find_sent_on(r, THIRD_LINK, GOSSIP_NEWS);
+    assert_non_null(told);
+    assert_string_equal(told->target, THIRD);
+    assert_non_null(find_sent_on(r, PEER_LINK, GOSSIP_WITNESS));
+    expect_state(r, THIRD, MEMBER_ALIVE);
+}
+
+static void test_members__convicts_nobody_on_hearsay(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    for (int i = 0; i < 13; i++) {
+        for (int k = 0; k < 10; k++) {
+            tick(r, 100);
+            acknowledge(r, PEER_LINK);
+            acknowledge(r, FOURTH_LINK);
+        }
+        say_news(r, PEER_LINK, GOSSIP_NEWS_SUSPECT, THIRD, 200);
+        say_news(r, FOURTH_LINK, GOSSIP_NEWS_SUSPECT, THIRD, 200);
+        claim(r, THIRD, 200, MEMBER_DEAD);
+    }
+    expect_state(r, THIRD, MEMBER_STALLED); /* the link stands */
+    members_link_down(r->m, THIRD_LINK, MEMBERS_LOST_TIMEOUT, r->now);
+    drain(r);
+    expect_state(r, THIRD, MEMBER_DEAD); /* now we have seen it too */
+}
+
+static void test_members__shares_a_suspicion_and_ends_it_sooner_for_that(void **state)
+{
+    for (int shared = 0; shared < 2; shared++) {
+        struct rig *r = *state;
+        uint64_t took = 0;
+        link_three(r);
+        members_link_down(r->m, THIRD_LINK, MEMBERS_LOST_TIMEOUT, r->now);
+        drain(r);
+        assert_non_null(find_sent_on(r, PEER_LINK, GOSSIP_NEWS));
+        for (int i = 0; shared && i < 2; i++)
+            say_news(r, i ? PEER_LINK : FOURTH_LINK, GOSSIP_NEWS_SUSPECT, THIRD, 200);
+        for (; members_find(r->m, THIRD)->state != MEMBER_DEAD && took < 20000; took += 100) {
+            tick(r, 100);
+            acknowledge(r, PEER_LINK);
+            acknowledge(r, FOURTH_LINK);
+        }
+        assert_in_range(took, shared ? 3900 : 9900, shared ? 5100 : 10200);
+        tear_down(state);
+        set_up(state);
+    }
+}
+
+static void test_members__compares_views_before_it_sends_any(void **state)
+{
+    struct rig *r = *state;
+    struct gossip_version versions[3];
+    link_three(r);
+    tick(r, 1000);
+    assert_int_equal(deliver(r, PEER_LINK, &(struct gossip_frame){.kind = GOSSIP_DIGEST, .view = 77, .view_count = 4}), 0);
+    const struct gossip_frame *summary = find_sent_on(r, PEER_LINK, GOSSIP_SUMMARY);
+    assert_non_null(summary);
+    assert_int_equal(summary->version_count, 4);
+    assert_null(find_sent(r, GOSSIP_TABLE));
+    for (size_t i = 0; i < 3; i++) /* he lacks the last one */
+        versions[i] = summary->versions[i];
+    versions[0].revision++; /* newer than ours, of ourselves even: his to say */
+    versions[1].incarnation--;
+    struct gossip_frame his = {.kind = GOSSIP_SUMMARY, .versions = versions, .version_count = 3, .last = true};
+    assert_int_equal(deliver(r, PEER_LINK, &his), 0);
+    const struct gossip_frame *table = find_sent_on(r, PEER_LINK, GOSSIP_TABLE);
+    assert_non_null(table);
+    assert_int_equal(table->entry_count, 2);
+    assert_null(find_sent(r, GOSSIP_SUMMARY));
+}
+
+static void test_members__answers_comparisons_in_moderation(void **state)
+{
+    static struct gossip_version strangers[GOSSIP_VERSIONS_MAX];
+    struct rig *r = *state;
+    unsigned answers = 0;
+    link_three(r);
+    for (size_t i = 0; i < GOSSIP_VERSIONS_MAX; i++)
+        strangers[i] = (struct gossip_version){.id = {(uint8_t) i, (uint8_t) (i >> 8), 9}, .incarnation = 7};
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(deliver(r, PEER_LINK, &(struct gossip_frame){.kind = GOSSIP_SUMMARY, .versions = strangers, .version_count = GOSSIP_VERSIONS_MAX}), 0);
+        answers += count_sent(r, GOSSIP_SUMMARY);
+    }
+    assert_int_equal(answers, 1);
+    assert_int_equal(members_count(r->m), 4);
+}
+
+static void test_members__keeps_an_active_view_of_a_great_grid(void **state)
+{
+    struct rig *r = *state;
+    char id[65], name[16];
+    unsigned dialled = 0;
+    link_three(r);
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(id, sizeof id, "%08x%056x", i * 10000019u + 77, i + 1);
+        snprintf(name, sizeof name, "n%u", i);
+        say_of(r, LINK, record_of(id, name, 10, 0), MEMBER_ALIVE, GOSSIP_TABLE);
+        for (size_t d = 0; d < r->dial_count; d++)
+            members_dial_failed(r->m, r->dials[d].token, MEMBERS_DIAL_DENIED, r->now); /* asked again much later */
+    }
+    for (int i = 0; i < 80; i++) {
+        tick(r, 100);
+        for (size_t d = 0; d < r->dial_count; d++, dialled++)
+            members_dial_failed(r->m, r->dials[d].token, MEMBERS_DIAL_DENIED, r->now);
+        for (uint64_t link = PEER_LINK; link <= FOURTH_LINK; link++)
+            acknowledge(r, link);
+    }
+    assert_in_range(dialled, 4, 40);
+}
+
 int main(void)
 {
 #define SIGNED(name) cmocka_unit_test_setup_teardown(name, set_up_signed, tear_down)
@@ -1118,6 +1385,18 @@ int main(void)
         cmocka_unit_test(test_member_seal__refuses_what_is_cut_or_too_large),
         cmocka_unit_test(test_member_seal__signs_the_certificate_too),
         CASE(test_members__greets_first_and_then_sends_its_view),
+        CASE(test_members__owes_its_predecessor_a_sign_of_life_and_watches_its_successor),
+        CASE(test_members__tells_all_of_a_silence),
+        CASE(test_members__believes_its_own_eyes_of_a_silence_it_is_told_of),
+        CASE(test_members__vouches_for_whom_it_hears),
+        CASE(test_members__vouches_for_a_kernel_that_answers),
+        CASE(test_members__refutes_suspicions_but_not_for_ever),
+        CASE(test_members__tells_the_suspect_and_vouches_for_it),
+        CASE(test_members__convicts_nobody_on_hearsay),
+        CASE(test_members__shares_a_suspicion_and_ends_it_sooner_for_that),
+        CASE(test_members__compares_views_before_it_sends_any),
+        CASE(test_members__answers_comparisons_in_moderation),
+        CASE(test_members__keeps_an_active_view_of_a_great_grid),
         CASE(test_members__refuses_hellos_with_a_reason),
         CASE(test_members__refutes_every_claim_that_it_is_gone),
         CASE(test_members__orders_claims_by_incarnation_then_state_then_revision),
