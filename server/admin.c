@@ -39,6 +39,7 @@ struct admin_call {
     /* Control's half. */
     bool finished;
     bool cancelled;
+    bool may_write; /* as the pool found */
     void (*on_cancel)(void *arg, struct admin_call *call);
     void *on_cancel_arg;
 };
@@ -134,39 +135,65 @@ static bool user_is_in_group(uid_t uid, gid_t group)
     return false;
 }
 
+enum standing { MAY_READ, MAY_WRITE, MUST_BE_LOOKED_UP };
+
 /* What a process has given up counts as well: the user database is asked only where its own groups are not known. */
-static bool is_in_group(const struct admin_caller *caller, gid_t group)
+static enum standing standing_by_group(const struct admin_caller *caller, gid_t group)
 {
     if (group == (gid_t) -1 || caller->gid == group)
-        return group != (gid_t) -1;
+        return group == (gid_t) -1 ? MAY_READ : MAY_WRITE;
     for (size_t i = 0; caller->groups_known && i < caller->group_count; i++)
         if (caller->groups[i] == group)
-            return true;
-    return !caller->groups_known && user_is_in_group(caller->uid, group);
+            return MAY_WRITE;
+    return caller->groups_known ? MAY_READ : MUST_BE_LOOKED_UP;
 }
 
 /* Who may change things: root, the node's own user, the group's members, whoever has the API token or the role admin. */
-static bool may_write(const struct admin *a, const struct admin_caller *caller)
+static enum standing standing_of(const struct admin *a, const struct admin_caller *caller)
 {
     if (caller->token)
-        return true;
+        return MAY_WRITE;
     if (caller->remote)
-        return caller->roles & TLS_ROLE_ADMIN;
-    return caller->uid_known && (caller->uid == 0 || caller->uid == geteuid() || is_in_group(caller, a->writers_group));
+        return caller->roles & TLS_ROLE_ADMIN ? MAY_WRITE : MAY_READ;
+    if (!caller->uid_known)
+        return MAY_READ;
+    return caller->uid == 0 || caller->uid == geteuid() ? MAY_WRITE : standing_by_group(caller, a->writers_group);
+}
+
+static void call_judge(struct admin_call *call, bool may)
+{
+    if (may)
+        call->method->handle(call->admin->ctx, call, slice_of(call->request, call->request_size));
+    else
+        admin_finish(call, GRPC_PERMISSION_DENIED,
+                     "this user may read and invoke, not change the node: ask as root, as the node's user, or as a member of the "
+                     "group gridcontrol");
+}
+
+/* On the pool. */
+static void look_up(void *arg)
+{
+    struct admin_call *call = arg;
+    call->may_write = user_is_in_group(call->caller.uid, call->admin->writers_group);
+}
+
+static void looked_up(void *arg)
+{
+    struct admin_call *call = arg;
+    if (call->cancelled)
+        admin_finish(call, GRPC_CANCELLED, NULL); /* nobody has begun it */
+    else
+        call_judge(call, call->may_write);
 }
 
 static void call_handle(void *arg)
 {
     struct admin_call *call = arg;
-    struct admin *a = call->admin;
-    if (call->method->writes && !may_write(a, &call->caller))
-        admin_finish(call, GRPC_PERMISSION_DENIED,
-                     "this user may read and invoke, not change the node: ask as root, as the node's user, or as a member of the "
-                     "group gridcontrol");
-    else if (call->method->tells && !call->caller.remote && !may_write(a, &call->caller))
-        admin_finish(call, GRPC_PERMISSION_DENIED, "what tasks print is not for everybody: ask as root, as the node's user, or as a member of the group gridcontrol");
-    else
-        call->method->handle(a->ctx, call, slice_of(call->request, call->request_size));
+    enum standing standing = call->method->writes ? standing_of(call->admin, &call->caller) : MAY_WRITE;
+    if (standing != MUST_BE_LOOKED_UP)
+        call_judge(call, standing == MAY_WRITE);
+    else if (loop_work(call->admin->control, look_up, looked_up, call) != 0)
+        admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
 }
 
 static const struct admin_method *method_find(const struct admin *a, const char *name)

@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
+#include <grp.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -39,6 +41,33 @@ struct asker {
   int messages, ended, out_of_order, status;
   char last[64], message[160];
 };
+
+/* ---- the user database: one user, who is in one group beside his own ---- */
+
+enum { ANN = 64003, ANNS_GROUP = 64001 };
+
+static pthread_t looked_up_by;
+static atomic_int lookups;
+
+int getpwuid_r(uid_t uid, struct passwd *entry, char *room, size_t size,
+               struct passwd **found) {
+  static char name[] = "ann";
+  (void)room;
+  (void)size;
+  *entry = (struct passwd){.pw_name = name, .pw_uid = ANN, .pw_gid = ANN};
+  *found = uid == ANN ? entry : NULL;
+  looked_up_by = pthread_self();
+  lookups++;
+  return 0;
+}
+
+int getgrouplist(const char *user, gid_t group, gid_t *groups, int *count) {
+  (void)user;
+  groups[0] = group;
+  groups[1] = ANNS_GROUP;
+  *count = 2;
+  return 2;
+}
 
 static void *control_main(void *arg) {
   struct control *c = arg;
@@ -330,6 +359,36 @@ static void test_admin__lets_writers_write(void **state) {
   both_close(&c, &a);
 }
 
+static void
+test_admin__asks_the_user_database_on_another_thread_than_controls(
+    void **state) {
+  (void)state;
+  struct control c;
+  struct asker a;
+  struct admin_caller ann = {.uid_known = true, .uid = ANN, .gid = ANN};
+  both_open(&c, &a, ANNS_GROUP);
+  ask_as(&c, &a, "Change", ann);
+  PUMP(a.loop, a.ended, 1);
+  assert_int_equal(a.status, GRPC_OK);
+  assert_string_equal(a.last, "what");
+  assert_int_equal(pthread_equal(looked_up_by, c.thread), 0);
+  int before = lookups;
+  ann.groups_known = true; /* a process that has given the group up */
+  ask_as(&c, &a, "Change", ann);
+  PUMP(a.loop, a.ended, 1);
+  assert_int_equal(a.status, GRPC_PERMISSION_DENIED);
+  assert_int_equal(lookups, before);
+  ann.groups_known = false;
+  for (int i = 0; i < 50; i++) { /* who leaves meanwhile hears of it */
+    ask_as(&c, &a, "Change", ann);
+    admin_cancel(a.call);
+    PUMP(a.loop, a.ended, 1);
+    assert_int_equal(a.status, GRPC_CANCELLED);
+    assert_int_equal(a.messages, 0);
+  }
+  both_close(&c, &a);
+}
+
 static void test_admin__has_no_writers_group_when_there_is_none(void **state) {
   (void)state;
   struct control c;
@@ -355,6 +414,8 @@ int main(void) {
       cmocka_unit_test(test_admin__takes_a_cancel_that_crosses_the_end),
       cmocka_unit_test(test_admin__leaks_nothing_when_the_loops_end_first),
       cmocka_unit_test(test_admin__lets_writers_write),
+      cmocka_unit_test(
+          test_admin__asks_the_user_database_on_another_thread_than_controls),
       cmocka_unit_test(test_admin__has_no_writers_group_when_there_is_none),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
