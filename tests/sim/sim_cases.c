@@ -344,6 +344,37 @@ static uint32_t run_cost(struct sim_world *w, uint64_t *random)
     return most / 2;
 }
 
+static uint64_t frames_sent(const struct sim_world *w)
+{
+    uint64_t sent = 0;
+    for (uint32_t i = 0; i < w->count; i++)
+        sent += sim_net_traffic(w->net, i)->frames_out;
+    return sent;
+}
+
+/* Frames that all together send in 3 s of it beyond those of 3 s in which nothing happens. */
+static uint32_t frames_for(struct sim_world *w, uint64_t *random, void (*trouble)(struct sim_world *w, uint32_t node))
+{
+    gather(w, random);
+    uint64_t before = frames_sent(w);
+    run_for(w, 3000);
+    uint64_t idle = frames_sent(w) - before;
+    trouble(w, somebody(w, random));
+    run_for(w, 3000);
+    uint64_t all = frames_sent(w) - before;
+    return all > 2 * idle ? (uint32_t) (all - 2 * idle) : 0;
+}
+
+static uint32_t run_news(struct sim_world *w, uint64_t *random)
+{
+    return frames_for(w, random, sim_change);
+}
+
+static uint32_t run_death(struct sim_world *w, uint64_t *random)
+{
+    return frames_for(w, random, sim_kill);
+}
+
 const struct sim_case SIM_CASES[] = {
     {"kill", "ms until all know that a process was killed", 16, 2000, run_kill},
     {"kill-2", "ms until the other one knows that a process was killed", 2, 3000, run_kill},
@@ -364,6 +395,8 @@ const struct sim_case SIM_CASES[] = {
     {"deaf", "doubts about anybody else while one hears nobody", 16, 0, run_deaf},
     {"slow", "doubts about anybody else while one stands still most of the time", 16, 0, run_slow},
     {"idle", "bytes a second received, when nothing happens", 8, 8000, run_idle},
+    {"news", "frames that one change of one record causes in all the grid", 32, 1500, run_news},
+    {"death", "frames that one's end causes in all the grid", 32, 6000, run_death},
     {"cost", "bytes a second received while one dies and comes back every 10 s", 32, 40000, run_cost},
 };
 const size_t SIM_CASE_COUNT = sizeof SIM_CASES / sizeof SIM_CASES[0];

@@ -54,9 +54,8 @@ void sim_check_event(struct sim_world *w, uint32_t observer, const struct member
         return;
     uint32_t target = sim_index_of(w, m->id);
     struct sim_view *v = sim_view_of(w, observer, target);
-    if (e->kind != MEMBERS_UPDATED)
-        sim_say(w, "node %u: node %u %s (now %s, incarnation +%lld)", observer, target, members_event_name(e->kind), member_state_name(m->state),
-                (long long) (m->incarnation - w->nodes[target].birth));
+    sim_say(w, "node %u: node %u %s (now %s, incarnation +%lld%s)", observer, target, members_event_name(e->kind), member_state_name(m->state),
+            (long long) (m->incarnation - w->nodes[target].birth), m->started_at_ms == w->nodes[target].started_at_ms ? "" : " of an earlier process");
     if (m->incarnation < v->incarnation)
         sim_break(w, "node %u went back in node %u's incarnation", observer, target);
     count_disturbance(w, observer, target, e);
@@ -111,7 +110,7 @@ static void judge_wrong(struct sim_world *w, uint32_t observer, uint32_t target,
     w->wrong_pairs++;
     if (since == SIM_NEVER)
         return;
-    if (v->state == SIM_UNKNOWN)
+    if (v->state == SIM_UNKNOWN || v->state == MEMBER_LEFT) /* those that have left are not dialled again but as seeds */
         since = latest(since, latest(rooted_since(w, observer), rooted_since(w, target)));
     since = latest(since, v->wrong_since);
     if (since == SIM_NEVER)
@@ -122,14 +121,19 @@ static void judge_wrong(struct sim_world *w, uint32_t observer, uint32_t target,
                   (double) (sim_now(w) - since) / 1000);
 }
 
-/* The target has no process. */
-static void judge_ended(struct sim_world *w, uint32_t observer, uint32_t target, const struct sim_view *v)
+/* The target has no process. An observer may have heard of it since, from one who did not know. */
+static void judge_ended(struct sim_world *w, uint32_t observer, uint32_t target, struct sim_view *v)
 {
     const struct sim_node *t = &w->nodes[target];
-    if (v->state != MEMBER_ALIVE && v->state != MEMBER_STALLED)
+    if (v->state != MEMBER_ALIVE && v->state != MEMBER_STALLED) {
+        v->wrong_since = SIM_NEVER;
         return;
+    }
     w->wrong_pairs++;
+    if (v->wrong_since == SIM_NEVER)
+        v->wrong_since = sim_now(w);
     uint32_t since = latest(latest(t->ended_at, w->nodes[observer].well_since), latest(w->net_well_since, w->path_well_since[observer * w->count + target]));
+    since = latest(since, v->wrong_since);
     if (since == SIM_NEVER)
         return;
     note_worst(w, v->state == MEMBER_ALIVE ? &w->unnoticed : &w->undead, since, observer, target);

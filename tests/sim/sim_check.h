@@ -14,18 +14,19 @@
 #include "tests/sim/sim_world.h"
 
 enum {
-    SIM_RESUME_MS = 5000,
-    SIM_REFUTE_MS = 45000,
-    SIM_MEET_MS = 15000,
-    SIM_NOTICE_MS = 8000,
-    SIM_DEAD_MS = 25000,
-    SIM_CONVERGE_MS = 60000,
+    SIM_RESUME_MS = 4000,
+    SIM_REFUTE_MS = 10000,
+    SIM_MEET_MS = 5000,
+    SIM_NOTICE_MS = 5000,
+    SIM_DEAD_MS = 12000,
+    SIM_CONVERGE_MS = 10000,
     SIM_SETTLE_MS = 4000,        /* after the faults: what they left on the way, such as what TCP sends again */
     SIM_QUIET_MS = 3000,         /* after views are equal: nothing may change */
-    SIM_LONG_STOP_MS = 3000,     /* a process that stands still as long may be taken for dead */
+    SIM_LONG_STOP_MS = 10000,    /* a process that stands still as long may be taken for dead */
     SIM_DOUBT_MS = 60000,        /* after a cut: claims of that time are still about */
     SIM_LOSS_BORNE = 25,         /* percent: no death up to this */
     SIM_LOSS_TIMELY = 10,        /* percent: times hold up to this */
+    SIM_DELAY_BORNE = 60,        /* ms on a node's ways: a handshake takes three rounds, and must fit into the time for a dial */
     SIM_FRAME_MAX = 64 * 1024,
 };
 

@@ -226,7 +226,7 @@ static const struct kind KINDS[] = {
     {"split", false, 300, 30000, 1, 1 << 30, split_step},
     {"one-way", true, 300, 20000, 1, 1 << 30, one_way_step},
     {"cut", true, 300, 30000, 0, 0, cut_step},
-    {"delay", true, 1000, 20000, 20, 300, delay_step},
+    {"delay", true, 1000, 20000, 5, 2 * SIM_DELAY_BORNE, delay_step},
     {"resets", true, 1000, 8000, 0, 0, resets_step},
     {"crash", true, 1000, 30000, 0, 0, crash_step},
     {"fast restart", true, 1, 300, 0, 0, crash_step},

@@ -505,9 +505,13 @@ static uint32_t end_of(const struct wire *w, uint32_t node)
 
 static void note_traffic(struct sim_net *net, uint32_t node, uint32_t link, struct slice bytes)
 {
-    uint64_t hash = net->fingerprint ^ ((uint64_t) net->wheel->now << 32 | link);
-    for (size_t i = 0; i < bytes.size; i++)
-        hash = (hash ^ bytes.data[i]) * UINT64_C(0x100000001b3);
+    uint64_t hash = net->fingerprint ^ ((uint64_t) net->wheel->now << 32 | link), word = 0;
+    for (size_t at = 0; at < bytes.size; at += sizeof word) {
+        size_t size = bytes.size - at < sizeof word ? bytes.size - at : sizeof word;
+        memcpy(&word, bytes.data + at, size);
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
     net->fingerprint = hash;
     net->traffic[node].frames_out++;
     net->traffic[node].bytes_out += bytes.size;

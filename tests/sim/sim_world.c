@@ -360,6 +360,10 @@ void sim_set_loss(struct sim_world *w, uint32_t percent)
 void sim_set_node_delay(struct sim_world *w, uint32_t node, uint32_t extra_ms)
 {
     sim_say(w, "node %u: %u ms further away", node, extra_ms);
+    int far = (extra_ms > SIM_DELAY_BORNE) - (w->nodes[node].delay_ms > SIM_DELAY_BORNE);
+    for (uint32_t i = 0; i < w->count && far != 0; i++) /* no dial from there comes to an end in its time */
+        doubt(w, i, far);
+    w->nodes[node].delay_ms = extra_ms;
     sim_net_set_node_delay(w->net, node, extra_ms);
     sim_disturb(w, node, extra_ms > 0);
 }

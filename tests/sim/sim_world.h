@@ -23,7 +23,7 @@ struct sim_node {
     const char *addresses[1];
     int64_t wall_offset_ms, started_at_ms;
     uint64_t birth;       /* the incarnation it started with */
-    uint32_t changes;
+    uint32_t changes, delay_ms;
     /* the facts */
     uint32_t well_since;  /* runs undisturbed since; SIM_NEVER: it does not */
     uint32_t ended_at;    /* without a process since */
