@@ -411,7 +411,10 @@ static void dial_opens(struct sim_net *net, struct dial *d)
     uint64_t token = d->token;
     d->active = false;
     net->wires[wire].flow[0].clear_at = net->wheel->now + way;
-    plan(net, way, ACCEPT, wire, 0);
+    if (from == to) /* its own address: it knows itself by the certificate */
+        net->wires[wire].open[1] = false;
+    else
+        plan(net, way, ACCEPT, wire, 0);
     net->events->up(net->ctx, from, wire + 1, to, token);
 }
 
