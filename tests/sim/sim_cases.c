@@ -185,6 +185,47 @@ static uint32_t run_wake(struct sim_world *w, uint64_t *random)
     return until_all_see(w, target, sees_alive);
 }
 
+/* It is stopped and does not go on: dead in the end, though its kernel answers. */
+static uint32_t run_standstill(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    gather(w, random);
+    sim_stop(w, target, true);
+    return until_all_see(w, target, sees_dead);
+}
+
+/* The silence of the others while it stood still itself is not theirs. */
+static uint32_t run_sleeper(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random), other = (target + 1 + sim_below(random, w->count - 1)) % w->count;
+    gather(w, random);
+    sim_stop(w, other, false);
+    run_for(w, sim_between(random, 900, 3000)); /* it has asked, and has no answer yet */
+    sim_stop(w, target, false);
+    run_for(w, sim_between(random, 500, 2000));
+    sim_continue(w, other);
+    run_for(w, sim_between(random, 1000, 20000));
+    w->disturbances = 0;
+    sim_continue(w, target);
+    run_for(w, SETTLE_MS);
+    return (uint32_t) w->disturbances;
+}
+
+/* So short an absence that dials to the process before come to an end when the new one is there. */
+static uint32_t run_blink(struct sim_world *w, uint64_t *random)
+{
+    uint32_t target = somebody(w, random);
+    sim_net_set_delay(w->net, 10, 20);
+    gather(w, random);
+    for (int i = 0; i < 10 && !w->broken[0]; i++) {
+        sim_kill(w, target);
+        run_for(w, sim_between(random, 1, 60));
+        sim_start(w, target);
+        run_for(w, 3000);
+    }
+    return (uint32_t) w->false_deaths;
+}
+
 /* ---- the network ---- */
 
 static uint32_t deaths_under_loss(struct sim_world *w, uint64_t *random, uint32_t percent)
@@ -385,6 +426,9 @@ const struct sim_case SIM_CASES[] = {
     {"pause-5", "ms until nobody routes to a stopped process, which is never dead", 16, 1500, run_pause_5},
     {"pause-10", "ms until nobody routes to a stopped process, which is never dead", 16, 1500, run_pause_10},
     {"wake", "ms until a process that goes on is routed to by all", 16, 1000, run_wake},
+    {"standstill", "ms until all know that a process does not move any more", 16, 22000, run_standstill},
+    {"sleeper", "doubts of one that stood still about the others", 16, 0, run_sleeper},
+    {"blink", "deaths of the new process in ten restarts of some ms", 16, 0, run_blink},
     {"loss-25", "false deaths in a minute of 25% loss", 8, 0, run_loss_25},
     {"loss-50", "false deaths in a minute of 50% loss", 8, 3, run_loss_50},
     {"split", "ms until a split is seen by all", 8, 10000, run_split},

@@ -68,10 +68,22 @@ void sim_check_event(struct sim_world *w, uint32_t observer, const struct member
     v->started_at_ms = m->started_at_ms;
 }
 
-void sim_check_frame(struct sim_world *w, uint32_t sender, size_t size)
+static enum gossip_kind kind_of(struct slice bytes)
 {
-    if (size > SIM_FRAME_MAX)
-        sim_break(w, "node %u sends a frame of %zu bytes", sender, size);
+    struct gossip_frame f = {.kind = GOSSIP_UNKNOWN};
+    struct arena *arena = arena_create(4096, 0);
+    if (arena)
+        gossip_frame_unpack(bytes, arena, &f);
+    arena_destroy(arena);
+    return f.kind;
+}
+
+void sim_check_frame(struct sim_world *w, uint32_t sender, struct slice frame)
+{
+    if (frame.size > SIM_FRAME_MAX)
+        sim_break(w, "node %u sends a frame of %zu bytes", sender, frame.size);
+    if (w->calm && kind_of(frame) == GOSSIP_SUMMARY)
+        sim_break(w, "node %u finds another view than its own, in calm", sender);
 }
 
 /* ---- the sweep ---- */

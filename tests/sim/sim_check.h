@@ -7,7 +7,7 @@
  *   - a process that ended is not routed to after SIM_NOTICE_MS, and dead after SIM_DEAD_MS
  *   - nobody sends more than its budget of frames, and none larger than SIM_FRAME_MAX
  *   - a core takes every frame of another core
- *   - in calm all views are equal, true, linked, and stay as they are */
+ *   - in calm all views are equal, true, linked, and stay as they are, and nobody finds that his differs from another's */
 #ifndef GRID_TESTS_SIM_CHECK_H
 #define GRID_TESTS_SIM_CHECK_H
 
@@ -32,7 +32,7 @@ enum {
 
 /* An event of the observer's core about another member. */
 void sim_check_event(struct sim_world *w, uint32_t observer, const struct members_event *e);
-void sim_check_frame(struct sim_world *w, uint32_t sender, size_t size);
+void sim_check_frame(struct sim_world *w, uint32_t sender, struct slice frame);
 /* All pairs; counts the wrong ones into wrong_pairs. */
 void sim_check_sweep(struct sim_world *w);
 

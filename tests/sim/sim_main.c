@@ -4,6 +4,7 @@
  *   members_sim --seed 17 --trace        one seed, with what happens in it
  *   members_sim --seed 17 --shrink       the faults of it that matter
  *   members_sim --list tests/sim/seeds.txt   seeds that have broken something once
+ *   members_sim --battery                a little of everything, up to the first failure: for planted bugs
  *   members_sim --cases --seeds 20       single troubles with a figure each (sim_cases.c); --case kill one of them
  *
  * Ends with "N passed, N failed"; exit 0 when nothing failed. */
@@ -23,7 +24,7 @@ enum { JOBS_MAX = 64, FAILURES_SHOWN = 30, SEED_SECONDS = 120, LIST_MAX = 1024 }
 struct options {
     uint64_t first, seeds;
     uint32_t nodes, jobs;
-    bool one, trace, shrink;
+    bool one, trace, shrink, battery;
     bool cases;
     const struct sim_case *at_case;
     const char *list, *only; /* only: the case */
@@ -113,7 +114,7 @@ static void work(const struct options *o, uint32_t job)
 {
     for (;;) {
         uint64_t seed = __atomic_fetch_add(&shared->next, 1, __ATOMIC_SEQ_CST);
-        if (seed >= o->first + o->seeds)
+        if (seed >= o->first + o->seeds || (o->battery && shared->failed > 0))
             break;
         shared->at_work[job] = seed;
         alarm(SEED_SECONDS);
@@ -250,7 +251,7 @@ static void run_cases(const struct options *o)
     for (size_t i = 0; i < SIM_CASE_COUNT; i++) {
         struct options one = *o;
         one.at_case = &SIM_CASES[i];
-        if (o->only && strcmp(o->only, one.at_case->name) != 0)
+        if ((o->only && strcmp(o->only, one.at_case->name) != 0) || (o->battery && shared->failed > 0))
             continue;
         shared->next = o->first;
         shared->converged_worst = shared->case_failed = 0;
@@ -261,6 +262,23 @@ static void run_cases(const struct options *o)
                shared->converged_worst, one.at_case->limit, one.at_case->figure, (unsigned long long) o->seeds,
                (unsigned long long) shared->converged_seed);
         printf(shared->case_failed > 0 ? ", %u seeds failed\n" : "\n", shared->case_failed);
+    }
+}
+
+/* Small grids are quick and have the rarer rules. */
+static void run_battery(const struct options *o)
+{
+    static const struct {
+        uint32_t nodes, seeds;
+    } parts[] = {{2, 60}, {3, 130}, {5, 100}, {8, 60}, {32, 24}};
+    struct options one = *o;
+    one.seeds = 2;
+    run_cases(&one);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && shared->failed == 0; i++) {
+        one.nodes = parts[i].nodes;
+        one.first = shared->next = 1;
+        one.seeds = parts[i].seeds;
+        run_jobs(&one);
     }
 }
 
@@ -298,12 +316,14 @@ static struct options parse(int argc, char **argv)
             o.jobs = (uint32_t) number(name, value), i++;
         else if (strcmp(name, "--cases") == 0)
             o.cases = true;
+        else if (strcmp(name, "--battery") == 0)
+            o.battery = true;
         else if (strcmp(name, "--case") == 0 && value)
             o.cases = true, o.only = value, i++;
         else if (strcmp(name, "--list") == 0 && value)
             o.list = value, i++;
         else {
-            fprintf(stderr, "usage: %s [--seeds N] [--first N] [--nodes N] [--jobs N] [--seed N [--trace] [--shrink]] [--list FILE]\n       [--cases] [--case NAME]\n", program);
+            fprintf(stderr, "usage: %s [--seeds N] [--first N] [--nodes N] [--jobs N] [--seed N [--trace] [--shrink]] [--list FILE]\n       [--cases] [--case NAME] [--battery]\n", program);
             exit(2);
         }
     }
@@ -321,7 +341,9 @@ int main(int argc, char **argv)
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 1;
-    if (o.cases)
+    if (o.battery)
+        run_battery(&o);
+    else if (o.cases)
         run_cases(&o);
     else if (o.list)
         run_list(&o);

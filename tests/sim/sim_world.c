@@ -82,7 +82,7 @@ static void send_frames(struct sim_world *w, uint32_t node)
     struct slice bytes;
     uint64_t link;
     while (members_next_send(w->nodes[node].core, &link, &bytes)) {
-        sim_check_frame(w, node, bytes.size);
+        sim_check_frame(w, node, bytes);
         sim_net_send(w->net, node, (uint32_t) link, bytes);
     }
     while (members_next_close(w->nodes[node].core, &link))

@@ -1,0 +1,53 @@
+"""Bugs to plant into the membership core: (file, exact text that stands in it once, what takes its place, what that breaks)."""
+
+MERGE = "discovery/members_merge.c"
+DETECT = "discovery/members_detect.c"
+DIAL = "discovery/members_dial.c"
+SYNC = "discovery/members_sync.c"
+
+BUGS = [
+    # Claims and refutation (SWIM, section 4.2)
+    (MERGE, "next.incarnation = incarnation + 1;", "next.incarnation = incarnation;", "a refutation that does not raise the incarnation"),
+    (MERGE, "if (accused || claim_compare(claim, self) > 0)", "if (false)", "a skipped refutation of a claim"),
+    (DETECT, "    members_refute(m, f->incarnation);", "", "a skipped refutation of a suspicion"),
+    (MERGE, "int order = compare_u64(claim->member.incarnation, known->incarnation);", "int order = 0;", "a stale incarnation accepted"),
+    (MERGE, "order = rank_of(claim->state) - rank_of(known->state);", "order = 0;", "the death of the incarnation that is known is not believed"),
+    (MERGE, "    if (order < 0)\n        members_link_mark(m, from, e);", "", "a stale view is not put right"),
+    (MERGE, "if (claim->state == MEMBER_DEAD && e->link) {", "if (false) {", "hearsay of a death beats one's own link"),
+    (MERGE, "        members_state_set(m, e, MEMBER_ALIVE);", "", "a refuted death stays"),
+    (MERGE, "    m->counters.refutations++;\n    members_spread(m, m->self, NULL);\n    members_pass_on(m, m->self);", "    m->counters.refutations++;",
+     "a refutation that nobody is told of"),
+    (MERGE, "    bool forged = asked && !m->admit(m->ctx, claim);", "    bool forged = false;", "forged records count"),
+    # Who is heard, and who is silent
+    (DETECT, "    e->pinged_ms = 0;\n    e->told", "    e->told", "an answer that does not count"),
+    (DETECT, "    if (e->member.state == MEMBER_STALLED)\n        resume(m, e);", "", "who is heard again stays stalled"),
+    (DETECT, "if (m->due_ms == 0 || pause < MEMBERS_PAUSE_MS)", "if (true)", "one's own pause is held against the others"),
+    (DETECT, "        if (m->now_ms < late)\n            return late;\n", "", "no time for an acknowledgement"),
+    (DETECT, "    if (e->link && e->pinged_ms == 0 && e->heard_ms < m->now_ms)\n        members_ping(m, e);", "", "nobody looks when others tell of a silence"),
+    (DETECT, "if (e->pinged_ms == 0 && e == m->watched)", "if (false)", "nobody watches his neighbour"),
+    (DETECT, "members_later(e->link->heard_ms, e->pinged_ms) + m->times->silent_ms", "e->link->heard_ms + m->times->silent_ms",
+     "a standstill counted from before anybody asked"),
+    (DETECT, "    if (m->now_ms >= e->repinged_ms + m->times->stalled_ping_ms)\n        members_ping(m, e);", "", "a stalled member is not pinged again"),
+    # Suspicion (Lifeguard, section IV) and conviction
+    (DETECT, "e->gone = loss == MEMBERS_LOST_TIMEOUT;", "e->gone = false;", "what the kernel gave up is not held for gone"),
+    (DETECT, "e->witness_count >= 2)", "e->witness_count >= 100)", "refused dials are no witnesses"),
+    (DETECT, "!members_lives(e) || frame->incarnation != e->member.incarnation)", "!members_lives(e))", "a witness of the process before counts"),
+    (DETECT, "    if (m->now_ms >= due)\n        members_convict(m, e);\n    return due;", "    return due;", "a standstill without end"),
+    ("discovery/swim_suspicion.c", "    s->accusers[s->accuser_count++] = accuser;\n", "", "a lost confirmation"),
+    ("discovery/swim_suspicion.c", "    if (confirmed >= s->needed)", "    if (true)", "a suspicion that needs no confirmation"),
+    ("discovery/swim_health.c", "h->score < SWIM_HEALTH_MAX", "1", "local health without a limit"),
+    # Probing and passing on
+    ("discovery/swim_probe.c", "    if (at < p->at)\n        p->at++;", "", "a newcomer takes another's turn"),
+    ("discovery/swim_probe.c", "        p->at = 0;", "", "the round of probes ends for ever"),
+    ("discovery/swim_spread.c", "if (item.sent >= limit)", "if (false)", "news that is told for ever"),
+    (SYNC, "    swim_spread_put(&m->spread, e->slot);", "    (void) e;", "news that is not passed on"),
+    (SYNC, "return ours.incarnation > v->incarnation;", "return ours.incarnation < v->incarnation;", "what is older is taken for newer when views are compared"),
+    (SYNC, "    m->view -= e->hash;\n", "", "a digest that no two views share"),
+    # Dialling
+    (DIAL, "        e->dial_at_ms = members_redial_dead(m, e);\n        return;", "        e->dial_at_ms = NEVER;\n        return;", "the dead are dialled once"),
+    (DIAL, "if (m->now_ms >= e->ended_ms + m->times->redial_slow_after_ms)", "if (true)", "the dead are dialled seldom from the beginning"),
+    (DIAL, "if (e->dialled_ms < e->known_ms)", "if (false)", "a dial to the process before counts against the new one"),
+    (DIAL, "e->gone = fault == MEMBERS_DIAL_TIMEOUT ||", "e->gone = true ||", "a process that does not move is taken for gone"),
+    (DIAL, "    if (s->id[0] == '\\0')\n        return true;", "    if (s->id[0] == '\\0')\n        return s->failures == 0;", "a seed that fails once is not dialled again"),
+    (DIAL, "    m->watcher = down;", "    m->watcher = up;", "signs of life go to the wrong neighbour"),
+]
