@@ -270,7 +270,7 @@ static void run_battery(const struct options *o)
 {
     static const struct {
         uint32_t nodes, seeds;
-    } parts[] = {{2, 60}, {3, 130}, {5, 100}, {8, 60}, {32, 24}};
+    } parts[] = {{2, 200}, {3, 1000}, {5, 800}, {8, 200}, {32, 24}};
     struct options one = *o;
     one.seeds = 2;
     run_cases(&one);

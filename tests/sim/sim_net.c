@@ -571,13 +571,12 @@ static void wake_wire(struct sim_net *net, uint32_t node, uint32_t wire)
 {
     struct wire *w = &net->wires[wire];
     uint32_t end = end_of(w, node);
-    if (!(end == 1 && w->accepting))
+    if (w->waits[end]) { /* with it went what had come in before */
+        w->waits[end] = false;
+        flow_drop(&w->flow[1 - end]);
+        end_lost(net, wire, end, w->loss[end]);
+    } else if (!(end == 1 && w->accepting))
         read_arrived(net, wire, 1 - end);
-    w = &net->wires[wire];
-    if (!w->waits[end])
-        return;
-    w->waits[end] = false;
-    end_lost(net, wire, end, w->loss[end]);
 }
 
 static void host_wakes(struct sim_net *net, uint32_t node)

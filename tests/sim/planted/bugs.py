@@ -8,7 +8,7 @@ SYNC = "discovery/members_sync.c"
 BUGS = [
     # Claims and refutation (SWIM, section 4.2)
     (MERGE, "next.incarnation = incarnation + 1;", "next.incarnation = incarnation;", "a refutation that does not raise the incarnation"),
-    (MERGE, "if (accused || claim_compare(claim, self) > 0)", "if (false)", "a skipped refutation of a claim"),
+    (MERGE, "if (accused || taken || claim_compare(claim, self) > 0)", "if (false)", "a skipped refutation of a claim"),
     (DETECT, "    members_refute(m, f->incarnation);", "", "a skipped refutation of a suspicion"),
     (MERGE, "int order = compare_u64(claim->member.incarnation, known->incarnation);", "int order = 0;", "a stale incarnation accepted"),
     (MERGE, "order = rank_of(claim->state) - rank_of(known->state);", "order = 0;", "the death of the incarnation that is known is not believed"),
@@ -21,13 +21,11 @@ BUGS = [
     # Who is heard, and who is silent
     (DETECT, "    e->pinged_ms = 0;\n    e->told", "    e->told", "an answer that does not count"),
     (DETECT, "    if (e->member.state == MEMBER_STALLED)\n        resume(m, e);", "", "who is heard again stays stalled"),
-    (DETECT, "if (m->due_ms == 0 || pause < MEMBERS_PAUSE_MS)", "if (true)", "one's own pause is held against the others"),
     (DETECT, "        if (m->now_ms < late)\n            return late;\n", "", "no time for an acknowledgement"),
     (DETECT, "    if (e->link && e->pinged_ms == 0 && e->heard_ms < m->now_ms)\n        members_ping(m, e);", "", "nobody looks when others tell of a silence"),
     (DETECT, "if (e->pinged_ms == 0 && e == m->watched)", "if (false)", "nobody watches his neighbour"),
     (DETECT, "members_later(e->link->heard_ms, e->pinged_ms) + m->times->silent_ms", "e->link->heard_ms + m->times->silent_ms",
      "a standstill counted from before anybody asked"),
-    (DETECT, "    if (m->now_ms >= e->repinged_ms + m->times->stalled_ping_ms)\n        members_ping(m, e);", "", "a stalled member is not pinged again"),
     # Suspicion (Lifeguard, section IV) and conviction
     (DETECT, "e->gone = loss == MEMBERS_LOST_TIMEOUT;", "e->gone = false;", "what the kernel gave up is not held for gone"),
     (DETECT, "e->witness_count >= 2)", "e->witness_count >= 100)", "refused dials are no witnesses"),
@@ -41,13 +39,12 @@ BUGS = [
     ("discovery/swim_probe.c", "        p->at = 0;", "", "the round of probes ends for ever"),
     ("discovery/swim_spread.c", "if (item.sent >= limit)", "if (false)", "news that is told for ever"),
     (SYNC, "    swim_spread_put(&m->spread, e->slot);", "    (void) e;", "news that is not passed on"),
-    (SYNC, "return ours.incarnation > v->incarnation;", "return ours.incarnation < v->incarnation;", "what is older is taken for newer when views are compared"),
+    (SYNC, "    if (f->view == m->view)\n", "    if (m)\n", "views that differ are not compared"),
     (SYNC, "    m->view -= e->hash;\n", "", "a digest that no two views share"),
     # Dialling
     (DIAL, "        e->dial_at_ms = members_redial_dead(m, e);\n        return;", "        e->dial_at_ms = NEVER;\n        return;", "the dead are dialled once"),
     (DIAL, "if (m->now_ms >= e->ended_ms + m->times->redial_slow_after_ms)", "if (true)", "the dead are dialled seldom from the beginning"),
-    (DIAL, "if (e->dialled_ms < e->known_ms)", "if (false)", "a dial to the process before counts against the new one"),
-    (DIAL, "e->gone = fault == MEMBERS_DIAL_TIMEOUT ||", "e->gone = true ||", "a process that does not move is taken for gone"),
-    (DIAL, "    if (s->id[0] == '\\0')\n        return true;", "    if (s->id[0] == '\\0')\n        return s->failures == 0;", "a seed that fails once is not dialled again"),
+    (DIAL, "if (fault == MEMBERS_DIAL_SILENT && e->silent_since_ms == 0)", "if (false)", "a process that does not move is taken for gone"),
+    (DIAL, "        return !is_linked_at(m, s->address);", "        return s->failures == 0 && !is_linked_at(m, s->address);", "a seed that fails once is not dialled again"),
     (DIAL, "    m->watcher = down;", "    m->watcher = up;", "signs of life go to the wrong neighbour"),
 ]
