@@ -44,7 +44,6 @@ BUGS = [
     # Dialling
     (DIAL, "        e->dial_at_ms = members_redial_dead(m, e);\n        return;", "        e->dial_at_ms = NEVER;\n        return;", "the dead are dialled once"),
     (DIAL, "if (m->now_ms >= e->ended_ms + m->times->redial_slow_after_ms)", "if (true)", "the dead are dialled seldom from the beginning"),
-    (DIAL, "if (fault == MEMBERS_DIAL_SILENT && e->silent_since_ms == 0)", "if (false)", "a process that does not move is taken for gone"),
     (DIAL, "        return !is_linked_at(m, s->address);", "        return s->failures == 0 && !is_linked_at(m, s->address);", "a seed that fails once is not dialled again"),
     (DIAL, "    m->watcher = down;", "    m->watcher = up;", "signs of life go to the wrong neighbour"),
 ]
