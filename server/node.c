@@ -404,6 +404,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     node_decide_stop(n);
     node_ask_stop(n);
     node_logs_stop(n);
+    node_watchers_stop(n);
     node_deploys_stop(n);
     if (n->gossip)
         gossip_leave(n->gossip, said_goodbye, n);

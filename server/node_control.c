@@ -160,12 +160,23 @@ void node_watchers_event(struct node *n, const char *kind, const struct member *
         watcher_send(((struct node_watcher *) w)->call, n, kind, m);
 }
 
-static void watch_ended(void *arg, struct admin_call *call)
+static void watch_end(struct node_watcher *w, int status, const char *why)
 {
-    struct node_watcher *w = arg;
     watch_remove(&w->link);
+    admin_finish(w->call, status, why);
     free(w);
-    admin_finish(call, GRPC_CANCELLED, NULL);
+}
+
+static void on_watcher_gone(void *arg, struct admin_call *call)
+{
+    (void) call;
+    watch_end(arg, GRPC_CANCELLED, NULL);
+}
+
+void node_watchers_stop(struct node *n)
+{
+    while (n->node_watchers)
+        watch_end((struct node_watcher *) n->node_watchers, GRPC_UNAVAILABLE, NODE_STOPS);
 }
 
 static void send_view(const struct node *n, struct admin_call *call, struct slice request)
@@ -185,16 +196,16 @@ static void send_view(const struct node *n, struct admin_call *call, struct slic
 static void watch_nodes(void *ctx, struct admin_call *call, struct slice request)
 {
     struct node *n = ctx;
-    struct node_watcher *w = calloc(1, sizeof *w);
+    struct node_watcher *w = n->stopping ? NULL : calloc(1, sizeof *w);
     if (!w) {
-        admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+        admin_finish(call, GRPC_UNAVAILABLE, n->stopping ? NODE_STOPS : "the node is out of memory: try again later");
         return;
     }
     w->node = n;
     w->call = call;
     send_view(n, call, request);
     watch_add(&n->node_watchers, &w->link);
-    admin_on_cancel(call, watch_ended, w);
+    admin_on_cancel(call, on_watcher_gone, w);
 }
 
 /* ---- tasks ---- */

@@ -168,6 +168,9 @@ struct slice node_name_of(const struct node *n, struct slice id);
 /* node_control.c: the methods of grid.v1.Control. */
 extern const struct admin_method NODE_CONTROL[];
 void node_watchers_event(struct node *n, const char *kind, const struct member *m);
+/* Ends what watches nodes, which would hold up a drain. */
+void node_watchers_stop(struct node *n);
+#define NODE_STOPS "the node stops"
 
 /* node_deploy.c: Deploy and Rollback. */
 void node_deploy(void *node, struct admin_call *call, struct slice request);

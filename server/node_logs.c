@@ -145,7 +145,7 @@ static void read_here(struct node *n, struct admin_call *call, const Grid__V1__L
     *r = (struct log_reader){.node = n, .call = call, .task = asked->task.len > 0 ? slice_to_str(pb_slice(asked->task)) : NULL};
     if (asked->lines > 0)
         send_old_lines(r, asked->lines);
-    if (asked->follow && (r->follower = supervisor_follow(n->supervisor, r->task, log_emit, r))) {
+    if (asked->follow && !n->stopping && (r->follower = supervisor_follow(n->supervisor, r->task, log_emit, r))) {
         follow_begin(r);
     } else {
         log_reader_free(r);
@@ -278,7 +278,7 @@ static void ask_member(struct node *n, struct admin_call *call, const Grid__V1__
 void node_logs_stop(struct node *n)
 {
     while (n->log_readers)
-        follow_end(n->log_readers, GRPC_UNAVAILABLE, "the node stops");
+        follow_end(n->log_readers, GRPC_UNAVAILABLE, NODE_STOPS);
     for (struct log_relay *r = n->log_relays; r; r = r->next)
         http_client_close(r->client);
 }

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 import zoo
 from gridtest import (BIN, Grid, check, check_equal, check_in, clean_environment, free_port, grid_command, http_request, need_isolation, node_rpc, once, processes_with_env, shared, timeout, wait_for)
@@ -192,6 +193,25 @@ def test_logs_of_other_nodes_are_asked_for_and_put_in_order_of_time():
         finally:
             follower.kill()
             follower.wait()
+
+
+@once
+def test_who_watches_and_follows_holds_up_no_stop():
+    with Grid(1) as grid:
+        node, env = grid[0], clean_environment(grid.folder, {"GRID_API": grid[0].api_text})
+        grid.deploy(grid.project().js("talks", "console.log('said at load');\nexports.handler = () => 1;\n"))
+        watchers = [subprocess.Popen([BIN / "grid", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) for args in (["list", "--watch"], ["logs", "-f"])]
+        try:
+            check(all(w.stdout.readline() for w in watchers), "both were told something")
+            began = time.monotonic()
+            check_equal(node.stop(), [], "the node's end")
+            check(time.monotonic() - began < 15, f"the stop took {time.monotonic() - began:.1f} s")
+            for watcher in watchers:
+                check_in("the node stops", watcher.communicate(timeout=30)[1], "what the watcher is told")
+        finally:
+            for watcher in watchers:
+                watcher.kill()
+                watcher.wait()
 
 
 @once

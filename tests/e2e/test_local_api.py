@@ -238,7 +238,9 @@ def test_no_path_leads_into_the_state_folder():
         bound.mkdir()
         folders = [node.state, tree, grid.folder / "link", f"{grid.folder}/project1/../node1/state", f"/proc/self/root{tree}", f"/proc/self/root{node.state}",
                    f"/proc/{node.process.pid}/root{tree}", f"/proc/{node.process.pid}/cwd/state"]
-        mounted = subprocess.run(["mount", "--bind", tree, bound], capture_output=True).returncode == 0
+        # In a chroot whose root is no mount nobody can tell where a mount in it leads.
+        told = any(line.split()[4] == "/" for line in open("/proc/self/mountinfo"))
+        mounted = told and subprocess.run(["mount", "--bind", tree, bound], capture_output=True).returncode == 0
         try:
             for folder in folders + ([bound] if mounted else []):
                 status, text = init_by(node, Caller(0), folder)
