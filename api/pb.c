@@ -27,7 +27,7 @@ int pb_append(struct buf *out, const ProtobufCMessage *message)
 {
     size_t size = protobuf_c_message_get_packed_size(message);
     int err = buf_reserve(out, size);
-    if (err == 0)
+    if (err == 0 && size > 0) /* nothing may be reserved for a message without fields */
         out->size += protobuf_c_message_pack(message, out->data + out->size);
     return err;
 }

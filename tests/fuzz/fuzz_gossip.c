@@ -27,6 +27,21 @@ static void check_member(struct arena *arena, const struct member *m)
     buf_dispose(&packed);
 }
 
+/* What is asked of a member that was read. */
+static void check_questions(struct arena *arena, const struct member *m, const struct member_load *l)
+{
+    struct member whole = *m;
+    whole.tasks = l->tasks;
+    whole.task_count = l->task_count;
+    expect(!member_lacks_task(&whole, "") || whole.capability_count > 0);
+    expect(member_runs(m, m->release, m->release_sequence, slice_of_str(m->release_publisher)));
+    for (size_t i = 0; i < l->task_count; i++) {
+        const char *fault = member_task_fault(&whole, l->tasks[i].name), *shown = member_fault_shown(arena, l->tasks[i].name);
+        expect(!member_lacks_task(&whole, l->tasks[i].name) && (!fault || fault[0] != '\0') && (!shown || strlen(shown) <= MEMBER_FAULT_MAX));
+    }
+    expect(member_load_quantized(l->in_flight) <= l->in_flight && member_state_name(m->state)[0] != '\0');
+}
+
 static void check_load(struct arena *arena, const struct member_load *l)
 {
     struct member_load again;
@@ -43,7 +58,10 @@ static void check_load(struct arena *arena, const struct member_load *l)
 static void check_seal(struct arena *arena, const struct gossip_entry *e)
 {
     struct member_seal again;
-    struct buf sealed;
+    struct buf sealed, signed_bytes;
+    buf_init(&signed_bytes, 0);
+    expect(member_seal_signed_bytes(e->seal.record, e->seal.certificate, &signed_bytes) == 0 && signed_bytes.size == 25 + e->seal.record.size + e->seal.certificate.size);
+    buf_dispose(&signed_bytes);
     buf_init(&sealed, 0);
     expect(member_seal_pack(&e->seal, &sealed) == 0 && member_seal_unpack(buf_slice(&sealed), arena, &again) == 0);
     expect(slice_equal(again.record, e->seal.record) && slice_equal(again.certificate, e->seal.certificate) && slice_equal(again.signature, e->seal.signature));
@@ -59,6 +77,7 @@ static void check_entries(struct arena *arena, const struct gossip_frame *a, con
         check_member(arena, &a->entries[i].member);
         expect(slice_equal(a->entries[i].load, b->entries[i].load));
         check_load(arena, &a->entries[i].loaded);
+        check_questions(arena, &a->entries[i].member, &a->entries[i].loaded);
         check_seal(arena, &a->entries[i]);
     }
 }
