@@ -46,6 +46,12 @@ static bool same_tasks(const struct member *known, const struct member_task *tas
     return true;
 }
 
+/* Whether this node has a link to everybody, and so, as far as it can tell, has everybody else. */
+static bool is_meshed(const struct members *m)
+{
+    return m->link_count + 1 >= m->living;
+}
+
 /* ---- others' ---- */
 
 /* The owner's own link is believed whatever others have said before; another's word while there is none, or when it comes with a record that is new here,
@@ -67,7 +73,9 @@ void members_load_hear(struct members *m, struct members_link *from, struct memb
         return;
     if (changed)
         members_note(m, MEMBERS_UPDATED, e->member.id);
-    if (m->count > MEMBERS_LINKS_MAX) /* not everybody has a link to the owner */
+    members_changed(m, e);
+    members_known_there(from, e);
+    if (!is_meshed(m))
         members_pass_on(m, e);
 }
 

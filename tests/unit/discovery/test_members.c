@@ -1027,6 +1027,27 @@ static void test_load__tells_ready_instances_at_once_and_leaves_the_record_alone
     assert_null(find_sent(r, GOSSIP_LOAD));
 }
 
+static void test_load__is_passed_on_by_who_is_not_linked_with_all(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    link_peer(r, LINK + 1, FOURTH, "fourth");
+    claim(r, THIRD, 10, MEMBER_ALIVE);
+    for (int i = 0; i < 20; i++) { /* until its record is old news */
+        tick(r, 100);
+        acknowledge(r, LINK), acknowledge(r, LINK + 1);
+    }
+    say_load(r, LINK, THIRD, 5, 7, 3);
+    bool told = false;
+    for (int i = 0; i < 20 && !told; i++) {
+        tick(r, 100);
+        const struct gossip_frame *passed = find_sent(r, GOSSIP_TABLE);
+        told = passed && passed->entries[0].loaded.revision == 7;
+        acknowledge(r, LINK), acknowledge(r, LINK + 1);
+    }
+    assert_true(told);
+}
+
 static void test_load__goes_with_a_record_that_changes_too(void **state)
 {
     struct rig *r = *state;
@@ -1378,6 +1399,7 @@ int main(void)
         CASE(test_load__of_whom_no_link_leads_to_is_the_newest_that_is_said),
         CASE(test_load__ends_with_its_process),
         CASE(test_load__tells_ready_instances_at_once_and_leaves_the_record_alone),
+        CASE(test_load__is_passed_on_by_who_is_not_linked_with_all),
         CASE(test_load__goes_with_a_record_that_changes_too),
         CASE(test_load__is_paused_with_its_link_and_then_told_once),
         CASE(test_load__that_changes_after_the_greeting_is_told_when_the_link_is_there),
