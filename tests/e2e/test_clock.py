@@ -1,0 +1,72 @@
+"""A node whose clock is a day off, by libfaketime: it joins, publishes, calls and is called. Certificates alone: test_certificates.py."""
+
+import datetime
+import glob
+import json
+
+from gridtest import BIN, ROOT, Grid, Skip, check, check_equal, once, wait_for
+from test_join import password_grid, said
+
+LIBRARY = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+
+
+def need_faketime():
+    """The gridd that can run with it: the sanitizers' own libraries do not let another one come first."""
+    found = BIN if BIN.parent.name != "asan" else ROOT / "build/release/bin"
+    if not LIBRARY:
+        raise Skip("needs libfaketime (Debian: faketime)")
+    if not (found / "gridd").exists():
+        raise Skip("needs a build without sanitizers, such as build/release")
+    return found / "gridd"
+
+
+def add_off(grid, offset, **more):
+    """One more node, whose clock is off by so much; the time that passes is right."""
+    program = str(need_faketime())
+    node = grid.add(start=False, env={"LD_PRELOAD": LIBRARY[0], "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}, **more)
+    right = node.arguments
+    node.arguments = lambda: [program, *right()[1:]]
+    return node.start()
+
+
+def works(grid, node):
+    """A release that it publishes runs everywhere, and calls go both ways."""
+    grid.wait_linked()
+    grid.deploy(grid.project().program("cecho"), node=grid.nodes.index(node))
+    for caller in grid.nodes:
+        for callee in grid.nodes:
+            answer = caller.invoke("cecho", b'"x"', {"Grid-Node": callee.name})
+            check_equal((answer.status, answer.headers["grid-node"]), (200, callee.name), f"a call from {caller.name} to {callee.name}")
+
+
+def lines_off(node, days):
+    """Whether its log's clock is off by so many days from the file's."""
+    stamp = json.loads([line for line in node.text().splitlines() if line.startswith("{")][-1])["ts"]
+    told = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+    return abs(told - node.log.stat().st_mtime - days * 86400) < 3600
+
+
+@once
+def test_a_node_whose_clock_is_a_day_ahead_is_a_member_like_any_other():
+    with Grid(2) as grid:
+        node = add_off(grid, "+24h")
+        check(lines_off(node, 1), "its clock is not off")
+        works(grid, node)
+
+
+@once
+def test_a_node_whose_clock_is_a_day_behind_is_a_member_like_any_other():
+    with Grid(2) as grid:
+        node = add_off(grid, "-24h")
+        check(lines_off(node, -1), "its clock is not off")
+        works(grid, node)
+
+
+@once
+def test_a_node_whose_clock_is_a_day_off_joins_by_password_and_follows_a_rotation():
+    with password_grid(1) as grid:
+        node = add_off(grid, "+23h")
+        works(grid, node)
+        grid[0].grid("rotate", "--wait", "60s", check_code=0)
+        wait_for(lambda: said(node, "the grid's authority has been replaced"), "it follows the rotation")
+        works(grid, node)
