@@ -57,6 +57,14 @@ static int read_data(const char *data, struct buf *out)
     return buf_append_str(out, data) == 0 ? GRID_DONE : cli_fail(GRID_FAILED, "out of memory");
 }
 
+/* A forgotten brace would otherwise reach the task as a string. */
+static void warn_of_broken_json(const struct call *call)
+{
+    struct slice data = buf_slice(&call->data);
+    if (call->options.content_type && data.size > 0 && (data.data[0] == '{' || data.data[0] == '['))
+        fprintf(stderr, "grid: warning: the data begins like JSON and is none: it is sent as text\n");
+}
+
 int call_init(struct call *call, struct cli *cli)
 {
     const char *data = option_string(cli->options, "data");
@@ -66,6 +74,7 @@ int call_init(struct call *call, struct cli *cli)
     int code = data ? read_data(data, &call->data) : GRID_DONE;
     if (code == GRID_DONE && data)
         call->input = call_classify(buf_slice(&call->data), option_flag(cli->options, "raw"), &call->options.content_type);
+    warn_of_broken_json(call);
     return code == GRID_DONE ? node_link_open(cli) : code;
 }
 

@@ -130,6 +130,12 @@ def test_a_task_whose_name_has_dots_is_the_same_at_every_door():
             check_equal(got, dict.fromkeys(got, want), name)
 
 
+def test_invoke_warns_of_data_that_is_almost_json():
+    done = pair()[0].grid("invoke", "jsecho", "-d", '{"a": 1', check_code=0)
+    check_in("begins like JSON", done.err, "what is said of a forgotten brace")
+    check_equal(pair()[0].grid("invoke", "jsecho", "-d", '{"a": 1}', check_code=0).err, "", "what is said of JSON")
+
+
 def test_invoke_that_fails_exits_1():
     for task in ("nosuchtask", "faults.throws", "pyfaults.raises"):
         done = pair()[0].grid("invoke", task, "-d", "{}")
