@@ -196,7 +196,8 @@ static void ask_an_issuer(struct node *n, struct admin_call *call, struct slice 
     const struct member *issuer = n->ledger ? node_ledger_issuer(n) : NULL;
     if (!issuer)
         admin_finish(call, GRPC_FAILED_PRECONDITION,
-                     n->ledger ? "no issuer can be reached: nobody here holds the authority's key; ask on a node that has the Gridfile with it"
+                     n->ledger ? "no issuer can be reached: no living member holds the authority's key. Bring back one that did, or start one with the Gridfile that has it; when it is lost "
+                                "for good, run \"grid adopt\" on each node, which founds the grid anew"
                                : "this node is in no grid: there is nobody to decide for");
     else if (node_ask(n, issuer, "Decide", packed, on_decided, call) != 0)
         admin_finish(call, GRPC_UNAVAILABLE, "the issuer cannot be asked: try again later");

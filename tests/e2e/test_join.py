@@ -1,6 +1,7 @@
 """Joining by name and password: who gets in, who does not, and what others learn of it."""
 
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -8,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from gridtest import BIN, Grid, Node, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, wait_for
+from gridtest import BIN, PRESET, Grid, Node, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, wait_for
 
 PASSWORD = "tangled-otter-8-lamps"
 ALPN = "grid-join/1"
@@ -80,13 +81,13 @@ def receive(tls):
     return data[2], data[3:]
 
 
-def guess(grid, node):
+def guess(grid, node, source="127.0.0.1"):
     """A joiner that knows no password: what the member ends with, (type, body)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([ALPN])
     context.load_cert_chain(stranger(grid.folder))
-    with socket.create_connection(node.listen, 10) as plain, context.wrap_socket(plain) as tls:
+    with socket.create_connection(node.listen, 10, source_address=(source, 0)) as plain, context.wrap_socket(plain) as tls:
         tls.sendall(message(SHARE, ELEMENT))
         first = receive(tls)
         if first[0] != SHARE:
@@ -169,6 +170,43 @@ def test_guessing_is_limited_to_ten_a_minute():
         reasons = [body[0] for _, body in answers]
         check(reasons.count(MISMATCH) <= 10, f"more than ten guesses were answered: {reasons}")
         check_equal(reasons[-2:], [TOO_MANY, TOO_MANY], "the reasons at last")
+
+
+def cpu_s(node):
+    """Processor time that it has used."""
+    fields = open(f"/proc/{node.process.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@once
+def test_a_storm_of_wrong_passwords_costs_the_members_next_to_nothing():
+    guesses = 100
+    with password_grid(2) as grid:
+        grid.wait_linked()
+        grid.deploy(grid.project().program("cecho"))
+        issuer = next(n for n in grid.nodes if said(n, "a node has joined by password"))
+        over, took = threading.Event(), []
+
+        def call():
+            while not over.is_set():
+                began = time.monotonic()
+                check_equal(issuer.invoke("cecho", b"1").status, 200, "a call during the storm")
+                took.append(time.monotonic() - began)
+                over.wait(0.02)
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        idle = cpu_s(issuer)
+        try:
+            kinds = {guess(grid, issuer, f"127.0.{1 + i // 200}.{1 + i % 200}")[1][0] for i in range(guesses)}
+        finally:
+            over.set()
+            caller.join()
+        each = (cpu_s(issuer) - idle) / guesses
+        check_equal(kinds, {MISMATCH}, "what guessers are told")
+        check(each < (0.02 if PRESET == "asan" else 0.008), f"a guess, with the calls beside it, costs {1000 * each:.1f} ms of the issuer's processor time")
+        check(len(took) > 10 and sorted(took)[len(took) // 2] < 0.25, f"the middle call took {1000 * sorted(took)[len(took) // 2]:.0f} ms of {len(took)}")
+        check_equal(len(grid[0].hosts()), 2, "hosts")
 
 
 class Silent:
