@@ -308,7 +308,6 @@ static void client_open(void *ctx, struct http_client *client)
         http_client_close(client);
         return;
     }
-    conn_make_thin(http_client_conn(client), l->g->times->unacknowledged_ms);
     int err = grpc_client_call_start(client, "/grid.v1.PeerGossip/Link", 0, NULL, 0, slice_of(NULL, 0), true, GOSSIP_FRAME_MAX + 64, &OUT_EVENTS, l,
                                      &l->out);
     if (err != 0) {
@@ -376,8 +375,10 @@ static bool dial_address(struct link *l)
 {
     const struct conn_options options = {.tls = l->g->tls, .connect_timeout_ms = l->g->times->connect_ms, .handshake_timeout_ms = l->g->times->handshake_ms};
     const struct addr *to = &l->addresses[l->address++];
-    if (http2_client_dial(l->g->loop, to, &options, &CLIENT_EVENTS, l, &l->client) == 0)
+    if (http2_client_dial(l->g->loop, to, &options, &CLIENT_EVENTS, l, &l->client) == 0) {
+        conn_make_thin(http_client_conn(l->client), l->g->times->unacknowledged_ms);
         return true;
+    }
     l->timed_out = true;
     return false;
 }

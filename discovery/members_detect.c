@@ -174,9 +174,16 @@ static unsigned others_alive(const struct members *m, const struct members_entry
     return count;
 }
 
+/* Also those that are silent for us: under heavy loss they may hear whom we do not, and be heard again. */
+static unsigned others_living(const struct members *m, const struct members_entry *but)
+{
+    size_t others = m->living - 1 - (but->living ? 1 : 0);
+    return others < MEMBERS_CONFIRMATIONS ? (unsigned) others : MEMBERS_CONFIRMATIONS;
+}
+
 static void begin_suspicion(struct members *m, struct members_entry *e, uint16_t accuser)
 {
-    unsigned needed = others_alive(m, e, MEMBERS_CONFIRMATIONS);
+    unsigned needed = others_living(m, e);
     m->counters.suspicions++;
     swim_suspicion_begin(&e->suspicion, e->member.incarnation, accuser, needed, m->times->suspect_min_ms, m->times->suspect_max_ms, m->now_ms);
 }
@@ -338,6 +345,8 @@ static void heard_suspected(struct members *m, struct members_link *l, struct me
             look_for(m, l, e);
         return;
     }
+    if (e->link)
+        add_asker(e, l);
     corroborated(m, e);
     if (!s->active)
         begin_suspicion(m, e, l->entry->slot); /* it convicts only with what this node sees itself */
@@ -490,7 +499,7 @@ static uint64_t judge_unlinked(struct members *m, struct members_entry *e)
     if (e->vouched_ms != 0 && m->now_ms < e->vouched_ms + m->times->gone_ms / 2)
         return members_earlier(e->vouched_ms + m->times->gone_ms / 2, e->asked_ms + ASK_MS);
     suspect(m, e);
-    swim_suspicion_need(&e->suspicion, others_alive(m, e, MEMBERS_CONFIRMATIONS));
+    swim_suspicion_need(&e->suspicion, others_living(m, e));
     due = members_later(swim_suspicion_due_ms(&e->suspicion), last + m->times->gone_ms);
     if (m->now_ms < due)
         return members_earlier(due, e->asked_ms + ASK_MS);
