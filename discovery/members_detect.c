@@ -100,6 +100,15 @@ static void add_asker(struct members_entry *e, const struct members_link *l)
 
 /* ---- hearing ---- */
 
+/* Who has counted our suspicion hears that it was none. */
+static void take_back(struct members *m, struct members_entry *e)
+{
+    struct gossip_frame frame = witness_frame(e, false);
+    if (swim_suspicion_accused_by(&e->suspicion, m->self->slot))
+        members_queue_all(m, &frame, e);
+    swim_suspicion_end(&e->suspicion);
+}
+
 static void resume(struct members *m, struct members_entry *e)
 {
     members_state_set(m, e, MEMBER_ALIVE);
@@ -120,7 +129,7 @@ void members_heard(struct members *m, struct members_link *l)
     if (e->asker_count > 0)
         answer_askers(m, e);
     if (e->suspicion.active)
-        swim_suspicion_end(&e->suspicion);
+        take_back(m, e);
     if (e->member.state == MEMBER_STALLED)
         resume(m, e);
 }
@@ -233,8 +242,8 @@ static void judge_witnesses(struct members *m, struct members_entry *e)
 {
     if (!members_lives(e) || e->link)
         return;
-    bool alone = others_alive(m, e, 1) == 0;
-    if (alone ? e->refusals >= 2 : e->witness_count >= 2)
+    bool alone = others_alive(m, e, 1) == 0, convicted = e->accused_incarnation == e->member.incarnation && e->refusals > 0;
+    if (convicted || (alone ? e->refusals >= 2 : e->witness_count >= 2))
         members_convict(m, e);
 }
 
@@ -316,6 +325,13 @@ void members_probe_asked(struct members *m, struct members_link *l, const char *
         struct gossip_frame frame = witness_frame(e, true);
         members_queue(m, l, &frame);
     }
+}
+
+uint64_t members_last_sign_ms(const struct members *m, const struct members_entry *e)
+{
+    uint64_t quiet = m->times->late_ms + m->times->ack_ms;
+    uint64_t asked = e->unanswered_ms > quiet ? e->unanswered_ms - quiet : 0;
+    return members_later(members_later(e->heard_ms, asked), e->vouched_ms);
 }
 
 /* ---- what others have seen ---- */
@@ -476,17 +492,9 @@ static uint64_t judge_linked(struct members *m, struct members_entry *e)
     return due;
 }
 
-/* When it was last heard, or could have been: who is not watched by us is not expected to say anything before we ask. */
-static uint64_t last_sign(const struct members *m, const struct members_entry *e)
-{
-    uint64_t quiet = m->times->late_ms + m->times->ack_ms;
-    uint64_t asked = e->unanswered_ms > quiet ? e->unanswered_ms - quiet : 0;
-    return members_later(members_later(e->heard_ms, asked), members_later(e->known_ms, e->vouched_ms));
-}
-
 static uint64_t judge_unlinked(struct members *m, struct members_entry *e)
 {
-    uint64_t last = last_sign(m, e), due;
+    uint64_t last = members_later(members_last_sign_ms(m, e), e->known_ms), due;
     if (members_link_pending(m, e->member.id))
         return m->now_ms + m->times->ack_ms;
     if (!e->gone && e->silent_since_ms == 0)
@@ -500,7 +508,9 @@ static uint64_t judge_unlinked(struct members *m, struct members_entry *e)
         return members_earlier(e->vouched_ms + m->times->gone_ms / 2, e->asked_ms + ASK_MS);
     suspect(m, e);
     swim_suspicion_need(&e->suspicion, others_living(m, e));
-    due = members_later(swim_suspicion_due_ms(&e->suspicion), last + m->times->gone_ms);
+    due = last + m->times->gone_ms;
+    if (e->accused_incarnation != e->member.incarnation) /* nobody else has convicted it */
+        due = members_later(due, swim_suspicion_due_ms(&e->suspicion));
     if (m->now_ms < due)
         return members_earlier(due, e->asked_ms + ASK_MS);
     members_convict(m, e);

@@ -123,7 +123,7 @@ void members_ring_update(struct members *m)
 void members_schedule_first_dial(struct members *m, struct members_entry *e)
 {
     bool lower = strcmp(m->self->member.id, e->member.id) < 0, many = m->living > SOON;
-    uint64_t span = many ? m->times->mesh_ms : (m->living > 3 ? m->living - 3 : 0) * MESH_SHARE_MS, wait = many ? m->times->mesh_ms : 0;
+    uint64_t span = many ? m->times->mesh_ms : (m->living > 3 ? m->living - 3 : 0) * MESH_SHARE_MS, wait = many ? 2 * m->times->mesh_ms : 0;
     e->dial_at_ms = m->now_ms + wait + swim_random_below(&m->random, span + 1) + (lower ? 0 : m->times->mesh_ms / 2 + 3 * span);
     e->failures = 0;
     members_touch(m, e);

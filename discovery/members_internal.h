@@ -78,7 +78,7 @@ struct members_entry {
     /* conviction */
     bool gone;    /* nothing was acknowledged: a link given up by the kernel, or a dial without an answer */
     uint64_t silent_since_ms; /* a dial found its kernel alive and its process silent; 0: none did */
-    uint64_t accused_incarnation; /* others hold this one for dead, and our link stands; 0: none */
+    uint64_t accused_incarnation; /* others hold this one for dead, and we do not yet; 0: none */
     struct swim_suspicion suspicion;
     char witnesses[MEMBERS_WITNESSES_MAX][MEMBER_ID_SIZE];
     unsigned witness_count;
@@ -231,6 +231,8 @@ void members_heard(struct members *m, struct members_link *l);
 void members_ping(struct members *m, struct members_entry *e);
 void members_stall(struct members *m, struct members_entry *e);
 void members_convict(struct members *m, struct members_entry *e);
+/* When it was last heard by anybody, or would have been: who is not watched by us is not expected to say anything before we ask. 0: never. */
+uint64_t members_last_sign_ms(const struct members *m, const struct members_entry *e);
 void members_lost(struct members *m, struct members_entry *e, enum members_loss loss);
 void members_refused(struct members *m, struct members_entry *e);
 void members_witness(struct members *m, const char *witness, const struct gossip_frame *frame);

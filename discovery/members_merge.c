@@ -113,15 +113,22 @@ void members_accuse(struct members *m, struct members_entry *e, struct slice rec
 }
 
 /* Others hold somebody for dead to whom our link stands. He is told, and refutes it; when he was not heard just now he is pinged too. Until our
- * own link is gone, or has been silent for long, he lives for us: what killed him would have ended it. */
-static void doubt(struct members *m, struct members_entry *e, const struct gossip_entry *claim)
+ * own link is gone, or has been silent for long, he lives for us: what killed him would have ended it. Nor is he dead whom somebody heard within the time
+ * that makes him so: under heavy loss the one verdict that is wrong would be everybody's. True when the claim is not believed yet. */
+static bool doubt(struct members *m, struct members_entry *e, const struct gossip_entry *claim)
 {
-    members_accuse(m, e, claim->record, claim->state);
-    if (!e->link || members_link_fresh(m, e->link))
-        return;
+    uint64_t last = members_last_sign_ms(m, e);
+    if (!e->link && (last == 0 || m->now_ms >= last + m->times->gone_ms || e->refusals > 0))
+        return false;
+    if (e->link)
+        members_accuse(m, e, claim->record, claim->state);
+    if (e->link && members_link_fresh(m, e->link))
+        return true;
     e->accused_incarnation = claim->member.incarnation;
-    if (e->pinged_ms == 0)
+    if (e->link && e->pinged_ms == 0)
         members_ping(m, e);
+    members_touch(m, e);
+    return true;
 }
 
 static void end_member(struct members *m, struct members_entry *e, enum member_state state)
@@ -191,10 +198,8 @@ static void claim_record(struct members *m, struct members_link *from, const str
         members_echoed(m, from, e);
     if (order <= 0)
         return;
-    if (claim->state == MEMBER_DEAD && e->link) {
-        doubt(m, e, claim);
+    if (claim->state == MEMBER_DEAD && members_lives(e) && doubt(m, e, claim))
         return;
-    }
     bool was_gone = !members_lives(e);
     accept(m, e, claim);
     members_known_there(from, e);
