@@ -237,12 +237,18 @@ static void add_witness(struct members_entry *e, const char *id)
         memcpy(e->witnesses[e->witness_count++], id, MEMBER_ID_SIZE);
 }
 
+/* Others have convicted it, and we were not sure: it has had time to refute that. */
+static bool is_accused(const struct members *m, const struct members_entry *e)
+{
+    return e->accused_incarnation == e->member.incarnation && m->now_ms < e->accused_ms + 2 * m->times->gone_ms;
+}
+
 /* A refused dial is a witness of a dead process; where there is only one witness, it must have seen it twice. */
 static void judge_witnesses(struct members *m, struct members_entry *e)
 {
     if (!members_lives(e) || e->link)
         return;
-    bool alone = others_alive(m, e, 1) == 0, convicted = e->accused_incarnation == e->member.incarnation && e->refusals > 0;
+    bool alone = others_alive(m, e, 1) == 0, convicted = is_accused(m, e) && e->refusals > 0;
     if (convicted || (alone ? e->refusals >= 2 : e->witness_count >= 2))
         members_convict(m, e);
 }
@@ -416,7 +422,7 @@ void members_lost(struct members *m, struct members_entry *e, enum members_loss 
     members_touch(m, e);
     if (e->link || !members_lives(e) || (loss == MEMBERS_LOST_RESET && !members_wanted(m, e)))
         return;
-    if (e->accused_incarnation == e->member.incarnation) {
+    if (loss == MEMBERS_LOST_TIMEOUT && is_accused(m, e)) {
         members_convict(m, e); /* the others saw it before us */
         return;
     }
@@ -509,7 +515,7 @@ static uint64_t judge_unlinked(struct members *m, struct members_entry *e)
     suspect(m, e);
     swim_suspicion_need(&e->suspicion, others_living(m, e));
     due = last + m->times->gone_ms;
-    if (e->accused_incarnation != e->member.incarnation) /* nobody else has convicted it */
+    if (!is_accused(m, e))
         due = members_later(due, swim_suspicion_due_ms(&e->suspicion));
     if (m->now_ms < due)
         return members_earlier(due, e->asked_ms + ASK_MS);

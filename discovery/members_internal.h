@@ -78,7 +78,7 @@ struct members_entry {
     /* conviction */
     bool gone;    /* nothing was acknowledged: a link given up by the kernel, or a dial without an answer */
     uint64_t silent_since_ms; /* a dial found its kernel alive and its process silent; 0: none did */
-    uint64_t accused_incarnation; /* others hold this one for dead, and we do not yet; 0: none */
+    uint64_t accused_ms, accused_incarnation; /* since when, and which: others hold this one for dead, and we do not yet; 0: none */
     struct swim_suspicion suspicion;
     char witnesses[MEMBERS_WITNESSES_MAX][MEMBER_ID_SIZE];
     unsigned witness_count;

@@ -124,6 +124,7 @@ static bool doubt(struct members *m, struct members_entry *e, const struct gossi
         members_accuse(m, e, claim->record, claim->state);
     if (e->link && members_link_fresh(m, e->link))
         return true;
+    e->accused_ms = m->now_ms;
     e->accused_incarnation = claim->member.incarnation;
     if (e->link && e->pinged_ms == 0)
         members_ping(m, e);
