@@ -27,7 +27,7 @@ bool members_link_pending(const struct members *m, const char *peer)
 
 bool members_wanted(const struct members *m, const struct members_entry *e)
 {
-    return m->living <= MEMBERS_LINKS_MAX || e->near || m->now_ms < e->keep_until_ms || !members_lives(e);
+    return m->living <= MEMBERS_LINKS_MAX || e->near || m->now_ms < e->keep_until_ms || e->member.state != MEMBER_ALIVE; /* who is doubted is looked for */
 }
 
 static int compare(const struct members_entry *a, const struct members_entry *b)

@@ -173,6 +173,8 @@ static void accept(struct members *m, struct members_entry *e, const struct goss
     bool new_process = claim->member.started_at_ms != e->member.started_at_ms;
     if (newer_record && members_entry_set(m, e, &claim->member, claim->record) != 0)
         return;
+    if (e->suspicion.active && e->suspicion.incarnation < e->member.incarnation)
+        swim_suspicion_end(&e->suspicion); /* it is refuted */
     if (rank_of(claim->state) == 0)
         live_on(m, e, before, new_process);
     else if (rank_of(before) < rank_of(claim->state))

@@ -7,6 +7,8 @@
  *   members_sim --battery                a little of everything, up to the first failure: for planted bugs
  *   members_sim --cases --seeds 20       single troubles with a figure each (sim_cases.c); --case kill one of them
  *
+ *   members_sim --scale --nodes 1000     what joining, idling and losing one member take in a great grid
+ *
  * Ends with "N passed, N failed"; exit 0 when nothing failed. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +20,14 @@
 
 #include "tests/sim/sim_cases.h"
 #include "tests/sim/sim_course.h"
+#include "tests/sim/sim_scale.h"
 
-enum { JOBS_MAX = 64, FAILURES_SHOWN = 30, SEED_SECONDS = 120, LIST_MAX = 1024 };
+enum { JOBS_MAX = 64, FAILURES_SHOWN = 30, SEED_SECONDS = 120, LIST_MAX = 1024, BATTERY_SCALE = 80 };
 
 struct options {
     uint64_t first, seeds;
     uint32_t nodes, jobs;
-    bool one, trace, shrink, battery;
+    bool one, trace, shrink, battery, scale;
     bool cases;
     const struct sim_case *at_case;
     const char *list, *only; /* only: the case */
@@ -280,6 +283,7 @@ static void run_battery(const struct options *o)
         one.seeds = parts[i].seeds;
         run_jobs(&one);
     }
+    shared->failed += shared->failed == 0 && !sim_scale_run(BATTERY_SCALE, 1, false);
 }
 
 /* ---- options ---- */
@@ -316,6 +320,8 @@ static struct options parse(int argc, char **argv)
             o.jobs = (uint32_t) number(name, value), i++;
         else if (strcmp(name, "--cases") == 0)
             o.cases = true;
+        else if (strcmp(name, "--scale") == 0)
+            o.scale = true;
         else if (strcmp(name, "--battery") == 0)
             o.battery = true;
         else if (strcmp(name, "--case") == 0 && value)
@@ -323,7 +329,7 @@ static struct options parse(int argc, char **argv)
         else if (strcmp(name, "--list") == 0 && value)
             o.list = value, i++;
         else {
-            fprintf(stderr, "usage: %s [--seeds N] [--first N] [--nodes N] [--jobs N] [--seed N [--trace] [--shrink]] [--list FILE]\n       [--cases] [--case NAME] [--battery]\n", program);
+            fprintf(stderr, "usage: %s [--seeds N] [--first N] [--nodes N] [--jobs N] [--seed N [--trace] [--shrink]] [--list FILE]\n       [--cases] [--case NAME] [--battery] [--scale]\n", program);
             exit(2);
         }
     }
@@ -341,7 +347,10 @@ int main(int argc, char **argv)
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 1;
-    if (o.battery)
+    if (o.scale) {
+        shared->done = 1;
+        shared->failed = !sim_scale_run(o.nodes, o.first, o.trace);
+    } else if (o.battery)
         run_battery(&o);
     else if (o.cases)
         run_cases(&o);
