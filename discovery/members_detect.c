@@ -283,12 +283,14 @@ static void contradicted(struct members *m, struct members_entry *e)
 void members_witness(struct members *m, const char *witness, const struct gossip_frame *frame)
 {
     struct members_entry *e = members_entry_find(m, frame->target);
-    if (!e || e == m->self || !members_lives(e) || frame->incarnation != e->member.incarnation)
+    if (!e || e == m->self || !members_lives(e) || frame->incarnation < e->member.incarnation)
         return;
     if (!frame->refused) {
-        contradicted(m, e);
+        contradicted(m, e); /* also when it has refuted already, and we do not know yet */
         return;
     }
+    if (frame->incarnation != e->member.incarnation)
+        return;
     corroborated(m, e);
     add_witness(e, witness);
     if (!e->link && !e->token)
@@ -311,10 +313,11 @@ static void look_for(struct members *m, struct members_link *l, struct members_e
         members_ping(m, e);
 }
 
-/* Its link would have been given up if nothing were acknowledged: it is the process that is silent, and it may yet wake. */
+/* Its link would have been given up if nothing were acknowledged: it is the process that is silent, and it may yet wake. When we have just woken
+ * ourselves we do not know what became of the link. */
 static bool kernel_answers(const struct members *m, const struct members_entry *e)
 {
-    return e->link && e->pinged_ms != 0 && m->now_ms > e->pinged_ms + m->times->unacknowledged_ms + GIVES_UP_LATE_MS &&
+    return m->now_ms < m->due_ms + MEMBERS_PAUSE_MS && e->link && e->pinged_ms != 0 && m->now_ms > e->pinged_ms + m->times->unacknowledged_ms + GIVES_UP_LATE_MS &&
            m->now_ms < e->pinged_ms + m->times->silent_ms;
 }
 

@@ -171,6 +171,10 @@ static void accept(struct members *m, struct members_entry *e, const struct goss
     enum member_state before = e->member.state;
     bool newer_record = is_newer_record(&claim->member, &e->member);
     bool new_process = claim->member.started_at_ms != e->member.started_at_ms;
+    if (claim->member.incarnation > e->member.incarnation) { /* it said so itself, and not long ago: of the earlier one nothing counts */
+        swim_suspicion_end(&e->suspicion);
+        e->known_ms = m->now_ms;
+    }
     if (newer_record && members_entry_set(m, e, &claim->member, claim->record) != 0)
         return;
     if (e->suspicion.active && e->suspicion.incarnation < e->member.incarnation)
