@@ -17,8 +17,8 @@ enum {
     SIM_RESUME_MS = 4000,
     SIM_REFUTE_MS = 10000,
     SIM_MEET_MS = 5000,
-    SIM_NOTICE_MS = 5000,
-    SIM_DEAD_MS = 12000,
+    SIM_NOTICE_MS = 6000,
+    SIM_DEAD_MS = 16000,
     SIM_CONVERGE_MS = 10000,
     SIM_SETTLE_MS = 4000,        /* after the faults: what they left on the way, such as what TCP sends again */
     SIM_QUIET_MS = 3000,         /* after views are equal: nothing may change */
