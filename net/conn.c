@@ -23,6 +23,8 @@ enum {
     CONN_KEEP_CAPACITY = 64 * 1024, /* a drained buffer larger than this is given back */
     CONN_REFUSALS_NAMED_BURST = 100, /* in the log, of each thread */
     CONN_REFUSALS_NAMED_PER_S = 2,
+    CONN_THIN_RTO_MAX_MS = 1000,  /* the least that the kernel takes */
+    CONN_TCP_RTO_MAX_MS = 44,     /* TCP_RTO_MAX_MS of Linux 6.15: headers of today lack it, older kernels refuse it */
 };
 
 enum conn_state {
@@ -589,12 +591,13 @@ static void socket_set_options(int fd, const struct addr *peer)
 
 void conn_make_thin(struct conn *c, uint32_t unacknowledged_ms)
 {
-    int one = 1, off = 0, timeout = (int) unacknowledged_ms;
+    int one = 1, off = 0, timeout = (int) unacknowledged_ms, rto_max = CONN_THIN_RTO_MAX_MS;
     if (c->fd < 0 || (c->peer.u.any.sa_family != AF_INET && c->peer.u.any.sa_family != AF_INET6))
         return;
     setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof off);
     setsockopt(c->fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
     setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    setsockopt(c->fd, IPPROTO_TCP, CONN_TCP_RTO_MAX_MS, &rto_max, sizeof rto_max);
 }
 
 /* Takes fd, also on failure. */

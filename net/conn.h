@@ -65,7 +65,7 @@ uint64_t conn_written(const struct conn *c);
 /* Asks the kernel whether the stream stands and nothing has come that the loop has not told of yet: neither bytes nor an end. */
 bool conn_is_quiet(const struct conn *c);
 
-/* For few small messages that are to get through: lost ones are sent again without growing pauses (TCP_THIN_LINEAR_TIMEOUTS), and the kernel gives up with
+/* For few small messages that are to get through: lost ones are sent again without growing pauses (TCP_THIN_LINEAR_TIMEOUTS, and TCP_RTO_MAX_MS where the kernel has it), and the kernel gives up with
  * GRID_ETIMEOUT when nothing of what was sent is acknowledged for so long (TCP_USER_TIMEOUT). The kernel's keepalive is turned off: beside TCP_USER_TIMEOUT a single
  * lost probe of it ends an idle connection. */
 void conn_make_thin(struct conn *c, uint32_t unacknowledged_ms);

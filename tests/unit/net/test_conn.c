@@ -642,6 +642,10 @@ static void expect_thin(int fd, int unacknowledged_ms)
     assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), unacknowledged_ms);
     assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS), 1);
     assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    int rto_max = 0;
+    socklen_t size = sizeof rto_max;
+    if (getsockopt(fd, IPPROTO_TCP, 44, &rto_max, &size) == 0) /* TCP_RTO_MAX_MS, in kernels of today */
+        assert_int_equal(rto_max, 1000);
 }
 
 static void test_conn__is_thin_on_both_sides_when_asked(void **state)
