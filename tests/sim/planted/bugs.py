@@ -13,7 +13,7 @@ BUGS = [
     (MERGE, "int order = compare_u64(claim->member.incarnation, known->incarnation);", "int order = 0;", "a stale incarnation accepted"),
     (MERGE, "order = rank_of(claim->state) - rank_of(known->state);", "order = 0;", "the death of the incarnation that is known is not believed"),
     (MERGE, "    if (order < 0)\n        members_link_mark(m, from, e);", "", "a stale view is not put right"),
-    (MERGE, "if (claim->state == MEMBER_DEAD && e->link) {", "if (false) {", "hearsay of a death beats one's own link"),
+    (MERGE, "if (claim->state == MEMBER_DEAD && members_lives(e) && doubt(m, e, claim))", "if (false && doubt(m, e, claim))", "hearsay of a death beats one's own link"),
     (MERGE, "        members_state_set(m, e, MEMBER_ALIVE);", "", "a refuted death stays"),
     (MERGE, "    m->counters.refutations++;\n    members_spread(m, m->self, NULL);\n    members_pass_on(m, m->self);", "    m->counters.refutations++;",
      "a refutation that nobody is told of"),
@@ -29,7 +29,7 @@ BUGS = [
     # Suspicion (Lifeguard, section IV) and conviction
     (DETECT, "e->gone = loss == MEMBERS_LOST_TIMEOUT;", "e->gone = false;", "what the kernel gave up is not held for gone"),
     (DETECT, "e->witness_count >= 2)", "e->witness_count >= 100)", "refused dials are no witnesses"),
-    (DETECT, "!members_lives(e) || frame->incarnation != e->member.incarnation)", "!members_lives(e))", "a witness of the process before counts"),
+    (DETECT, "    if (frame->incarnation != e->member.incarnation)\n        return;\n    corroborated", "    corroborated", "a witness of the process before counts"),
     (DETECT, "    if (m->now_ms >= due)\n        members_convict(m, e);\n    return due;", "    return due;", "a standstill without end"),
     ("discovery/swim_suspicion.c", "    s->accusers[s->accuser_count++] = accuser;\n", "", "a lost confirmation"),
     ("discovery/swim_suspicion.c", "    if (confirmed >= s->needed)", "    if (true)", "a suspicion that needs no confirmation"),
