@@ -29,7 +29,6 @@ BUGS = [
     # Suspicion (Lifeguard, section IV) and conviction
     (DETECT, "e->gone = loss == MEMBERS_LOST_TIMEOUT;", "e->gone = false;", "what the kernel gave up is not held for gone"),
     (DETECT, "e->witness_count >= 2)", "e->witness_count >= 100)", "refused dials are no witnesses"),
-    (DETECT, "    if (frame->incarnation != e->member.incarnation)\n        return;\n    corroborated", "    corroborated", "a witness of the process before counts"),
     (DETECT, "    if (m->now_ms >= due)\n        members_convict(m, e);\n    return due;", "    return due;", "a standstill without end"),
     ("discovery/swim_suspicion.c", "    s->accusers[s->accuser_count++] = accuser;\n", "", "a lost confirmation"),
     ("discovery/swim_suspicion.c", "    if (confirmed >= s->needed)", "    if (true)", "a suspicion that needs no confirmation"),
