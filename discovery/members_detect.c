@@ -69,12 +69,13 @@ static void ask_others(struct members *m, struct members_entry *e)
         return;
     e->asked_ms = m->now_ms;
     memcpy(frame.target, e->member.id, sizeof frame.target);
-    struct members_link *asked[MEMBERS_INDIRECT];
-    for (int i = 0; i < MEMBERS_INDIRECT; i++) {
+    struct members_link *asked[2 * MEMBERS_INDIRECT];
+    int k = e->suspicion.active ? 2 * MEMBERS_INDIRECT : MEMBERS_INDIRECT; /* more depends on it */
+    for (int i = 0; i < k; i++) {
         asked[i] = members_link_random(m);
         bool again = !asked[i] || asked[i]->entry == e;
-        for (int k = 0; k < i; k++)
-            again |= asked[k] == asked[i];
+        for (int before = 0; before < i; before++)
+            again |= asked[before] == asked[i];
         if (!again)
             members_queue(m, asked[i], &frame);
     }

@@ -1312,7 +1312,7 @@ static void test_members__shares_a_suspicion_and_ends_it_sooner_for_that(void **
             acknowledge(r, PEER_LINK);
             acknowledge(r, FOURTH_LINK);
         }
-        assert_in_range(took, shared ? 3900 : 5900, shared ? 5100 : 6200);
+        assert_in_range(took, shared ? 3900 : 6900, shared ? 5400 : 7200);
         tear_down(state);
         set_up(state);
     }
