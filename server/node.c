@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,20 +31,52 @@ enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK
 
 /* ---- the local API's rules ---- */
 
+enum { TOKEN_MIN = 16, TOKEN_MAX = sizeof((struct node *) 0)->api_token - 1 };
+
+static bool is_token(struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~')
+            return false;
+    return text.size >= TOKEN_MIN && text.size <= TOKEN_MAX;
+}
+
+/* The file's only line. */
+static int take_token(struct node *n, const char *path, struct slice text, bool open_to_others, char why[NODE_WHY_MAX])
+{
+    while (text.size > 0 && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == '\r'))
+        text.size--;
+    if (!open_to_others && is_token(text)) {
+        memcpy(n->api_token, text.data, text.size);
+        return 0;
+    }
+    if (open_to_others)
+        snprintf(why, NODE_WHY_MAX, "--api-token-file: %.300s can be read by others: run chmod 600 %.300s", path, path);
+    else
+        snprintf(why, NODE_WHY_MAX,
+                 "--api-token-file: %.300s holds no token: put one line of %d to %d printable characters without spaces into it "
+                 "(openssl rand -hex 24)",
+                 path, (int) TOKEN_MIN, (int) TOKEN_MAX);
+    return GRID_EINVAL;
+}
+
 static int read_token(struct node *n, char why[NODE_WHY_MAX])
 {
     const char *path = n->options->api_token_file;
-    FILE *file = path ? fopen(path, "re") : NULL;
+    bool open_to_others = false;
+    struct buf text;
     if (!path)
         return 0;
-    if (file && fgets(n->api_token, sizeof n->api_token, file))
-        n->api_token[strcspn(n->api_token, "\r\n")] = '\0';
-    if (file)
-        fclose(file);
-    if (n->api_token[0])
-        return 0;
-    snprintf(why, NODE_WHY_MAX, "--api-token-file: %.300s holds no token: put one line of text into it", path);
-    return GRID_EINVAL;
+    buf_init(&text, TRUST_FILE_MAX + 4096);
+    int err = trust_file_read(path, &text, &open_to_others);
+    if (err != 0)
+        snprintf(why, NODE_WHY_MAX, "--api-token-file: %.300s cannot be read (%s): give a file with the token as its only line", path, grid_err_text(err));
+    else
+        err = take_token(n, path, buf_slice(&text), open_to_others, why);
+    if (text.data)
+        explicit_bzero(text.data, text.size);
+    buf_dispose(&text);
+    return err;
 }
 
 static int resolve_api(const struct option_hostport *from, struct addr *to)
@@ -541,6 +574,14 @@ static int open_all(struct node *n, char why[NODE_WHY_MAX])
     return err == 0 ? worker_set_start(n->workers) : err;
 }
 
+/* Neither a core dump nor another process of the node's user may show its keys. The sanitizers' leak check traces the process, which needs it. */
+static void shut_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
 int node_run(const struct options *options)
 {
     char why[NODE_WHY_MAX] = "out of memory";
@@ -549,6 +590,7 @@ int node_run(const struct options *options)
         return 1;
     log_configure(options->log_level, options->log_format, NULL);
     raise_descriptor_limit();
+    shut_memory();
     umask(022); /* the tasks' own user reads the releases; what is secret is made with a mode of its own */
     int err = open_all(n, why);
     if (err != 0) {

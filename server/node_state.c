@@ -130,6 +130,16 @@ static void clean_folder(const char *path)
         closedir(dir);
 }
 
+/* Who owns the folder may put other keys and releases into it. */
+static int check_owner(const char *path, char why[NODE_WHY_MAX])
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || st.st_uid == 0 || st.st_uid == geteuid())
+        return 0;
+    snprintf(why, NODE_WHY_MAX, "--state: %.300s belongs to user %u: give another folder, or run chown -R %u %.300s", path, (unsigned) st.st_uid, (unsigned) geteuid(), path);
+    return GRID_EPERM;
+}
+
 int node_state_open(struct node *n, char why[NODE_WHY_MAX])
 {
     const char *path = n->options->state;
@@ -139,6 +149,9 @@ int node_state_open(struct node *n, char why[NODE_WHY_MAX])
         snprintf(why, NODE_WHY_MAX, "--state: %.300s cannot be made (%s): give a folder that this user may write to", path, strerror(errnum));
         return grid_err_from_errno(errnum);
     }
+    int foreign = check_owner(path, why);
+    if (foreign != 0)
+        return foreign;
     chmod(path, 0700); /* the tasks' own user, when there is one, is let pass by the supervisor */
     int err = lock_folder(n, path, why);
     bool fresh = false;
@@ -161,6 +174,8 @@ int node_state_check(struct node *n, char why[NODE_WHY_MAX])
         err = fail(why, GRID_EINVAL, path, "is not a folder: give another path");
     if (err == 0 && access(path, F_OK) == 0 && access(path, W_OK | X_OK) != 0)
         err = fail(why, GRID_EPERM, path, "cannot be written: give a folder that belongs to this user");
+    if (err == 0)
+        err = check_owner(path, why);
     return err == 0 ? check_version(path, &fresh, why) : err;
 }
 

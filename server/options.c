@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -177,6 +178,15 @@ static void keep_options(struct toml_document *document, struct toml_entry *entr
     }
 }
 
+/* A card that nobody has named, found in a folder that others write to, may be a trap: its authority decides whose code this node runs. */
+static int check_found(const struct options *o, const char *path, const struct stat *st, struct option_error *error)
+{
+    if (o->gridfile || st->st_uid == 0 || st->st_uid == geteuid())
+        return 0;
+    snprintf(error->message, sizeof error->message, "--gridfile: %.90s belongs to user %u: say --gridfile %.90s if that is the one meant", path, (unsigned) st->st_uid, path);
+    return GRID_EPERM;
+}
+
 /* What cannot be read or parsed is said by the one who needs the card. */
 static int read_gridfile(struct options *o, struct option_error *error)
 {
@@ -184,11 +194,15 @@ static int read_gridfile(struct options *o, struct option_error *error)
     struct toml_document document;
     struct toml_error toml;
     struct option_error unread;
+    struct stat st;
     char path[PATH_MAX];
     struct buf text;
     int err = 0;
     buf_init(&text, CONFIG_BYTES_MAX);
-    if (arena && options_find_gridfile(o, path, sizeof path) && read_whole(path, &text, &unread) == 0 &&
+    bool found = arena && options_find_gridfile(o, path, sizeof path) && stat(path, &st) == 0;
+    if (found)
+        err = check_found(o, path, &st, error);
+    if (err == 0 && found && S_ISREG(st.st_mode) && read_whole(path, &text, &unread) == 0 &&
         toml_parse(buf_slice(&text), arena, &document, &toml) == 0 && document.count > 0) {
         struct toml_entry *entries = arena_calloc(arena, document.count, sizeof *entries);
         if (entries) {

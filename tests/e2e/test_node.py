@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import zoo
-from gridtest import (BIN, Grid, Node, check, check_equal, check_in, clean_environment, http_request, node_rpc, once, shared, timeout, wait_for)
+from gridtest import (BIN, Grid, Node, Skip, check, check_equal, check_in, clean_environment, http_request, node_rpc, once, shared, timeout, wait_for)
 from http2raw import DATA, END_HEADERS, PING, POST, Connection, frame, headers
 
 
@@ -98,6 +98,45 @@ def test_garbage_in_a_gridfile_is_said_with_line_and_column():
         bad.write_text(good)
         bad.chmod(0o644)
         check_refusal(run_gridd(grid.folder, "--gridfile", bad, "--state", grid.folder / "s", "--check"), "BadGridfile", "chmod")
+
+
+@once
+def test_a_token_that_others_read_or_guess_is_refused():
+    with Grid(1, start=False) as grid:
+        token = grid.folder / "token"
+        for text, mode, words in (("s3cret-token-s3cret\n", 0o644, "chmod 600"), ("short\n", 0o600, "holds no token"), ("", 0o600, "holds no token"),
+                                  ("s3cret token s3cret\n", 0o600, "holds no token"), ("s3cret-token-s3cret\nanother-line\n", 0o600, "holds no token"),
+                                  ("x" * 300, 0o600, "holds no token")):
+            token.write_text(text)
+            token.chmod(mode)
+            check_refusal(run_gridd(grid.folder, "--state", grid.folder / "s", "--api", "0.0.0.0:0", "--api-token-file", token, "--check"), words, "token")
+        check_refusal(run_gridd(grid.folder, "--state", grid.folder / "s", "--api-token-file", grid.folder / "none", "--check"), "none", "cannot be read")
+
+
+@once
+def test_files_of_another_user_are_not_taken_unasked():
+    if os.geteuid() != 0:
+        raise Skip("giving files to another user needs root")
+    with Grid(1, start=False) as grid:
+        folder, state = grid.folder / "shared", grid.folder / "state-of-another"
+        folder.mkdir()
+        state.mkdir(0o700)
+        (folder / "Gridfile").write_bytes(grid.gridfile.read_bytes())
+        (folder / "Gridfile").chmod(0o600)
+        os.chown(folder / "Gridfile", 23456, 23456)
+        os.chown(state, 23456, 23456)
+        for more in (["--check"], []):
+            check_refusal(run_gridd(folder, "--state", grid.folder / "s", *more), "belongs to user 23456", "--gridfile Gridfile")
+            check_refusal(run_gridd(grid.folder, "--state", state, *more), "belongs to user 23456", "chown")
+        done = run_gridd(folder, "--gridfile", "Gridfile", "--state", grid.folder / "s", "--check")
+        check_equal(done.returncode, 0, f"exit code when it is named ({done.stderr})")
+
+
+@once
+def test_a_pipe_in_a_gridfiles_place_hangs_nothing():
+    with Grid(1, start=False) as grid:
+        os.mkfifo(grid.folder / "pipe", 0o600)
+        check_refusal(run_gridd(grid.folder, "--gridfile", grid.folder / "pipe", "--state", grid.folder / "s", "--check"), "pipe")
 
 
 @once
