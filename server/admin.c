@@ -22,6 +22,8 @@ struct admin {
     const struct admin_method *methods;
     gid_t writers_group;
     void *ctx;
+    struct lookup *lookups; /* under way */
+    bool stopped;
 };
 
 struct admin_call {
@@ -39,7 +41,6 @@ struct admin_call {
     /* Control's half. */
     bool finished;
     bool cancelled;
-    bool may_write; /* as the pool found */
     void (*on_cancel)(void *arg, struct admin_call *call);
     void *on_cancel_arg;
 };
@@ -164,35 +165,90 @@ static void call_judge(struct admin_call *call, bool may)
 {
     if (may)
         call->method->handle(call->admin->ctx, call, slice_of(call->request, call->request_size));
+    else if (call->method->tells)
+        admin_finish(call, GRPC_PERMISSION_DENIED, "what tasks print is not for everybody: ask as root, as the node's user, or as a member of the group gridcontrol");
     else
         admin_finish(call, GRPC_PERMISSION_DENIED,
                      "this user may read and invoke, not change the node: ask as root, as the node's user, or as a member of the "
                      "group gridcontrol");
 }
 
+/* A question of the user database, which files or a directory server answer in their own time. */
+struct lookup {
+    struct admin *admin;
+    struct admin_call *call; /* NULL once it has been answered, since the node stops */
+    struct lookup *next;
+    uid_t uid;
+    gid_t group;
+    bool found;
+};
+
 /* On the pool. */
 static void look_up(void *arg)
 {
-    struct admin_call *call = arg;
-    call->may_write = user_is_in_group(call->caller.uid, call->admin->writers_group);
+    struct lookup *l = arg;
+    l->found = user_is_in_group(l->uid, l->group);
+}
+
+static void unlink_lookup(struct lookup *l)
+{
+    struct lookup **at = &l->admin->lookups;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
 }
 
 static void looked_up(void *arg)
 {
-    struct admin_call *call = arg;
-    if (call->cancelled)
+    struct lookup *l = arg;
+    struct admin_call *call = l->call;
+    if (call)
+        unlink_lookup(l);
+    if (call && call->cancelled)
         admin_finish(call, GRPC_CANCELLED, NULL); /* nobody has begun it */
-    else
-        call_judge(call, call->may_write);
+    else if (call)
+        call_judge(call, l->found);
+    free(l);
+}
+
+static int start_lookup(struct admin_call *call)
+{
+    struct lookup *l = malloc(sizeof *l);
+    if (!l)
+        return GRID_ENOMEM;
+    *l = (struct lookup){.admin = call->admin, .call = call, .uid = call->caller.uid, .group = call->admin->writers_group};
+    int err = loop_work(call->admin->control, look_up, looked_up, l);
+    if (err != 0) {
+        free(l);
+        return err;
+    }
+    l->next = call->admin->lookups;
+    call->admin->lookups = l;
+    return 0;
+}
+
+void admin_stop(struct admin *a)
+{
+    a->stopped = true;
+    while (a->lookups) {
+        struct lookup *l = a->lookups;
+        struct admin_call *call = l->call;
+        a->lookups = l->next;
+        l->call = NULL;
+        admin_finish(call, GRPC_UNAVAILABLE, "the node is stopping: ask another one");
+    }
 }
 
 static void call_handle(void *arg)
 {
     struct admin_call *call = arg;
-    enum standing standing = call->method->writes ? standing_of(call->admin, &call->caller) : MAY_WRITE;
+    bool asks = call->method->writes || (call->method->tells && !call->caller.remote);
+    enum standing standing = asks ? standing_of(call->admin, &call->caller) : MAY_WRITE;
     if (standing != MUST_BE_LOOKED_UP)
         call_judge(call, standing == MAY_WRITE);
-    else if (loop_work(call->admin->control, look_up, looked_up, call) != 0)
+    else if (call->admin->stopped)
+        admin_finish(call, GRPC_UNAVAILABLE, "the node is stopping: ask another one");
+    else if (start_lookup(call) != 0)
         admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
 }
 

@@ -14,7 +14,9 @@ struct admin_method {
 
 /* `methods` is a table ended by a NULL name. `writers_group` may be (gid_t) -1. */
 int admin_create(struct loop *control, const struct admin_method *methods, gid_t writers_group, void *ctx, struct admin **out);
-/* After the workers have ended. */
+/* The node stops: who waits to be looked up in the user database is refused, while the workers can still say so. */
+void admin_stop(struct admin *a);
+/* After the workers have ended, and admin_stop. */
 void admin_destroy(struct admin *a);
 
 /* Control thread. Sends one packed message (copied); after a cancel it is dropped. */

@@ -435,6 +435,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     node_load_stop(n);
     node_ledger_stop(n);
     node_decide_stop(n);
+    admin_stop(n->admin);
     node_ask_stop(n);
     node_logs_stop(n);
     node_watchers_stop(n);
