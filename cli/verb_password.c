@@ -90,6 +90,7 @@ static int set(struct cli *cli, struct slice password)
     void *answer;
     struct arena *arena = arena_create(ARENA_BLOCK, 0);
     request.password = pb_bytes(password);
+    request.weak = option_flag(cli->options, "weak-password"); /* judged here, and by the node for those who ask it without this program */
     int code = arena ? node_ask(cli, "SetPassword", &request.base, &grid__v1__set_password_response__descriptor, arena, &answer) : cli_fail(GRID_FAILED, "out of memory");
     if (code == GRID_DONE)
         fprintf(stderr, "%.*s\n", SLICE_FMT(pb_slice(((const Grid__V1__SetPasswordResponse *) answer)->message)));

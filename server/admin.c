@@ -49,6 +49,7 @@ static void call_unref(struct admin_call *call)
 {
     if (atomic_fetch_sub(&call->references, 1) != 1)
         return;
+    explicit_bzero(call->request, call->request_size); /* a password, perhaps */
     free(call->request);
     free(call);
 }

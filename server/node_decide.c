@@ -10,6 +10,7 @@
 #include "server/node_ask.h"
 #include "server/node_ledger.h"
 #include "trust/stretch.h"
+#include "trust/weak_password.h"
 
 enum { ARENA_BLOCK = 4096, ARENA_MAX = 256 * 1024 };
 
@@ -127,6 +128,12 @@ static void decide_set_password(struct node *n, const Grid__V1__SetPasswordReque
 {
     if (n->stretching) {
         done(n, arg, GRPC_RESOURCE_EXHAUSTED, slice_of(NULL, 0), "another password is being set: try again in a moment");
+        return;
+    }
+    char clause[WEAK_PASSWORD_WHY], sentence[NODE_WHY_MAX];
+    if (asked->password.len > 0 && !asked->weak && weak_password(pb_slice(asked->password), n->grid, clause)) {
+        snprintf(sentence, sizeof sentence, "the password is too easy to guess: %s; give a better one, or say that a weak one is meant", clause);
+        done(n, arg, GRPC_INVALID_ARGUMENT, slice_of(NULL, 0), sentence);
         return;
     }
     struct stretching *s = calloc(1, sizeof *s);

@@ -12,7 +12,7 @@ import grpc
 from certs import H2_START, Proxy, greet, pem, refusal, tls_client
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from gridtest import BIN, Grid, Node, Service, Skip, check, check_equal, check_in, clean_environment, free_port, message_class, once, rpc_code, wait_for
+from gridtest import BIN, Grid, Node, Service, Skip, check, check_equal, check_in, clean_environment, free_port, message_class, node_rpc, once, rpc_code, wait_for
 from test_join import authority_of, password_grid, said, secret_file
 
 CERTIFICATE, LEDGER, KEY, PASSWORD = 1, 2, 3, 6
@@ -265,6 +265,8 @@ def test_an_eviction_is_in_force_where_the_disk_is_full_and_is_decided_only_wher
 @once
 def test_a_stop_while_a_password_is_being_set_ends_cleanly():
     with Grid(1) as grid:
+        for password in (b"hunter2", b"password123", b""):
+            check_equal(rpc_code(lambda: node_rpc(grid[0]).control.SetPassword({"password": password}))[0], "INVALID_ARGUMENT", f"what is answered to {password}")
         asked = [subprocess.Popen([BIN / "grid", "password", "--password-file", secret_file(grid, f"mellow-harbour-{i}-lamps", f"new{i}")], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, env=clean_environment(grid.folder, {"GRID_API": grid[0].api_text, "GRID_API_SOCKET": str(grid[0].socket)}))
                  for i in range(3)]
