@@ -502,6 +502,7 @@ static void node_free(struct node *n)
     for (size_t i = 0; n->api_hosts && n->api_hosts[i]; i++)
         free(n->api_hosts[i]);
     free(n->api_hosts);
+    free(n->certificate_memo);
     free(n);
 }
 
@@ -510,6 +511,11 @@ static struct node *node_create(const struct options *options)
     struct node *n = calloc(1, sizeof *n);
     if (!n)
         return NULL;
+    n->certificate_memo = calloc(1, sizeof *n->certificate_memo);
+    if (!n->certificate_memo) {
+        free(n);
+        return NULL;
+    }
     n->options = options;
     n->state_lock = -1;
     n->started_at_ms = loop_wall_ms();

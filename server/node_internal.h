@@ -30,6 +30,12 @@ struct node_watch {
     struct node_watch *next, **prev;
 };
 
+/* Which authority the node's certificate is of, as it was found `at` (Unix seconds) for these bytes; of node_trust.c. */
+struct certificate_memo {
+    uint8_t key[32];
+    int64_t at, sequence;
+};
+
 struct node {
     const struct options *options;
     struct loop *loop;
@@ -43,6 +49,7 @@ struct node {
 
     /* trust: server/node_trust.h */
     struct gridfile gridfile;
+    struct certificate_memo *certificate_memo;
     struct standing standing;
     struct buf brief_ledger;
     struct stretching *stretching; /* a new password on the pool; of node_decide.c */

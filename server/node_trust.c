@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "fs/hash.h"
 
 const char *node_id(const struct node *n)
 {
@@ -206,22 +207,54 @@ size_t node_certificate_names(const struct node *n, const char *names[NODE_CERTI
     return count;
 }
 
+static bool authority_holds(const struct ledger_authority *a, struct slice der, int64_t now)
+{
+    struct verifier *v;
+    struct verify_holder holder;
+    char clause[TRUST_WHY_MAX];
+    if (!a || verifier_create(&a->der, 1, NULL, 0, &v) != 0)
+        return false;
+    bool holds = verify_chain(v, &der, 1, now, &holder, clause) == 0;
+    verifier_destroy(v);
+    return holds;
+}
+
+/* What the answer hangs on besides the time, as one hash. False without memory. */
+static bool memo_key(const struct ledger_authority *const all[2], struct slice der, uint8_t out[32])
+{
+    struct buf text;
+    buf_init(&text, 0);
+    int err = buf_append(&text, der);
+    for (size_t i = 0; err == 0 && i < 2; i++)
+        if (all[i])
+            err = buf_append(&text, all[i]->der);
+    if (err == 0)
+        err = hash_sha256(buf_slice(&text), out);
+    buf_dispose(&text);
+    return err == 0;
+}
+
+/* It is asked every second, and checking a signature takes a tenth of a millisecond: the answer is kept for a minute. */
 int64_t node_trust_certificate_sequence(const struct node *n)
 {
+    enum { KEPT_S = 60 };
     const struct ledger_authority *const all[] = {ledger_next(n->ledger), ledger_root(n->ledger)};
     struct slice der = buf_slice(&n->standing.certificate);
-    for (size_t i = 0; i < 2; i++) {
-        struct verifier *v;
-        struct verify_holder holder;
-        char clause[TRUST_WHY_MAX];
-        if (!all[i] || verifier_create(&all[i]->der, 1, NULL, 0, &v) != 0)
-            continue;
-        bool holds = verify_chain(v, &der, 1, (int64_t) time(NULL), &holder, clause) == 0;
-        verifier_destroy(v);
-        if (holds)
-            return (int64_t) all[i]->sequence;
+    struct certificate_memo *memo = n->certificate_memo;
+    uint8_t key[32];
+    int64_t now = (int64_t) time(NULL), sequence = -1;
+    bool keyed = memo_key(all, der, key);
+    if (keyed && now >= memo->at && now < memo->at + KEPT_S && memcmp(key, memo->key, sizeof key) == 0)
+        return memo->sequence;
+    for (size_t i = 0; i < 2 && sequence < 0; i++)
+        if (authority_holds(all[i], der, now))
+            sequence = (int64_t) all[i]->sequence;
+    if (keyed) {
+        memcpy(memo->key, key, sizeof key);
+        memo->at = now;
+        memo->sequence = sequence;
     }
-    return -1;
+    return sequence;
 }
 
 const struct authority *node_trust_issuer(const struct node *n)
