@@ -5,10 +5,11 @@ Where both run side by side they share every packet's fate only in kind: each pa
 the same moment. Joins, traffic and memory are taken one fleet after the other.
 """
 
-import contextlib
 import os
 import random
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -335,6 +336,7 @@ def bench(args):
     if unknown:
         raise SystemExit(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
     table = Table()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("membership: ended by a signal"))  # what was set up is taken down, as on Ctrl-C
     try:
         for name, call in OWN.items():
             if name in wanted:
