@@ -41,6 +41,7 @@ struct link {
     struct addr addresses[RESOLVE_ADDRESSES_MAX];
     size_t address_count, address;
     bool timed_out, denied, refused, silent;
+    bool connected; /* the core knows that a kernel is there */
 };
 
 struct gossip {
@@ -457,6 +458,16 @@ static void carry_out(struct gossip *g)
         tell_event(g, &event);
 }
 
+/* A handshake may wait for a process that stands still: that its kernel is there is told before. */
+static void tell_connected(struct gossip *g)
+{
+    for (struct link *l = g->links; l; l = l->next)
+        if (l->token != 0 && l->client && !l->connected && conn_was_connected(http_client_conn(l->client))) {
+            l->connected = true;
+            members_dial_connected(g->core, l->token, loop_now_ms(g->loop));
+        }
+}
+
 static void on_tick(void *arg)
 {
     gossip_work(arg);
@@ -467,6 +478,7 @@ static void gossip_work(void *arg)
     struct gossip *g = arg;
     if (g->closing)
         return;
+    tell_connected(g);
     uint64_t delay = members_tick(g->core, loop_now_ms(g->loop));
     loop_timer_start(g->loop, &g->tick, delay, on_tick, g);
     carry_out(g);

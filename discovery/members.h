@@ -114,6 +114,9 @@ void members_link_pause(struct members *m, uint64_t link, bool paused);
 enum members_dial_fault { MEMBERS_DIAL_REFUSED, MEMBERS_DIAL_TIMEOUT, MEMBERS_DIAL_DENIED, MEMBERS_DIAL_SILENT };
 void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fault fault, uint64_t now_ms);
 
+/* TCP's part of a dial is done, the handshake is not: there is a kernel. To be told once per dial, soon; a dial that goes on to succeed or to fail needs it not. */
+void members_dial_connected(struct members *m, uint64_t token, uint64_t now_ms);
+
 /* A packed GossipFrame came in on a link; borrowed for the call. 0, or GRID_EPROTO or GRID_ELIMIT with nothing of it applied: close the link. */
 int members_receive(struct members *m, uint64_t link, struct slice frame, uint64_t now_ms);
 

@@ -110,6 +110,18 @@ static void take_back(struct members *m, struct members_entry *e)
     swim_suspicion_end(&e->suspicion);
 }
 
+/* What made us think it gone was lost on the way: its host is there. From now on it is a process that is silent, and may yet wake. */
+void members_kernel_found(struct members *m, struct members_entry *e)
+{
+    e->gone = false;
+    e->vouched_ms = m->now_ms;
+    if (e->silent_since_ms == 0)
+        e->silent_since_ms = m->now_ms;
+    if (e->suspicion.active)
+        take_back(m, e);
+    members_touch(m, e);
+}
+
 static void resume(struct members *m, struct members_entry *e)
 {
     members_state_set(m, e, MEMBER_ALIVE);

@@ -253,6 +253,14 @@ void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fa
     members_settle(m);
 }
 
+void members_dial_connected(struct members *m, uint64_t token, uint64_t now_ms)
+{
+    struct members_entry *e = find_dial(m, token);
+    m->now_ms = members_later(m->now_ms, now_ms);
+    if (e && members_lives(e) && !e->link && e->gone && e->dialled_ms >= e->known_ms)
+        members_kernel_found(m, e);
+}
+
 /* ---- what is given out ---- */
 
 static bool is_linked_at(const struct members *m, const char *address)

@@ -77,7 +77,7 @@ struct members_entry {
     bool blamed; /* our own health has suffered for its silence */
     /* conviction */
     bool gone;    /* nothing was acknowledged: a link given up by the kernel, or a dial without an answer */
-    uint64_t silent_since_ms; /* a dial found its kernel alive and its process silent; 0: none did */
+    uint64_t silent_since_ms; /* a dial found its kernel alive and its process silent, or not yet answering; 0: none did */
     uint64_t accused_ms, accused_incarnation; /* since when, and which: others hold this one for dead, and we do not yet; 0: none */
     struct swim_suspicion suspicion;
     char witnesses[MEMBERS_WITNESSES_MAX][MEMBER_ID_SIZE];
@@ -231,6 +231,7 @@ void members_heard(struct members *m, struct members_link *l);
 void members_ping(struct members *m, struct members_entry *e);
 void members_stall(struct members *m, struct members_entry *e);
 void members_convict(struct members *m, struct members_entry *e);
+void members_kernel_found(struct members *m, struct members_entry *e);
 /* When it was last heard by anybody, or would have been: who is not watched by us is not expected to say anything before we ask. 0: never. */
 uint64_t members_last_sign_ms(const struct members *m, const struct members_entry *e);
 void members_lost(struct members *m, struct members_entry *e, enum members_loss loss);

@@ -113,7 +113,10 @@ static uint32_t undisturbed_since(const struct sim_world *w, uint32_t observer, 
     return latest(nodes, latest(w->net_well_since, w->path_well_since[observer * w->count + target]));
 }
 
-/* The target lives, and the observer does not see it so. */
+/* The target lives, and the observer does not see it so.
+ * Two without a link meet by a dial, which needs a SYN and its answer. Where loss takes one of them of each of SIM_LOST_RUN dials in a row, not a word passes between the
+ * two all that time: to both the path is cut, whatever they say or do, however little is lost elsewhere. A shorter run must be borne, so that
+ * who dials too seldom has no excuse. */
 static void judge_wrong(struct sim_world *w, uint32_t observer, uint32_t target, struct sim_view *v)
 {
     uint32_t since = undisturbed_since(w, observer, target);
@@ -124,6 +127,8 @@ static void judge_wrong(struct sim_world *w, uint32_t observer, uint32_t target,
         return;
     if (v->state == SIM_UNKNOWN || v->state == MEMBER_LEFT) /* those that have left are not dialled again but as seeds */
         since = latest(since, latest(rooted_since(w, observer), rooted_since(w, target)));
+    if (v->state == MEMBER_STALLED)
+        since = latest(since, sim_net_run_lost_at(w->net, observer, target));
     since = latest(since, v->wrong_since);
     if (since == SIM_NEVER)
         return;

@@ -3,7 +3,7 @@
  *   - an incarnation never goes backward in anybody's view
  *   - a process that was never silent for SIM_LONG_STOP_MS and never cut off is never called dead
  *   - two nodes that run undisturbed, with an undisturbed path between them, see each other as alive: within SIM_RESUME_MS when one was
- *     silent for the other, SIM_REFUTE_MS when one was dead for it, SIM_MEET_MS when one did not know the other's process
+ *     silent for the other (counted anew when loss took dial after dial between them), SIM_REFUTE_MS when one was dead for it, SIM_MEET_MS when one did not know the other's process
  *   - a process that ended is not routed to after SIM_NOTICE_MS, and dead after SIM_DEAD_MS
  *   - nobody sends more than its budget of frames, and none larger than SIM_FRAME_MAX
  *   - a core takes every frame of another core

@@ -53,7 +53,11 @@ struct wire {
 struct dial {
     uint32_t from, to, started_at, serial;
     uint64_t token;
-    bool active, established, refused;
+    bool active, established, refused, told;
+};
+
+struct luck { /* of dials between two */
+    uint32_t lost_in_a_row, run_at;
 };
 
 struct echo {
@@ -77,6 +81,7 @@ struct sim_net {
     uint32_t *node_delay;
     struct sim_traffic *traffic;
     uint8_t *blocks; /* [from * count + to] */
+    struct luck *luck; /* the same; of both, at the lower one */
     struct wires *of; /* by node */
     struct wire *wires;
     size_t wire_count, wire_capacity;
@@ -432,6 +437,23 @@ static void on_accept(struct sim_net *net, const struct sim_event *e)
     read_arrived(net, e->a, 0);
 }
 
+static struct luck *luck_of(const struct sim_net *net, uint32_t a, uint32_t b)
+{
+    return &net->luck[a < b ? a * net->count + b : b * net->count + a];
+}
+
+static void dial_was_lost(struct sim_net *net, const struct dial *d)
+{
+    struct luck *luck = luck_of(net, d->from, d->to);
+    if (net->loss > 0 && ++luck->lost_in_a_row >= SIM_LOST_RUN)
+        luck->run_at = net->wheel->now;
+}
+
+uint32_t sim_net_run_lost_at(const struct sim_net *net, uint32_t a, uint32_t b)
+{
+    return luck_of(net, a, b)->run_at;
+}
+
 static void dial_again_in(struct sim_net *net, uint32_t place, uint32_t in_ms)
 {
     plan(net, in_ms, DIAL_STEP, place, net->dials[place].serial);
@@ -447,9 +469,17 @@ static void dial_connect(struct sim_net *net, uint32_t place)
     }
     d->refused = net->hosts[d->to] == SIM_NO_PROCESS;
     d->established = !d->refused;
+    luck_of(net, d->from, d->to)->lost_in_a_row = 0;
     for (int i = 0; i < 3 && d->established; i++)
         late += passes(net, d->from, d->to) ? 0 : HANDSHAKE_LOSS_MS;
     dial_again_in(net, place, d->refused ? round : 2 * round + late);
+}
+
+static void tell_connected(struct sim_net *net, struct dial *d)
+{
+    if (d->established && !d->told)
+        net->events->dial_connected(net->ctx, d->from, d->token);
+    d->told = d->established;
 }
 
 static void on_dial_step(struct sim_net *net, const struct sim_event *e)
@@ -457,6 +487,8 @@ static void on_dial_step(struct sim_net *net, const struct sim_event *e)
     struct dial *d = &net->dials[e->a];
     if (!d->active || d->serial != e->b)
         return;
+    if (net->hosts[d->from] != SIM_STOPPED)
+        tell_connected(net, d);
     if (net->hosts[d->from] == SIM_STOPPED)
         hold(net, e);
     else if (d->refused)
@@ -480,8 +512,11 @@ static void on_dial_limit(struct sim_net *net, const struct sim_event *e)
         hold(net, e);
     else if (d->established && net->wheel->now < d->started_at + net->times->connect_ms + net->times->handshake_ms)
         plan(net, net->times->handshake_ms, DIAL_LIMIT, e->a, d->serial);
-    else
+    else {
+        if (!d->established)
+            dial_was_lost(net, d);
         dial_over(net, d, d->established ? MEMBERS_DIAL_SILENT : MEMBERS_DIAL_TIMEOUT);
+    }
 }
 
 void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t token)
@@ -493,7 +528,7 @@ void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t toke
         net->dials = grow(net->dials, net->dial_count, &net->dial_capacity, sizeof *net->dials);
         net->dial_count++;
     }
-    net->dials[place] = (struct dial){from, to, net->wheel->now, ++net->serial, token, true, false, false};
+    net->dials[place] = (struct dial){from, to, net->wheel->now, ++net->serial, token, .active = true};
     net->traffic[from].dials++;
     plan(net, net->times->connect_ms, DIAL_LIMIT, (uint32_t) place, net->serial);
     dial_again_in(net, (uint32_t) place, 0);
@@ -699,6 +734,7 @@ struct sim_net *sim_net_create(struct sim_wheel *wheel, uint32_t count, uint64_t
     net->node_delay = zeroed(count, sizeof *net->node_delay);
     net->traffic = zeroed(count, sizeof *net->traffic);
     net->blocks = zeroed((size_t) count * count, 1);
+    net->luck = zeroed((size_t) count * count, sizeof *net->luck);
     net->of = zeroed(count, sizeof *net->of);
     return net;
 }
@@ -714,7 +750,7 @@ void sim_net_destroy(struct sim_net *net)
             frame_free(net->echoes[i].frame);
     for (uint32_t i = 0; i < net->count; i++)
         free(net->of[i].items);
-    void *parts[] = {net->hosts, net->node_delay, net->traffic, net->blocks, net->of, net->wires, net->dials, net->held, net->echoes, net};
+    void *parts[] = {net->hosts, net->node_delay, net->traffic, net->blocks, net->luck, net->of, net->wires, net->dials, net->held, net->echoes, net};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         free(parts[i]);
 }

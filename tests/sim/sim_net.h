@@ -13,13 +13,14 @@
 enum sim_host { SIM_NO_PROCESS, SIM_RUNNING, SIM_STOPPED, SIM_NO_HOST };
 
 /* Event kinds below it are the network's. */
-enum { SIM_NET_KINDS = 16 };
+enum { SIM_NET_KINDS = 16, SIM_LOST_RUN = 3 };
 
 /* To the process on `node`, which runs. They may send, close and dial. */
 struct sim_net_events {
     void (*up)(void *ctx, uint32_t node, uint32_t link, uint32_t peer, uint64_t token); /* token 0: accepted */
     void (*frame)(void *ctx, uint32_t node, uint32_t link, struct slice bytes);
     void (*lost)(void *ctx, uint32_t node, uint32_t link, enum members_loss loss);
+    void (*dial_connected)(void *ctx, uint32_t node, uint64_t token); /* by the kernel; the handshake goes on */
     void (*dial_failed)(void *ctx, uint32_t node, uint64_t token, enum members_dial_fault fault);
 };
 
@@ -63,6 +64,9 @@ void sim_net_set_node_delay(struct sim_net *net, uint32_t node, uint32_t extra_m
 void sim_net_reset_one(struct sim_net *net, uint32_t node);
 /* Open connections of a process into `links`, at most `max`. */
 size_t sim_net_links(const struct sim_net *net, uint32_t node, uint32_t *links, size_t max);
+
+/* When the last dial between the two came to nothing of which loss took a packet, as of SIM_LOST_RUN at least before it, one after the other; 0: there was no such run. */
+uint32_t sim_net_run_lost_at(const struct sim_net *net, uint32_t a, uint32_t b);
 
 const struct sim_traffic *sim_net_traffic(const struct sim_net *net, uint32_t node);
 /* Over all that was sent: two runs of one seed have the same. */

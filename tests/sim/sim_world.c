@@ -170,6 +170,13 @@ static void on_lost(void *ctx, uint32_t node, uint32_t link, enum members_loss l
     touch(w, node);
 }
 
+static void on_dial_connected(void *ctx, uint32_t node, uint64_t token)
+{
+    struct sim_world *w = ctx;
+    members_dial_connected(w->nodes[node].core, token, core_now(w));
+    touch(w, node);
+}
+
 static void on_dial_failed(void *ctx, uint32_t node, uint64_t token, enum members_dial_fault fault)
 {
     struct sim_world *w = ctx;
@@ -177,7 +184,7 @@ static void on_dial_failed(void *ctx, uint32_t node, uint64_t token, enum member
     touch(w, node);
 }
 
-static const struct sim_net_events NET_EVENTS = {on_up, on_frame, on_lost, on_dial_failed};
+static const struct sim_net_events NET_EVENTS = {on_up, on_frame, on_lost, on_dial_connected, on_dial_failed};
 
 /* ---- what befalls nodes ---- */
 

@@ -1318,6 +1318,36 @@ static void test_members__shares_a_suspicion_and_ends_it_sooner_for_that(void **
     }
 }
 
+static void tick_heard_by_two(struct rig *r, unsigned for_ms)
+{
+    for (unsigned passed = 0; passed < for_ms; passed += 100) {
+        tick(r, 100);
+        acknowledge(r, PEER_LINK);
+        acknowledge(r, FOURTH_LINK);
+    }
+}
+
+static void test_members__takes_back_its_suspicion_of_a_host_that_takes_its_dial(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    members_link_down(r->m, THIRD_LINK, MEMBERS_LOST_TIMEOUT, r->now);
+    drain(r);
+    assert_int_equal(r->dial_count, 1);
+    uint64_t token = r->dials[0].token;
+    members_dial_connected(r->m, token, r->now);
+    tick(r, 100);
+    const struct gossip_frame *told = find_sent_on(r, PEER_LINK, GOSSIP_WITNESS);
+    assert_non_null(told);
+    assert_false(told->refused);
+    assert_string_equal(told->target, THIRD);
+    tick_heard_by_two(r, 12000);
+    expect_state(r, THIRD, MEMBER_STALLED);
+    members_dial_failed(r->m, token, MEMBERS_DIAL_TIMEOUT, r->now); /* it is gone after all */
+    tick_heard_by_two(r, 7300);
+    expect_state(r, THIRD, MEMBER_DEAD);
+}
+
 static void test_members__compares_views_before_it_sends_any(void **state)
 {
     struct rig *r = *state;
@@ -1416,6 +1446,7 @@ int main(void)
         CASE(test_members__tells_the_suspect_and_vouches_for_it),
         CASE(test_members__convicts_nobody_on_hearsay),
         CASE(test_members__shares_a_suspicion_and_ends_it_sooner_for_that),
+        CASE(test_members__takes_back_its_suspicion_of_a_host_that_takes_its_dial),
         CASE(test_members__compares_views_before_it_sends_any),
         CASE(test_members__answers_comparisons_in_moderation),
         CASE(test_members__keeps_an_active_view_of_a_great_grid),
