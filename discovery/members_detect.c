@@ -601,6 +601,14 @@ static void beat(struct members *m)
         members_piggyback(m, m->watcher->link);
 }
 
+/* Beyond the active view: dialled now, and kept for a while. */
+void members_seek(struct members *m, struct members_entry *e)
+{
+    e->keep_until_ms = m->now_ms + 2 * m->times->probe_ms;
+    e->dial_at_ms = m->now_ms;
+    members_touch(m, e);
+}
+
 /* Who was heard of late needs no probe; who is beyond the active view is dialled for it. */
 static bool probe_one(struct members *m, struct members_entry *e)
 {
@@ -612,9 +620,7 @@ static bool probe_one(struct members *m, struct members_entry *e)
     }
     if (e->link || members_wanted(m, e))
         return false;
-    e->keep_until_ms = m->now_ms + 2 * m->times->probe_ms;
-    e->dial_at_ms = m->now_ms;
-    members_touch(m, e);
+    members_seek(m, e);
     return true;
 }
 

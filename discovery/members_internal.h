@@ -231,6 +231,7 @@ void members_heard(struct members *m, struct members_link *l);
 void members_ping(struct members *m, struct members_entry *e);
 void members_stall(struct members *m, struct members_entry *e);
 void members_convict(struct members *m, struct members_entry *e);
+void members_seek(struct members *m, struct members_entry *e);
 void members_kernel_found(struct members *m, struct members_entry *e);
 /* When it was last heard by anybody, or would have been: who is not watched by us is not expected to say anything before we ask. 0: never. */
 uint64_t members_last_sign_ms(const struct members *m, const struct members_entry *e);

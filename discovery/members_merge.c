@@ -128,6 +128,8 @@ static bool doubt(struct members *m, struct members_entry *e, const struct gossi
     e->accused_incarnation = claim->member.incarnation;
     if (e->link && e->pinged_ms == 0)
         members_ping(m, e);
+    if (!e->link && !members_wanted(m, e))
+        members_seek(m, e); /* its link was ended since it was not needed: nothing else would look */
     members_touch(m, e);
     return true;
 }

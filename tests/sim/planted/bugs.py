@@ -46,5 +46,6 @@ BUGS = [
     (DIAL, "if (m->now_ms >= e->ended_ms + m->times->redial_slow_after_ms)", "if (true)", "the dead are dialled seldom from the beginning"),
     (DIAL, "        return !is_linked_at(m, s->address);", "        return s->failures == 0 && !is_linked_at(m, s->address);", "a seed that fails once is not dialled again"),
     (DIAL, "e->member.state != MEMBER_ALIVE; /* who is doubted", "false; /* who is doubted", "beyond the active view a doubt stays"),
+    (MERGE, "    if (!e->link && !members_wanted(m, e))\n        members_seek(m, e);", "    if (!m)\n        return true;", "beyond the active view nobody looks for whom others have convicted"),
     (DIAL, "    m->watcher = down;", "    m->watcher = up;", "signs of life go to the wrong neighbour"),
 ]
