@@ -523,6 +523,9 @@ class NodeThere(Node):
     def arguments(self):
         return ["ip", "netns", "exec", self.namespace, *super().arguments()]
 
+    def grid(self, *args, **options):
+        return super().grid(*args, env={"GRID_API": str(self.socket)}, **options)
+
 
 def doctor(node, code):
     return json.loads(node.grid("doctor", "--json", check_code=code).out)
