@@ -1,10 +1,10 @@
 """Certificates of every kind for tests, sound ones and those that must be refused, made with python3-cryptography; and handshakes."""
 
-import contextlib
 import datetime
 import ipaddress
 import json
 import os
+import select
 import socket
 import ssl
 import threading
@@ -152,6 +152,17 @@ def refusal(node, own):
     return wait_for(find, f"{node.name} says why it refused {own}", 10)
 
 
+PROXY_QUEUE_BYTES = 1 << 20  # no more is read for who does not take it
+PROXY_LAST_WORDS_S = 5
+
+
+def send_what_fits(sink, data):
+    try:
+        return sink.send(data)
+    except (BlockingIOError, ssl.SSLWantWriteError):
+        return 0
+
+
 class Proxy:
     """A port in the clear whose bytes go on over TLS: any client that has no ALPN of the nodes' own gets one. `error` tells why TLS did not come about."""
 
@@ -176,23 +187,56 @@ class Proxy:
             self.error = error
             near.close()
             return
-        threading.Thread(target=self.pump, args=(far, near), daemon=True).start()
-        self.pump(near, far)
+        with near, far:
+            try:
+                self.pump(near, far)
+            except (OSError, ValueError) as error:
+                self.error = error
 
-    def pump(self, source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except (OSError, ValueError) as error:
-            self.error = error
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    def pump(self, near, far):
+        """Both ways in this one thread: a TLS socket is not two threads' at once."""
+        queued = {near: b"", far: b""}
+        for end in queued:
+            end.setblocking(False)
+        ended = False
+        while not ended:
+            wanted = [source for source, sink in ((near, far), (far, near)) if len(queued[sink]) < PROXY_QUEUE_BYTES]
+            decrypted = far in wanted and far.pending() > 0  # the kernel does not know of it
+            readable, writable, _ = select.select(wanted, [end for end in queued if queued[end]], [], 0 if decrypted else None)
+            if decrypted and far not in readable:
+                readable.append(far)
+            for source, sink in ((near, far), (far, near)):
+                if source in readable:
+                    data, closed = self.read(source)
+                    queued[sink] += data
+                    ended = ended or closed
+                if queued[sink] and (source in readable or sink in writable):
+                    queued[sink] = queued[sink][send_what_fits(sink, queued[sink]):]
+        for end in queued:
+            end.settimeout(PROXY_LAST_WORDS_S)
+            end.sendall(queued[end])
+
+    def read(self, source):
+        """(bytes, whether its end has come): a TLS socket is read until it has nothing decrypted left."""
+        data = b""
+        while len(data) < PROXY_QUEUE_BYTES:
+            try:
+                piece = source.recv(65536)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return data, False
+            except OSError as error:
+                self.error = error
+                return data, True
+            if not piece:
+                return data, True
+            data += piece
+        return data, False
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
         self.listener.close()
 
 
