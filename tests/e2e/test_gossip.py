@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import queue
+import random
 import re
 import socket
 import threading
@@ -27,11 +28,11 @@ def identity(leaf):
     return hashlib.sha256(leaf.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def sealed(record, certificate, key):
-    """A record as docs/formats/member-record.md says, signed by whatever key."""
-    packed = record.SerializeToString()
+def sealed(record, certificate, key, newer=b""):
+    """A record as docs/formats/member-record.md says, signed by whatever key; with fields of a newer version."""
+    packed = record.SerializeToString() + newer
     signed = b"grid member record 1\n" + len(certificate).to_bytes(4, "big") + certificate + packed
-    return message("SealedMember", record=packed, certificate=certificate, signature=key.sign(signed, ec.ECDSA(hashes.SHA256()))).SerializeToString()
+    return message("SealedMember", record=packed, certificate=certificate, signature=key.sign(signed, ec.ECDSA(hashes.SHA256()))).SerializeToString() + newer
 
 
 ALIVE, DEAD, LEFT = 1, 3, 4
@@ -41,22 +42,34 @@ def entry(packed, state=ALIVE):
     return message("MemberEntry", sealed=packed, state=state)
 
 
-class Liar:
-    """A member by its certificate, whose program is this one, with a port where nobody answers. `heard` are the frames that came."""
+class Bytes:
+    """What no message is."""
 
-    def __init__(self, grid, node, name):
+    def __init__(self, packed):
+        self.packed = packed
+
+    def SerializeToString(self):
+        return self.packed
+
+
+class Liar:
+    """A member by its certificate, whose program is this one, with a port where nobody answers. `heard` are the frames that came on the link that
+    it has at a time; `over` is how that ended, None as long as it stands."""
+
+    def __init__(self, grid, node, name, compression=None):
         self.leaf = Leaf(Authority.of_gridfile(grid.gridfile), roles=("node",), name=name)
         self.der = self.leaf.certificate.public_bytes(Encoding.DER)
         self.context = tls_client(*self.leaf.save(grid.folder / name), ("grid-control/1",))
-        self.node, self.name, self.said, self.heard, self.over = node, name, queue.Queue(), [], None
+        self.node, self.name, self.compression, self.sequence = node, name, compression, 0
 
     def __enter__(self):
+        self.said, self.heard, self.over = queue.Queue(), [], None
         self.stack = contextlib.ExitStack()
         self.port = self.stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         proxy = self.stack.enter_context(Proxy(self.node.listen, self.context))
         channel = self.stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{proxy.port}", [("grpc.use_local_subchannel_pool", 1)]))
         self.stack.callback(self.said.put, None)
-        self.call = Service(channel, "grid.v1.PeerGossip").Link(iter(self.said.get, None), timeout=60)
+        self.call = Service(channel, "grid.v1.PeerGossip").Link(iter(self.said.get, None), timeout=60, compression=self.compression)
         threading.Thread(target=self.listen, daemon=True).start()
         return self
 
@@ -69,11 +82,24 @@ class Liar:
                 self.heard.append(frame)
                 if frame.WhichOneof("body") == "ping":
                     self.say(ack=message("Ack", sequence=frame.ping.sequence, sent_at_ms=frame.ping.sent_at_ms))
+            self.over = "in order"
         except grpc.RpcError as error:
             self.over = error
 
     def say(self, **body):
         self.said.put(message("GossipFrame", **body))
+
+    def say_bytes(self, packed):
+        self.said.put(Bytes(packed))
+
+    def is_read(self):
+        """All that was said has been read: True, or False when the link ended over it."""
+        self.sequence += 1
+        mine = 10**6 + self.sequence
+        self.say(ping=message("Ping", sequence=mine))
+        answered = lambda: any(f.WhichOneof("body") == "ack" and f.ack.sequence == mine for f in self.heard)  # noqa: E731
+        wait_for(lambda: answered() or self.over, "an answer, or the end of the link")
+        return answered()
 
     def record(self, **fields):
         now = int(time.time() * 1000)
@@ -180,3 +206,113 @@ def test_greetings_that_do_not_hold_are_refused_with_a_sentence():
             liar.say(members=message("MemberTable", members=[entry(b"\xff\xff\xff")]))
             wait_for(lambda: "a gossip frame is malformed" in grid[0].text(), "what cannot be read ends the link")
         check_equal([h["name"] for h in grid[0].hosts() if h["name"] not in ("node1", "garbler")], [], "others that were let in")
+
+
+def whole(grid, before):
+    """Nothing that was said has changed what the nodes know of each other, and they serve."""
+    for node, was in zip(grid.nodes, before):
+        now = states(node)
+        check_equal({name: now.get(name) for name in was}, was, f"what {node.name} knows of the others")
+        check_equal(node.invoke("t", headers={"Grid-Node": "node2"}).status, 200, "a call to node2")
+
+
+def two_with_a_task():
+    grid = Grid(2)
+    grid.deploy(grid.project().js("t", "exports.handler = () => 1;\n"))
+    return grid
+
+
+@once
+def test_frames_that_are_cut_or_flipped_cost_no_more_than_their_link():
+    with two_with_a_task() as grid:
+        before, chance, links = [states(n) for n in grid.nodes], random.Random(4), 0
+        liar = Liar(grid, grid[0], "garbler")
+        with liar:
+            liar.hello()
+            liar.say(view=message("ViewDigest", hash=1, members=1))
+            wait_for(lambda: "node2" in liar.records(), "it is told of node2")
+            told = [f.SerializeToString() for f in liar.heard]
+            own = message("GossipFrame", members=message("MemberTable", members=[entry(sealed(liar.record(), liar.der, liar.leaf.key))])).SerializeToString()
+        bad = []
+        for frame in [own, *[t for t in told if len(t) > 100]]:
+            bad += [frame[:chance.randrange(1, len(frame))] for _ in range(3)]
+            for _ in range(15):
+                flipped = bytearray(frame)
+                flipped[chance.randrange(len(frame))] ^= 1 << chance.randrange(8)
+                bad.append(bytes(flipped))
+        while bad:
+            links += 1
+            with liar:
+                liar.hello()
+                while bad and not liar.over:
+                    liar.say_bytes(bad.pop())
+                    liar.is_read()
+        check(links > 5, f"some of it ended a link: {links} links")
+        whole(grid, before)
+
+
+@once
+def test_what_is_too_large_or_inflates_is_not_taken():
+    with two_with_a_task() as grid:
+        before = [states(n) for n in grid.nodes]
+        resident = lambda: int(re.search(r"^process_resident_memory_bytes (\d+)$", grid[0].get("/metrics").text, re.M)[1])  # noqa: E731
+        ghosts = lambda liar, count: [entry(liar.record(id=f"{i:064x}", name=f"ghost{i}").SerializeToString()) for i in range(count)]  # noqa: E731
+        memory = resident()
+        cases = {
+            "a frame above a MiB": (None, lambda liar: liar.say(release=b"x" * (1 << 20))),
+            "more members than a grid may have": (None, lambda liar: liar.say(members=message("MemberTable", members=ghosts(liar, 1025)))),
+            "what is small until it is inflated": (grpc.Compression.Gzip, lambda liar: liar.say_bytes(bytes(64 << 20))),
+        }
+        for what, (compression, say) in cases.items():
+            with Liar(grid, grid[0], f"bloater{len(what)}", compression) as liar:
+                liar.hello()
+                check(liar.is_read(), "its Hello was taken")
+                say(liar)
+                check(not liar.is_read(), f"{what} ends the link")
+        with Liar(grid, grid[0], "comparer") as liar:
+            liar.hello()
+            strangers = [message("MemberVersion", id=i.to_bytes(32, "big"), incarnation=7, state=ALIVE) for i in range(2048)]
+            for _ in range(100):
+                liar.say(summary=message("ViewSummary", members=strangers))
+            check(liar.is_read(), "a comparison is answered")
+            answers = [f for f in liar.heard if f.WhichOneof("body") == "summary"]
+            check(len(answers) <= 3 and all(len(f.summary.members) <= 6 for f in answers), f"what 100 comparisons of 2,048 strangers brought about: {len(answers)} answers")
+        whole(grid, before)
+        check(resident() - memory < 32 << 20, f"the node has grown by {(resident() - memory) >> 10} KiB")
+
+
+@once
+def test_words_of_an_earlier_life_played_again_change_nothing():
+    with two_with_a_task() as grid, Liar(grid, grid[0], "replayer") as liar:
+        liar.hello()
+        liar.say(view=message("ViewDigest", hash=1, members=1))
+        wait_for(lambda: "node2" in liar.records(), "it is told of node2")
+        alive = liar.records()["node2"][0]
+        check_equal(grid[1].stop(), [], "the end of node2")
+        wait_for(lambda: liar.records()["node2"][2].leaving, "it is told that node2 has left, in its own words")
+        left = liar.records()["node2"][0]
+        grid[1].start()
+        wait_for(lambda: all({"node1", "node2", "replayer"} <= set(states(n)) for n in grid.nodes), "it is back")
+        before = [states(n) for n in grid.nodes]
+        for state in (ALIVE, DEAD, LEFT):
+            liar.say(members=message("MemberTable", members=[entry(alive, state), entry(left, state)]))
+        check(liar.is_read(), "all of it was read")
+        whole(grid, before)
+
+
+@once
+def test_what_a_newer_version_adds_is_passed_on_as_it_is():
+    newer = b"\xfa\x3f\x0dnewer version"  # field 1,023 of any message
+    with Grid(2) as grid, Liar(grid, grid[0], "newer") as liar:
+        made = sealed(liar.record(), liar.der, liar.leaf.key, newer)
+        liar.hello(made)
+        liar.say_bytes(newer)  # a frame of a kind that nobody knows
+        liar.say_bytes(message("GossipFrame", ping=message("Ping", sequence=5)).SerializeToString() + newer)
+        check(liar.is_read(), "the link stands")
+        liar.wait("ack", lambda a: a.sequence == 5)
+        with Liar(grid, grid[1], "listener") as listener:
+            listener.hello()
+            listener.say(view=message("ViewDigest", hash=1, members=1))
+            wait_for(lambda: "newer" in listener.records(), "the other node tells of it")
+            check_equal(listener.records()["newer"][0], made, "the record, as it was signed")
+            check_in(b"newer version", made, "what was added")
