@@ -75,6 +75,14 @@ static void kick(struct gossip *g)
         loop_defer(g->loop, &g->work, gossip_work, g);
 }
 
+/* The time, as the core is given it next. */
+static uint64_t now_for_core(struct gossip *g)
+{
+    uint64_t now_ms = loop_now_ms(g->loop);
+    members_set_precise(g->core, now_ms, loop_clock_us());
+    return now_ms;
+}
+
 /* ---- links ---- */
 
 static struct link *link_new(struct gossip *g)
@@ -196,7 +204,7 @@ static void link_receive(struct link *l, struct slice message)
     if (!l->up)
         return;
     l->g->heard = l;
-    int err = members_receive(l->g->core, l->id, message, loop_now_ms(l->g->loop));
+    int err = members_receive(l->g->core, l->id, message, now_for_core(l->g));
     l->g->heard = NULL;
     if (err != 0) {
         log_line(LOG_WARN, "a gossip frame is malformed: the link is closed", LOGF_STR("peer", l->peer), LOGF_ERR(err));
@@ -479,7 +487,7 @@ static void gossip_work(void *arg)
     if (g->closing)
         return;
     tell_connected(g);
-    uint64_t delay = members_tick(g->core, loop_now_ms(g->loop));
+    uint64_t delay = members_tick(g->core, now_for_core(g));
     loop_timer_start(g->loop, &g->tick, delay, on_tick, g);
     carry_out(g);
 }

@@ -59,7 +59,7 @@ struct member {
     size_t task_count;
     uint32_t in_flight, queued; /* calls at its tasks, and waiting for a free instance */
     uint32_t cpu_percent;
-    uint32_t rtt_ms; /* of the last probe */
+    uint32_t rtt_us; /* of the last probe */
 };
 
 /* "alive", "stalled", "dead", "left", "evicted". Static storage. */

@@ -145,7 +145,7 @@ static void keep_own_view(const struct member *before, struct member *after)
     after->in_flight = before->in_flight;
     after->queued = before->queued;
     after->cpu_percent = before->cpu_percent;
-    after->rtt_ms = before->rtt_ms;
+    after->rtt_us = before->rtt_us;
 }
 
 int members_entry_set(struct members *m, struct members_entry *e, const struct member *member, struct slice record)
@@ -533,22 +533,6 @@ static void receive_ping(struct members *m, struct members_link *l, const struct
         members_piggyback(m, l);
 }
 
-/* One with sequence 0 is a sign of life that was not asked for. */
-static void receive_ack(struct members *m, struct members_link *l, const struct gossip_frame *f)
-{
-    struct member *member = &l->entry->member;
-    member->in_flight = f->loaded.in_flight;
-    member->queued = f->loaded.queued;
-    member->cpu_percent = f->loaded.cpu_percent;
-    if (f->sequence == 0 || f->sequence > l->sequence || f->sent_at_ms > m->now_ms)
-        return;
-    member->rtt_ms = (uint32_t) (m->now_ms - f->sent_at_ms);
-    m->counters.probe_rtt_ms += member->rtt_ms;
-    m->counters.probe_rtts++;
-    if (member->rtt_ms <= m->times->ack_ms)
-        swim_health_note(&m->health, SWIM_HEALTH_ANSWERED);
-}
-
 static void receive_table(struct members *m, struct members_link *l, const struct gossip_frame *f)
 {
     for (size_t i = 0; i < f->entry_count; i++)
@@ -591,7 +575,7 @@ static void receive_nothing(struct members *m, struct members_link *l, const str
 static int dispatch(struct members *m, struct members_link *l, const struct gossip_frame *f)
 {
     static void (*const receivers[])(struct members *, struct members_link *, const struct gossip_frame *) = {
-        [GOSSIP_HELLO] = members_hello,     [GOSSIP_PING] = receive_ping,       [GOSSIP_ACK] = receive_ack,
+        [GOSSIP_HELLO] = members_hello,     [GOSSIP_PING] = receive_ping,       [GOSSIP_ACK] = members_receive_ack,
         [GOSSIP_TABLE] = receive_table,     [GOSSIP_RELEASE] = receive_release, [GOSSIP_PROBE] = receive_probe,
         [GOSSIP_WITNESS] = receive_witness, [GOSSIP_REFUSAL] = receive_refusal, [GOSSIP_LEDGER] = members_receive_ledger,
         [GOSSIP_NEWS] = members_receive_news, [GOSSIP_DIGEST] = members_receive_digest, [GOSSIP_SUMMARY] = members_receive_summary,

@@ -93,6 +93,10 @@ void members_destroy(struct members *m);
 
 /* ---- inputs; now_ms is monotonic ---- */
 
+/* What the clock of now_ms shows in microseconds, for the next input at that very now_ms: round trips are measured by it, nothing else is. Not told, they are of
+ * whole milliseconds. */
+void members_set_precise(struct members *m, uint64_t now_ms, uint64_t now_us);
+
 /* Runs what is due. Returns milliseconds until it must be called again; call it after inputs too (once for several that come together), since they may
  * bring that forward. Cheap when nothing is due. */
 uint64_t members_tick(struct members *m, uint64_t now_ms);
@@ -201,13 +205,17 @@ size_t members_count(const struct members *m);
 const struct member *members_at(const struct members *m, size_t index);
 const struct member *members_find(const struct members *m, const char *id);
 
+enum { MEMBERS_RTT_BOUNDS = 13 };
+extern const uint32_t MEMBERS_RTT_BOUNDS_US[MEMBERS_RTT_BOUNDS];
+
 struct members_counters {
     uint64_t probes, stalls, suspicions, deaths; /* deaths: found here or believed */
     uint64_t refutations;     /* of this node by itself */
     uint64_t false_positives; /* of others: whom this node held for dead and who refuted it in the same process */
     uint64_t rejected;        /* records that were not admitted */
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
-    uint64_t probe_rtt_ms, probe_rtts; /* sum and count */
+    /* Round trips of probes: their sum; how many took at most MEMBERS_RTT_BOUNDS_US[i] and more than the bound before; the last ones took longer than all. */
+    uint64_t probe_rtt_us, probe_rtts[MEMBERS_RTT_BOUNDS + 1];
 };
 const struct members_counters *members_counters(const struct members *m);
 

@@ -147,19 +147,67 @@ void members_heard(struct members *m, struct members_link *l)
         resume(m, e);
 }
 
+/* ---- pings and their answers ---- */
+
+const uint32_t MEMBERS_RTT_BOUNDS_US[MEMBERS_RTT_BOUNDS] = {100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000};
+
+void members_set_precise(struct members *m, uint64_t now_ms, uint64_t now_us)
+{
+    m->precise_ms = now_ms;
+    m->precise_us = now_us;
+}
+
+static uint64_t now_us(const struct members *m)
+{
+    return m->precise_ms == m->now_ms ? m->precise_us : m->now_ms * 1000;
+}
+
 void members_ping(struct members *m, struct members_entry *e)
 {
     struct members_link *l = e->link;
     struct gossip_frame frame = {.kind = GOSSIP_PING, .sequence = ++l->sequence, .sent_at_ms = m->now_ms};
     if (e->pinged_ms == 0)
         e->pinged_ms = m->now_ms;
-    e->repinged_ms = m->now_ms;
+    e->repinged_ms = l->pinged_ms = m->now_ms;
+    l->pinged_us = now_us(m);
     m->counters.probes++;
     members_queue(m, l, &frame);
     if (e->link) {
         members_piggyback(m, l);
         members_touch(m, e);
     }
+}
+
+/* By our own note of it when it answers the latest ping; else by what it says that we said. */
+static uint64_t round_trip_us(const struct members *m, const struct members_link *l, uint64_t sent_at_ms)
+{
+    uint64_t sent_us = sent_at_ms == l->pinged_ms ? l->pinged_us : sent_at_ms * 1000;
+    return members_later(now_us(m), sent_us) - sent_us;
+}
+
+static void note_round_trip(struct members *m, uint64_t rtt_us)
+{
+    unsigned at = 0;
+    while (at < MEMBERS_RTT_BOUNDS && rtt_us > MEMBERS_RTT_BOUNDS_US[at])
+        at++;
+    m->counters.probe_rtts[at]++;
+    m->counters.probe_rtt_us += rtt_us;
+}
+
+/* One with sequence 0 is a sign of life that was not asked for. */
+void members_receive_ack(struct members *m, struct members_link *l, const struct gossip_frame *f)
+{
+    struct member *member = &l->entry->member;
+    member->in_flight = f->loaded.in_flight;
+    member->queued = f->loaded.queued;
+    member->cpu_percent = f->loaded.cpu_percent;
+    if (f->sequence == 0 || f->sequence > l->sequence || f->sent_at_ms > m->now_ms)
+        return;
+    uint64_t rtt_us = round_trip_us(m, l, f->sent_at_ms);
+    member->rtt_us = (uint32_t) members_earlier(rtt_us, UINT32_MAX);
+    note_round_trip(m, rtt_us);
+    if (rtt_us <= m->times->ack_ms * UINT64_C(1000))
+        swim_health_note(&m->health, SWIM_HEALTH_ANSWERED);
 }
 
 /* ---- silence ---- */

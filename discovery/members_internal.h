@@ -45,6 +45,7 @@ struct members_link {
     uint64_t opened_ms, heard_ms, sent_ms;
     uint64_t greeted_incarnation, greeted_revision, greeted_load; /* of this node, as the Hello told it */
     uint64_t summed_ms; /* when it was last sent a summary */
+    uint64_t pinged_ms, pinged_us; /* when it was last sent a ping */
     uint64_t sequence;
     struct members_frame *head, **tail;
     size_t queued;
@@ -114,6 +115,7 @@ struct members {
     int (*seal)(void *ctx, struct slice record, struct buf *out);
     void *ctx;
     uint64_t now_ms, due_ms, random, next_token;
+    uint64_t precise_ms, precise_us; /* the time in microseconds, when it was that of now_ms */
     bool leaving;
     struct members_entry *self;
     struct members_entry *by_id; /* uthash */
@@ -229,6 +231,7 @@ void members_receive_ledger(struct members *m, struct members_link *l, const str
 bool members_link_fresh(const struct members *m, const struct members_link *l);
 void members_heard(struct members *m, struct members_link *l);
 void members_ping(struct members *m, struct members_entry *e);
+void members_receive_ack(struct members *m, struct members_link *l, const struct gossip_frame *f);
 void members_stall(struct members *m, struct members_entry *e);
 void members_convict(struct members *m, struct members_entry *e);
 void members_seek(struct members *m, struct members_entry *e);

@@ -39,6 +39,8 @@ struct loop_scratch loop_scratch(struct loop *l);
 /* Monotonic milliseconds: cached per iteration, and read anew. Its thread; loop_clock_ms and loop_wall_ms any thread. */
 uint64_t loop_now_ms(const struct loop *l);
 uint64_t loop_clock_ms(void);
+/* The same clock in microseconds, read anew: for measuring. Any thread. */
+uint64_t loop_clock_us(void);
 /* Unix time in milliseconds, for what people and records see; never for deadlines. */
 int64_t loop_wall_ms(void);
 

@@ -58,7 +58,9 @@ static void copy_counters(struct node *n)
 static void on_sample(void *arg)
 {
     struct node *n = arg;
-    gossip_update_load(n->gossip, calls_in_flight(n), calls_waiting(n), cpu_percent(n));
+    uint32_t cpu = cpu_percent(n);
+    atomic_store_explicit(&n->route_shared->cpu_percent, cpu, memory_order_relaxed);
+    gossip_update_load(n->gossip, calls_in_flight(n), calls_waiting(n), cpu);
     copy_counters(n);
     loop_timer_start(n->loop, &n->load_timer, SAMPLE_MS, on_sample, n);
 }
@@ -83,11 +85,19 @@ static void gauge(struct buf *out, const char *name, const char *help, uint64_t 
     buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRIu64 "\n", name, help, name, name, value);
 }
 
+/* Each bucket holds those before it too. */
 static void round_trips(struct buf *out, const struct members_counters *c)
 {
-    const char *name = "grid_gossip_probe_rtt_seconds";
-    buf_printf(out, "# HELP %s Round trips of probes that were answered.\n# TYPE %s summary\n%s_sum %" PRIu64 ".%03u\n%s_count %" PRIu64 "\n", name, name, name,
-               c->probe_rtt_ms / 1000, (unsigned) (c->probe_rtt_ms % 1000), name, c->probe_rtts);
+    static const char name[] = "grid_gossip_probe_rtt_seconds";
+    uint64_t count = 0;
+    buf_printf(out, "# HELP %s Round trips of probes that were answered.\n# TYPE %s histogram\n", name, name);
+    for (size_t i = 0; i < MEMBERS_RTT_BOUNDS; i++) {
+        count += c->probe_rtts[i];
+        buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, MEMBERS_RTT_BOUNDS_US[i] / 1e6, count);
+    }
+    count += c->probe_rtts[MEMBERS_RTT_BOUNDS];
+    buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %" PRIu64 ".%06u\n%s_count %" PRIu64 "\n", name, count, name, c->probe_rtt_us / 1000000,
+               (unsigned) (c->probe_rtt_us % 1000000), name, count);
 }
 
 void node_load_metrics(struct node *n, struct buf *out)

@@ -371,7 +371,7 @@ static void test_members__stalls_the_silent_and_resumes_them(void **state)
     tick(r, 800);
     assert_non_null(find_sent(r, GOSSIP_PING)); /* he said nothing for long */
     acknowledge(r, LINK);
-    assert_int_equal(members_find(r->m, PEER)->rtt_ms, 3);
+    assert_int_equal(members_find(r->m, PEER)->rtt_us, 3000);
     tick(r, 900);
     expect_state(r, PEER, MEMBER_ALIVE);
     tick(r, 300);
@@ -385,6 +385,32 @@ static void test_members__stalls_the_silent_and_resumes_them(void **state)
     tick(r, 1500);
     expect_state(r, PEER, MEMBER_DEAD);
     assert_int_equal(r->closed_count, 1);
+}
+
+static void test_members__measures_round_trips_in_microseconds(void **state)
+{
+    struct rig *r = *state;
+    const struct members_counters *c = members_counters(r->m);
+    link_peer(r, LINK, PEER, "peer");
+    while (!find_sent(r, GOSSIP_PING)) { /* he says nothing, and is asked */
+        members_set_precise(r->m, r->now + 100, (r->now + 100) * 1000 + 700);
+        tick(r, 100);
+    }
+    struct gossip_frame ack = *find_sent(r, GOSSIP_PING);
+    ack.kind = GOSSIP_ACK;
+    members_set_precise(r->m, r->now, r->now * 1000 + 950);
+    deliver(r, LINK, &ack);
+    assert_int_equal(members_find(r->m, PEER)->rtt_us, 250);
+    members_set_precise(r->m, r->now, r->now * 1000 + 100); /* a clock that stepped back */
+    deliver(r, LINK, &ack);
+    assert_int_equal(members_find(r->m, PEER)->rtt_us, 0);
+    r->now += 2000;
+    deliver(r, LINK, &ack); /* the time was not told: of whole milliseconds, against 0.7 */
+    assert_int_equal(members_find(r->m, PEER)->rtt_us, 2000 * 1000 - 700);
+    assert_int_equal(c->probe_rtt_us, 250 + 2000 * 1000 - 700);
+    assert_int_equal(c->probe_rtts[0], 1);
+    assert_int_equal(c->probe_rtts[1], 1);
+    assert_int_equal(c->probe_rtts[MEMBERS_RTT_BOUNDS], 1);
 }
 
 static void test_members__holds_its_own_pause_against_nobody(void **state)
@@ -1460,6 +1486,7 @@ int main(void)
         CASE(test_members__tells_who_knows_less),
         CASE(test_members__doubts_the_death_of_whom_it_just_heard),
         CASE(test_members__stalls_the_silent_and_resumes_them),
+        CASE(test_members__measures_round_trips_in_microseconds),
         CASE(test_members__holds_its_own_pause_against_nobody),
         CASE(test_members__convicts_on_two_refusals_where_it_is_the_only_witness),
         CASE(test_members__convicts_on_two_witnesses),
