@@ -15,7 +15,9 @@ struct grpc_client_call {
     struct grpc_deframer in;
     struct buf out;
     struct buf message; /* grpc-message, decoded */
-    struct buf trailers; /* of a status that is not OK: each name and value with a NUL behind it */
+    struct buf alone; /* headers of a Trailers-Only answer that is not OK: each name and value with a NUL behind it */
+    const struct http_header *trailers; /* inside on_close */
+    size_t trailer_count;
     int64_t pushback_ms;
     int status;       /* the peer's grpc-status; -1 until it came */
     int fault;        /* our own judgement of its answer; 0 for none */
@@ -43,22 +45,22 @@ static int64_t parse_pushback(struct slice value)
 }
 
 /* Neither names nor values hold a NUL. */
-static void keep_trailers(struct grpc_client_call *call, const struct http_header *headers, size_t count)
+static void keep_alone(struct grpc_client_call *call, const struct http_header *headers, size_t count)
 {
-    buf_clear(&call->trailers);
+    buf_clear(&call->alone);
     for (size_t i = 0; i < count; i++) {
-        if (buf_reserve(&call->trailers, headers[i].name.size + headers[i].value.size + 2) != 0)
+        if (buf_reserve(&call->alone, headers[i].name.size + headers[i].value.size + 2) != 0)
             return;
-        buf_append(&call->trailers, headers[i].name);
-        buf_append_byte(&call->trailers, 0);
-        buf_append(&call->trailers, headers[i].value);
-        buf_append_byte(&call->trailers, 0);
+        buf_append(&call->alone, headers[i].name);
+        buf_append_byte(&call->alone, 0);
+        buf_append(&call->alone, headers[i].value);
+        buf_append_byte(&call->alone, 0);
     }
 }
 
-struct slice grpc_client_call_trailer(const struct grpc_client_call *call, const char *name)
+static struct slice find_alone(const struct grpc_client_call *call, const char *name)
 {
-    struct slice rest = buf_slice(&call->trailers);
+    struct slice rest = buf_slice(&call->alone);
     while (rest.size > 0) {
         const char *found = (const char *) rest.data;
         size_t name_size = strlen(found), value_size = strlen(found + name_size + 1);
@@ -67,6 +69,12 @@ struct slice grpc_client_call_trailer(const struct grpc_client_call *call, const
         rest = slice_from(rest, name_size + value_size + 2);
     }
     return slice_of(NULL, 0);
+}
+
+struct slice grpc_client_call_trailer(const struct grpc_client_call *call, const char *name)
+{
+    struct slice value = http_header_find(call->trailers, call->trailer_count, name);
+    return value.data ? value : find_alone(call, name);
 }
 
 /* Takes status, message and pushback from trailers, or from a head that is all there is. */
@@ -80,8 +88,6 @@ static void take_status(struct grpc_client_call *call, const struct http_header 
     buf_clear(&call->message);
     grpc_message_decode(http_header_find(headers, count, "grpc-message"), &call->message);
     call->pushback_ms = parse_pushback(http_header_find(headers, count, "grpc-retry-pushback-ms"));
-    if (call->status != GRPC_OK)
-        keep_trailers(call, headers, count);
 }
 
 static void on_head(void *ctx, struct http_call *http, int status, const struct http_header *headers, size_t count)
@@ -94,6 +100,8 @@ static void on_head(void *ctx, struct http_call *http, int status, const struct 
     call->grpc_answer = status == 200 && slice_has_prefix(type, SLICE("application/grpc"));
     call->in.gzip = slice_equal_str(encoding, "gzip");
     take_status(call, headers, count);
+    if (call->status > GRPC_OK)
+        keep_alone(call, headers, count);
     if (encoding.data && !call->in.gzip && !slice_equal_str(encoding, "identity"))
         fail_call(call, GRPC_INTERNAL, "the answer is compressed in a way that was not offered");
 }
@@ -186,7 +194,7 @@ static void call_free(struct grpc_client_call *call)
     grpc_deframer_dispose(&call->in);
     buf_dispose(&call->out);
     buf_dispose(&call->message);
-    buf_dispose(&call->trailers);
+    buf_dispose(&call->alone);
     free(call);
 }
 
@@ -195,6 +203,8 @@ static void on_close(void *ctx, struct http_call *http, int err, enum http_sent 
 {
     struct grpc_client_call *call = ctx;
     (void) http;
+    call->trailers = trailers;
+    call->trailer_count = count;
     take_status(call, trailers, count);
     int status = final_status(call, err, http2_code);
     call->events->on_close(call->ctx, call, status, buf_slice(&call->message), sent, call->pushback_ms);
@@ -225,7 +235,7 @@ static struct grpc_client_call *call_create(size_t max_message, const struct grp
     grpc_deframer_init(&call->in, max_message, false);
     buf_init(&call->out, 0);
     buf_init(&call->message, 0);
-    buf_init(&call->trailers, 0);
+    buf_init(&call->alone, 0);
     return call;
 }
 

@@ -22,8 +22,8 @@ struct grpc_client_events {
 int grpc_client_call_start(struct http_client *c, const char *path, uint64_t deadline_ms, const struct http_header *metadata,
                            size_t count, struct slice message, bool more, size_t max_message,
                            const struct grpc_client_events *events, void *ctx, struct grpc_client_call **out);
-/* Inside on_close of a status that the peer gave and that is not OK: a trailer (or a header of a Trailers-Only answer) by
- * lower-case name; {NULL, 0} when absent. Borrowed. */
+/* Inside on_close: a trailer of the answer, or a header of one that is Trailers-Only and not OK, by lower-case name; {NULL, 0} when
+ * absent. Borrowed. */
 struct slice grpc_client_call_trailer(const struct grpc_client_call *call, const char *name);
 int grpc_client_call_send(struct grpc_client_call *call, struct slice message);
 void grpc_client_call_half_close(struct grpc_client_call *call);

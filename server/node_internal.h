@@ -84,6 +84,7 @@ struct node {
     struct worker_set *workers;
     struct route_shared *route_shared;
     struct map *task_shared; /* task name -> struct route_task_shared */
+    struct map *node_shared; /* id -> struct route_node_shared, of the nodes in the newest table */
     uint64_t route_version;
     struct loop_deferred route_dirty;
     bool linked_once;  /* has met another member, or waits for none any more */

@@ -29,10 +29,37 @@ static void take_addresses(const struct member *m, struct route_node *out)
             out->address_count++;
 }
 
+/* NULL without memory: then nothing is kept of what it says. */
+static struct route_node_shared *node_shared_for(struct node *n, const struct member *m)
+{
+    struct slice id = slice_of_str(m->id);
+    struct route_node_shared *shared = map_get(n->node_shared, id);
+    if (!shared) {
+        shared = route_node_shared_create();
+        if (shared && map_set(n->node_shared, id, shared) != 0) {
+            route_node_shared_unref(shared);
+            return NULL;
+        }
+    }
+    if (shared)
+        shared->version = n->route_version;
+    return shared;
+}
+
+/* Of those that are not in the newest table. */
+static void forget_nodes(struct node *n)
+{
+    for (struct map_iter it = map_begin(n->node_shared); map_next(&it);) {
+        const struct route_node_shared *shared = it.value;
+        if (shared->version != n->route_version)
+            map_remove(n->node_shared, it.key);
+    }
+}
+
 static int add_node(struct node *n, struct route_builder *b, const struct member *m, bool local)
 {
     Grid__V1__Host host;
-    struct route_node node = {.incarnation = (uint64_t) m->started_at_ms, .local = local, .routable = local || may_route_to(n, m)};
+    struct route_node node = {.incarnation = (uint64_t) m->started_at_ms, .local = local, .routable = local || may_route_to(n, m), .shared = local ? NULL : node_shared_for(n, m)};
     struct buf packed, json;
     struct json_writer w;
     node_host_of(n, m, &host);
@@ -63,6 +90,8 @@ static struct route_task_shared *shared_for(struct node *n, const char *task)
     if (shared)
         return shared;
     shared = route_task_shared_create(n->options->workers);
+    if (shared)
+        shared->number = (uint32_t) map_count(n->task_shared);
     if (shared && map_set(n->task_shared, key, shared) != 0) {
         route_task_shared_unref(shared);
         return NULL;
@@ -185,6 +214,7 @@ static struct route_table *build(struct node *n)
     if (err >= 0)
         err = add_tasks(n, b, &members);
     free(members.list);
+    forget_nodes(n);
     if (err < 0) {
         if (b)
             route_builder_abort(b);
@@ -281,15 +311,21 @@ void node_routes_changed(struct node *n)
     loop_defer(n->loop, &n->route_dirty, publish, n);
 }
 
-static void shared_dispose(void *value)
+static void task_dispose(void *value)
 {
     route_task_shared_unref(value);
+}
+
+static void node_dispose(void *value)
+{
+    route_node_shared_unref(value);
 }
 
 void node_routes_init(struct node *n)
 {
     n->route_shared = route_shared_create();
-    n->task_shared = map_create(shared_dispose);
+    n->task_shared = map_create(task_dispose);
+    n->node_shared = map_create(node_dispose);
     uv_mutex_init(&n->metric_lock);
 }
 
@@ -301,6 +337,7 @@ void node_routes_close(struct node *n)
     if (n->route_shared)
         route_shared_unref(n->route_shared);
     map_destroy(n->task_shared);
+    map_destroy(n->node_shared);
     uv_mutex_destroy(&n->metric_lock);
 }
 

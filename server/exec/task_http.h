@@ -30,6 +30,8 @@ struct attempt_events {
     void (*on_data)(struct invocation *inv, struct slice bytes);
     /* Exactly once, last. status GRPC_OK: complete. `message` is borrowed. refused: nobody listens on the port (or the peer is gone). */
     void (*on_end)(struct invocation *inv, int status, const char *message, enum attempt_seen seen, bool refused, int64_t pushback_ms);
+    /* What a node says of how busy it is, before on_end; borrowed. Of nodes that say it alone; may be NULL. */
+    void (*on_load)(struct invocation *inv, struct slice told);
 };
 
 struct task_pool_options {

@@ -1,7 +1,8 @@
 /* grid.v1.Invoke: Call, CallStream and Broadcast, for clients and for the one hop between nodes.
  *
  * A hop (metadata grid-hops: 1 from a peer with the role node) is answered with the task's raw body as payload and the
- * function-error mark as error.type, so that the node the client asked translates once; faults carry the trailer grid-seen. */
+ * function-error mark as error.type, so that the node the client asked translates once; faults carry the trailer grid-seen, and both the
+ * trailer grid-load. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,9 +212,19 @@ static void stream_end(struct rpc_call *r, struct invocation *inv)
         send_chunk(r, &packed);
 }
 
+/* Only a node hears how busy this one is with the task. */
+static void tell_load(struct rpc_call *r, struct slice task)
+{
+    struct route_load load;
+    char text[ROUTE_LOAD_TEXT];
+    if (r->hop && r->call && dispatch_load(r->ingress->dispatch, task, &load))
+        grpc_call_add_trailer(r->call, SLICE("grid-load"), route_load_format(&load, text));
+}
+
 static void on_end(struct invocation *inv, const struct invocation_fault *fault)
 {
     struct rpc_call *r = inv->sink_ctx;
+    tell_load(r, inv->task);
     if (r->call && fault) {
         finish_fault(r, fault->status, fault->message, fault->pushback_ms, fault->unseen);
     } else if (r->call) {

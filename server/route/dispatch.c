@@ -462,7 +462,17 @@ static void attempt_on_end(struct invocation *inv, int status, const char *messa
     call_retry_or_finish(c);
 }
 
-static const struct attempt_events attempt_events = {attempt_on_head, attempt_on_data, attempt_on_end};
+/* The newest word of the node that the attempt went to. */
+static void attempt_on_load(struct invocation *inv, struct slice told)
+{
+    const struct call *c = inv->dispatch;
+    struct route_node_shared *node = inv->view->table->nodes[c->node].shared;
+    struct route_load load;
+    if (node && c->task && route_load_parse(told, &load))
+        route_load_note(node, c->task->shared, &load, loop_now_ms(c->d->loop));
+}
+
+static const struct attempt_events attempt_events = {attempt_on_head, attempt_on_data, attempt_on_end, attempt_on_load};
 
 /* A retry is paid for when it has found its place. False: the budget is spent, and the call has been seen to. */
 static bool call_pay(struct call *c)
@@ -539,6 +549,7 @@ static void call_pick(struct call *c, struct router_decision *out)
         .in_flight_limit = c->d->options.in_flight_limit,
         .avoid_nodes = c->avoid_nodes | peer_links_down(c->d->links),
         .avoid_instance = c->avoid_instance,
+        .now_ms = loop_now_ms(c->d->loop),
     };
     router_pick(inv->view->table, &q, out);
     c->task = out->task;
@@ -762,6 +773,11 @@ void dispatch_publish(struct dispatch *d, struct route_table *table)
 struct route_view *dispatch_view(const struct dispatch *d)
 {
     return d->view;
+}
+
+bool dispatch_load(const struct dispatch *d, struct slice task, struct route_load *out)
+{
+    return d->view && route_load_here(d->view->table, task, d->options.in_flight_limit, out);
 }
 
 const struct invocation *dispatch_processing(const struct dispatch *d)

@@ -6,6 +6,7 @@
 #include "net/loop.h"
 #include "server/exec/invocation.h"
 #include "server/exec/task_http.h"
+#include "server/route/route_load.h"
 #include "server/route/route_table.h"
 
 struct dispatch;
@@ -59,6 +60,9 @@ struct dispatch_broadcast *dispatch_broadcast(struct dispatch *d, struct invocat
                                               const struct dispatch_broadcast_events *events, void *ctx);
 /* Before on_done only. No more on_each; on_done comes when the calls under way have ended, later or inside. */
 void dispatch_broadcast_cancel(struct dispatch_broadcast *b);
+
+/* How busy this node is with a task, for the node that sent a call; false when it does not have the task. */
+bool dispatch_load(const struct dispatch *d, struct slice task, struct route_load *out);
 
 /* Calls in flight of this worker, oldest first: the list's head (struct invocation.next). */
 const struct invocation *dispatch_processing(const struct dispatch *d);

@@ -5,7 +5,7 @@
  * grid-hops: 1, grid-request-id, grid-from (the sender's name), traceparent, and the time left as grpc-timeout. In the answer `payload` is the
  * task's body as it came, with `status`, `content_type` and `release`; error.type (CallHead.function_error when streamed) is the function wrapper's mark "Handled"
  * or "Unhandled" and nothing else of `error` is set. Faults are statuses with the trailers grid-seen ("0": the task cannot have seen
- * the call) and grpc-retry-pushback-ms. */
+ * the call) and grpc-retry-pushback-ms. Either ends with the trailer grid-load, how busy the node is with the task (route_load.h). */
 #ifndef GRID_SERVER_ROUTE_HOP_H
 #define GRID_SERVER_ROUTE_HOP_H
 

@@ -229,8 +229,11 @@ static void on_call_close(void *ctx, struct grpc_client_call *grpc, int status, 
 {
     struct peer_call *c = ctx;
     enum attempt_seen seen = seen_of(c, sent, grpc_client_call_trailer(grpc, "grid-seen"));
+    struct slice load = grpc_client_call_trailer(grpc, "grid-load");
     const char *text = arena_str(c->inv->arena, message);
     client_call_done(c->client);
+    if (load.size > 0 && c->events->on_load)
+        c->events->on_load(c->inv, load);
     if (c->end_message && !c->cancelled) {
         status = c->end_status;
         text = c->end_message;

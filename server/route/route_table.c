@@ -94,6 +94,26 @@ void route_task_shared_unref(struct route_task_shared *s)
         free(s);
 }
 
+struct route_node_shared *route_node_shared_create(void)
+{
+    struct route_node_shared *s = calloc(1, sizeof *s);
+    if (s)
+        s->references = 1;
+    return s;
+}
+
+struct route_node_shared *route_node_shared_ref(struct route_node_shared *s)
+{
+    reference_add(&s->references);
+    return s;
+}
+
+void route_node_shared_unref(struct route_node_shared *s)
+{
+    if (s && reference_drop(&s->references))
+        free(s);
+}
+
 /* ---- building ---- */
 
 /* A table with the arena it lives in. */
@@ -154,6 +174,8 @@ int route_builder_node(struct route_builder *b, const struct route_node *node)
     copy.host_json = arena_copy(b->box->arena, node->host_json);
     if (!copy.host_packed.data || !copy.host_json.data)
         return GRID_ENOMEM;
+    if (copy.shared)
+        route_node_shared_ref(copy.shared);
     b->nodes[b->node_count] = copy;
     return (int) b->node_count++;
 }
@@ -303,6 +325,12 @@ static void tasks_unref(const struct route_task *tasks, size_t count)
     }
 }
 
+static void nodes_unref(const struct route_node *nodes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        route_node_shared_unref(nodes[i].shared);
+}
+
 static void box_destroy(struct table_box *box)
 {
     if (box->table.peer_tls)
@@ -314,6 +342,7 @@ static void box_destroy(struct table_box *box)
 void route_builder_abort(struct route_builder *b)
 {
     tasks_unref(b->tasks, b->task_count);
+    nodes_unref(b->nodes, b->node_count);
     box_destroy(b->box);
     free(b->nodes);
     free(b->tasks);
@@ -333,6 +362,7 @@ void route_table_unref(struct route_table *t)
     if (!t || !reference_drop(&t->references))
         return;
     tasks_unref(t->tasks, t->task_count);
+    nodes_unref(t->nodes, t->node_count);
     box_destroy((struct table_box *) t);
 }
 

@@ -13,7 +13,14 @@
 #include "net/tls.h"
 #include "server/supervise/instance.h"
 
-enum { ROUTE_ADDRESSES_MAX = 8, ROUTE_SLOTS_PER_NODE = 16 };
+enum { ROUTE_ADDRESSES_MAX = 8, ROUTE_SLOTS_PER_NODE = 16, ROUTE_FULL_CELLS = 64 };
+
+/* What is one for another node, as long as it is in the table: which tasks it was last said to be full for (route_load.h). */
+struct route_node_shared {
+    _Atomic uint32_t references;
+    uint64_t version; /* of the newest table that has it; who builds tables alone */
+    _Atomic uint64_t full[ROUTE_FULL_CELLS];
+};
 
 /* One node as a place to send calls to. */
 struct route_node {
@@ -27,6 +34,7 @@ struct route_node {
     struct slice host_packed; /* a packed grid.v1.Host, for answers */
     struct slice host_json;   /* the original's host object, for answers */
     char release[65];         /* hex root it runs, "" before the first; a task may still answer from an older one (route_task.releases) */
+    struct route_node_shared *shared; /* NULL: nothing is kept of it, as of the local one */
 };
 
 struct route_counters {
@@ -44,6 +52,7 @@ struct route_task_shared {
     _Atomic uint32_t instance_cursor; /* over local instances: the receiver's */
     _Atomic uint32_t queued;          /* calls that wait because all are busy, all workers */
     _Atomic uint64_t wanted_at_ms;    /* when control was last told that it could grow */
+    uint32_t number;                  /* of this task among those of this node; set by its maker before it is shared, below 2^24 */
     unsigned workers;
     struct route_counters counters[]; /* one per worker */
 };
@@ -78,11 +87,12 @@ struct route_table {
     struct route_shared *shared;  /* what is one for the node */
 };
 
-/* What is one for the whole node: the retry budget (a token bucket: a call adds 0.1, a retry takes 1; it holds at most 100 and begins
- * with 10, so that a quiet node may retry too). */
+/* What is one for the whole node: how busy it is, and the retry budget (a token bucket: a call adds 0.1, a retry takes 1; it holds at most
+ * 100 and begins with 10, so that a quiet node may retry too). */
 struct route_shared {
     _Atomic uint32_t references;
     _Atomic int64_t retry_tokens_milli;
+    _Atomic uint32_t cpu_percent; /* of the machine, lately */
 };
 struct route_shared *route_shared_create(void);
 struct route_shared *route_shared_ref(struct route_shared *s);
@@ -94,6 +104,10 @@ bool route_budget_withdraw(struct route_shared *s);
 struct route_task_shared *route_task_shared_create(unsigned workers);
 struct route_task_shared *route_task_shared_ref(struct route_task_shared *s);
 void route_task_shared_unref(struct route_task_shared *s);
+
+struct route_node_shared *route_node_shared_create(void);
+struct route_node_shared *route_node_shared_ref(struct route_node_shared *s);
+void route_node_shared_unref(struct route_node_shared *s);
 
 /* Building one (control thread): everything given is copied or referenced. */
 struct route_builder;

@@ -1,7 +1,9 @@
-/* The decision of each call: which node by the sender's round robin, which instance by the receiver's least load. */
+/* The decision of each call: which node by the sender's round robin over those with room, which instance by the receiver's least load. */
 #include "server/route/router.h"
 
 #include <stdio.h>
+
+#include "server/route/route_load.h"
 
 enum {
     PICK_ROUNDS = 4
@@ -153,31 +155,57 @@ static void pick_pinned(const struct route_table *t, const struct route_task *ta
         forward(out, (unsigned) node);
 }
 
-/* The slots in turn, beginning at the shared cursor. */
-static void pick_in_turn(const struct route_task *task, const struct router_query *q, struct router_decision *out)
+/* What a look at the slots has found so far. */
+struct turn {
+    const struct route_table *table;
+    const struct route_task *task;
+    const struct router_query *query;
+    unsigned full; /* the first node by its turn that had no room when it last answered; 0: none */
+    bool here_tried, busy, avoided;
+};
+
+static bool turn_of_other(struct turn *turn, unsigned node, struct router_decision *out)
 {
-    bool busy = false, avoided = false, here_tried = false;
+    struct route_node_shared *shared = turn->table->nodes[node].shared;
+    if (node_avoided(turn->query, node)) {
+        turn->avoided = true;
+        return false;
+    }
+    if (shared && route_load_is_full(shared, turn->task->shared, turn->query->now_ms)) {
+        turn->full = turn->full ? turn->full : node;
+        return false;
+    }
+    forward(out, node);
+    return true;
+}
+
+static bool turn_of_this(struct turn *turn, struct router_decision *out)
+{
+    if (turn->here_tried)
+        return false;
+    turn->here_tried = true;
+    enum here here = pick_here(turn->task, turn->query, out);
+    turn->busy = here == HERE_BUSY;
+    turn->avoided |= here == HERE_AVOIDED;
+    return here == HERE_TAKEN;
+}
+
+/* The slots in turn, beginning at the shared cursor. Where a call would wait everywhere, it waits with another node. */
+static void pick_in_turn(const struct route_table *t, const struct route_task *task, const struct router_query *q, struct router_decision *out)
+{
+    struct turn turn = {.table = t, .task = task, .query = q};
     uint32_t start = atomic_fetch_add_explicit(&task->shared->node_cursor, 1, memory_order_relaxed);
     for (size_t k = 0; k < task->slot_count; k++) {
         unsigned node = task->slots[(start + k) % task->slot_count];
-        if (node != 0 && !node_avoided(q, node)) {
-            forward(out, node);
+        if (node == 0 ? turn_of_this(&turn, out) : turn_of_other(&turn, node, out))
             return;
-        }
-        avoided = avoided || node != 0;
-        if (node != 0 || here_tried)
-            continue;
-        here_tried = true;
-        enum here here = pick_here(task, q, out);
-        if (here == HERE_TAKEN)
-            return;
-        busy = busy || here == HERE_BUSY;
-        avoided = avoided || here == HERE_AVOIDED;
     }
-    if (busy)
+    if (turn.full != 0)
+        forward(out, turn.full);
+    else if (turn.busy)
         out->verdict = ROUTER_BUSY;
     else
-        wait_for(out, avoided);
+        wait_for(out, turn.avoided);
 }
 
 static const char *first_fault(const struct route_table *t, const struct route_task *task)
@@ -214,5 +242,5 @@ void router_pick(const struct route_table *t, const struct router_query *q, stru
     else if (q->node.size > 0)
         pick_pinned(t, task, q, out);
     else if (q->strategy != INVOCATION_LOCAL || pick_here(task, q, out) != HERE_TAKEN)
-        pick_in_turn(task, q, out);
+        pick_in_turn(t, task, q, out);
 }

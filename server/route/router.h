@@ -1,4 +1,5 @@
-/* server/route/router.h: where a call goes. Pure: a table and a query in, a decision out; only the shared cursors move. */
+/* server/route/router.h: where a call goes. Pure: a table and a query in, a decision out; only the shared cursors, and what is kept of
+ * full nodes, move. */
 #ifndef GRID_SERVER_ROUTE_ROUTER_H
 #define GRID_SERVER_ROUTE_ROUTER_H
 
@@ -23,6 +24,7 @@ struct router_query {
      * avoided), and the id of an instance, 0 for none. When nothing else is left the verdict is ROUTER_WAIT with `avoided` set. */
     uint64_t avoid_nodes;
     uint64_t avoid_instance;
+    uint64_t now_ms; /* the loop's: how old a node's word that it is full may be */
 };
 
 struct router_decision {
@@ -40,8 +42,8 @@ struct router_decision {
 /* Decides, and for ROUTER_RUN_HERE counts the call into the instance's in_flight. Any thread that holds a reference to the table.
  *
  * From a client: `node` alone when one is named (GRPC_NOT_FOUND when no node is called so, or what runs there does not have the task); this node first with INVOCATION_LOCAL; else
- * the slots in turn from the shared cursor, passing over this node while all its instances are at their limit. An unknown task is
- * GRPC_NOT_FOUND, or ROUTER_WAIT while the table is settling.
+ * the slots in turn from the shared cursor, passing over this node while all its instances are at their limit, and over others that said
+ * so lately (route_load.h) unless nothing else is left. An unknown task is GRPC_NOT_FOUND, or ROUTER_WAIT while the table is settling.
  * From a peer: here, after a wait when all instances are about to be replaced, or refused with nothing done: GRPC_UNAVAILABLE, or GRPC_NOT_FOUND for a task that a settled node does not know. */
 void router_pick(const struct route_table *t, const struct router_query *q, struct router_decision *out);
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 
 import certs
 from certs import CLIENT, DAY, HOUR, SERVER, Authority, Leaf, greet, key_usage, refusal, say_raw, tls_client
-from gridtest import ROOT, Failure, Grid, Node, api_pool, check, check_equal, check_in, clean_environment, grid_command, once, rpc_code, shared, wait_for
+from gridtest import ROOT, Failure, Grid, Node, api_pool, check, check_equal, check_in, clean_environment, grid_command, message_class, once, rpc_code, shared, wait_for
 
 ROLES = ("node", "admin", "invoke")
 
@@ -238,6 +238,32 @@ def test_every_method_is_open_to_exactly_its_roles():
                 status, details = raw_call(connection, f"/{service}/{method}", b"\xff\xff", timeout=2)
                 refused = status == "PERMISSION_DENIED" and "needs a certificate with the role" in str(details)
                 check_equal(refused, role not in roles, f"refused: {role} calling {service}/{method} ({status} {details})")
+
+
+def trailers_of_a_hop(connection, method, task):
+    """Of a call that says that a node sent it."""
+    request = message_class("grid.v1.CallRequest")(task=task, payload=b"1")
+    call = connection.unary_stream(f"/grid.v1.Invoke/{method}", request_serializer=lambda m: m.SerializeToString())(request, metadata=[("grid-hops", "1")], timeout=20)
+    try:
+        list(call)
+    except grpc.RpcError:
+        pass
+    return dict(call.trailing_metadata())
+
+
+@once
+def test_only_a_node_is_told_how_busy_this_one_is():
+    told = {}
+    for role in ROLES:
+        with channel(role) as connection:
+            told[role] = [trailers_of_a_hop(connection, method, "echo").get("grid-load", "") for method in ("Call", "CallStream")]
+            check("grid-load" not in trailers_of_a_hop(connection, "Call", "nosuchtask"), "there is no load of what there is not")
+    with grpc.insecure_channel(one()[0].api_text) as connection:
+        told["local"] = [trailers_of_a_hop(connection, "Call", "echo").get("grid-load", "")]
+    for each in told.pop("node"):
+        in_flight, queued, cpu, ready, room = map(int, each.split())
+        check_equal((in_flight, queued, ready, room, cpu % 5), (0, 0, 1, 96, 0), f"load of an idle node, its room rounded down: {each}")
+    check_equal({name: set(values) for name, values in told.items()}, {"admin": {""}, "invoke": {""}, "local": {""}}, "what others are told")
 
 
 # ---- who is refused at the handshake, and what the node says of it ----------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Nodes find one another, carry the same release, and share the calls."""
 
+import asyncio
 import http.client
 import json
 import threading
@@ -162,6 +163,69 @@ def test_a_node_that_left_is_forgotten_and_its_return_is_seen():
         grid[2].start()
         grid.wait_linked().wait_ready(["t"])
         check_equal(sorted({grid[1].invoke("t").headers["grid-node"] for _ in range(3)}), THREE, "nodes after its return")
+
+
+class Crowd:
+    """So many calls in flight at a node at any time, each of them for this node, from one thread."""
+
+    def __init__(self, node, count, task, ms):
+        body = json.dumps({"ms": ms}).encode()
+        self.request = (f"POST /invoke/{task} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nGrid-Node: {node.name}\r\n"
+                        f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+        self.node, self.count, self.statuses, self.over = node, count, Counter(), False
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.gather()))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        self.thread.join()
+
+    async def gather(self):
+        await asyncio.gather(*(self.call_again() for _ in range(self.count)))
+
+    async def call_again(self):
+        reader, writer = await asyncio.open_connection(*self.node.api)
+        while not self.over:
+            writer.write(self.request)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            await reader.readuntil(b"\r\n0\r\n\r\n")  # an answer in pieces, as a task's is
+            self.statuses[int(head.split()[1])] += 1
+        writer.close()
+
+
+def test_a_busy_node_is_passed_over_without_a_refused_attempt():
+    with Grid(2) as grid:
+        grid.deploy(grid.project().js("t", "exports.handler = (data, cb) => setTimeout(() => cb(null, 1), data.ms);\n"))
+
+        def flow(seconds):
+            """Calls one after another through the other node: how many each node answered, and in how many attempts."""
+            until, nodes, attempts = time.monotonic() + seconds, Counter(), Counter()
+            while time.monotonic() < until:
+                answer = grid[0].invoke("t", b'{"ms":0}')
+                check_equal(answer.status, 200, "status")
+                nodes[answer.headers["grid-node"]] += 1
+                attempts[answer.headers["grid-attempts"]] += 1
+            return nodes, attempts
+
+        calm, _ = flow(0.5)
+        check(abs(calm["node1"] - calm["node2"]) <= 1, f"without load the nodes take turns: {calm}")
+        # One instance takes 100 calls; 160 are there at any time. One that waits behind them takes a tenth of a second.
+        with Crowd(grid[1], 160, "t", 200) as crowd:
+            wait_for(lambda: crowd.statuses[200] > 200, "node2 has its hands full")
+            nodes, attempts = flow(1)
+        check_equal(set(crowd.statuses), {200}, "what node2 told the crowd")
+        check_equal(set(attempts), {"1"}, "Grid-Attempts")
+        check(nodes["node2"] <= 10 + 4, f"no more than what goes there to see, ten times a second: {nodes}")
+        check(nodes["node1"] > 4 * nodes["node2"], f"the node with room has taken the calls: {nodes}")
+
+        def in_turn_again():
+            nodes, _ = flow(0.2)
+            return abs(nodes["node1"] - nodes["node2"]) <= 1
+
+        wait_for(in_turn_again, "the nodes take turns again")
 
 
 class Callers:

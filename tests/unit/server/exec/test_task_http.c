@@ -77,7 +77,7 @@ static void on_end(struct invocation *inv, int status, const char *message, enum
         loop_stop(r->bench->loop);
 }
 
-static const struct attempt_events EVENTS = {on_head, on_data, on_end};
+static const struct attempt_events EVENTS = {on_head, on_data, on_end, NULL};
 
 static void on_guard(void *arg)
 {

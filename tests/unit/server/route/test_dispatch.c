@@ -42,6 +42,8 @@ struct grid;
 struct peer {
     struct grid *grid;
     enum behaviour behaviour;
+    const char *load; /* grid-load of its answers; NULL: it says none */
+    struct route_node_shared *shared;
     struct addr at, dead_first; /* size 0: no such address */
     struct listener *listener;
     struct http_server *http;
@@ -137,6 +139,8 @@ static void peer_on_message(void *ctx, struct grpc_call *call, struct slice mess
 {
     struct peer *p = ctx;
     peer_note(p, call, message);
+    if (p->load)
+        grpc_call_add_trailer(call, SLICE("grid-load"), slice_of_str(p->load));
     switch (p->behaviour) {
     case PEER_ANSWER:
     case PEER_MARK:
@@ -291,6 +295,7 @@ static void node_fill(const struct grid *g, unsigned index, struct route_node *n
         n->addresses[0] = g->peers[index - 1].dead_first;
         n->address_count = n->addresses[0].size ? 1 : 0;
         n->addresses[n->address_count++] = g->peers[index - 1].at;
+        n->shared = g->peers[index - 1].shared;
     }
 }
 
@@ -339,6 +344,7 @@ static struct peer *grid_add_peer(struct grid *g, enum behaviour behaviour)
     addr_loopback_v4(0, &at);
     p->grid = g;
     p->behaviour = behaviour;
+    p->shared = route_node_shared_create();
     snprintf(p->name, sizeof p->name, "peer-%u", g->peer_count);
     assert_int_equal(http_server_create(g->loop, &HTTP_SERVER_LIMITS_DEFAULT, peer_on_request, p, &p->http), 0);
     assert_int_equal(grpc_server_create(g->loop, 65536, &p->grpc), 0);
@@ -389,8 +395,11 @@ static void grid_dispose(struct grid *g)
         }
     grid_run(g);
     for (unsigned i = 0; i < g->peer_count; i++)
-        if (g->peers[i].grpc)
+        if (g->peers[i].grpc) {
             grpc_server_destroy(g->peers[i].grpc);
+            assert_int_equal(g->peers[i].shared->references, 1);
+            route_node_shared_unref(g->peers[i].shared);
+        }
     if (g->instance) {
         assert_int_equal(g->instance->in_flight, 0);
         assert_int_equal(g->instance->references, 1);
@@ -552,6 +561,39 @@ static void test_dispatch__follows_the_failure_table_between_nodes(void **state)
         assert_int_equal(good->calls, cases[i].attempts - 1);
         assert_int_equal(tokens_spent(&g), cases[i].spent);
         assert_true(r->took_ms >= cases[i].least_ms);
+        grid_dispose(&g);
+    }
+}
+
+/* Two peers; the first one says with its answer, or with its refusal, that it is full. */
+static void test_dispatch__passes_over_a_node_that_said_it_was_full(void **state)
+{
+    (void) state;
+    static const struct {
+        enum behaviour behaviour;
+        const char *load;
+        bool in_turn;
+    } cases[] = {
+        {PEER_ANSWER, "96 4 50 1 0", false}, {PEER_BUSY, "96 896 50 1 0", false}, {PEER_NOT_READY, "0 0 5 0 0", false},
+        {PEER_ANSWER, "96 0 50 1 1", true},  {PEER_ANSWER, "96 4 50 1", true},    {PEER_ANSWER, NULL, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct grid g;
+        grid_init(&g, PLAIN);
+        struct peer *first = grid_add_peer(&g, cases[i].behaviour), *second = grid_add_peer(&g, PEER_ANSWER);
+        first->load = cases[i].load;
+        second->load = "1 0 50 1 96";
+        grid_publish(&g);
+        uint64_t began = loop_now_ms(g.loop);
+        for (int k = 0; k < 20; k++)
+            assert_false(grid_call(&g, 5000)->failed);
+        /* Once to hear it, and once in a while to hear whether it is still so. */
+        uint64_t to_see = 2 + (loop_now_ms(g.loop) - began) / ROUTE_FULL_MS;
+        if (cases[i].in_turn)
+            assert_int_equal(first->calls, 10);
+        else
+            assert_true(first->calls <= to_see);
+        assert_true(second->calls + first->calls >= 20);
         grid_dispose(&g);
     }
 }
@@ -1295,6 +1337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dispatch__follows_the_failure_table_between_nodes),
+        cmocka_unit_test(test_dispatch__passes_over_a_node_that_said_it_was_full),
         cmocka_unit_test(test_dispatch__follows_the_failure_table_at_a_task),
         cmocka_unit_test(test_dispatch__goes_elsewhere_when_its_instance_refuses),
         cmocka_unit_test(test_dispatch__goes_elsewhere_when_a_node_refuses_and_remembers_it),

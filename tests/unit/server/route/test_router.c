@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "server/route/route_load.h"
 #include "server/route/router.h"
 
 enum { NODES = 3, LIMIT = 100 };
@@ -18,6 +19,7 @@ enum { NODES = 3, LIMIT = 100 };
 struct grid {
     struct route_shared *shared;
     struct route_task_shared *task;
+    struct route_node_shared *others[NODES]; /* none of ours */
     struct instance *instances[8];
     size_t instance_count;
     struct route_table *table;
@@ -37,6 +39,7 @@ static void grid_build(struct grid *g, const uint32_t ready[NODES], unsigned unr
     struct route_builder *b = route_builder_create(1, g->shared);
     for (unsigned i = 0; i < NODES; i++) {
         struct route_node n = node_make(i, (unroutable >> i & 1) == 0);
+        n.shared = g->others[i] = i > 0 ? route_node_shared_create() : NULL;
         assert_int_equal(route_builder_node(b, &n), i);
     }
     const char *releases[sizeof g->instances / sizeof *g->instances];
@@ -58,6 +61,10 @@ static void grid_dispose(struct grid *g)
     for (size_t i = 0; i < g->instance_count; i++)
         instance_unref(g->instances[i]);
     route_table_unref(g->table);
+    for (int i = 1; i < NODES; i++) {
+        assert_int_equal(g->others[i]->references, 1);
+        route_node_shared_unref(g->others[i]);
+    }
     route_task_shared_unref(g->task);
     route_shared_unref(g->shared);
 }
@@ -306,6 +313,66 @@ static void test_router__is_busy_at_the_limit_unless_another_node_has_one(void *
     grid_dispose(&g);
 }
 
+static void grid_say(const struct grid *g, unsigned node, uint32_t room)
+{
+    route_load_note(g->others[node], g->task, &(struct route_load){.in_flight = LIMIT - room, .ready = 1, .room = room}, 1000);
+}
+
+/* Where four calls go, now or when a word of 1000 is old. */
+static void assert_picks(const struct grid *g, uint64_t now_ms, const unsigned nodes[4])
+{
+    for (int i = 0; i < 4; i++) {
+        struct router_query q = query("echo");
+        struct router_decision d;
+        q.now_ms = now_ms;
+        router_pick(g->table, &q, &d);
+        if (d.verdict == ROUTER_RUN_HERE)
+            d.instance->in_flight--;
+        assert_int_equal(d.verdict, nodes[i] == 0 ? ROUTER_RUN_HERE : ROUTER_FORWARD);
+        assert_int_equal(d.node, nodes[i]);
+    }
+}
+
+static void test_router__passes_over_nodes_that_said_they_were_full(void **state)
+{
+    (void) state;
+    struct grid g;
+    grid_build(&g, (const uint32_t[]){1, 1, 1}, 0, false);
+    grid_say(&g, 1, 1);
+    assert_picks(&g, 1000, (const unsigned[]){0, 1, 2, 0});
+    grid_say(&g, 1, 0);
+    assert_picks(&g, 1000, (const unsigned[]){2, 2, 0, 2});
+    /* One call goes to see. */
+    assert_picks(&g, 1000 + ROUTE_FULL_MS, (const unsigned[]){2, 0, 1, 2});
+    assert_picks(&g, 1000 + ROUTE_FULL_MS, (const unsigned[]){0, 2, 2, 0});
+    grid_say(&g, 1, 1);
+    assert_picks(&g, 1000, (const unsigned[]){1, 2, 0, 1});
+    grid_dispose(&g);
+}
+
+static void test_router__where_all_are_full_a_call_goes_to_the_first_of_them(void **state)
+{
+    (void) state;
+    struct grid g;
+    grid_build(&g, (const uint32_t[]){1, 1, 1}, 0, false);
+    grid_say(&g, 1, 0);
+    grid_say(&g, 2, 0);
+    assert_picks(&g, 1000, (const unsigned[]){0, 0, 0, 0});
+    g.instances[0]->in_flight = LIMIT;
+    assert_picks(&g, 1000, (const unsigned[]){1, 2, 1, 1});
+    struct router_query q = query("echo");
+    struct router_decision d;
+    q.now_ms = 1000;
+    q.avoid_nodes = 2; /* it has failed this call: full is better */
+    router_pick(g.table, &q, &d);
+    assert_int_equal(d.node, 2);
+    q.node = SLICE("node-1"); /* asked for by name, full or not */
+    q.avoid_nodes = 0;
+    router_pick(g.table, &q, &d);
+    assert_int_equal(d.node, 1);
+    grid_dispose(&g);
+}
+
 enum { THREADS = 4, ROUNDS = 20000 };
 
 struct hammer {
@@ -445,6 +512,8 @@ int main(void)
         cmocka_unit_test(test_router__weighs_nodes_by_their_instances),
         cmocka_unit_test(test_router__prefers_the_least_loaded_instance_and_takes_equals_in_turn),
         cmocka_unit_test(test_router__is_busy_at_the_limit_unless_another_node_has_one),
+        cmocka_unit_test(test_router__passes_over_nodes_that_said_they_were_full),
+        cmocka_unit_test(test_router__where_all_are_full_a_call_goes_to_the_first_of_them),
         cmocka_unit_test(test_router__stays_fair_and_within_limits_under_four_threads),
         cmocka_unit_test(test_route_budget__begins_with_ten_and_earns_one_retry_per_ten_calls),
         cmocka_unit_test(test_router__a_peers_call_waits_for_the_successors_of_draining_instances),
