@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 
@@ -160,6 +161,17 @@ bool addr_is_any(const struct addr *a)
     if (a->u.any.sa_family == AF_INET)
         return a->u.v4.sin_addr.s_addr == htonl(INADDR_ANY);
     return a->u.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->u.v6.sin6_addr);
+}
+
+void addr_source(const struct addr *a, uint8_t out[ADDR_SOURCE_SIZE])
+{
+    memset(out, 0, ADDR_SOURCE_SIZE);
+    if (a->u.any.sa_family == AF_INET6) {
+        memcpy(out, &a->u.v6.sin6_addr, IN6_IS_ADDR_V4MAPPED(&a->u.v6.sin6_addr) ? 16 : 8);
+    } else if (a->u.any.sa_family == AF_INET) {
+        out[10] = out[11] = 0xff;
+        memcpy(out + 12, &a->u.v4.sin_addr, 4);
+    }
 }
 
 void addr_format_host(const struct addr *a, char out[ADDR_TEXT_MAX])

@@ -40,6 +40,10 @@ bool addr_is_loopback(const struct addr *a);
 /* 0.0.0.0 or ::. */
 bool addr_is_any(const struct addr *a);
 
+/* Of what who has one address has many: an IPv4 address (in its mapped form), the network half of an IPv6 one; zeros for a Unix socket. */
+enum { ADDR_SOURCE_SIZE = 16 };
+void addr_source(const struct addr *a, uint8_t out[ADDR_SOURCE_SIZE]);
+
 /* "127.0.0.1:80", "[::1]:80", a path. addr_format_host leaves the port out ("::1", IPv4-mapped as IPv4). */
 void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX]);
 void addr_format_host(const struct addr *a, char out[ADDR_TEXT_MAX]);

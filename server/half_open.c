@@ -1,16 +1,14 @@
-/* Sources are told apart by what one who has one address has many of: all of an IPv4 address, the network half of an IPv6 one. */
+/* The oldest of whoever has most; sources as addr_source tells them apart. */
 #include "server/half_open.h"
 
 #include <string.h>
 
 static bool same_source(const struct addr *a, const struct addr *b)
 {
-    if (a->u.any.sa_family != b->u.any.sa_family)
-        return false;
-    if (a->u.any.sa_family == AF_INET)
-        return a->u.v4.sin_addr.s_addr == b->u.v4.sin_addr.s_addr;
-    size_t size = IN6_IS_ADDR_V4MAPPED(&a->u.v6.sin6_addr) ? 16 : 8;
-    return memcmp(&a->u.v6.sin6_addr, &b->u.v6.sin6_addr, size) == 0;
+    uint8_t x[ADDR_SOURCE_SIZE], y[ADDR_SOURCE_SIZE];
+    addr_source(a, x);
+    addr_source(b, y);
+    return memcmp(x, y, sizeof x) == 0;
 }
 
 static size_t count_from(const struct half_open *h, size_t first)

@@ -208,7 +208,7 @@ static size_t held_by_a_worker(const struct options *o)
 static int open_workers(struct node *n, char why[NODE_WHY_MAX])
 {
     const struct options *o = n->options;
-    struct worker_set_options w = {.count = o->workers, .busy_poll_us = o->busy_poll_us, .control = n->loop, .peer_tls = n->server_tls, .admin = n->admin, .on_control_conn = on_control_conn,
+    struct worker_set_options w = {.count = o->workers, .busy_poll_us = o->busy_poll_us, .handshakes_per_s = o->handshakes_per_s, .control = n->loop, .peer_tls = n->server_tls, .admin = n->admin, .on_control_conn = on_control_conn,
                                    .on_instance_refused = on_instance_refused, .on_task_wanted = on_task_wanted, .on_peer_failed = on_peer_failed, .ctx = n};
     int err = take_api_addresses(n, &w, why);
     if (err == 0)

@@ -414,17 +414,6 @@ const struct join_exchange_events JOIN_EVENTS = {on_stand, on_issue, on_end, on_
 
 /* ---- those who come ---- */
 
-static void source_of(const struct addr *a, uint8_t out[ATTEMPTS_SOURCE_SIZE])
-{
-    memset(out, 0, ATTEMPTS_SOURCE_SIZE);
-    if (a->u.any.sa_family == AF_INET6) {
-        memcpy(out, &a->u.v6.sin6_addr, ATTEMPTS_SOURCE_SIZE);
-    } else if (a->u.any.sa_family == AF_INET) {
-        out[10] = out[11] = 0xff;
-        memcpy(out + 12, &a->u.v4.sin_addr, 4);
-    }
-}
-
 /* Why somebody is sent away before anything is said, 0 when not. */
 static enum join_reason refusal_at_the_door(struct node_join *s, const uint8_t source[ATTEMPTS_SOURCE_SIZE])
 {
@@ -438,7 +427,10 @@ static enum join_reason refusal_at_the_door(struct node_join *s, const uint8_t s
         return JOIN_BUSY; /* it is being stretched */
     if (count_proven(s) >= JOINS_AT_ONCE)
         return JOIN_BUSY;
-    return attempts_take(s->answered, source, loop_now_ms(s->node->loop), NULL) ? 0 : JOIN_TOO_MANY;
+    uint64_t now_ms = loop_now_ms(s->node->loop);
+    if (!attempts_take(s->answered, source, now_ms, NULL))
+        return JOIN_TOO_MANY;
+    return attempts_take_of_all(s->answered, source, now_ms) ? 0 : JOIN_BUSY;
 }
 
 /* For somebody else's sake. A guess that was not ended counts as one all the same. */
@@ -490,7 +482,7 @@ void node_join_accept(struct node *n, struct conn *c)
         conn_close(c);
         return;
     }
-    source_of(conn_peer_addr(c), source);
+    addr_source(conn_peer_addr(c), source);
     enum join_reason refusal = refusal_at_the_door(s, source);
     size_t issuer_count = refusal == JOIN_NOT_ISSUER ? issuer_addresses(n, issuers) : 0;
     struct join_config terms = join_terms(s, addresses);
@@ -526,8 +518,9 @@ static int make_parts(struct node_join *s)
 {
     int err = make_guest(s);
     if (err == 0)
-        err = attempts_create(&(struct attempts_config){JOIN_MEMBER_LIMIT, JOIN_MEMBER_WINDOW_MS, JOIN_SOURCES_MAX}, &s->answered);
-    return err == 0 ? attempts_create(&(struct attempts_config){JOIN_DIAL_LIMIT, JOIN_DIAL_WINDOW_MS, 1}, &s->dialled) : err;
+        err = attempts_create(&(struct attempts_config){JOIN_MEMBER_LIMIT, JOIN_MEMBER_WINDOW_MS, JOIN_SOURCES_MAX, JOIN_MEMBER_ALL_PER_S, JOIN_MEMBER_ALL_BURST},
+                              &s->answered);
+    return err == 0 ? attempts_create(&(struct attempts_config){.limit = JOIN_DIAL_LIMIT, .window_ms = JOIN_DIAL_WINDOW_MS, .source_count = 1}, &s->dialled) : err;
 }
 
 static int check_grid(const struct node *n, char why[NODE_WHY_MAX])

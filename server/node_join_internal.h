@@ -16,6 +16,8 @@ enum {
     JOIN_SOURCES_MAX = 512,
     JOIN_MEMBER_LIMIT = 10,
     JOIN_MEMBER_WINDOW_MS = 60 * 1000,
+    JOIN_MEMBER_ALL_PER_S = 5, /* failed ones of all sources together */
+    JOIN_MEMBER_ALL_BURST = 120,
     JOIN_DIAL_LIMIT = 30,
     JOIN_DIAL_WINDOW_MS = 3600 * 1000,
     JOIN_SETTLE_MS = 5000, /* of peace, until a young grid yields no more; */

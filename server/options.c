@@ -41,6 +41,8 @@ static const struct option_row ROWS[] = {
     {.name = "workers", .kind = OPTION_UINT, .placeholder = "N", .min = 1, .max = 256, .example = "4", .help = "data-plane threads; one per core when not given"},
     {.name = "busy-poll", .kind = OPTION_UINT, .placeholder = "MICROSECONDS", .fallback = "200", .max = 1000, .example = "200",
      .help = "how long a worker looks for the next event before it sleeps, while they come so soon; 0 sleeps at once"},
+    {.name = "handshake-rate", .kind = OPTION_UINT, .placeholder = "N", .fallback = "200", .max = 1000000, .example = "200",
+     .help = "TLS handshakes a second that strangers may begin at the peers' port, all together; a member's address may as many by itself; 0 for no bound"},
     {.name = "max-payload", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "6MiB", .min = 1024, .max = 1024 * 1024 * 1024, .help = "largest call and answer"},
     {.name = "max-held", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "512MiB", .min = 1024, .max = INT64_C(1024) * 1024 * 1024 * 1024,
      .help = "bytes of requests held in memory at a time; what would be more is refused with 429"},
@@ -394,6 +396,7 @@ static int take_values(struct options *o, struct option_error *error)
     if (o->workers == 0)
         o->workers = cores > 0 ? (unsigned) (cores > 256 ? 256 : cores) : 1;
     o->busy_poll_us = option_number(set, "busy-poll");
+    o->handshakes_per_s = (unsigned) option_number(set, "handshake-rate");
     o->max_payload = (size_t) option_number(set, "max-payload");
     o->max_held = (size_t) option_number(set, "max-held");
     o->drain_timeout_ms = option_number(set, "drain-timeout");

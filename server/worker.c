@@ -10,10 +10,11 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "server/route/peer_link.h"
 #include "server/half_open.h"
+#include "server/handshake_gate.h"
+#include "server/route/peer_link.h"
 
-enum { PEER_STREAMS_MAX = 1000, LISTENERS_MAX = WORKER_API_ADDRESSES_MAX + 2 };
+enum { PEER_STREAMS_MAX = 1000, LISTENERS_MAX = WORKER_API_ADDRESSES_MAX + 2, SENT_AWAY_SAID_MS = 60 * 1000 };
 
 struct worker {
     struct worker_set *set;
@@ -27,6 +28,9 @@ struct worker {
     struct listener *listeners[LISTENERS_MAX];
     unsigned listener_count;
     struct half_open handshakes;   /* of peers, unfinished */
+    struct handshake_gate *gate;   /* NULL: every handshake begins at once */
+    struct loop_timer turns;
+    uint64_t sent_away, sent_away_said_ms; /* by the gate, since it was said */
     struct verdict *verdict;       /* NULL before the first change of it */
     struct loop_timer cut;
     unsigned closing;              /* steps of closing not yet done */
@@ -129,6 +133,7 @@ struct worker_message {
         struct {
             int fd;
             bool peer;
+            struct addr from;
         } accepted;
     } u;
 };
@@ -209,6 +214,8 @@ static void peer_on_open(void *ctx, struct conn *c)
     struct worker *w = ctx;
     const struct worker_set_options *o = &w->set->options;
     half_open_remove(&w->handshakes, c);
+    if (w->gate && conn_tls_peer(c)->roles != TLS_ROLE_NONE)
+        handshake_gate_know(w->gate, conn_peer_addr(c), loop_now_ms(w->loop));
     if (w->verdict && verdict_refuses(w->verdict, conn_tls_peer(c))) { /* its handshake began before the verdict did */
         conn_set_events(c, &PEER_MOVING_EVENTS, w);
         conn_close(c);
@@ -231,12 +238,8 @@ static void peer_on_close(void *ctx, struct conn *c, int err)
 
 static const struct conn_events PEER_HANDSHAKE_EVENTS = {.on_open = peer_on_open, .on_read = peer_on_read, .on_close = peer_on_close};
 
-static void worker_serve(struct worker *w, int fd, bool peer)
+static void peer_handshake(struct worker *w, int fd)
 {
-    if (!peer) {
-        http_server_accept(w->api_server, fd, NULL);
-        return;
-    }
     struct conn *c, *dropped;
     struct conn_options options = {.tls = w->set->options.peer_tls};
     if (conn_adopt(w->loop, fd, &options, &PEER_HANDSHAKE_EVENTS, w, &c) != 0)
@@ -246,10 +249,79 @@ static void worker_serve(struct worker *w, int fd, bool peer)
         conn_close(dropped);
 }
 
+/* Says at most once a minute that some were. */
+static void send_away(struct worker *w, int fd)
+{
+    uint64_t now_ms = loop_now_ms(w->loop);
+    close(fd);
+    w->sent_away++;
+    if (w->sent_away_said_ms != 0 && now_ms < w->sent_away_said_ms + SENT_AWAY_SAID_MS)
+        return;
+    log_line(LOG_WARN, "more TLS connections come to the peers' port than --handshake-rate lets begin: some are sent away", LOGF_INT("sent_away", w->sent_away));
+    w->sent_away = 0;
+    w->sent_away_said_ms = now_ms;
+}
+
+/* Begins the handshakes whose turn it is, and looks again when it is the next one's. */
+static void peer_turns(void *arg)
+{
+    struct worker *w = arg;
+    uint64_t now_ms = loop_now_ms(w->loop), wait_ms;
+    int fd;
+    bool begins;
+    while (handshake_gate_next(w->gate, now_ms, &fd, &begins))
+        if (begins)
+            peer_handshake(w, fd);
+        else
+            send_away(w, fd);
+    wait_ms = handshake_gate_wait_ms(w->gate, now_ms);
+    if (wait_ms != UINT64_MAX)
+        loop_timer_start(w->loop, &w->turns, wait_ms > 0 ? wait_ms : 1, peer_turns, w);
+}
+
+/* Known by the addresses that members have in the routes. */
+static bool is_members(const struct worker *w, const struct addr *from)
+{
+    const struct route_view *view = dispatch_view(w->dispatch);
+    uint8_t source[ADDR_SOURCE_SIZE], own[ADDR_SOURCE_SIZE];
+    addr_source(from, source);
+    for (size_t i = 1; view && i < view->table->node_count; i++)
+        for (unsigned a = 0; a < view->table->nodes[i].address_count; a++) {
+            addr_source(&view->table->nodes[i].addresses[a], own);
+            if (memcmp(source, own, sizeof own) == 0)
+                return true;
+        }
+    return false;
+}
+
+static void peer_came(struct worker *w, int fd, const struct addr *from)
+{
+    if (!w->gate) {
+        peer_handshake(w, fd);
+        return;
+    }
+    int dropped = handshake_gate_come(w->gate, fd, from, is_members(w, from), loop_now_ms(w->loop));
+    if (dropped >= 0)
+        send_away(w, dropped);
+    peer_turns(w);
+}
+
+static void worker_serve(struct worker *w, int fd, const struct addr *from, bool peer)
+{
+    if (peer)
+        peer_came(w, fd, from);
+    else
+        http_server_accept(w->api_server, fd, NULL);
+}
+
 static void deliver_accepted(void *arg)
 {
     struct worker_message *message = arg;
-    worker_serve(message->worker, message->u.accepted.fd, message->u.accepted.peer);
+    struct worker *w = message->worker;
+    if (w->closing > 0 || !w->dispatch) /* it was on its way when this worker stopped */
+        close(message->u.accepted.fd);
+    else
+        worker_serve(w, message->u.accepted.fd, &message->u.accepted.from, message->u.accepted.peer);
     free(message);
 }
 
@@ -268,39 +340,44 @@ static struct worker *worker_for_next(struct worker *self)
     return fewest < own ? least : self;
 }
 
-static bool worker_hand_on(struct worker *to, int fd, bool peer)
+static bool worker_hand_on(struct worker *to, int fd, const struct addr *from, bool peer)
 {
-    if (!worker_send(to, deliver_accepted, &(struct worker_message){.u.accepted = {.fd = fd, .peer = peer}}))
+    if (!worker_send(to, deliver_accepted, &(struct worker_message){.u.accepted = {.fd = fd, .peer = peer, .from = *from}}))
         return false;
     atomic_fetch_add_explicit(&to->connections, 1, memory_order_relaxed);
     return true;
 }
 
 /* Whoever cannot hand a connection on serves it, as far as memory allows. */
-static void worker_accepted(struct worker *w, int fd, bool peer)
+static void worker_accepted(struct worker *w, int fd, const struct addr *from, bool peer)
 {
     struct worker *owner = worker_for_next(w);
-    if (owner != w && worker_hand_on(owner, fd, peer))
+    if (owner != w && worker_hand_on(owner, fd, from, peer))
         return;
     if (owner != w)
         log_line(LOG_WARN, "a connection was not handed on to another worker: out of memory");
     atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
-    worker_serve(w, fd, peer);
+    worker_serve(w, fd, from, peer);
 }
 
 static void on_api_accept(void *ctx, int fd, const struct addr *from)
 {
-    (void) from;
-    worker_accepted(ctx, fd, false);
+    worker_accepted(ctx, fd, from, false);
 }
 
 static void on_peer_accept(void *ctx, int fd, const struct addr *from)
 {
-    (void) from;
-    worker_accepted(ctx, fd, true);
+    worker_accepted(ctx, fd, from, true);
 }
 
 /* ---- creation ---- */
+
+/* Connections are spread evenly over the workers, so each has its part of the rate. */
+static int make_gate(struct worker *w)
+{
+    const struct worker_set_options *o = &w->set->options;
+    return o->handshakes_per_s == 0 ? 0 : handshake_gate_create((o->handshakes_per_s + o->count - 1) / o->count, &w->gate);
+}
 
 static int worker_init(struct worker_set *s, unsigned index)
 {
@@ -327,7 +404,7 @@ static int worker_init(struct worker_set *s, unsigned index)
         err = http_server_create(w->loop, &HTTP_SERVER_LIMITS_DEFAULT, ingress_on_api_request, w->ingress, &w->api_server);
     if (err == 0)
         err = http_server_create(w->loop, &peer_limits, ingress_on_peer_request, w->ingress, &w->peer_server);
-    return err;
+    return err == 0 ? make_gate(w) : err;
 }
 
 /* The sentence about an address that could not be had. */
@@ -544,6 +621,9 @@ static void close_listeners(struct worker *w)
 {
     while (w->listener_count > 0)
         listener_close(w->listeners[--w->listener_count]);
+    loop_timer_stop(&w->turns);
+    for (int fd; w->gate && (fd = handshake_gate_take(w->gate)) >= 0;)
+        close(fd);
 }
 
 static void peer_server_drained(void *arg)
@@ -634,6 +714,8 @@ void worker_set_end(struct worker_set *s)
         if (w->loop)
             loop_destroy(w->loop); /* runs what was still in the mailbox */
         ingress_destroy(w->ingress);
+        handshake_gate_destroy(w->gate);
+        w->gate = NULL;
         verdict_unref(w->verdict);
         w->verdict = NULL;
         w->loop = NULL;

@@ -26,6 +26,7 @@ struct worker_set_options {
     mode_t api_socket_mode;
     struct addr peer; /* peers' port; size 0: none */
     struct tls_context *peer_tls;
+    unsigned handshakes_per_s; /* handshake_gate's R, of all workers together; 0: no bound */
     struct ingress_options ingress;
     struct dispatch_options dispatch; /* worker, close_idle_elsewhere and ctx are set by the set */
     struct admin *admin;

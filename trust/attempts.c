@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/token_bucket.h"
 
 struct source {
     uint8_t address[ATTEMPTS_SOURCE_SIZE];
@@ -12,9 +13,17 @@ struct source {
     uint64_t times_ms[ATTEMPTS_LIMIT_MAX];
 };
 
+/* Who was sent away because all together had tried too often, and may come again. */
+struct turn {
+    uint8_t address[ATTEMPTS_SOURCE_SIZE];
+    uint64_t since_ms, seen_ms; /* seen 0: the place is free */
+};
+
 struct attempts {
     struct attempts_config config;
+    struct token_bucket all;
     struct source *sources;
+    struct turn *turns; /* as many */
 };
 
 int attempts_create(const struct attempts_config *config, struct attempts **out)
@@ -22,11 +31,16 @@ int attempts_create(const struct attempts_config *config, struct attempts **out)
     if (config->limit == 0 || config->limit > ATTEMPTS_LIMIT_MAX || config->window_ms == 0 || config->source_count == 0)
         return GRID_EINVAL;
     struct attempts *a = calloc(1, sizeof *a);
-    if (!a || !(a->sources = calloc(config->source_count, sizeof *a->sources))) {
-        free(a);
+    if (!a)
+        return GRID_ENOMEM;
+    a->sources = calloc(config->source_count, sizeof *a->sources);
+    a->turns = calloc(config->source_count, sizeof *a->turns);
+    if (!a->sources || !a->turns) {
+        attempts_destroy(a);
         return GRID_ENOMEM;
     }
     a->config = *config;
+    token_bucket_init(&a->all, config->all_per_s, config->all_burst, 0);
     *out = a;
     return 0;
 }
@@ -36,6 +50,7 @@ void attempts_destroy(struct attempts *a)
     if (!a)
         return;
     free(a->sources);
+    free(a->turns);
     free(a);
 }
 
@@ -95,13 +110,71 @@ bool attempts_take(struct attempts *a, const uint8_t source[ATTEMPTS_SOURCE_SIZE
     return allowed;
 }
 
-void attempts_give_back(struct attempts *a, const uint8_t source[ATTEMPTS_SOURCE_SIZE])
+static struct source *find(const struct attempts *a, const uint8_t source[ATTEMPTS_SOURCE_SIZE])
 {
     uint8_t address[ATTEMPTS_SOURCE_SIZE];
     normalize(source, address);
     for (size_t i = 0; i < a->config.source_count; i++)
-        if (a->sources[i].count > 0 && memcmp(a->sources[i].address, address, ATTEMPTS_SOURCE_SIZE) == 0) {
-            a->sources[i].count--;
-            return;
-        }
+        if (a->sources[i].count > 0 && memcmp(a->sources[i].address, address, ATTEMPTS_SOURCE_SIZE) == 0)
+            return &a->sources[i];
+    return NULL;
+}
+
+static bool still_comes(const struct turn *t, uint64_t now_ms)
+{
+    return t->seen_ms != 0 && now_ms <= t->seen_ms + ATTEMPTS_TURN_MS;
+}
+
+/* The source's turn, else a free place for one, else NULL; *before: how many who may come again were there first. */
+static struct turn *turn_of(const struct attempts *a, const uint8_t address[ATTEMPTS_SOURCE_SIZE], uint64_t now_ms, uint64_t *before)
+{
+    struct turn *own = NULL, *available = NULL;
+    for (size_t i = 0; i < a->config.source_count && !own; i++) {
+        struct turn *t = &a->turns[i];
+        if (!still_comes(t, now_ms))
+            available = t;
+        else if (memcmp(t->address, address, ATTEMPTS_SOURCE_SIZE) == 0)
+            own = t;
+    }
+    *before = 0;
+    for (size_t i = 0; i < a->config.source_count; i++)
+        *before += &a->turns[i] != own && still_comes(&a->turns[i], now_ms) && (!own || a->turns[i].since_ms < own->since_ms);
+    return own ? own : available;
+}
+
+static void note_turn(struct turn *t, const uint8_t address[ATTEMPTS_SOURCE_SIZE], uint64_t now_ms)
+{
+    if (!still_comes(t, now_ms) || memcmp(t->address, address, ATTEMPTS_SOURCE_SIZE) != 0)
+        t->since_ms = now_ms;
+    memcpy(t->address, address, ATTEMPTS_SOURCE_SIZE);
+    t->seen_ms = now_ms;
+}
+
+bool attempts_take_of_all(struct attempts *a, const uint8_t source[ATTEMPTS_SOURCE_SIZE], uint64_t now_ms)
+{
+    uint8_t address[ATTEMPTS_SOURCE_SIZE];
+    struct source *s = find(a, source);
+    uint64_t before;
+    if (a->config.all_burst == 0)
+        return true;
+    normalize(source, address);
+    struct turn *t = turn_of(a, address, now_ms, &before);
+    if (token_bucket_wait_ms(&a->all, before + 1, now_ms) == 0 && token_bucket_take(&a->all, 1, now_ms)) {
+        if (t)
+            t->seen_ms = 0; /* it has had it */
+        return true;
+    }
+    if (t)
+        note_turn(t, address, now_ms);
+    if (s)
+        s->count--;
+    return false;
+}
+
+void attempts_give_back(struct attempts *a, const uint8_t source[ATTEMPTS_SOURCE_SIZE])
+{
+    struct source *s = find(a, source);
+    if (s)
+        s->count--;
+    token_bucket_give(&a->all, 1000);
 }

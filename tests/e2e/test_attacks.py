@@ -8,7 +8,9 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
+from certs import Authority, Leaf, tls_client
 from gridtest import Grid, Skip, check, check_equal, node_rpc, once, raw_exchange, shared, wait_for
 
 WHO = "exports.handler = () => ({pid: process.pid, uid: process.getuid()});\n"
@@ -162,6 +164,58 @@ def test_a_thousand_half_open_handshakes_keep_nobody_out():
             flood.ending = True
             flood.join()
         check_equal(len(grid[0].hosts()), 3, "hosts afterwards")
+
+
+class Handshakes:
+    """Strangers from some hundred addresses who shake hands for joining, whole, one after the other; `done` counts those that came about."""
+
+    def __init__(self, grid, address, threads=12):
+        self.context = tls_client(*Leaf(Authority("strange")).save(grid.folder / "strangers"), ("grid-join/1",))
+        self.address, self.done, self.refused, self.over, self.lock, self.next = address, 0, 0, threading.Event(), threading.Lock(), 0
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(threads)]
+
+    def one(self, source):
+        try:
+            with socket.create_connection(self.address, 10, source_address=(source, 0)) as plain, self.context.wrap_socket(plain):
+                return True
+        except OSError:
+            return False
+
+    def run(self):
+        while not self.over.is_set():
+            with self.lock:
+                self.next += 1
+                source = f"127.0.{7 + self.next % 5}.{1 + self.next % 250}"
+            done = self.one(source)
+            with self.lock:
+                self.done += done
+                self.refused += not done
+
+    def __enter__(self):
+        self.began = time.monotonic()
+        [t.start() for t in self.threads]
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        [t.join() for t in self.threads]
+        self.seconds = time.monotonic() - self.began
+
+
+@once
+def test_a_storm_of_whole_handshakes_is_bounded_and_keeps_nobody_out():
+    rate = 20
+    with Grid(2, workers=1, options=["--handshake-rate", str(rate)]) as grid:
+        grid.deploy(grid.project().program("cecho"))
+        with Handshakes(grid, grid[0].listen) as storm:
+            wait_for(lambda: storm.done > 2 * rate, "what strangers may do at once is used up")
+            answers = [grid[i % 2].invoke("cecho", b"1") for i in range(100)]
+            grid.add()
+            grid.wait_linked()
+            answers += [grid[2].invoke("cecho", b"1", {"Grid-Node": "node1"}) for _ in range(4)]
+            wait_for(lambda: storm.done + storm.refused > 5 * rate, "the storm goes on")
+        check_equal({a.status for a in answers}, {200}, "statuses of calls meanwhile")
+        check(storm.done <= 2 * rate + rate * storm.seconds + 2, f"{storm.done} handshakes of strangers within {storm.seconds:.1f} s at {rate} a second")
 
 
 class Recorder(threading.Thread):

@@ -382,7 +382,7 @@ def test_a_client_that_names_no_protocol_speaks_http_1_1():
 
 @once
 def test_a_storm_of_strangers_does_not_fill_the_log():
-    with Grid(1, workers=1) as grid:
+    with Grid(1, workers=1, options=["--handshake-rate", "0"]) as grid:
         for _ in range(400):
             with socket.create_connection(grid[0].listen, timeout=10) as sock:
                 sock.sendall(b"GET / HTTP/1.1\r\n\r\n")

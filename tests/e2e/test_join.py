@@ -14,7 +14,8 @@ from gridtest import BIN, PRESET, Grid, Node, check, check_equal, check_in, clea
 PASSWORD = "tangled-otter-8-lamps"
 ALPN = "grid-join/1"
 SHARE, CONFIRM, REFUSAL = 1, 2, 6
-MISMATCH, TOO_MANY = 5, 4
+MISMATCH, TOO_MANY, BUSY = 5, 4, 3
+ALL_BURST, ALL_PER_S = 120, 5  # failed attempts of all sources together
 # The base point of ristretto255 (RFC 9496, A.1): an element like any other to who does not know its logarithm.
 ELEMENT = bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76")
 
@@ -207,6 +208,49 @@ def test_a_storm_of_wrong_passwords_costs_the_members_next_to_nothing():
         check(each < (0.02 if PRESET == "asan" else 0.008), f"a guess, with the calls beside it, costs {1000 * each:.1f} ms of the issuer's processor time")
         check(len(took) > 10 and sorted(took)[len(took) // 2] < 0.25, f"the middle call took {1000 * sorted(took)[len(took) // 2]:.0f} ms of {len(took)}")
         check_equal(len(grid[0].hosts()), 2, "hosts")
+
+
+class Guessers:
+    """Strangers who guess, each time from another address; `told` counts the reasons they are given."""
+
+    def __init__(self, grid, node, threads=4):
+        stranger(grid.folder)
+        self.grid, self.node, self.told, self.over, self.lock, self.next = grid, node, {}, threading.Event(), threading.Lock(), 0
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(threads)]
+
+    def run(self):
+        while not self.over.is_set():
+            with self.lock:
+                self.next += 1
+                source = f"127.{1 + self.next // 62500}.{1 + self.next // 250 % 250}.{1 + self.next % 250}"
+            with contextlib.suppress(OSError, TypeError):
+                kind = guess(self.grid, self.node, source)[1][0]
+                with self.lock:
+                    self.told[kind] = self.told.get(kind, 0) + 1
+
+    def __enter__(self):
+        self.began = time.monotonic()
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@once
+def test_guesses_of_all_sources_together_are_bounded_and_a_joiner_gets_in_beside_them():
+    with password_grid(1, options=["--handshake-rate", "0"]) as grid:
+        wait_for(lambda: guess(grid, grid[0])[1][0] == MISMATCH, "strangers are heard")
+        with Guessers(grid, grid[0]) as storm:
+            wait_for(lambda: storm.told.get(BUSY, 0) > 30, "what all may is used up")
+            grid.add()
+            grid.wait_linked()
+        spent = time.monotonic() - storm.began
+        check(storm.told[MISMATCH] <= ALL_BURST + ALL_PER_S * spent + 1, f"guesses that were heard within {spent:.1f} s: {storm.told}")
+        check_equal(set(storm.told), {MISMATCH, BUSY}, "what guessers are told")
 
 
 class Silent:

@@ -15,7 +15,7 @@ typedef uint8_t source[ATTEMPTS_SOURCE_SIZE];
 static struct attempts *create(unsigned limit, uint64_t window_ms, size_t sources)
 {
     struct attempts *a;
-    assert_int_equal(attempts_create(&(struct attempts_config){limit, window_ms, sources}, &a), 0);
+    assert_int_equal(attempts_create(&(struct attempts_config){.limit = limit, .window_ms = window_ms, .source_count = sources}, &a), 0);
     return a;
 }
 
@@ -122,14 +122,88 @@ static void test_attempts__holds_thirty_an_hour_in_all(void **state)
     attempts_destroy(a);
 }
 
+/* Guesses from a new source each, `per_s` a second: how many are heard. */
+static unsigned guess(struct attempts *a, unsigned per_s, uint64_t from_ms, uint64_t until_ms)
+{
+    unsigned heard = 0, next = 0;
+    source s;
+    for (uint64_t now = from_ms; now < until_ms; now += 1000 / per_s) {
+        v6((uint8_t) next, 1, s);
+        s[6] = (uint8_t) (next++ >> 8);
+        heard += attempts_take(a, s, now, NULL) && attempts_take_of_all(a, s, now);
+    }
+    return heard;
+}
+
+static struct attempts *create_for_all(void)
+{
+    struct attempts *a;
+    assert_int_equal(attempts_create(&(struct attempts_config){10, MINUTE, 512, 5, 120}, &a), 0);
+    return a;
+}
+
+static void test_attempts__of_all_sources_together_are_bounded(void **state)
+{
+    struct attempts *a = create_for_all();
+    (void) state;
+    assert_in_range(guess(a, 200, HOUR, HOUR + MINUTE), 120, 120 + 5 * 60 + 1); /* what may come at once, and five a second */
+    attempts_destroy(a);
+}
+
+static void test_attempts__who_comes_again_is_let_in_beside_a_crowd_that_does_not(void **state)
+{
+    struct attempts *a = create_for_all();
+    source joiner;
+    uint64_t now = HOUR, began = HOUR + 2000;
+    (void) state;
+    v4(9, joiner);
+    guess(a, 200, HOUR, began);
+    for (now = began; !(attempts_take(a, joiner, now, NULL) && attempts_take_of_all(a, joiner, now)); now += 300)
+        guess(a, 200, now, now + 300);
+    assert_true(now - began <= 5000);
+    attempts_destroy(a);
+}
+
+/* Forty sources that come again and again beside one: each gets his turn once, before anybody gets a second one. */
+static void test_attempts__who_came_first_is_let_in_first(void **state)
+{
+    struct attempts *a = create_for_all();
+    source s;
+    uint64_t let_in[40] = {0}, now;
+    (void) state;
+    guess(a, 1000, HOUR, HOUR + 1000);
+    for (now = HOUR + 4000; now < HOUR + 40000; now += 500)
+        for (uint8_t i = 0; i < 40; i++) {
+            v4(i, s);
+            if (let_in[i] == 0 && attempts_take(a, s, now + i, NULL) && attempts_take_of_all(a, s, now + i))
+                let_in[i] = now;
+        }
+    for (uint8_t i = 0; i < 40; i++)
+        assert_true(let_in[i] != 0 && (i == 0 || let_in[i] >= let_in[i - 1]));
+    attempts_destroy(a);
+}
+
+static void test_attempts__what_ended_well_does_not_count_for_all(void **state)
+{
+    struct attempts *a = create_for_all();
+    source s;
+    (void) state;
+    for (unsigned i = 0; i < 1000; i++) {
+        v6((uint8_t) (i % 250), 1, s);
+        assert_true(attempts_take(a, s, HOUR, NULL) && attempts_take_of_all(a, s, HOUR));
+        attempts_give_back(a, s);
+    }
+    attempts_destroy(a);
+}
+
 static void test_attempts__refuses_senseless_limits(void **state)
 {
     struct attempts *a;
     (void) state;
-    assert_int_equal(attempts_create(&(struct attempts_config){0, 1, 1}, &a), GRID_EINVAL);
-    assert_int_equal(attempts_create(&(struct attempts_config){1, 0, 1}, &a), GRID_EINVAL);
-    assert_int_equal(attempts_create(&(struct attempts_config){1, 1, 0}, &a), GRID_EINVAL);
-    assert_int_equal(attempts_create(&(struct attempts_config){ATTEMPTS_LIMIT_MAX + 1, 1, 1}, &a), GRID_EINVAL);
+    assert_int_equal(attempts_create(&(struct attempts_config){.limit = 0, .window_ms = 1, .source_count = 1}, &a), GRID_EINVAL);
+    assert_int_equal(attempts_create(&(struct attempts_config){.limit = 1, .window_ms = 0, .source_count = 1}, &a), GRID_EINVAL);
+    assert_int_equal(attempts_create(&(struct attempts_config){.limit = 1, .window_ms = 1, .source_count = 0}, &a), GRID_EINVAL);
+    assert_int_equal(attempts_create(&(struct attempts_config){.limit = ATTEMPTS_LIMIT_MAX + 1, .window_ms = 1, .source_count = 1}, &a), GRID_EINVAL);
 }
 
 int main(void)
@@ -140,6 +214,10 @@ int main(void)
         cmocka_unit_test(test_attempts__counts_ipv6_by_its_network),
         cmocka_unit_test(test_attempts__forgets_who_tried_least_when_the_table_is_full),
         cmocka_unit_test(test_attempts__holds_thirty_an_hour_in_all),
+        cmocka_unit_test(test_attempts__of_all_sources_together_are_bounded),
+        cmocka_unit_test(test_attempts__who_comes_again_is_let_in_beside_a_crowd_that_does_not),
+        cmocka_unit_test(test_attempts__who_came_first_is_let_in_first),
+        cmocka_unit_test(test_attempts__what_ended_well_does_not_count_for_all),
         cmocka_unit_test(test_attempts__refuses_senseless_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
