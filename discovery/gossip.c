@@ -38,6 +38,7 @@ struct link {
     bool resolving;
     char *targets[MEMBER_ADDRESSES_MAX];
     size_t target_count, target;
+    uint32_t connect_ms;
     struct addr addresses[RESOLVE_ADDRESSES_MAX];
     size_t address_count, address;
     bool timed_out, denied, refused, silent;
@@ -382,7 +383,7 @@ static void on_resolved(void *arg, int err, const struct addr *addresses, size_t
 
 static bool dial_address(struct link *l)
 {
-    const struct conn_options options = {.tls = l->g->tls, .connect_timeout_ms = l->g->times->connect_ms, .handshake_timeout_ms = l->g->times->handshake_ms};
+    const struct conn_options options = {.tls = l->g->tls, .connect_timeout_ms = l->connect_ms, .handshake_timeout_ms = l->g->times->handshake_ms};
     const struct addr *to = &l->addresses[l->address++];
     if (http2_client_dial(l->g->loop, to, &options, &CLIENT_EVENTS, l, &l->client) == 0) {
         conn_make_thin(http_client_conn(l->client), l->g->times->unacknowledged_ms);
@@ -421,6 +422,7 @@ static void dial_start(struct gossip *g, const struct members_dial *dial)
         return;
     }
     l->token = dial->token;
+    l->connect_ms = dial->connect_ms;
     for (size_t i = 0; i < dial->address_count && i < MEMBER_ADDRESSES_MAX; i++) {
         l->targets[i] = slice_to_str(slice_of_str(dial->addresses[i]));
         if (!l->targets[i])

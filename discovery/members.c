@@ -66,12 +66,16 @@ static void recount(struct members *m, struct members_entry *e, bool living)
         swim_probe_remove(&m->probe, e->slot);
 }
 
+static void count(size_t *n, bool before, bool after)
+{
+    *n -= before;
+    *n += after;
+}
+
 void members_state_set(struct members *m, struct members_entry *e, enum member_state state)
 {
-    if (state == MEMBER_DEAD && e->member.state != MEMBER_DEAD)
-        m->dead++;
-    if (state != MEMBER_DEAD && e->member.state == MEMBER_DEAD)
-        m->dead--;
+    count(&m->dead, e->member.state == MEMBER_DEAD, state == MEMBER_DEAD);
+    count(&m->stalled, e->member.state == MEMBER_STALLED, state == MEMBER_STALLED);
     bool stays = members_lives(e) && (state == MEMBER_ALIVE || state == MEMBER_STALLED);
     if (state != e->member.state)
         m->ring_changed = true;

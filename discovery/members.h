@@ -63,8 +63,8 @@ struct members_times {
     uint32_t sync_ms;         /* between two comparisons of views with somebody at random */
     uint32_t denied_ms;       /* before somebody who refused our handshake is dialled again */
     uint32_t reap_ms;         /* after which the dead and those that left are forgotten */
-    uint32_t connect_ms;      /* for the driver: TCP's part of a dial. A SYN into a cut is lost, a fresh dial sends a fresh one */
-    uint32_t handshake_ms;    /* and the rest of it: only then the process is silent */
+    uint32_t connect_ms;      /* TCP's part of a dial. A SYN into a cut is lost, a fresh dial sends a fresh one */
+    uint32_t handshake_ms;    /* for the driver: the rest of it; only then the process is silent */
     uint32_t unacknowledged_ms; /* TCP_USER_TIMEOUT of control links: one that stands longer with a ping unanswered has a kernel at its end */
 };
 extern const struct members_times MEMBERS_LAN, MEMBERS_WAN, MEMBERS_LOCAL;
@@ -169,6 +169,7 @@ struct members_dial {
     const char *id;
     const char *const *addresses;
     size_t address_count;
+    uint32_t connect_ms; /* for TCP's part with each address */
 };
 bool members_next_dial(struct members *m, struct members_dial *out);
 

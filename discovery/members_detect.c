@@ -224,6 +224,19 @@ static void tell_of_silence(struct members *m, struct members_entry *e)
     ask_others(m, e);
 }
 
+/* One who falls silent may have troubles of his own; where it is two, the network may have split, and behind the split others are silent whom nobody watches from here. */
+static void look_at_all(struct members *m)
+{
+    if (m->stalled < 2 || m->now_ms < m->looked_ms + m->times->late_ms)
+        return;
+    m->looked_ms = m->now_ms;
+    for (struct members_link *l = m->links; l; l = l->next) {
+        struct members_entry *e = l->entry;
+        if (e && e->link == l && e->pinged_ms == 0 && m->now_ms >= e->heard_ms + m->times->late_ms)
+            members_ping(m, e);
+    }
+}
+
 void members_stall(struct members *m, struct members_entry *e)
 {
     if (e->member.state != MEMBER_ALIVE)
@@ -232,6 +245,7 @@ void members_stall(struct members *m, struct members_entry *e)
     m->counters.stalls++;
     members_note(m, MEMBERS_STALLED, e->member.id);
     members_touch(m, e);
+    look_at_all(m);
 }
 
 /* ---- suspicion and conviction ---- */

@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "discovery/members_internal.h"
 
-enum { MAX_SHIFT = 7, NEIGHBOURS = 2, MESH_SHARE_MS = 10, SOON = 8, FEW_DEAD = 4, OFTEN = 100 };
+enum { MAX_SHIFT = 7, NEIGHBOURS = 2, MESH_SHARE_MS = 10, SOON = 8, FEW_DEAD = 4, OFTEN = 100, KNOCKS = 4 };
 
 static const uint64_t NEVER = UINT64_MAX;
 
@@ -198,6 +198,16 @@ void members_dial_settled(struct members *m, uint64_t token, const char *peer)
     }
 }
 
+/* A lost SYN costs nobody anything, and where packets are lost each one more is a chance that the host is found to be there. A handshake that was not finished has cost a
+ * process that is slow anyway. */
+static uint64_t redial_delay(struct members *m, struct members_entry *e, enum members_dial_fault fault)
+{
+    unsigned failures = e->failures++;
+    if (fault == MEMBERS_DIAL_TIMEOUT)
+        return 1 + swim_random_below(&m->random, m->times->redial_min_ms / 2);
+    return members_backoff(m, failures, fault == MEMBERS_DIAL_SILENT ? m->times->hello_ms : m->times->redial_max_ms);
+}
+
 static void entry_dial_failed(struct members *m, struct members_entry *e, enum members_dial_fault fault)
 {
     members_dial_ended(m, e);
@@ -214,8 +224,7 @@ static void entry_dial_failed(struct members *m, struct members_entry *e, enum m
         e->dial_at_ms = m->now_ms;
         return;
     }
-    /* A lost SYN costs nobody anything; a handshake that was not finished has cost a process that is slow anyway. */
-    e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, fault == MEMBERS_DIAL_SILENT ? m->times->hello_ms : m->times->redial_max_ms);
+    e->dial_at_ms = m->now_ms + redial_delay(m, e, fault);
     if (e->link || members_link_pending(m, e->member.id))
         return;
     members_stall(m, e);
@@ -290,7 +299,7 @@ static bool take_seed(struct members *m, struct members_dial *out)
         if (seed_due(m, s)) {
             s->token = ++m->next_token;
             m->seed_due_ms = m->now_ms; /* perhaps another one too */
-            *out = (struct members_dial){s->token, s->id, (const char *const *) &s->address, 1};
+            *out = (struct members_dial){s->token, s->id, (const char *const *) &s->address, 1, m->times->connect_ms};
             return true;
         }
         if (s->token == 0 && s->dial_at_ms > m->now_ms)
@@ -302,6 +311,12 @@ static bool take_seed(struct members *m, struct members_dial *out)
 static bool is_meeting(const struct members_entry *e)
 {
     return members_lives(e) && !e->gone;
+}
+
+/* Who is gone is knocked for by a few short dials for each long one, which finds also who is far. */
+static uint32_t connect_ms(const struct members *m, const struct members_entry *e)
+{
+    return members_lives(e) && e->gone && e->failures % KNOCKS != 0 ? m->times->connect_ms / KNOCKS : m->times->connect_ms;
 }
 
 /* The next one in `word` from `bit` on that may be dialled now; who is not to be dialled any more is taken out. */
@@ -334,7 +349,7 @@ bool members_next_dial(struct members *m, struct members_dial *out)
         m->meetings += e->meeting;
         e->token = ++m->next_token;
         e->dialled_ms = m->now_ms;
-        *out = (struct members_dial){e->token, e->member.id, e->member.addresses, e->member.address_count};
+        *out = (struct members_dial){e->token, e->member.id, e->member.addresses, e->member.address_count, connect_ms(m, e)};
         return true;
     }
     return m->now_ms >= m->seed_due_ms && take_seed(m, out);

@@ -122,7 +122,7 @@ struct members {
     struct members_entry *slots[MEMBERS_MAX];
     size_t slot_end;
     struct members_entry **order; /* for members_at; MEMBERS_MAX of them */
-    size_t count, living, dead;   /* all; alive or stalled, this node included; dead */
+    size_t count, living, stalled, dead; /* all; alive or stalled, this node included; of those the stalled; dead */
     uint64_t view;                /* sum of the living entries' hashes */
     struct members_link *links;
     size_t link_count, pending_count, closing_count, output_count; /* not closing; of those not ready; closing; frames and marks that wait, roughly */
@@ -147,7 +147,7 @@ struct members {
     struct swim_health health;
     bool ring_changed;
     struct members_entry *watched, *watcher; /* the next living linked one on the ring, and the one before; NULL: none */
-    uint64_t probe_at_ms, spread_at_ms, sync_at_ms;
+    uint64_t probe_at_ms, spread_at_ms, sync_at_ms, looked_ms; /* looked: when all were last pinged */
     uint64_t refuted_ms, refute_above; /* the latest refutation; a claim that waits to be refuted, 0: none */
     unsigned refuted_count;            /* within a second */
     uint64_t dial_wanted[MEMBERS_MAX / 64];

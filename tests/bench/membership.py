@@ -1,350 +1,202 @@
 """tests/bench/run membership: gridd and Debian's serf as real processes on hosts of their own (network namespaces), under the same faults at the
-same time, held against the numbers of membership. Needs root. tests/e2e/rig.py says how precise the times are.
+same time, held against the numbers of membership. Needs root. tests/e2e/rig.py says how precise the times are, membership_cases.py what is done.
 
-Where both run side by side they share every packet's fate only in kind: each packet is dropped by chance of its own; cuts, kills and stops meet both at
-the same moment. Joins, traffic and memory are taken one fleet after the other.
+The join is taken alone, for it takes all the CPU time there is. The other cases mostly wait: they run in lanes beside one another, each a process with
+networks and fleets of its own; --alone runs lane after lane.
 """
 
+import contextlib
+import multiprocessing
 import os
-import random
 import signal
-import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+import membership_cases as cases
 from gridtest import Skip
-from rig import GridFleet, SerfFleet, rig
 
-DEAD, UNROUTABLE = ("dead",), ("stalled", "dead")
-INCIDENT_S = 5  # two members who say within this time that a third is dead speak of one death
+SHARED = {  # name: (members, what to call); those of one lane share a network and fleets
+    "kill": (16, cases.case_kill),
+    "cut": (16, cases.case_cut),
+    "stop5": (8, lambda *a: cases.case_stop(*a, 5)),
+    "stop10": (8, lambda *a: cases.case_stop(*a, 10)),
+    "loss25": (8, lambda a, *b: cases.case_loss(a, *b, 25, a.minutes, 0)),
+    "loss50": (8, lambda a, *b: cases.case_loss(a, *b, 50, a.heavy_minutes, 3)),
+    "split60": (8, lambda *a: cases.case_split(*a, 60, 2)),
+    "split150": (8, lambda *a: cases.case_split(*a, 150, 5)),
+}
+OWN = {"join": cases.case_join, "traffic": cases.case_traffic, "memory": cases.case_memory}
+CASES = ["kill", "cut", "stop5", "stop10", "loss25", "loss50", "split60", "split150", "join", "traffic", "memory"]  # as the table has them
+LANES = [["kill", "cut"], ["stop5"], ["stop10"], ["loss25", "loss50"], ["split60", "split150"], ["memory", "traffic"]]
+LONG = ("stop10", "split150")
+NEIGHBOURS = Path("/proc/sys/net/ipv4/neigh/default")  # one table for all namespaces
+NEIGHBOURS_MOST = {"gc_thresh1": 8192, "gc_thresh2": 16384, "gc_thresh3": 32768}
 
 
 class Table:
     """Rows of figures: of both, the bound and the verdict on ours."""
 
-    def __init__(self):
-        self.rows = []
+    def __init__(self, rows=()):
+        self.rows, self.case = list(rows), ""
+
+    def say(self, text):
+        print(f"{time.strftime('%H:%M:%S')} {self.case}: {text}", flush=True)
+
+    def progress(self, what, trial, trials):
+        if trial + 1 == trials or trial % 5 == 4:
+            self.say(f"{what} {trial + 1} of {trials}")
 
     def add(self, case, bound, figures, holds, note=""):
         """`figures` by fleet name; `holds` is None when there is no bound."""
         verdict = "" if holds is None else "holds" if holds else "falls short"
-        self.rows.append((case, figures.get("gridd", ""), figures.get("serf", ""), bound, verdict, f"{os.getloadavg()[0]:.1f}", note))
-        print("    " + " | ".join(filter(None, self.rows[-1])), flush=True)
+        row = (case, figures.get("gridd", ""), figures.get("serf", ""), bound, verdict, f"{os.getloadavg()[0]:.1f}", note)
+        self.rows.append((self.case, row))
+        self.say(" | ".join(filter(None, row)))
 
     def show(self):
         print("\n| case | gridd | serf | bound | | load |\n|---|---|---|---|---|---|")
-        for case, ours, theirs, bound, verdict, load, note in self.rows:
-            print(f"| {case}{f' ({note})' if note else ''} | {ours} | {theirs} | {bound} | {verdict} | {load} |")
-
-
-def seconds(values):
-    """Worst and median; values that are None were never reached."""
-    missing = sum(v is None for v in values)
-    there = [v for v in values if v is not None]
-    text = f"worst {max(there):.2f} s, median {statistics.median(there):.2f} s" if len(there) > 1 else f"{there[0]:.2f} s" if there else "never"
-    return text + (f", never in {missing} of {len(values)}" if missing and there else "")
-
-
-def within(values, bound):
-    return bool(values) and all(v is not None and v <= bound for v in values)
-
-
-def incidents(events):
-    """Deaths told of, as (subject, first time): those of one subject that come together, each observer once, count as one."""
-    found, open_ones = [], {}
-    for e in sorted(events, key=lambda e: e.at):
-        last, seen = open_ones.get(e.subject, (0, set()))
-        if e.at - last > INCIDENT_S or e.observer in seen:
-            found.append((e.subject, e.at))
-            seen = set()
-        open_ones[e.subject] = (e.at, seen | {e.observer})
-    return found
-
-
-def all_know(fleet, at, subject, states, observers):
-    """Seconds until the last of the observers said so; None when one never did."""
-    times = fleet.first(at, subject, states, observers)
-    return max(times.values()) if len(times) == len(observers) else None
-
-
-def settled(fleets, deadline_s, what):
-    """Waits until everyone sees everyone in each fleet; says who does not."""
-    for fleet in fleets:
-        if not fleet.wait_whole(deadline_s):
-            print(f"    {fleet.name} is not whole {deadline_s} s after {what}: {fleet.gaps()}", flush=True)
-
-
-def start(fleets):
-    for fleet in fleets:
-        fleet.start_all()
-    time.sleep(5)  # links, push-pull and the like come to rest
-
-
-def others(fleet, *without):
-    return [n for n in fleet.numbers if n not in without]
-
-
-# ---- cases: each takes what the run was given, a network with started fleets, and the table ----------------------------------------------
-
-
-def case_kill(args, network, fleets, table):
-    known, unroutable = {f.name: [] for f in fleets}, []
-    for _ in range(args.kills):
-        victim = random.choice(others(fleets[0], 1))
-        time.sleep(random.uniform(0.5, 2.5))
-        at = time.time()
-        for fleet in fleets:
-            fleet.kill(victim)
-        for fleet in fleets:
-            rest = others(fleet, victim)
-            fleet.wait(lambda: all(fleet.view[o].get(victim) == "dead" for o in rest), "all know", 30)
-            known[fleet.name].append(all_know(fleet, at, victim, DEAD, rest))
-            if fleet.name == "gridd":
-                unroutable.append(all_know(fleet, at, victim, UNROUTABLE, rest))
-        for fleet in fleets:
-            fleet.launch(victim, join=1)
-        settled(fleets, 60, f"m{victim} came back")
-    table.add(f"kill -9, {network.count} members, {args.kills} kills: everyone knows", "2 s", {n: seconds(v) for n, v in known.items()}, within(known.get("gridd"), 2),
-              f"unroutable for all: {seconds(unroutable)}" if unroutable else "")
-
-
-def case_cut(args, network, fleets, table):
-    known, unroutable = {f.name: [] for f in fleets}, []
-    for _ in range(args.cuts):
-        victim = random.choice(others(fleets[0], 1))
-        time.sleep(random.uniform(0.5, 2.5))
-        at = time.time()
-        network.split([victim], others(fleets[0], victim))
-        for fleet in fleets:
-            rest = others(fleet, victim)
-            fleet.wait(lambda: all(fleet.view[o].get(victim) == "dead" for o in rest), "all know", 30)
-            known[fleet.name].append(all_know(fleet, at, victim, DEAD, rest))
-            if fleet.name == "gridd":
-                unroutable.append(all_know(fleet, at, victim, UNROUTABLE, rest))
-        network.heal()
-        settled(fleets, 90, f"m{victim} was reachable again")
-    table.add(f"host cut off, {network.count} members, {args.cuts} cuts: everyone knows", "6 s", {n: seconds(v) for n, v in known.items()}, within(known.get("gridd"), 6),
-              f"unroutable for all: {seconds(unroutable)}" if unroutable else "")
-
-
-def back_for_good(fleet, at, subject, observers):
-    """Seconds from `at` until the last observer saw it up and went on to; None when one does not. Those who never saw it otherwise count 0."""
-    times = [0.0]
-    for o in observers:
-        said = fleet.since(at, subject, observers=[o])
-        if not fleet.sees(o, subject):
-            return None
-        times += [e.at - at for e in said if e.state == "up"][-1:]
-    return max(times)
-
-
-def stop_once(fleets, length_s):
-    """One member of each stops for a while: per fleet (deaths told, seconds to unroutable, seconds back to routable, others' troubles)."""
-    victim = random.choice(others(fleets[0], 1))
-    time.sleep(random.uniform(0.5, 2.5))
-    at = time.time()
-    for fleet in fleets:
-        fleet.freeze(victim)
-    time.sleep(max(0, at + length_s - time.time()))
-    woken = time.time()
-    for fleet in fleets:
-        fleet.thaw(victim)
-    time.sleep(3)
-    results = {}
-    for fleet in fleets:
-        rest = others(fleet, victim)
-        fleet.refresh()
-        deaths = incidents(fleet.since(at, None, DEAD))
-        bystanders = len([e for e in fleet.since(at, None, UNROUTABLE, rest) if e.subject != victim])
-        results[fleet.name] = (len(deaths), all_know(fleet, at, victim, UNROUTABLE, rest), back_for_good(fleet, woken, victim, rest), bystanders)
-    settled(fleets, 90, f"m{victim} was woken")
-    return results
-
-
-def case_stop(args, network, fleets, table, length_s):
-    told = {f.name: [] for f in fleets}
-    for _ in range(args.stops):
-        for name, result in stop_once(fleets, length_s).items():
-            told[name].append(result)
-    case = f"SIGSTOP of one of {network.count} for {length_s} s, {args.stops} trials"
-    ours = list(zip(*told["gridd"])) if "gridd" in told else None
-    table.add(f"{case}: false deaths", "0", {n: str(sum(r[0] for r in v)) for n, v in told.items()}, ours and sum(ours[0]) == 0)
-    table.add(f"{case}: unroutable for all", "1.5 s", {n: seconds([r[1] for r in v]) for n, v in told.items()}, ours and within(ours[1], 1.5))
-    table.add(f"{case}: routable for all again after waking", "1 s", {n: seconds([r[2] for r in v]) for n, v in told.items()}, ours and within(ours[2], 1),
-              f"bystanders found unroutable: {sum(ours[3])}" if ours and sum(ours[3]) else "")
-
-
-def case_loss(args, network, fleets, table, percent, minutes, bound):
-    at = time.time()
-    network.lose(percent)
-    time.sleep(minutes * 60)
-    network.lose(0)
-    deaths, tellings, stalls = {}, {}, 0
-    until = time.time()
-    for fleet in fleets:
-        told = fleet.since(at, None, DEAD, until=until)
-        deaths[fleet.name], tellings[fleet.name] = len(incidents(told)), len(told)
-        if fleet.name == "gridd":
-            stalls = len(incidents(fleet.since(at, None, ("stalled",), until=until)))
-    settled(fleets, 90, f"{percent}% loss")
-    table.add(f"{percent}% loss for {minutes:g} min, {network.count} members: false deaths a minute", f"{bound}", {n: f"{d / minutes:.1f} (seen {tellings[n] / minutes:.1f} times)" for n, d in deaths.items()},
-              "gridd" in deaths and deaths["gridd"] <= bound * minutes, f"{stalls / minutes:.0f} times a minute a member was unroutable for somebody")
-
-
-def healed(fleet, at, deadline_s):
-    """Seconds from `at` until all saw all, None after the deadline."""
-    if not fleet.wait_whole(deadline_s):
-        return None
-    return max([0.0] + [e.at - at for e in fleet.since(at, None, ("up",))])
-
-
-def split_once(network, fleets, length_s):
-    """Per fleet (seconds until all have seen it, seconds from the healing until all see all)."""
-    half = network.count // 2
-    some, rest = list(fleets[0].numbers)[:half], list(fleets[0].numbers)[half:]
-    time.sleep(random.uniform(0.5, 2.5))
-    at = time.time()
-    network.split(some, rest)
-    time.sleep(length_s)
-    seen = {}
-    for fleet in fleets:
-        times = [all_know(fleet, at, b, DEAD, side) for side, far in ((some, rest), (rest, some)) for b in far]
-        seen[fleet.name] = None if None in times else max(times)
-    mended = time.time()
-    network.heal()
-    result = {fleet.name: (seen[fleet.name], healed(fleet, mended, 60)) for fleet in fleets}
-    settled(fleets, 120, "the split was healed")
-    return result
-
-
-def case_split(args, network, fleets, table, length_s, bound):
-    told = {f.name: [] for f in fleets}
-    for _ in range(args.splits):
-        for name, result in split_once(network, fleets, length_s).items():
-            told[name].append(result)
-    case = f"split {network.count // 2}:{network.count - network.count // 2} of {length_s} s, {args.splits} trials"
-    seen, whole = ({n: [r[i] for r in v] for n, v in told.items()} for i in (0, 1))
-    table.add(f"{case}: seen by all", "10 s", {n: seconds(v) for n, v in seen.items()}, within(seen.get("gridd"), 10))
-    table.add(f"{case}: whole again after the healing", f"{bound} s", {n: seconds(v) for n, v in whole.items()}, within(whole.get("gridd"), bound))
-
-
-# ---- cases that bring up fleets of their own ------------------------------------------------------------------------------------------------
-
-
-def kinds_of(args):
-    return [kind for kind in (GridFleet, SerfFleet) if kind.name in args.systems]
-
-
-def fresh(args, count, kind):
-    return rig(count, kind, options=args.option, keep=args.keep and tempfile.mkdtemp(dir=args.keep))
-
-
-def cpu_seconds(pid):
-    """On-CPU time of all threads of a process so far."""
-    return sum(int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0]) for thread in os.listdir(f"/proc/{pid}/task")) / 1e9
-
-
-def case_join(args, table):
-    took, cpu = {}, {}
-    for _ in range(args.rounds):
-        for kind in kinds_of(args):
-            with fresh(args, 32, kind) as (_, fleets):
-                took.setdefault(kind.name, []).append(fleets[0].start_all(90))
-                cpu.setdefault(kind.name, []).append(sum(cpu_seconds(fleets[0].pid(n)) for n in fleets[0].numbers))
-    table.add(f"join of 32, from the first launch until all views are equal, {args.rounds} rounds", "1 s", {n: seconds(v) for n, v in took.items()}, within(took.get("gridd"), 1),
-              "CPU of all 32 until then: " + ", ".join(f"{n} {statistics.median(v):.2f} s" for n, v in cpu.items()))
-
-
-def case_traffic(args, table):
-    received, plain = {}, {}
-    for kind in kinds_of(args):
-        with fresh(args, 8, kind) as (network, fleets):
-            start(fleets)
-            time.sleep(15)
-            before, at = [network.received(n) for n in fleets[0].numbers], time.time()
-            time.sleep(60)
-            after, took = [network.received(n) for n in fleets[0].numbers], time.time() - at
-            rates = [(b[0] - a[0]) / took for a, b in zip(before, after)]
-            received[kind.name] = statistics.mean(rates)
-            plain[kind.name] = f"{kind.name} {statistics.mean((b[0] - a[0] - 14 * (b[1] - a[1])) / took for a, b in zip(before, after)):.0f}, most of one {max(rates):.0f}"
-    table.add("idle, 8 members, received by each", "500 B/s", {n: f"{v:.0f} B/s" for n, v in received.items()}, received.get("gridd", 1e9) <= 500,
-              "without Ethernet headers: " + "; ".join(plain.values()))
-
-
-def case_memory(args, table):
-    figures, beyond = {}, None
-    for kind in kinds_of(args):
-        with fresh(args, 1, kind) as (_, fleets):
-            fleets[0].start_all()
-            time.sleep(3)
-            alone = fleets[0].resident_mib(1)
-        with fresh(args, 32, kind) as (_, fleets):
-            start(fleets)
-            time.sleep(10)
-            sizes = [fleets[0].resident_mib(n) for n in fleets[0].numbers]
-        figures[kind.name] = f"{max(sizes) - alone:.1f} MiB beyond {alone:.1f}"
-        beyond = max(sizes) - alone if kind is GridFleet else beyond
-    table.add("resident at 32 members, the largest", "12 MiB beyond", figures, beyond is not None and beyond <= 12)
-
-
-# ---- the run ------------------------------------------------------------------------------------------------------------------------------
-
-SHARED = {  # name: (members, what to call); cases of as many members share a network and fleets
-    "kill": (16, case_kill),
-    "cut": (16, case_cut),
-    "stop5": (8, lambda *a: case_stop(*a, 5)),
-    "stop10": (8, lambda *a: case_stop(*a, 10)),
-    "loss25": (8, lambda a, *b: case_loss(a, *b, 25, a.minutes, 0)),
-    "loss50": (8, lambda a, *b: case_loss(a, *b, 50, 1, 3)),
-    "split60": (8, lambda *a: case_split(*a, 60, 2)),
-    "split150": (8, lambda *a: case_split(*a, 150, 5)),
-}
-OWN = {"join": case_join, "traffic": case_traffic, "memory": case_memory}
-LONG = ("stop10", "split150")
-CASES = [*SHARED, *OWN]
+        for _, (case, ours, theirs, bound, verdict, load, note) in sorted(self.rows, key=lambda row: CASES.index(row[0])):
+            print(f"| {case}{f' ({note})' if note else ''} | {ours} | {theirs} | {bound} | {verdict} | {load} |", flush=True)
 
 
 def add_arguments(parser):
     parser.add_argument("--cases", type=lambda text: text.split(","), help=f"of {','.join(CASES)}; all by default")
     parser.add_argument("--systems", type=lambda text: text.split(","), default=["gridd", "serf"])
-    parser.add_argument("--short", action="store_true", help="without the cases that take longest: " + ", ".join(LONG))
+    parser.add_argument("--short", action="store_true", help="a minute of each loss, few trials, and without the cases that take longest: " + ", ".join(LONG))
+    parser.add_argument("--alone", action="store_true", help="lane after lane, not beside one another")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--cuts", type=int, default=3)
+    parser.add_argument("--cuts", type=int, default=20)
+    parser.add_argument("--beside", type=int, default=6, help="in so many of the kills serf takes part, which takes ten times as long to know")
+    parser.add_argument("--cuts-beside", type=int, default=3, help="and in so many of the cuts: it takes half a minute to be whole again")
     parser.add_argument("--stops", type=int, default=20)
     parser.add_argument("--splits", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=1, help="of 25%% loss")
+    parser.add_argument("--minutes", type=float, default=10, help="of 25%% loss")
+    parser.add_argument("--heavy-minutes", type=float, default=3, help="of 50%% loss")
     parser.add_argument("--option", action="append", default=[], help="one more for each gridd")
     parser.add_argument("--keep", help="a folder for the logs, which stay")
 
 
-def run_shared(args, wanted, count, table):
-    cases = [(name, call) for name, (members, call) in SHARED.items() if name in wanted and members == count]
-    if not cases:
-        return
-    with rig(count, *kinds_of(args), options=args.option, keep=args.keep and tempfile.mkdtemp(dir=args.keep)) as (network, fleets):
-        start(fleets)
-        for name, call in cases:
-            print(f"{time.strftime('%H:%M:%S')} {name}, {count} members, load average {os.getloadavg()[0]:.1f}", flush=True)
-            call(args, network, fleets, table)
+def shorten(args):
+    args.minutes = args.heavy_minutes = 1
+    args.kills, args.cuts, args.stops, args.splits, args.rounds = 5, 3, 5, 1, 2
+    args.beside = args.cuts_beside = 2
 
 
-def bench(args):
+# ---- lanes ----------------------------------------------------------------------------------------------------------------------------------
+
+
+def run_own(args, name, table):
+    table.case = name
+    table.say(f"begins, load average {os.getloadavg()[0]:.1f}")
+    OWN[name](args, table)
+
+
+def run_shared(args, names, table):
+    count = SHARED[names[0]][0]
+    table.case = names[0]
+    with cases.fresh(args, count, *cases.kinds_of(args)) as (network, fleets):
+        cases.start(fleets)
+        for name in names:
+            table.case = name
+            table.say(f"begins, {count} members, load average {os.getloadavg()[0]:.1f}")
+            SHARED[name][1](args, network, fleets, table)
+
+
+def run_lane(args, names, table):
+    shared = [name for name in names if name in SHARED]
+    if shared:
+        run_shared(args, shared, table)
+    for name in names:
+        if name in OWN:
+            run_own(args, name, table)
+
+
+def lane_process(args, names, pipe):
+    """What a lane's process does: its rows, also of a lane that fails, go through the pipe."""
+    table, reason = Table(), ""
+    try:
+        run_lane(args, names, table)
+    except Skip as why:
+        reason = f"cannot be measured: {why}"
+    except Exception as why:  # the other lanes go on
+        reason = f"{type(why).__name__}: {why}"
+    pipe.send((table.rows, reason and f"{','.join(names)}: {reason}"))
+
+
+def run_beside(args, lanes, table):
+    """All lanes at the same time. Returns what went wrong, as sentences."""
+    fork = multiprocessing.get_context("fork")
+    running, wrong = [], []
+    try:
+        for names in lanes:
+            ours, theirs = fork.Pipe(duplex=False)
+            process = fork.Process(target=lane_process, args=(args, names, theirs))
+            process.start()
+            theirs.close()
+            running.append((process, ours))
+        for process, pipe in running:
+            try:
+                rows, reason = pipe.recv()
+            except EOFError:
+                rows, reason = [], "a lane ended without a word"
+            table.rows += rows
+            wrong += [reason] if reason else []
+            process.join()
+    finally:
+        for process, _ in running:
+            if process.is_alive():
+                process.terminate()  # it takes its network down
+        for process, _ in running:
+            process.join()
+    return wrong
+
+
+@contextlib.contextmanager
+def many_neighbours():
+    """Room for all hosts' addresses in the kernel's table of neighbours, which is one for all namespaces and holds 1,024: with more, packets are lost."""
+    before = {}
+    try:
+        for name, most in NEIGHBOURS_MOST.items():
+            text = (NEIGHBOURS / name).read_text()
+            if int(text) < most:
+                (NEIGHBOURS / name).write_text(str(most))
+                before[name] = text
+    except OSError as reason:
+        print(f"the table of neighbours stays as it is, and packets may be lost where there are many hosts: {reason}", flush=True)
+    try:
+        yield
+    finally:
+        for name, text in before.items():
+            (NEIGHBOURS / name).write_text(text)
+
+
+# ---- the run ------------------------------------------------------------------------------------------------------------------------------
+
+
+def chosen(args):
     wanted = args.cases or [c for c in CASES if not (args.short and c in LONG)]
     unknown = [c for c in wanted if c not in CASES]
     if unknown:
         raise SystemExit(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
-    table = Table()
+    return wanted
+
+
+def bench(args):
+    wanted, wrong, table = chosen(args), [], Table()
+    lanes = [lane for lane in ([name for name in lane if name in wanted] for lane in LANES) if lane]
+    if args.short:
+        shorten(args)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("membership: ended by a signal"))  # what was set up is taken down, as on Ctrl-C
+    begun = time.time()
     try:
-        for name, call in OWN.items():
-            if name in wanted:
-                print(f"{time.strftime('%H:%M:%S')} {name}, load average {os.getloadavg()[0]:.1f}", flush=True)
-                call(args, table)
-        for count in (16, 8):
-            run_shared(args, wanted, count, table)
-    except Skip as reason:
-        raise SystemExit(f"membership cannot be measured: {reason}") from None
+        with many_neighbours():
+            if "join" in wanted:
+                wrong += run_beside(args, [["join"]], table)
+            for group in [[lane] for lane in lanes] if args.alone else [lanes]:
+                wrong += run_beside(args, group, table)
     finally:
         table.show()
+        print(f"\n{(time.time() - begun) / 60:.1f} minutes")
+    if wrong:
+        raise SystemExit("\n".join(wrong))

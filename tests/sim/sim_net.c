@@ -1,6 +1,6 @@
 /* TCP as far as it matters to those above it. One wire per connection, two flows per wire. A frame that is lost holds up all behind it until
- * it has been sent again, every 200 ms at first as thin streams do (tcp(7), TCP_THIN_LINEAR_TIMEOUTS), then twice as late each time; what has
- * not been acknowledged for TCP_USER_TIMEOUT ends the connection at the sender. */
+ * it has been sent again, after 200 ms at first, then twice as late each time up to a second (TCP_RTO_MAX_MS: Linux under heavy loss does not keep to
+ * the even intervals of thin streams); what has not been acknowledged for TCP_USER_TIMEOUT ends the connection at the sender. */
 #include "tests/sim/sim_net.h"
 
 #include <stdlib.h>
@@ -10,10 +10,10 @@
 
 enum {
     RETRY_MS = 200,
-    LINEAR_TRIES = 6,
-    RETRY_MAX_MS = 10000,
+    RETRY_SHIFT_MAX = 3,
+    RETRY_MAX_MS = 1000,
     SYN_RETRY_MS = 1000,
-    HANDSHAKE_LOSS_MS = 250,
+    FLIGHTS = 3, /* of a handshake, one after the other */
     STOPPED_LOOK_MS = 20,
     ECHO_MAX_MS = 2000,
     CLASS_MIN = 6, /* the smallest frame buffer has 64 bytes */
@@ -51,7 +51,7 @@ struct wire {
 };
 
 struct dial {
-    uint32_t from, to, started_at, serial;
+    uint32_t from, to, started_at, connect_ms, flights, tries, serial;
     uint64_t token;
     bool active, established, refused, told;
 };
@@ -142,11 +142,16 @@ static void frame_free(struct frame *f)
 
 /* ---- paths ---- */
 
+static bool is_lost(struct sim_net *net)
+{
+    return net->loss > 0 && sim_below(&net->random, 100) < net->loss;
+}
+
 static bool passes(struct sim_net *net, uint32_t from, uint32_t to)
 {
     if (net->blocks[from * net->count + to] > 0 || net->hosts[from] == SIM_NO_HOST || net->hosts[to] == SIM_NO_HOST)
         return false;
-    return net->loss == 0 || sim_below(&net->random, 100) >= net->loss;
+    return !is_lost(net);
 }
 
 static uint32_t way_ms(struct sim_net *net, uint32_t from, uint32_t to)
@@ -197,10 +202,9 @@ static void plan_retry(struct sim_net *net, uint32_t wire, uint32_t end, uint32_
     plan(net, in_ms, RETRY, wire, end);
 }
 
-static uint32_t timeout_ms(const struct flow *flow)
+static uint32_t timeout_ms(uint32_t tries)
 {
-    uint32_t over = flow->tries > LINEAR_TRIES ? flow->tries - LINEAR_TRIES : 0;
-    uint32_t ms = (uint32_t) RETRY_MS << (over < 6 ? over : 6);
+    uint32_t ms = (uint32_t) RETRY_MS << (tries < RETRY_SHIFT_MAX ? tries : RETRY_SHIFT_MAX);
     return ms < RETRY_MAX_MS ? ms : RETRY_MAX_MS;
 }
 
@@ -211,7 +215,7 @@ static void frame_leaves(struct sim_net *net, uint32_t wire, uint32_t end, struc
     uint32_t at = net->wheel->now + way_ms(net, w->node[end], w->node[1 - end]);
     if (!passes(net, w->node[end], w->node[1 - end])) {
         f->arrive_at = NEVER;
-        plan_retry(net, wire, end, timeout_ms(flow));
+        plan_retry(net, wire, end, timeout_ms(flow->tries));
         return;
     }
     f->arrive_at = flow->clear_at = at > flow->clear_at ? at : flow->clear_at;
@@ -241,7 +245,7 @@ static void acknowledge(struct sim_net *net, uint32_t wire, uint32_t end)
     while (f && f->arrive_at <= net->wheel->now)
         f = f->next;
     if (!passes(net, w->node[1 - end], w->node[end])) {
-        plan_retry(net, wire, end, timeout_ms(flow));
+        plan_retry(net, wire, end, timeout_ms(flow->tries));
         return;
     }
     flow->tries = 0;
@@ -326,7 +330,7 @@ static void on_arrive(struct sim_net *net, uint32_t wire, uint32_t end)
     if (net->hosts[to] == SIM_NO_HOST) {
         for (struct frame *f = w->flow[end].head; f; f = f->next)
             f->arrive_at = NEVER;
-        plan_retry(net, wire, end, timeout_ms(&w->flow[end]));
+        plan_retry(net, wire, end, timeout_ms(w->flow[end].tries));
         return;
     }
     if (w->waits[1 - end])
@@ -363,7 +367,7 @@ static void on_retry(struct sim_net *net, uint32_t wire, uint32_t end)
     else if (passes(net, w->node[end], w->node[1 - end]))
         acknowledge(net, wire, end);
     else
-        plan_retry(net, wire, end, timeout_ms(flow));
+        plan_retry(net, wire, end, timeout_ms(flow->tries));
 }
 
 static void on_reset(struct sim_net *net, uint32_t wire, uint32_t end)
@@ -462,7 +466,7 @@ static void dial_again_in(struct sim_net *net, uint32_t place, uint32_t in_ms)
 static void dial_connect(struct sim_net *net, uint32_t place)
 {
     struct dial *d = &net->dials[place];
-    uint32_t round = way_ms(net, d->from, d->to) + way_ms(net, d->to, d->from), late = 0;
+    uint32_t round = way_ms(net, d->from, d->to) + way_ms(net, d->to, d->from);
     if (!passes(net, d->from, d->to) || !passes(net, d->to, d->from)) {
         dial_again_in(net, place, SYN_RETRY_MS);
         return;
@@ -470,9 +474,20 @@ static void dial_connect(struct sim_net *net, uint32_t place)
     d->refused = net->hosts[d->to] == SIM_NO_PROCESS;
     d->established = !d->refused;
     luck_of(net, d->from, d->to)->lost_in_a_row = 0;
-    for (int i = 0; i < 3 && d->established; i++)
-        late += passes(net, d->from, d->to) ? 0 : HANDSHAKE_LOSS_MS;
-    dial_again_in(net, place, d->refused ? round : 2 * round + late);
+    dial_again_in(net, place, d->refused ? round : 2 * round);
+}
+
+/* Of its flights each is sent again until it arrives. True when all have arrived; else it goes on later. */
+static bool handshake_done(struct sim_net *net, uint32_t place)
+{
+    struct dial *d = &net->dials[place];
+    while (d->flights < FLIGHTS && !is_lost(net)) {
+        d->flights++;
+        d->tries = 0;
+    }
+    if (d->flights < FLIGHTS)
+        dial_again_in(net, place, timeout_ms(d->tries++));
+    return d->flights == FLIGHTS;
 }
 
 static void tell_connected(struct sim_net *net, struct dial *d)
@@ -497,9 +512,11 @@ static void on_dial_step(struct sim_net *net, const struct sim_event *e)
         dial_connect(net, e->a);
     else if (net->hosts[d->to] == SIM_NO_PROCESS) /* it ended amid the handshake */
         dial_over(net, d, MEMBERS_DIAL_TIMEOUT);
-    else if (net->hosts[d->to] != SIM_RUNNING || !passes(net, d->from, d->to) || !passes(net, d->to, d->from))
+    else if (net->hosts[d->to] != SIM_RUNNING)
         dial_again_in(net, e->a, STOPPED_LOOK_MS);
-    else
+    else if (sim_net_blocked(net, d->from, d->to) || sim_net_blocked(net, d->to, d->from))
+        dial_again_in(net, e->a, RETRY_MS);
+    else if (handshake_done(net, e->a))
         dial_opens(net, d);
 }
 
@@ -510,7 +527,7 @@ static void on_dial_limit(struct sim_net *net, const struct sim_event *e)
         return;
     if (net->hosts[d->from] == SIM_STOPPED)
         hold(net, e);
-    else if (d->established && net->wheel->now < d->started_at + net->times->connect_ms + net->times->handshake_ms)
+    else if (d->established && net->wheel->now < d->started_at + d->connect_ms + net->times->handshake_ms)
         plan(net, net->times->handshake_ms, DIAL_LIMIT, e->a, d->serial);
     else {
         if (!d->established)
@@ -519,7 +536,7 @@ static void on_dial_limit(struct sim_net *net, const struct sim_event *e)
     }
 }
 
-void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t token)
+void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t token, uint32_t connect_ms)
 {
     size_t place = 0;
     while (place < net->dial_count && net->dials[place].active)
@@ -528,9 +545,9 @@ void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t toke
         net->dials = grow(net->dials, net->dial_count, &net->dial_capacity, sizeof *net->dials);
         net->dial_count++;
     }
-    net->dials[place] = (struct dial){from, to, net->wheel->now, ++net->serial, token, .active = true};
+    net->dials[place] = (struct dial){.from = from, .to = to, .started_at = net->wheel->now, .connect_ms = connect_ms, .serial = ++net->serial, .token = token, .active = true};
     net->traffic[from].dials++;
-    plan(net, net->times->connect_ms, DIAL_LIMIT, (uint32_t) place, net->serial);
+    plan(net, connect_ms, DIAL_LIMIT, (uint32_t) place, net->serial);
     dial_again_in(net, (uint32_t) place, 0);
 }
 

@@ -30,7 +30,7 @@ struct sim_traffic {
 
 struct sim_net;
 
-/* `wheel`, `events` and `times` (connect_ms and unacknowledged_ms, the driver's) must outlive it. Aborts without memory. All hosts are NO_PROCESS. */
+/* `wheel`, `events` and `times` (handshake_ms and unacknowledged_ms, the driver's) must outlive it. Aborts without memory. All hosts are NO_PROCESS. */
 struct sim_net *sim_net_create(struct sim_wheel *wheel, uint32_t count, uint64_t seed, const struct sim_net_events *events, void *ctx,
                                const struct members_times *times);
 void sim_net_destroy(struct sim_net *net);
@@ -42,7 +42,8 @@ void sim_net_happen(struct sim_net *net, const struct sim_event *e);
 void sim_net_send(struct sim_net *net, uint32_t node, uint32_t link, struct slice bytes);
 /* In order: what was sent before still arrives. */
 void sim_net_close(struct sim_net *net, uint32_t node, uint32_t link);
-void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t token);
+/* TCP's part has connect_ms. */
+void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t token, uint32_t connect_ms);
 
 /* ---- what befalls them ---- */
 /* To NO_PROCESS from RUNNING or STOPPED its connections are ended by its kernel; to NO_HOST they fall silent. From STOPPED to RUNNING what has

@@ -95,7 +95,7 @@ static void drain(struct sim_world *w, uint32_t node)
     struct members_dial dial;
     send_frames(w, node);
     while (members_next_dial(w->nodes[node].core, &dial))
-        sim_net_dial(w->net, node, (uint32_t) strtoul(dial.addresses[0] + 1, NULL, 10), dial.token);
+        sim_net_dial(w->net, node, (uint32_t) strtoul(dial.addresses[0] + 1, NULL, 10), dial.token, dial.connect_ms);
     while (members_next_event(w->nodes[node].core, &event))
         sim_check_event(w, node, &event);
 }

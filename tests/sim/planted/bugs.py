@@ -26,6 +26,7 @@ BUGS = [
     (DETECT, "if (e->pinged_ms == 0 && e == m->watched)", "if (false)", "nobody watches his neighbour"),
     (DETECT, "members_later(e->link->heard_ms, e->pinged_ms) + m->times->silent_ms", "e->link->heard_ms + m->times->silent_ms",
      "a standstill counted from before anybody asked"),
+    (DETECT, "    members_touch(m, e);\n    look_at_all(m);", "    members_touch(m, e);", "two are silent, and nobody looks at the rest"),
     # Suspicion (Lifeguard, section IV) and conviction
     (DETECT, "e->gone = loss == MEMBERS_LOST_TIMEOUT;", "e->gone = false;", "what the kernel gave up is not held for gone"),
     (DETECT, "e->witness_count >= 2)", "e->witness_count >= 100)", "refused dials are no witnesses"),
@@ -42,6 +43,7 @@ BUGS = [
     (SYNC, "    if (f->view == m->view)\n", "    if (m)\n", "views that differ are not compared"),
     (SYNC, "    m->view -= e->hash;\n", "", "a digest that no two views share"),
     # Dialling
+    (DIAL, "    if (fault == MEMBERS_DIAL_TIMEOUT)\n        return 1 +", "    if (false)\n        return 1 +", "who is gone is seldom knocked for"),
     (DIAL, "        e->dial_at_ms = members_redial_dead(m, e);\n        return;", "        e->dial_at_ms = NEVER;\n        return;", "the dead are dialled once"),
     (DIAL, "if (m->now_ms >= e->ended_ms + m->times->redial_slow_after_ms)", "if (true)", "the dead are dialled seldom from the beginning"),
     (DIAL, "        return !is_linked_at(m, s->address);", "        return s->failures == 0 && !is_linked_at(m, s->address);", "a seed that fails once is not dialled again"),

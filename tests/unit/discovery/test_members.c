@@ -18,6 +18,7 @@
 #define PEER ID_OF("2222")
 #define THIRD ID_OF("3333")
 #define FOURTH ID_OF("0000")
+#define FIFTH ID_OF("4444")
 
 enum { LINK = 7, START = 1000 };
 
@@ -1141,7 +1142,7 @@ static void test_load__numbers_are_coarse(void **state)
 
 /* ---- probing, suspicion, comparison of views ---- */
 
-enum { PEER_LINK = LINK, THIRD_LINK, FOURTH_LINK };
+enum { PEER_LINK = LINK, THIRD_LINK, FOURTH_LINK, FIFTH_LINK };
 
 /* On the ring: FOURTH, SELF, PEER, THIRD. */
 static void link_three(struct rig *r)
@@ -1222,6 +1223,47 @@ static void test_members__tells_all_of_a_silence(void **state)
     assert_int_equal(members_health(r->m), 1);
     say_news(r, THIRD_LINK, GOSSIP_NEWS_STALLED, PEER, 200); /* so it was not us */
     assert_int_equal(members_health(r->m), 0);
+}
+
+static void test_members__looks_at_all_when_two_are_silent(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    link_peer(r, FIFTH_LINK, FIFTH, "fifth");
+    tick(r, 700);
+    acknowledge(r, PEER_LINK);
+    tick(r, 200);
+    members_link_down(r->m, THIRD_LINK, MEMBERS_LOST_RESET, r->now);
+    drain(r);
+    assert_null(find_sent_on(r, FOURTH_LINK, GOSSIP_PING)); /* one may have troubles of his own */
+    members_link_down(r->m, FIFTH_LINK, MEMBERS_LOST_RESET, r->now);
+    drain(r);
+    assert_non_null(find_sent_on(r, FOURTH_LINK, GOSSIP_PING));
+    assert_null(find_sent_on(r, PEER_LINK, GOSSIP_PING)); /* was just heard */
+}
+
+static void test_members__knocks_often_for_who_is_gone(void **state)
+{
+    struct rig *r = *state;
+    unsigned knocks = 0, long_ones = 0;
+    link_three(r);
+    members_link_down(r->m, THIRD_LINK, MEMBERS_LOST_TIMEOUT, r->now);
+    drain(r);
+    for (uint64_t end = r->now + 3000; r->now < end;) {
+        if (r->dial_count == 0) {
+            tick(r, 20);
+            continue;
+        }
+        uint64_t token = r->dials[0].token;
+        uint32_t limit = r->dials[0].connect_ms;
+        long_ones += limit == MEMBERS_LAN.connect_ms;
+        knocks++;
+        r->now += limit;
+        members_dial_failed(r->m, token, MEMBERS_DIAL_TIMEOUT, r->now);
+        drain(r);
+    }
+    assert_in_range(knocks, 5, 10);
+    assert_in_range(long_ones, 1, 2); /* he may be far */
 }
 
 static void test_members__believes_its_own_eyes_of_a_silence_it_is_told_of(void **state)
@@ -1487,6 +1529,8 @@ int main(void)
         CASE(test_members__doubts_the_death_of_whom_it_just_heard),
         CASE(test_members__stalls_the_silent_and_resumes_them),
         CASE(test_members__measures_round_trips_in_microseconds),
+        CASE(test_members__looks_at_all_when_two_are_silent),
+        CASE(test_members__knocks_often_for_who_is_gone),
         CASE(test_members__holds_its_own_pause_against_nobody),
         CASE(test_members__convicts_on_two_refusals_where_it_is_the_only_witness),
         CASE(test_members__convicts_on_two_witnesses),
