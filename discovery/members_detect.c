@@ -114,6 +114,7 @@ static void take_back(struct members *m, struct members_entry *e)
 void members_kernel_found(struct members *m, struct members_entry *e)
 {
     e->gone = false;
+    e->failures = 0;
     e->vouched_ms = m->now_ms;
     if (e->silent_since_ms == 0)
         e->silent_since_ms = m->now_ms;
