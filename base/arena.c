@@ -65,6 +65,15 @@ void arena_destroy(struct arena *a)
     free(a);
 }
 
+void arena_destroy_wiped(struct arena *a)
+{
+    if (!a)
+        return;
+    for (struct arena_block *block = a->current; block; block = block == a->first ? NULL : block->next)
+        explicit_bzero(block->bytes, block->capacity);
+    arena_destroy(a);
+}
+
 /* Out of line, so that the way through arena_alloc stays a handful of instructions. */
 __attribute__((noinline)) static bool arena_grow(struct arena *a, size_t rounded)
 {

@@ -13,6 +13,8 @@ struct arena *arena_create(size_t block_bytes, size_t max_bytes);
 
 /* Frees everything allocated from it, and it. NULL is allowed. */
 void arena_destroy(struct arena *a);
+/* The same, for what held secrets: all of it is overwritten first. */
+void arena_destroy_wiped(struct arena *a);
 
 /* Frees all but the first block; the arena is as new. Cheap when only one block was used. */
 void arena_reset(struct arena *a);

@@ -19,6 +19,13 @@ void buf_dispose(struct buf *b)
     *b = (struct buf){.max_size = b->max_size};
 }
 
+void buf_dispose_wiped(struct buf *b)
+{
+    if (b->data)
+        explicit_bzero(b->data, b->capacity);
+    buf_dispose(b);
+}
+
 void buf_clear(struct buf *b)
 {
     b->size = 0;

@@ -17,6 +17,8 @@ struct buf {
 /* `max_size` 0 means no cap but SIZE_MAX / 2. Takes no memory yet. */
 void buf_init(struct buf *b, size_t max_size);
 void buf_dispose(struct buf *b);
+/* The same, for what held a secret: the memory is overwritten first. That which it had before it grew is not: buf_reserve at once as much as it will need. */
+void buf_dispose_wiped(struct buf *b);
 
 /* Forgets the content and keeps the memory. */
 void buf_clear(struct buf *b);

@@ -616,8 +616,10 @@ int toml_parse(struct slice text, struct arena *arena, struct toml_document *out
                        .line_mark = text.data,
                        .document = out};
     buf_init(&p.scratch, 0);
-    int err = parse_document(&p);
-    buf_dispose(&p.scratch);
+    int err = buf_reserve(&p.scratch, text.size); /* no string is longer: it never moves, and nothing of it is left behind */
+    if (err == 0)
+        err = parse_document(&p);
+    buf_dispose_wiped(&p.scratch);
     return err;
 }
 

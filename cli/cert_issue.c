@@ -82,7 +82,7 @@ const char *cert_name_fault(const char *name)
 
 static int compose(const struct authority *a, const struct cert_order *order, const struct key *k, struct pem_texts *out)
 {
-    struct certificate_request request = {.public_der = key_public_der(k), .name = order->name, .roles = order->roles, .days = order->days,
+    struct certificate_request request = {.public_der = key_public_der(k), .name = order->name, .name_is_host = true, .roles = order->roles, .days = order->days,
                                           .addresses = order->addresses, .address_count = order->address_count};
     struct buf der;
     buf_init(&der, TRUST_CERTIFICATE_MAX);

@@ -1,12 +1,13 @@
 /* Loading libgridcontrol, and questions to the node. */
 #include "cli/node_link.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <stdlib.h>
 
 #include "base/err.h"
 
-enum { ASK_TIMEOUT_MS = 15000 };
+enum { ASK_TIMEOUT_MS = 15000, ARENA_BLOCK = 4096 };
 
 #define LIBRARY "libgridcontrol.so.0"
 
@@ -94,6 +95,34 @@ int node_ask(struct cli *cli, const char *method, const ProtobufCMessage *reques
     free(bytes);
     buf_dispose(&packed);
     return code;
+}
+
+int node_ask_for(struct cli *cli, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *answer,
+                 node_answer_fn take, void *ctx)
+{
+    void *taken;
+    struct arena *arena = arena_create(ARENA_BLOCK, 0);
+    int code = arena ? node_ask(cli, method, request, answer, arena, &taken) : cli_fail(GRID_FAILED, "out of memory");
+    if (code == GRID_DONE)
+        code = take(ctx, taken);
+    arena_destroy(arena);
+    return code;
+}
+
+static int say(void *ctx, const void *answer)
+{
+    const ProtobufCMessage *message = answer;
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(message->descriptor, "message");
+    (void) ctx;
+    assert(field && field->type == PROTOBUF_C_TYPE_BYTES);
+    const ProtobufCBinaryData *sentence = (const ProtobufCBinaryData *) (const void *) ((const char *) answer + field->offset);
+    fprintf(stderr, "%.*s\n", SLICE_FMT(pb_slice(*sentence)));
+    return GRID_DONE;
+}
+
+int node_ask_and_say(struct cli *cli, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *answer)
+{
+    return node_ask_for(cli, method, request, answer, say, NULL);
 }
 
 int node_follow(struct cli *cli, const char *method, const ProtobufCMessage *request, grid_message_fn on_message, void *ctx)

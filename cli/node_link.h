@@ -41,6 +41,13 @@ int node_link_fail(const struct grid_error *error);
 int node_ask(struct cli *cli, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *answer,
              struct arena *arena, void **out);
 
+/* The same for one answer that nobody keeps: `take` has it for the call, and gives the exit code. */
+typedef int (*node_answer_fn)(void *ctx, const void *answer);
+int node_ask_for(struct cli *cli, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *answer,
+                 node_answer_fn take, void *ctx);
+/* The same for an answer whose field `message` is a sentence: it is said. */
+int node_ask_and_say(struct cli *cli, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *answer);
+
 /* The same for a method with many answers; on_message as grid_server_stream's. No deadline. *out_cancelled may be NULL. */
 int node_follow(struct cli *cli, const char *method, const ProtobufCMessage *request, grid_message_fn on_message, void *ctx);
 

@@ -10,8 +10,6 @@
 #include "cli/verb_names.h"
 #include "grid/v1/control.pb-c.h"
 
-enum { ARENA_BLOCK = 4096 };
-
 static int confirm(struct cli *cli)
 {
     char line[16] = "";
@@ -48,13 +46,7 @@ static int adopt_stopped(const char *state)
 static int adopt_running(struct cli *cli)
 {
     Grid__V1__AdoptRequest request = GRID__V1__ADOPT_REQUEST__INIT;
-    void *answer;
-    struct arena *arena = arena_create(ARENA_BLOCK, 0);
-    int code = arena ? node_ask(cli, "Adopt", &request.base, &grid__v1__adopt_response__descriptor, arena, &answer) : cli_fail(GRID_FAILED, "out of memory");
-    if (code == GRID_DONE)
-        fprintf(stderr, "%.*s\n", SLICE_FMT(pb_slice(((const Grid__V1__AdoptResponse *) answer)->message)));
-    arena_destroy(arena);
-    return code;
+    return node_ask_and_say(cli, "Adopt", &request.base, &grid__v1__adopt_response__descriptor);
 }
 
 static int run(struct cli *cli)

@@ -4,11 +4,11 @@
 #include "cli/verb_names.h"
 #include "grid/v1/control.pb-c.h"
 
-enum { ARENA_BLOCK = 4096 };
-
-static int print_names(const Grid__V1__ClearResponse *answer)
+static int print_names(void *ctx, const void *cleared)
 {
+    const Grid__V1__ClearResponse *answer = cleared;
     struct buf out;
+    (void) ctx;
     buf_init(&out, 0);
     for (size_t i = 0; i < answer->n_processes; i++) {
         text_append_line(&out, pb_slice(answer->processes[i]));
@@ -21,14 +21,7 @@ static int print_names(const Grid__V1__ClearResponse *answer)
 static int run(struct cli *cli)
 {
     Grid__V1__ClearRequest request = GRID__V1__CLEAR_REQUEST__INIT;
-    void *answer;
-    struct arena *arena = arena_create(ARENA_BLOCK, 0);
-    int code = arena ? node_ask(cli, "Clear", &request.base, &grid__v1__clear_response__descriptor, arena, &answer)
-                     : cli_fail(GRID_FAILED, "out of memory");
-    if (code == GRID_DONE)
-        code = print_names(answer);
-    arena_destroy(arena);
-    return code;
+    return node_ask_for(cli, "Clear", &request.base, &grid__v1__clear_response__descriptor, print_names, NULL);
 }
 
 const struct verb VERB_clear = {

@@ -4,20 +4,12 @@
 #include "cli/verb_names.h"
 #include "grid/v1/control.pb-c.h"
 
-enum { ARENA_BLOCK = 4096 };
-
 static int run(struct cli *cli)
 {
     Grid__V1__EvictRequest request = GRID__V1__EVICT_REQUEST__INIT;
-    void *answer;
-    struct arena *arena = arena_create(ARENA_BLOCK, 0);
     request.node = pb_str(cli_argument(cli, 0, ""));
     request.replace_authority = option_flag(cli->options, "replace-authority");
-    int code = arena ? node_ask(cli, "Evict", &request.base, &grid__v1__evict_response__descriptor, arena, &answer) : cli_fail(GRID_FAILED, "out of memory");
-    if (code == GRID_DONE)
-        fprintf(stderr, "%.*s\n", SLICE_FMT(pb_slice(((const Grid__V1__EvictResponse *) answer)->message)));
-    arena_destroy(arena);
-    return code;
+    return node_ask_and_say(cli, "Evict", &request.base, &grid__v1__evict_response__descriptor);
 }
 
 static const struct option_row OPTIONS[] = {

@@ -10,7 +10,7 @@
 #include "grid/v1/control.pb-c.h"
 #include "trust/weak_password.h"
 
-enum { ARENA_BLOCK = 4096, PASSWORD_MAX = 1024 };
+enum { PASSWORD_MAX = 1024 };
 
 static void cut_line_end(struct buf *text)
 {
@@ -87,15 +87,9 @@ static int judge(struct cli *cli, struct slice password)
 static int set(struct cli *cli, struct slice password)
 {
     Grid__V1__SetPasswordRequest request = GRID__V1__SET_PASSWORD_REQUEST__INIT;
-    void *answer;
-    struct arena *arena = arena_create(ARENA_BLOCK, 0);
     request.password = pb_bytes(password);
     request.weak = option_flag(cli->options, "weak-password"); /* judged here, and by the node for those who ask it without this program */
-    int code = arena ? node_ask(cli, "SetPassword", &request.base, &grid__v1__set_password_response__descriptor, arena, &answer) : cli_fail(GRID_FAILED, "out of memory");
-    if (code == GRID_DONE)
-        fprintf(stderr, "%.*s\n", SLICE_FMT(pb_slice(((const Grid__V1__SetPasswordResponse *) answer)->message)));
-    arena_destroy(arena);
-    return code;
+    return node_ask_and_say(cli, "SetPassword", &request.base, &grid__v1__set_password_response__descriptor);
 }
 
 static int run(struct cli *cli)

@@ -6,7 +6,7 @@
 #include "cli/verb_names.h"
 #include "grid/v1/control.pb-c.h"
 
-enum { ARENA_BLOCK = 4096, POLL_MS = 250 };
+enum { POLL_MS = 250 };
 
 static void tell(const Grid__V1__RotateResponse *r)
 {
@@ -16,17 +16,21 @@ static void tell(const Grid__V1__RotateResponse *r)
     fputc('\n', stderr);
 }
 
-/* What is worth a new line. */
-struct told {
+/* How far it is, as it was last told. */
+struct progress_told {
     size_t missing, phase;
+    bool done;
 };
 
-static void tell_once(const Grid__V1__RotateResponse *r, struct told *told)
+/* A new line where something has changed. */
+static int take(void *ctx, const void *answer)
 {
-    if (told->phase == r->phase.len && told->missing == r->n_missing)
-        return;
-    *told = (struct told){r->n_missing, r->phase.len};
-    tell(r);
+    const Grid__V1__RotateResponse *r = answer;
+    struct progress_told *told = ctx;
+    if (told->phase != r->phase.len || told->missing != r->n_missing)
+        tell(r);
+    *told = (struct progress_told){r->n_missing, r->phase.len, slice_equal_str(pb_slice(r->phase), "done")};
+    return GRID_DONE;
 }
 
 static int64_t now_ms(void)
@@ -36,35 +40,26 @@ static int64_t now_ms(void)
     return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* One question; *done when the rotation has ended. */
-static int ask(struct cli *cli, bool begin, struct told *told, bool *done)
+static int ask(struct cli *cli, bool begin, struct progress_told *told)
 {
     Grid__V1__RotateRequest request = GRID__V1__ROTATE_REQUEST__INIT;
-    void *answer;
-    struct arena *arena = arena_create(ARENA_BLOCK, 0);
     request.begin = begin;
     request.overlap_s = (uint32_t) (option_number(cli->options, "overlap") / 1000);
-    int code = arena ? node_ask(cli, "Rotate", &request.base, &grid__v1__rotate_response__descriptor, arena, &answer) : cli_fail(GRID_FAILED, "out of memory");
-    if (code == GRID_DONE) {
-        tell_once(answer, told);
-        *done = slice_equal_str(pb_slice(((const Grid__V1__RotateResponse *) answer)->phase), "done");
-    }
-    arena_destroy(arena);
-    return code;
+    return node_ask_for(cli, "Rotate", &request.base, &grid__v1__rotate_response__descriptor, take, told);
 }
 
 static int run(struct cli *cli)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
     int64_t until_ms = now_ms() + (int64_t) option_number(cli->options, "wait");
-    bool done = false;
-    struct told told = {0};
-    int code = ask(cli, !option_flag(cli->options, "status"), &told, &done);
-    while (code == GRID_DONE && !done && !option_flag(cli->options, "status") && now_ms() < until_ms) {
+    bool only_look = option_flag(cli->options, "status");
+    struct progress_told told = {0};
+    int code = ask(cli, !only_look, &told);
+    while (code == GRID_DONE && !told.done && !only_look && now_ms() < until_ms) {
         nanosleep(&pause, NULL);
-        code = ask(cli, false, &told, &done);
+        code = ask(cli, false, &told);
     }
-    if (code != GRID_DONE || done || option_flag(cli->options, "status"))
+    if (code != GRID_DONE || told.done || only_look)
         return code;
     fprintf(stderr, "the rotation goes on by itself: see how far it is with grid rotate --status\n");
     return GRID_IN_PART;

@@ -521,6 +521,11 @@ int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms)
     return err;
 }
 
+bool gossip_is_seed(const struct gossip *g, const char *id)
+{
+    return members_is_seed(g->core, id);
+}
+
 int gossip_evict(struct gossip *g, const char *id)
 {
     int err = members_evict(g->core, id, loop_now_ms(g->loop));

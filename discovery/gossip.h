@@ -15,7 +15,7 @@ struct gossip_events {
     void (*on_event)(void *ctx, enum members_event_kind kind, const struct member *member);
     /* A packed ReleaseEntry came from a member: unchecked, and not passed on unless gossip_announce_release is called with it. */
     void (*on_release)(void *ctx, struct slice packed, const struct member *from);
-    /* A ledger's pack came from a member: unchecked. */
+    /* A ledger's pack came from a member: unchecked. Empty: the member's ledger is this node's. */
     void (*on_ledger)(void *ctx, struct slice packed, const struct member *from);
     /* A link was refused, by the other side or by this one, for this reason (a sentence). NULL: only logged. */
     void (*on_refused)(void *ctx, enum gossip_refusal refusal, struct slice reason, bool by_peer);
@@ -54,6 +54,9 @@ void gossip_cut(struct gossip *g, bool (*refuses)(const void *arg, const struct 
 
 /* One more node to dial ("host:port", copied), or one that is known to be dialled anew, in delay_ms. 0, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms);
+
+/* Whether this member was found by dialling one of the seeds: it is one that this node was told of, not one that has come. */
+bool gossip_is_seed(const struct gossip *g, const char *id);
 
 /* This node's record changed (all but id and incarnation are taken). 0, GRID_EINVAL, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_update_self(struct gossip *g, const struct member *self);

@@ -137,6 +137,8 @@ int members_evict(struct members *m, const char *id, uint64_t now_ms);
 /* One more seed (copied), dialled in delay_ms; one that is known already is dialled anew then, unless somebody was found there. 0, GRID_ELIMIT,
  * GRID_ENOMEM. */
 int members_add_seed(struct members *m, const char *address, uint64_t delay_ms, uint64_t now_ms);
+/* Whether a dial to one of the seeds has found this member there. */
+bool members_is_seed(const struct members *m, const char *id);
 
 /* This node's own record or its tasks changed: everything but id, incarnation and numbers of load is taken over, `revision` is counted here; tasks alone do not change
  * the record, and are told at once on all links. 0, GRID_EINVAL, GRID_ELIMIT,
@@ -184,7 +186,7 @@ enum members_event_kind {
     MEMBERS_LINKED,    /* a control link to it is up (member_table exchanged in both directions soon after) */
     MEMBERS_RELEASE,   /* `bytes` is a packed ReleaseEntry from `member`; unchecked */
     MEMBERS_EVICTED,   /* the grid has decided so */
-    MEMBERS_LEDGER,    /* `bytes` is a pack from `member`; unchecked */
+    MEMBERS_LEDGER,    /* `bytes` is a pack from `member`, unchecked; empty: it holds the same as this node */
     MEMBERS_REFUSED,   /* a node refused this one, or this one refused it: `bytes` is the sentence, `refusal` why, `by_peer` whose doing */
 };
 

@@ -111,8 +111,12 @@ void members_receive_ledger(struct members *m, struct members_link *l, const str
 {
     struct members_note note = {.kind = MEMBERS_LEDGER};
     struct gossip_frame answer = {.kind = GOSSIP_LEDGER, .digest = buf_slice(&m->digest), .ledger = buf_slice(&m->ledger)};
-    if (slice_equal(f->digest, buf_slice(&m->digest)) || m->digest.size == 0)
+    if (m->digest.size == 0)
         return;
+    if (slice_equal(f->digest, buf_slice(&m->digest))) {
+        members_note(m, MEMBERS_LEDGER, l->peer);
+        return;
+    }
     answer.last = f->ledger.size > 0;
     if (!f->last)
         members_queue(m, l, &answer);

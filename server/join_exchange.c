@@ -158,7 +158,7 @@ static struct join_exchange *exchange_new(const struct join_exchange_config *con
 }
 
 int join_exchange_serve(const struct join_exchange_config *config, struct conn *c, enum join_reason refuse,
-                        const char *const *addresses, size_t address_count, struct join_exchange **out)
+                        struct join_exchange **out)
 {
     struct join_exchange *x = exchange_new(config);
     if (!x) {
@@ -177,7 +177,7 @@ int join_exchange_serve(const struct join_exchange_config *config, struct conn *
     }
     *out = x;
     if (refuse)
-        join_refuse(x->join, refuse, addresses, address_count);
+        join_refuse(x->join, refuse, NULL, 0);
     exchange_pump(x);
     return 0;
 }

@@ -33,9 +33,9 @@ struct join_exchange_config {
 };
 
 /* As the member, on a guest's open connection, which it takes over; when that fails it is closed and nothing is called. `refuse`
- * other than 0 says only that, with addresses. 0 or GRID_E*. */
+ * other than 0 says only that. 0 or GRID_E*. */
 int join_exchange_serve(const struct join_exchange_config *config, struct conn *c, enum join_reason refuse,
-                        const char *const *addresses, size_t address_count, struct join_exchange **out);
+                        struct join_exchange **out);
 
 /* As the joiner. `tls` is a context for guests alone. 0 or GRID_E*, and then nothing is called. */
 int join_exchange_dial(const struct join_exchange_config *config, const struct addr *to, struct tls_context *tls,

@@ -356,6 +356,7 @@ static void gossip_closed(void *arg)
     struct node *n = arg;
     n->gossip = NULL;
     node_records_close(n);
+    node_gossip_dispose(n);
     map_destroy(n->gone);
     n->gone = NULL;
     node_join_close(n, join_ended, n);

@@ -36,9 +36,7 @@ static void question_free(struct node_question *q)
     *q->prev = q->next;
     if (q->next)
         q->next->prev = q->prev;
-    if (q->message.data)
-        explicit_bzero(q->message.data, q->message.size);
-    buf_dispose(&q->message);
+    buf_dispose_wiped(&q->message);
     buf_dispose(&q->answer);
     free(q);
 }
@@ -176,6 +174,7 @@ static void answer_renew(struct answering *a, struct arena *arena, struct slice 
     const char *addresses[TRUST_ADDRESSES_MAX];
     struct certificate_request request = {.public_der = pb_slice(asked->public_key), .name = arena_str(arena, pb_slice(asked->name)), .roles = TRUST_ROLE_NODE,
                                           .addresses = addresses};
+    request.name_is_host = conn_tls_peer_named(grpc_call_conn(a->call), request.name);
     for (size_t i = 0; i < asked->n_addresses; i++) {
         addresses[request.address_count] = arena_str(arena, pb_slice(asked->addresses[i]));
         request.address_count += may_be_called(grpc_call_conn(a->call), addresses[request.address_count]);
@@ -247,7 +246,7 @@ static void on_asked(void *ctx, struct grpc_call *call, struct slice message)
     for (size_t i = 0; i < sizeof ANSWERS / sizeof *ANSWERS; i++)
         if (strcmp(name, ANSWERS[i].name) == 0)
             ANSWERS[i].answer(a, arena, message);
-    arena_destroy(arena);
+    arena_destroy_wiped(arena); /* a key, or a password */
 }
 
 static void on_close(void *ctx, struct grpc_call *call, int err)

@@ -84,9 +84,7 @@ static void stretch_work(void *arg)
 
 static void stretching_free(struct stretching *s)
 {
-    if (s->plain.data)
-        explicit_bzero(s->plain.data, s->plain.size);
-    buf_dispose(&s->plain);
+    buf_dispose_wiped(&s->plain);
     explicit_bzero(s->stretched, sizeof s->stretched);
     free(s);
 }
@@ -163,7 +161,7 @@ void node_decide(struct node *n, struct slice packed, node_answer_fn done, void 
         decide_set_password(n, asked->set_password, done, arg);
     else
         done(n, arg, GRPC_INVALID_ARGUMENT, slice_of(NULL, 0), "the request is malformed");
-    arena_destroy(a);
+    arena_destroy_wiped(a);
 }
 
 /* ---- the administrator's questions ---- */
@@ -222,9 +220,7 @@ static void decide_for(struct node *n, struct admin_call *call, const Grid__V1__
         admin_finish(call, GRPC_INVALID_ARGUMENT, NODE_EVICTS_ITSELF); /* the issuer would, and nobody would hear its answer */
     else
         ask_an_issuer(n, call, buf_slice(&packed));
-    if (packed.data)
-        explicit_bzero(packed.data, packed.size);
-    buf_dispose(&packed);
+    buf_dispose_wiped(&packed);
 }
 
 /* Unpacks one of the three requests into the arena and decides; `what` says which. */
@@ -244,7 +240,7 @@ static void decide_packed(struct node *n, struct admin_call *call, struct slice 
         decide_for(n, call, &decide);
     else
         admin_finish(call, GRPC_INVALID_ARGUMENT, "the request is malformed");
-    arena_destroy(a);
+    arena_destroy_wiped(a);
 }
 
 void node_control_evict(void *node, struct admin_call *call, struct slice request)

@@ -236,6 +236,7 @@ static void on_event(void *ctx, enum members_event_kind kind, const struct membe
     if (kind == MEMBERS_LINKED) {
         joined(n);
         node_join_linked(n);
+        node_ledger_look_soon(n);
     }
     if (m != NULL && !m->local)
         node_watchers_event(n, event_kind(kind), m);
@@ -244,14 +245,49 @@ static void on_event(void *ctx, enum members_event_kind kind, const struct membe
     node_routes_changed(n);
 }
 
-static void on_release(void *ctx, struct slice packed, const struct member *from)
+static void take_release_entry(struct node *n, struct slice packed)
 {
-    struct node *n = ctx;
-    (void) from;
     if (n->releases)
         node_join_settle(n);
     if (n->releases)
         releases_receive(n->releases, packed);
+}
+
+/* Who was evicted may have come before anybody who knows it. All members announce the same entry, so few places will do. */
+static void hold_entry(struct node *n, struct slice packed)
+{
+    for (size_t i = 0; i < n->held_count; i++)
+        if (slice_equal(buf_slice(&n->held_entries[i]), packed))
+            return;
+    if (n->held_count == NODE_HELD_MAX)
+        return;
+    struct buf *held = &n->held_entries[n->held_count];
+    buf_init(held, 0);
+    n->held_count += buf_append(held, packed) == 0;
+}
+
+void node_gossip_heard(struct node *n)
+{
+    for (size_t i = 0; i < n->held_count; i++)
+        take_release_entry(n, buf_slice(&n->held_entries[i]));
+    node_gossip_dispose(n);
+}
+
+void node_gossip_dispose(struct node *n)
+{
+    for (size_t i = 0; i < n->held_count; i++)
+        buf_dispose(&n->held_entries[i]);
+    n->held_count = 0;
+}
+
+static void on_release(void *ctx, struct slice packed, const struct member *from)
+{
+    struct node *n = ctx;
+    (void) from;
+    if (node_ledger_has_heard(n))
+        take_release_entry(n, packed);
+    else
+        hold_entry(n, packed);
 }
 
 /* A name that is taken is taken in the whole grid; other refusals are one node's view. */

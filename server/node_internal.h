@@ -20,7 +20,7 @@
 #include "trust/standing.h"
 #include "trust/verify.h"
 
-enum { NODE_NAME_MAX = 63, NODE_REASON_MAX = 160 };
+enum { NODE_HELD_MAX = 16, NODE_NAME_MAX = 63, NODE_REASON_MAX = 160 };
 
 /* What members say of themselves in their records. */
 #define NODE_CAPABILITY_ISSUER "issuer" /* holds the authority's key, and lets others in */
@@ -75,6 +75,8 @@ struct node {
     struct releases *releases;
     struct gossip *gossip; /* in a grid of one it links to nobody */
     struct node_records *records; /* node_records.c's */
+    struct buf held_entries[NODE_HELD_MAX]; /* node_gossip.c's: release entries that came too early */
+    size_t held_count;
     struct grpc_server *control_grpc;
     struct http_server *control_server;
     char api_token[257];
@@ -157,6 +159,11 @@ bool node_records_admit(void *node, const char *peer, const struct gossip_entry 
 bool node_records_stale(const struct node *n);
 /* Fills in what is counted of records. */
 void node_records_count(const struct node *n, struct node_gossip_metrics *out);
+
+/* What members told of releases while nobody had told what the grid has decided is looked at. */
+void node_gossip_heard(struct node *n);
+/* After gossip has closed. */
+void node_gossip_dispose(struct node *n);
 
 /* node_load.c: how busy this node is, told to the others; what membership counts, for /metrics. */
 void node_load_open(struct node *n);

@@ -9,14 +9,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "server/node_ledger.h"
 #include "server/node_password.h"
-
-static void wipe(struct buf *b)
-{
-    if (b->data)
-        explicit_bzero(b->data, b->capacity);
-    buf_dispose(b);
-}
 
 /* ---- the password ---- */
 
@@ -35,6 +29,14 @@ static void stretch_work(void *arg)
         job->plain.size > 0 ? stretch_password(buf_slice(&job->plain), job->grid, job->out) : stretch_open(job->grid, job->out);
 }
 
+/* The password that this node was started with, where the grid has set none since. */
+static bool opens_now(const struct node *n)
+{
+    struct node_standing now;
+    node_trust_standing(n, &now);
+    return !now.founded || now.door_open;
+}
+
 static void stretch_done(void *arg)
 {
     struct stretch_job *job = arg;
@@ -44,10 +46,10 @@ static void stretch_done(void *arg)
                  "the password cannot be stretched, which takes 128 MiB for a moment: nobody can join by it, free memory and "
                  "restart this node",
                  LOGF_ERR(job->err));
-    else if (!s->closing && !s->has_password)
+    else if (!s->closing && !s->has_password && opens_now(s->node))
         node_join_set_password(s->node, job->out);
     explicit_bzero(job->out, sizeof job->out);
-    wipe(&job->plain);
+    buf_dispose_wiped(&job->plain);
     free(job);
     if (!s->closing && s->has_password)
         join_dial_start(s);
@@ -85,6 +87,15 @@ void node_join_set_password(struct node *n, const uint8_t *stretched)
     n->join->has_password = true;
     if (n->gossip)
         node_gossip_update(n); /* an issuer's record says which password it knows */
+}
+
+void node_join_forget_password(struct node *n)
+{
+    if (!n->join || (!n->join->has_password && n->join->plain.size == 0))
+        return;
+    buf_dispose_wiped(&n->join->plain);
+    explicit_bzero(n->join->password, sizeof n->join->password);
+    n->join->has_password = false;
 }
 
 bool node_join_wanted(const struct node *n)
@@ -229,7 +240,8 @@ static enum join_reason issue_refusal(const struct node_join *s, const struct no
         return JOIN_DOOR_CLOSED;
     if (!now->can_issue)
         return JOIN_NOT_ISSUER;
-    return now->provisional && loop_now_ms(s->node->loop) < s->hold_until_ms ? JOIN_BUSY : 0;
+    bool holds = now->provisional && loop_now_ms(s->node->loop) < s->hold_until_ms;
+    return holds || !node_ledger_has_heard(s->node) ? JOIN_BUSY : 0;
 }
 
 static void on_issue(void *ctx, struct join_exchange *x, struct join *j)
@@ -375,7 +387,7 @@ static void on_end(void *ctx, struct join_exchange *x, const struct join *j, con
         log_line(LOG_INFO, "a node has joined by password", LOGF_STR("name", slot->joined), LOGF_STR("id", slot->joined_id));
     else if (j && join_step(j) == JOIN_STEP_GRANTED)
         install(s, j);
-    else if (j && join_step(j) == JOIN_STEP_REFUSED && join_refusal_of(j, &by_peer)->reason == JOIN_NOT_ISSUER && by_peer)
+    else if (j && join_is_proven(j) && join_step(j) == JOIN_STEP_REFUSED && join_refusal_of(j, &by_peer)->reason == JOIN_NOT_ISSUER && by_peer)
         join_dial_hints(s, join_refusal_of(j, &by_peer)->addresses, join_refusal_of(j, &by_peer)->address_count);
     else if (!slot->target && !(j && join_step(j) == JOIN_STEP_SETTLED))
         say_answered(slot, j, why);
@@ -476,7 +488,7 @@ void node_join_accept(struct node *n, struct conn *c)
     struct node_join *s = n->join;
     keep_slots_free(s);
     struct join_slot *slot = s->closing || n->stopping ? NULL : join_slot_free(s);
-    const char *addresses[TRUST_ADDRESSES_MAX], *issuers[JOIN_ADDRESSES_MAX];
+    const char *addresses[TRUST_ADDRESSES_MAX];
     uint8_t source[ATTEMPTS_SOURCE_SIZE];
     if (!slot) {
         conn_close(c);
@@ -484,11 +496,10 @@ void node_join_accept(struct node *n, struct conn *c)
     }
     addr_source(conn_peer_addr(c), source);
     enum join_reason refusal = refusal_at_the_door(s, source);
-    size_t issuer_count = refusal == JOIN_NOT_ISSUER ? issuer_addresses(n, issuers) : 0;
     struct join_config terms = join_terms(s, addresses);
     struct join_exchange_config config = {n->loop, &terms, &JOIN_EVENTS, s};
     struct join_exchange *x = NULL;
-    if (join_exchange_serve(&config, c, refusal, issuers, issuer_count, &x) != 0) {
+    if (join_exchange_serve(&config, c, refusal, &x) != 0) {
         if (refusal == 0)
             attempts_give_back(s->answered, source);
         return;
@@ -566,7 +577,7 @@ static bool take_kept_password(struct node_join *s)
     if (s->plain.size > 0)
         log_line(LOG_INFO, "joining goes by the password that was set in the grid, not by the one this node was started with",
                  LOGF_INT("epoch", kept->password_epoch));
-    wipe(&s->plain);
+    buf_dispose_wiped(&s->plain);
     node_join_set_password(s->node, kept->password);
     join_dial_start(s);
     return true;
@@ -584,7 +595,9 @@ void node_join_start(struct node *n)
                  LOGF_STR("grid", n->grid));
     if (join_dial_open(s) != 0)
         log_line(LOG_ERROR, "this node cannot look for others to join: out of memory");
-    if (!take_kept_password(s))
+    if (!opens_now(n))
+        buf_dispose_wiped(&s->plain); /* worth nothing since somebody was evicted */
+    else if (!take_kept_password(s))
         stretch_start(s);
 }
 
@@ -610,7 +623,7 @@ void node_join_free(struct node *n)
     struct node_join *s = n->join;
     if (!s)
         return;
-    wipe(&s->plain);
+    buf_dispose_wiped(&s->plain);
     key_destroy(s->guest_key);
     buf_dispose(&s->guest_certificate);
     tls_context_unref(s->dial_tls);

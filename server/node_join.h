@@ -30,6 +30,8 @@ void node_join_accept(struct node *n, struct conn *c);
  * joins from now on. */
 const uint8_t *node_join_password(const struct node *n);
 void node_join_set_password(struct node *n, const uint8_t *stretched);
+/* The one that this node knows opens nothing any more: it is overwritten, and this node joins nobody by it. */
+void node_join_forget_password(struct node *n);
 
 /* Ends what is under way; `done` comes when nothing of it is left on the loop. */
 void node_join_close(struct node *n, loop_fn done, void *arg);

@@ -215,7 +215,9 @@ static void on_resolved(void *arg, int err, const struct addr *addresses, size_t
     s->address_next = 0;
     s->address_count = err == 0 ? count : 0;
     memcpy(s->addresses, addresses, s->address_count * sizeof *addresses);
-    if (err != 0)
+    if (!s->has_password)
+        s->at = NULL; /* it is over with it */
+    else if (err != 0)
         failed(s, "its name is not known");
     else
         dial_address(s);
@@ -224,7 +226,7 @@ static void on_resolved(void *arg, int err, const struct addr *addresses, size_t
 static void dial_now(void *arg)
 {
     struct node_join *s = arg;
-    struct join_target *t = s->at ? NULL : next_due(s);
+    struct join_target *t = s->at || !s->has_password ? NULL : next_due(s);
     if (!t)
         return;
     s->at = t;
@@ -251,6 +253,8 @@ static void refused(struct node_join *s, const struct join *j)
     case JOIN_NOT_ISSUER:
         if (is_settled(s->node))
             settle(s);
+        else if (!join_is_proven(j))
+            failed(s, "it has no password: --join must name a member that has");
         else if (r->address_count > 0)
             again(s);
         else

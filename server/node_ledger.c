@@ -17,7 +17,7 @@
 #include "server/node_join.h"
 #include "trust/stretch.h"
 
-enum { LOOK_MS = 500, ISSUERS_WANTED = 3, OVERLAP_S = 86400, INSTALL_MAX_S = 60, FIRST_LOOK_MS = 200 };
+enum { LOOK_MS = 500, SOON_MS = 20, LISTEN_MS = 5000, ISSUERS_WANTED = 3, OVERLAP_S = 86400, INSTALL_MAX_S = 60, HAND_BYTES = 4096, FIRST_LOOK_MS = 200 };
 
 #define CAPABILITY_TRUST "trust="
 #define CAPABILITY_ISSUER "issuer="
@@ -27,13 +27,9 @@ struct node_trust_work {
     bool asking;  /* for a certificate */
     bool unkept;  /* the disk has not taken what is in force */
     bool handing;
+    bool heard;   /* node_ledger_has_heard */
+    uint64_t listens_until_ms;
     char trust[96], issuer[64]; /* capabilities */
-    /* Certificates of an authority that was replaced at once, for those who were members then. */
-    struct buf pinning;
-    char (*pinned)[TRUST_ID_SIZE];
-    const char **pinned_list;
-    size_t pinned_count;
-    int64_t pinned_until_s;
 };
 
 static int64_t now_s(void)
@@ -126,52 +122,58 @@ static bool is_issuer(const struct member *m)
     return t.issuer;
 }
 
-/* ---- pins ---- */
+/* ---- whether anybody has told ---- */
 
-void node_ledger_forget_pins(struct node *n)
+bool node_ledger_has_heard(const struct node *n)
+{
+    return !n->trust_work || n->trust_work->heard;
+}
+
+void node_ledger_listen(struct node *n)
 {
     struct node_trust_work *w = work_of(n);
-    buf_dispose(&w->pinning);
-    buf_init(&w->pinning, 0);
-    free(w->pinned);
-    free(w->pinned_list);
-    w->pinned = NULL;
-    w->pinned_list = NULL;
-    w->pinned_count = 0;
+    w->heard = n->standing.provisional || n->options->join_count == 0;
+    w->listens_until_ms = loop_now_ms(n->loop) + LISTEN_MS;
 }
 
-const char *const *node_ledger_pinned(const struct node *n, struct slice *authority_der, size_t *count)
+static void heard(struct node *n)
 {
-    const struct node_trust_work *w = n->trust_work;
-    bool counts = w && w->pinned_count > 0 && now_s() < w->pinned_until_s;
-    *authority_der = counts ? buf_slice(&w->pinning) : slice_of(NULL, 0);
-    *count = counts ? w->pinned_count : 0;
-    return counts ? w->pinned_list : NULL;
+    work_of(n)->heard = true;
+    node_gossip_heard(n);
 }
 
-/* All members known now, this one too, may go on with certificates of `der` until then. */
+/* It goes on alone, as it does when nobody of --join is there. */
+static void listen_look(struct node *n)
+{
+    struct node_trust_work *w = work_of(n);
+    if (w->heard || loop_now_ms(n->loop) < w->listens_until_ms)
+        return;
+    log_line(LOG_WARN, "no node of --join has told this one what the grid has decided: it goes by what it knows");
+    heard(n);
+}
+
+/* ---- pins: who may go on for a while with certificates of an authority that was replaced at once ---- */
+
+/* All members known now, this one too. */
 static void pin_members(struct node *n, struct slice der, int64_t until_s)
 {
-    struct node_trust_work *w = work_of(n);
-    size_t count = node_member_count(n);
-    node_ledger_forget_pins(n);
-    if (until_s <= now_s() || der.size == 0)
-        return;
-    w->pinned = calloc(count, sizeof *w->pinned);
-    w->pinned_list = calloc(count, sizeof *w->pinned_list);
-    if (!w->pinned || !w->pinned_list || buf_append(&w->pinning, der) != 0) {
-        node_ledger_forget_pins(n);
-        return;
-    }
-    for (size_t i = 0; i < count && w->pinned_count < VERIFY_PINNED_MAX; i++) {
+    struct standing *s = &n->standing;
+    int err = until_s > now_s() && der.size > 0 ? standing_pin(s, der, until_s) : GRID_ENOENT;
+    for (size_t i = 0; err == 0 && i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
-        if (m->state == MEMBER_LEFT || m->state == MEMBER_EVICTED)
-            continue;
-        memcpy(w->pinned[w->pinned_count], m->id, TRUST_ID_SIZE);
-        w->pinned_list[w->pinned_count] = w->pinned[w->pinned_count];
-        w->pinned_count++;
+        if (m->state != MEMBER_LEFT && m->state != MEMBER_EVICTED)
+            err = standing_pin_id(s, m->id);
     }
-    w->pinned_until_s = until_s;
+    if (err == GRID_ENOENT || err == GRID_ENOMEM)
+        standing_unpin(s);
+}
+
+static void pins_look(struct node *n)
+{
+    if (n->standing.pins.count == 0 || now_s() < n->standing.pins.until_s)
+        return;
+    standing_unpin(&n->standing);
+    node_ledger_changed(n);
 }
 
 /* ---- changes ---- */
@@ -222,6 +224,17 @@ static void keep(struct node *n)
     w->unkept = err != 0;
 }
 
+/* Of an epoch that is over: nobody can open by it any more. */
+static void forget_dead_password(struct node *n)
+{
+    struct node_standing now;
+    node_trust_standing(n, &now);
+    if (now.door_open)
+        return;
+    standing_forget_password(&n->standing);
+    node_join_forget_password(n);
+}
+
 void node_ledger_changed(struct node *n)
 {
     char why[NODE_WHY_MAX];
@@ -240,6 +253,7 @@ void node_ledger_changed(struct node *n)
         log_line(LOG_ERROR, "what the grid has decided could not be put in force", LOGF_STR("why", why));
         return;
     }
+    forget_dead_password(n);
     keep(n);
     node_trust_spread(n);
     if (n->loop && n->workers)
@@ -257,10 +271,17 @@ void node_ledger_receive(struct node *n, struct slice packed, const struct membe
     struct ledger_news news;
     if (!n->ledger)
         return;
+    if (packed.size == 0) {
+        if (!work_of(n)->heard && gossip_is_seed(n->gossip, from->id))
+            heard(n);
+        return;
+    }
     size_t before = ledger_tombstone_count(n->ledger);
     int err = ledger_merge(n->ledger, packed, &news);
-    if (err != 0 || news.refused > 0)
-        log_line(LOG_WARN, "a member's ledger has statements that do not hold: they are refused", LOGF_STR("member", from->name), LOGF_INT("refused", news.refused), LOGF_ERR(err));
+    if (err != 0)
+        log_line(LOG_WARN, "a member's ledger cannot be taken in", LOGF_STR("member", from->name), LOGF_ERR(err));
+    if (news.refused > 0)
+        log_line(LOG_WARN, "a member's ledger has statements that do not hold: they are refused", LOGF_STR("member", from->name), LOGF_INT("refused", news.refused));
     if (!news.changed)
         return;
     node_ledger_changed(n);
@@ -723,10 +744,8 @@ static void hand_to(struct node *n, const struct member *m)
         request.password_epoch = epoch;
     }
     buf_init(&packed, 0);
-    work_of(n)->handing = pb_append(&packed, &request.base) == 0 && node_ask(n, m, "Hand", buf_slice(&packed), on_handed, NULL) == 0;
-    if (packed.data)
-        explicit_bzero(packed.data, packed.size);
-    buf_dispose(&packed);
+    work_of(n)->handing = buf_reserve(&packed, HAND_BYTES) == 0 && pb_append(&packed, &request.base) == 0 && node_ask(n, m, "Hand", buf_slice(&packed), on_handed, NULL) == 0;
+    buf_dispose_wiped(&packed);
 }
 
 /* An issuer that lacks something, else, while there are too few, the member that has run longest: of several issuers the one with the smallest id looks for him, so that not
@@ -754,7 +773,7 @@ static const struct member *pick_heir(const struct node *n)
 
 static void heirs_look(struct node *n)
 {
-    if (work_of(n)->handing || n->standing.provisional || !authority_can_issue(n->authority))
+    if (work_of(n)->handing || !node_ledger_has_heard(n) || !authority_can_issue(n->authority))
         return;
     const struct member *heir = pick_heir(n);
     if (heir && note_heir(n, heir->id))
@@ -773,13 +792,22 @@ static void look(void *arg)
         return;
     if (work_of(n)->unkept)
         keep(n);
+    listen_look(n);
+    pins_look(n);
     rotation_look(n);
     certificate_look(n);
     heirs_look(n);
 }
 
+void node_ledger_look_soon(struct node *n)
+{
+    if (n->trust_work && loop_timer_running(&n->trust_work->timer))
+        loop_timer_start(n->loop, &n->trust_work->timer, SOON_MS, look, n);
+}
+
 void node_ledger_start(struct node *n)
 {
+    node_ledger_listen(n);
     if (n->ledger)
         node_trust_spread(n);
     loop_timer_start(n->loop, &work_of(n)->timer, FIRST_LOOK_MS, look, n);
@@ -797,8 +825,6 @@ void node_ledger_free(struct node *n)
 {
     if (!n->trust_work)
         return;
-    node_ledger_forget_pins(n);
-    buf_dispose(&n->trust_work->pinning);
     free(n->trust_work);
     n->trust_work = NULL;
 }

@@ -10,11 +10,20 @@ void node_ledger_start(struct node *n);
 void node_ledger_stop(struct node *n);
 void node_ledger_free(struct node *n);
 
-/* A pack came from a member. */
+/* Whether this node knows what the grid has decided while it was away, or before it came: a member that it went to itself (--join) holds the same ledger, or it
+ * has nobody to ask, or has asked for five seconds. Until then it lets nobody in and hands no key on: who was evicted may come first. */
+bool node_ledger_has_heard(const struct node *n);
+/* Begins to listen for it anew, when this node's standing has changed. */
+void node_ledger_listen(struct node *n);
+
+/* A pack came from a member; empty: it holds the same as this node. */
 void node_ledger_receive(struct node *n, struct slice packed, const struct member *from);
 /* Something of the ledger or of this node's certificate has changed: verdict made anew, connections cut, members told, kept on disk. What the disk does
  * not take is in force all the same, and kept as soon as it does. */
 void node_ledger_changed(struct node *n);
+
+/* Somebody is linked who may want something of this node: it is looked at soon, not at the next turn. */
+void node_ledger_look_soon(struct node *n);
 
 /* For this node's record: where it stands, as capabilities. Static until the next call. */
 enum { NODE_LEDGER_CAPABILITIES = 2 };
@@ -41,10 +50,6 @@ struct node_rotation {
     size_t missing_count;
 };
 int node_ledger_rotate(struct node *n, bool begin, uint32_t overlap_s, struct node_rotation *out, char why[NODE_WHY_MAX]);
-
-/* Who may still use certificates of an authority that was replaced at once: ids (NULL and 0: nobody), and its certificate. Until the next change. */
-const char *const *node_ledger_pinned(const struct node *n, struct slice *authority_der, size_t *count);
-void node_ledger_forget_pins(struct node *n);
 
 /* A living member that says it is an issuer; NULL when there is none. */
 const struct member *node_ledger_issuer(const struct node *n);

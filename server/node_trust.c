@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "base/err.h"
@@ -266,7 +267,7 @@ const struct authority *node_trust_issuer(const struct node *n)
 static int sign_certificate(const struct node *n, const struct authority *a, struct buf *der)
 {
     const char *names[NODE_CERTIFICATE_NAMES_MAX];
-    struct certificate_request request = {.public_der = key_public_der(n->key), .name = n->name, .roles = TRUST_ROLE_NODE, .addresses = names};
+    struct certificate_request request = {.public_der = key_public_der(n->key), .name = n->name, .name_is_host = true, .roles = TRUST_ROLE_NODE, .addresses = names};
     request.address_count = node_certificate_names(n, names);
     return authority_issue(a, &request, (int64_t) time(NULL), der);
 }
@@ -330,19 +331,27 @@ static int take_certificate(struct node *n, const struct verifier *v, char why[N
 
 /* ---- what follows from the standing ---- */
 
+/* Until their time is over. */
+static int add_pinned(const struct standing_pins *p, struct verifier *v)
+{
+    const char **ids = p->count > 0 && (int64_t) time(NULL) < p->until_s ? calloc(p->count, sizeof *ids) : NULL;
+    if (!ids)
+        return 0;
+    for (size_t i = 0; i < p->count; i++)
+        ids[i] = p->ids[i];
+    int err = verifier_add_pinned(v, buf_slice(&p->authority), ids, p->count);
+    free(ids);
+    return err;
+}
+
 static int create_verifier(const struct node *n, const char *const *evicted, size_t count, struct verifier **out)
 {
     struct slice accepted[2] = {ledger_root(n->ledger)->der};
-    size_t accepted_count = 1, pinned_count;
-    struct slice pinning;
-    const char *const *pinned = node_ledger_pinned(n, &pinning, &pinned_count);
+    size_t accepted_count = 1;
     if (ledger_next(n->ledger))
         accepted[accepted_count++] = ledger_next(n->ledger)->der;
     int err = verifier_create(accepted, accepted_count, evicted, count, out);
-    if (err != 0 || pinned_count == 0)
-        return err;
-    err = verifier_add_pinned(*out, pinning, pinned, pinned_count);
-    if (err != 0)
+    if (err == 0 && (err = add_pinned(&n->standing.pins, *out)) != 0)
         verifier_destroy(*out);
     return err;
 }
@@ -482,6 +491,19 @@ struct slice node_trust_ledger(const struct node *n, size_t size_max)
     return err == 0 ? buf_slice(&n->brief_ledger) : slice_of(NULL, 0);
 }
 
+/* A name that somebody gives himself is a host name in his certificate only where it cannot be another's: one word, which no living member has as its name or its host's. */
+static bool may_be_named(const struct node *n, const char *id, const char *name)
+{
+    bool free_name = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == strlen(name);
+    for (size_t i = 0; free_name && i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        bool lives = m->state == MEMBER_ALIVE || m->state == MEMBER_STALLED;
+        bool has = strcasecmp(m->name, name) == 0 || (m->hostname && strcasecmp(m->hostname, name) == 0);
+        free_name = !lives || !has || strcmp(m->id, id) == 0;
+    }
+    return free_name;
+}
+
 int node_trust_issue(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX])
 {
     char id[TRUST_ID_SIZE];
@@ -490,12 +512,18 @@ int node_trust_issue(struct node *n, const struct certificate_request *request, 
         snprintf(why, NODE_WHY_MAX, "this node holds no authority's key: ask one that does");
         return GRID_EPERM;
     }
+    if (!node_ledger_has_heard(n)) {
+        snprintf(why, NODE_WHY_MAX, "this node has just started and has not heard yet whom the grid has evicted: ask again in some seconds");
+        return GRID_EPERM;
+    }
     key_id_of_public(request->public_der, id);
     if (ledger_is_evicted(n->ledger, id)) {
         snprintf(why, NODE_WHY_MAX, "the key %.8s has been evicted from the grid", id);
         return GRID_EPERM;
     }
-    int err = authority_issue(a, request, (int64_t) time(NULL), der);
+    struct certificate_request judged = *request;
+    judged.name_is_host = request->name_is_host || may_be_named(n, id, request->name);
+    int err = authority_issue(a, &judged, (int64_t) time(NULL), der);
     if (err != 0)
         snprintf(why, NODE_WHY_MAX, "a certificate for %.63s cannot be issued: %s", request->name, grid_err_text(err));
     return err;
@@ -611,7 +639,6 @@ static int change_standing(struct node *n, struct authority *a, bool provisional
     n->ledger = NULL;
     n->authority = n->next = NULL;
     n->standing.provisional = provisional;
-    node_ledger_forget_pins(n);
     int err = fill_standing(n, a, grant, why);
     authority_destroy(a);
     if (err != 0) {
@@ -623,6 +650,8 @@ static int change_standing(struct node *n, struct authority *a, bool provisional
     authority_destroy(before.authority);
     authority_destroy(before.next);
     node_trust_spread(n);
+    if (grant->ledger.size == 0 && n->trust_work)
+        node_ledger_listen(n);
     return 0;
 }
 
@@ -745,6 +774,18 @@ static int keep_key(struct node *n)
     return standing_set(&n->standing.keys[n->standing.keys[0].size > 0], der);
 }
 
+/* Anew, to yield to whom its password opens for. */
+static int found_to_join(struct node *n, char why[NODE_WHY_MAX])
+{
+    struct node_standing now;
+    node_trust_standing(n, &now);
+    if (!now.founded || now.door_open || !node_join_wanted(n))
+        return node_trust_found(n, why);
+    snprintf(why, NODE_WHY_MAX, "this node has forgotten the password, which opens nothing in its grid since somebody was evicted: stop it, run \"grid adopt --state %.200s\", and start it with the "
+                                "password of the grid that it shall join", n->options->state);
+    return GRID_EPERM;
+}
+
 int node_trust_adopt(struct node *n, char why[NODE_WHY_MAX])
 {
     const struct node_trust_grant nothing = {0};
@@ -752,10 +793,11 @@ int node_trust_adopt(struct node *n, char why[NODE_WHY_MAX])
     gridfile_dispose(&n->gridfile);
     n->gridfile = (struct gridfile){0};
     int err = load_gridfile(n, &card, why);
+    gridfile_forget_secrets(&n->gridfile);
     if (err != 0)
         return err;
     if (!card)
-        return node_trust_found(n, why);
+        return found_to_join(n, why);
     if (strcmp(n->grid, authority_grid_name(card)) == 0)
         return change_standing(n, card, false, &nothing, why);
     snprintf(why, NODE_WHY_MAX, "the Gridfile is of grid \"%s\", and a node changes the grid's name only at a start: stop it, run \"grid adopt --state %.200s\", and start it again",
@@ -776,6 +818,7 @@ int node_trust_open(struct node *n, char why[NODE_WHY_MAX])
         err = load_standing(n, &taken, why);
     if (err == 0)
         err = node_join_open(n, why);
+    gridfile_forget_secrets(&n->gridfile);
     if (err == 0)
         err = check_way_in(n, why);
     if (err == 0 && !n->authority && node_join_wanted(n))

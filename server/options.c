@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/option_man.h"
 #include "net/addr.h"
+#include "trust/file.h"
 
 static const struct option_row ROWS[] = {
     {.name = "grid", .kind = OPTION_STRING, .placeholder = "NAME", .env_alias = "GRID", .help = "grid to link to; the Gridfile names it too"},
@@ -195,16 +196,16 @@ static int read_gridfile(struct options *o, struct option_error *error)
     struct arena *arena = arena_create(4096, 8 * 1024 * 1024);
     struct toml_document document;
     struct toml_error toml;
-    struct option_error unread;
     struct stat st;
     char path[PATH_MAX];
     struct buf text;
+    bool open_to_others;
     int err = 0;
-    buf_init(&text, CONFIG_BYTES_MAX);
+    buf_init(&text, 0);
     bool found = arena && options_find_gridfile(o, path, sizeof path) && stat(path, &st) == 0;
     if (found)
         err = check_found(o, path, &st, error);
-    if (err == 0 && found && S_ISREG(st.st_mode) && read_whole(path, &text, &unread) == 0 &&
+    if (err == 0 && found && trust_file_read(path, &text, &open_to_others) == 0 &&
         toml_parse(buf_slice(&text), arena, &document, &toml) == 0 && document.count > 0) {
         struct toml_entry *entries = arena_calloc(arena, document.count, sizeof *entries);
         if (entries) {
@@ -212,8 +213,8 @@ static int read_gridfile(struct options *o, struct option_error *error)
             err = option_read_toml(o->set, &document, "", path, error);
         }
     }
-    buf_dispose(&text);
-    arena_destroy(arena);
+    buf_dispose_wiped(&text);
+    arena_destroy_wiped(arena);
     return err;
 }
 

@@ -212,7 +212,7 @@ static bool push_own_names(GENERAL_NAMES *names, const struct certificate_reques
     char id[TRUST_ID_SIZE], dns[TRUST_DNS_NAME_SIZE];
     key_id_of_public(request->public_der, id);
     trust_dns_name(id, dns);
-    return push_text(names, GEN_DNS, dns) && push_address(names, request->name) && push_text(names, GEN_DNS, "localhost") &&
+    return push_text(names, GEN_DNS, dns) && (!request->name_is_host || push_address(names, request->name)) && push_text(names, GEN_DNS, "localhost") &&
            push_address(names, "127.0.0.1") && push_address(names, "::1");
 }
 

@@ -31,6 +31,7 @@ struct certificate_request {
     unsigned days;           /* until it ends; 0: long-lived, 20 years */
     const char *const *addresses; /* further SANs: IP addresses or DNS names without port; what is neither is left out */
     size_t address_count;         /* at most TRUST_ADDRESSES_MAX */
+    bool name_is_host;            /* of a node: its name is a SAN too. An operator's word, or one that was looked at: who joins calls himself as he likes */
 };
 
 /* For trust/ alone. A self-signed CA certificate, and a leaf signed by `issuer_key`; backdated an hour, `now_s` is Unix time. Appends DER.

@@ -12,13 +12,15 @@
 
 #include "base/err.h"
 
+enum { READ_BYTES = 4096 };
+
 static int read_all(int fd, struct buf *out)
 {
     for (;;) {
-        int err = buf_reserve(out, 4096);
+        int err = buf_reserve(out, READ_BYTES);
         if (err != 0)
             return err;
-        ssize_t got = read(fd, out->data + out->size, 4096);
+        ssize_t got = read(fd, out->data + out->size, READ_BYTES);
         if (got < 0 && errno != EINTR)
             return grid_err_from_errno(errno);
         if (got == 0)
@@ -41,7 +43,7 @@ int trust_file_read(const char *path, struct buf *out, bool *group_or_others)
         err = GRID_EINVAL;
     else if (info.st_size > TRUST_FILE_MAX)
         err = GRID_ELIMIT;
-    else
+    else if ((err = buf_reserve(out, (size_t) info.st_size + READ_BYTES)) == 0) /* so that it does not move, and leaves no copy behind */
         err = read_all(fd, out);
     if (err == 0)
         *group_or_others = (info.st_mode & 077) != 0;

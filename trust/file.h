@@ -8,7 +8,7 @@
 
 enum { TRUST_FILE_MAX = 1 << 20, TRUST_SENTENCE_MAX = 640 };
 
-/* Appends the file's content to `out` (at most TRUST_FILE_MAX bytes). `group_or_others` tells whether anybody but the owner has rights on it.
+/* Appends the file's content to an empty `out` (at most TRUST_FILE_MAX bytes), which holds the only copy in memory. `group_or_others` tells whether anybody but the owner has rights on it.
  * 0; GRID_ENOENT, GRID_EPERM (unreadable), GRID_ELIMIT, GRID_EINVAL (not a regular file), GRID_EIO. */
 int trust_file_read(const char *path, struct buf *out, bool *group_or_others);
 

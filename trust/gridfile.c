@@ -165,8 +165,17 @@ int gridfile_parse(struct slice text, gridfile_other_fn other, void *ctx, struct
 
 void gridfile_dispose(struct gridfile *g)
 {
-    arena_destroy(g->arena);
+    arena_destroy_wiped(g->arena);
     *g = (struct gridfile){0};
+}
+
+void gridfile_forget_secrets(struct gridfile *g)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (fields[i].secret && *text_at(g, &fields[i])) {
+            char *secret = (char *) (uintptr_t) *text_at(g, &fields[i]);
+            explicit_bzero(secret, strlen(secret));
+        }
 }
 
 static bool holds(const char *text)

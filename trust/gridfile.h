@@ -29,7 +29,10 @@ typedef void (*gridfile_other_fn)(void *ctx, const struct toml_entry *entry);
 /* Reads a text. `other` may be NULL. 0 (gridfile_dispose it); GRID_EPROTO, GRID_ELIMIT or GRID_ENOMEM with a sentence such as
  * `Gridfile line 3, column 9: expected "=" after the key`, or `Gridfile line 2, column 13: expected a string for grid_name`. */
 int gridfile_parse(struct slice text, gridfile_other_fn other, void *ctx, struct gridfile *out, char sentence[TRUST_SENTENCE_MAX]);
+/* What it held is overwritten. */
 void gridfile_dispose(struct gridfile *g);
+/* Overwrites password and private keys, which are absent from then on; the rest stays. */
+void gridfile_forget_secrets(struct gridfile *g);
 
 /* The same from a file. A file that holds a secret and that others than its owner have rights on is refused (GRID_EPERM) with the remedy;
  * GRID_ENOENT when there is none. Sentences name the path. */

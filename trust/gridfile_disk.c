@@ -33,9 +33,7 @@ int gridfile_load(const char *path, gridfile_other_fn other, void *ctx, struct g
         gridfile_dispose(out);
         err = GRID_EPERM;
     }
-    if (text.data)
-        explicit_bzero(text.data, text.size);
-    buf_dispose(&text);
+    buf_dispose_wiped(&text);
     return err;
 }
 
@@ -48,8 +46,6 @@ int gridfile_store(const char *path, const struct gridfile *g, char sentence[TRU
         err = trust_file_write(path, buf_slice(&text), 0600);
     if (err != 0)
         snprintf(sentence, TRUST_SENTENCE_MAX, "cannot write the Gridfile %.400s: %s", path, grid_err_text(err));
-    if (text.data)
-        explicit_bzero(text.data, text.size);
-    buf_dispose(&text);
+    buf_dispose_wiped(&text);
     return err;
 }

@@ -40,7 +40,7 @@ struct ledger_news {
     bool changed;
     bool root_changed;
     unsigned refused; /* statements whose signature is not the root's, or that do not hold; nothing behind a forged one is looked at */
-    unsigned stale;   /* statements of an authority that was followed by another */
+    unsigned stale;   /* statements of an authority that was followed by another: the sender has not heard of that yet */
 };
 
 /* An empty one under a root: the grid's first authority. 0, GRID_EINVAL or GRID_ENOMEM. */

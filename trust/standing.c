@@ -3,12 +3,14 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/hex.h"
 
-enum standing_tag { TAG_CERTIFICATE = 1, TAG_LEDGER, TAG_KEY, TAG_PROVISIONAL, TAG_FORMER, TAG_PASSWORD };
-enum { RECORD_HEAD = 5 };
+enum standing_tag { TAG_CERTIFICATE = 1, TAG_LEDGER, TAG_KEY, TAG_PROVISIONAL, TAG_FORMER, TAG_PASSWORD, TAG_PINS };
+enum { RECORD_HEAD = 5, PIN_BYTES = 32 };
 
 static const char MAGIC[8] = {'G', 'R', 'I', 'D', 'T', 'R', 'S', '1'};
 
@@ -19,6 +21,7 @@ void standing_init(struct standing *s)
     buf_init(&s->ledger, STANDING_MAX);
     for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
         buf_init(&s->keys[i], TRUST_CERTIFICATE_MAX);
+    buf_init(&s->pins.authority, TRUST_CERTIFICATE_MAX);
 }
 
 static void wipe(struct buf *b)
@@ -36,7 +39,44 @@ void standing_dispose(struct standing *s)
         wipe(&s->keys[i]);
         buf_dispose(&s->keys[i]);
     }
+    standing_forget_password(s);
+    standing_unpin(s);
+}
+
+void standing_forget_password(struct standing *s)
+{
     explicit_bzero(s->password, sizeof s->password);
+    s->has_password = false;
+    s->password_size = 0;
+    s->password_epoch = 0;
+}
+
+void standing_unpin(struct standing *s)
+{
+    buf_dispose(&s->pins.authority);
+    free(s->pins.ids);
+    s->pins.ids = NULL;
+    s->pins.count = 0;
+    s->pins.until_s = 0;
+}
+
+int standing_pin(struct standing *s, struct slice authority_der, int64_t until_s)
+{
+    standing_unpin(s);
+    s->pins.until_s = until_s;
+    return buf_append(&s->pins.authority, authority_der);
+}
+
+int standing_pin_id(struct standing *s, const char *id)
+{
+    if (s->pins.count == VERIFY_PINNED_MAX)
+        return GRID_ELIMIT;
+    char(*grown)[TRUST_ID_SIZE] = realloc(s->pins.ids, (s->pins.count + 1) * sizeof *grown);
+    if (!grown)
+        return GRID_ENOMEM;
+    s->pins.ids = grown;
+    snprintf(grown[s->pins.count++], sizeof *grown, "%s", id);
+    return 0;
 }
 
 int standing_set(struct buf *field, struct slice bytes)
@@ -90,6 +130,27 @@ static int put_password(struct buf *out, const struct standing *s)
     return err == 0 ? buf_append(out, slice_of(s->password, s->password_size)) : err;
 }
 
+/* Until when, the sized certificate, the ids. */
+static int put_pins(struct buf *out, const struct standing *s)
+{
+    const struct standing_pins *p = &s->pins;
+    uint8_t id[PIN_BYTES];
+    if (p->count == 0)
+        return 0;
+    int err = put_head(out, TAG_PINS, 8 + 2 + p->authority.size + p->count * PIN_BYTES);
+    if (err == 0)
+        err = buf_append_u64be(out, (uint64_t) p->until_s);
+    if (err == 0)
+        err = buf_append_u16be(out, (uint16_t) p->authority.size);
+    if (err == 0)
+        err = buf_append(out, buf_slice(&p->authority));
+    for (size_t i = 0; err == 0 && i < p->count; i++) {
+        (void) hex_decode(slice_of_str(p->ids[i]), id, sizeof id);
+        err = buf_append(out, slice_of(id, sizeof id));
+    }
+    return err;
+}
+
 int standing_pack(const struct standing *s, struct buf *out)
 {
     int err = buf_append(out, slice_of(MAGIC, sizeof MAGIC));
@@ -103,7 +164,9 @@ int standing_pack(const struct standing *s, struct buf *out)
         err = put(out, TAG_PROVISIONAL, SLICE("\1"));
     for (size_t i = 0; err == 0 && i < s->former_count; i++)
         err = put(out, TAG_FORMER, slice_of_str(s->former[i]));
-    return err == 0 ? put_password(out, s) : err;
+    if (err == 0)
+        err = put_password(out, s);
+    return err == 0 ? put_pins(out, s) : err;
 }
 
 /* ---- unpacking: each takes one record's bytes ---- */
@@ -153,6 +216,24 @@ static int take_password(struct standing *s, struct slice bytes)
     return 0;
 }
 
+static int take_pins(struct standing *s, struct slice bytes)
+{
+    char id[TRUST_ID_SIZE] = "";
+    uint64_t until = 0;
+    for (size_t i = 0; bytes.size >= 10 && i < 8; i++)
+        until = until << 8 | bytes.data[i];
+    size_t size = bytes.size < 10 ? 0 : (size_t) bytes.data[8] << 8 | bytes.data[9];
+    struct slice ids = slice_from(bytes, 10 + size);
+    if (s->pins.count > 0 || size == 0 || size > bytes.size - 10 || until > INT64_MAX || ids.size == 0 || ids.size % PIN_BYTES != 0)
+        return GRID_EPROTO;
+    int err = standing_pin(s, slice_of(bytes.data + 10, size), (int64_t) until);
+    for (; err == 0 && ids.size > 0; ids = slice_from(ids, PIN_BYTES)) {
+        hex_encode(slice_first(ids, PIN_BYTES), id);
+        err = standing_pin_id(s, id);
+    }
+    return err;
+}
+
 static int take_record(struct standing *s, uint8_t tag, struct slice bytes)
 {
     switch (tag) {
@@ -169,6 +250,8 @@ static int take_record(struct standing *s, uint8_t tag, struct slice bytes)
         return take_former(s, bytes);
     case TAG_PASSWORD:
         return take_password(s, bytes);
+    case TAG_PINS:
+        return take_pins(s, bytes);
     default:
         return 0;
     }
@@ -240,6 +323,8 @@ int standing_store(const char *state_dir, const struct standing *s, char sentenc
     struct buf bytes;
     buf_init(&bytes, STANDING_MAX);
     int err = path_of(state_dir, path);
+    if (err == 0)
+        err = buf_reserve(&bytes, STANDING_MAX); /* it holds secrets, and must not move */
     if (err == 0)
         err = standing_pack(s, &bytes);
     if (err == 0)

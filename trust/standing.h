@@ -5,8 +5,17 @@
 
 #include "trust/authority.h"
 #include "trust/file.h"
+#include "trust/verify.h"
 
 enum { STANDING_MAX = 1 << 20, STANDING_FORMER_MAX = 16, STANDING_KEYS_MAX = 2, STANDING_PASSWORD_SIZE = 64 };
+
+/* Members that may go on for a while with certificates of an authority that was replaced at once: who was away then comes back by them. */
+struct standing_pins {
+    struct buf authority; /* its certificate, DER; empty: none */
+    int64_t until_s;
+    char (*ids)[TRUST_ID_SIZE];
+    size_t count; /* at most VERIFY_PINNED_MAX */
+};
 
 /* A zeroed one is that of a node that belongs to no grid. */
 struct standing {
@@ -20,6 +29,7 @@ struct standing {
     uint64_t password_epoch;           /* the door's epoch that it belongs to */
     uint8_t password[STANDING_PASSWORD_SIZE];
     size_t password_size;
+    struct standing_pins pins;
 };
 
 void standing_init(struct standing *s);
@@ -38,6 +48,14 @@ int standing_store(const char *state_dir, const struct standing *s, char sentenc
 /* Puts an id at the head of `former`; the oldest falls out. */
 void standing_add_former(struct standing *s, const char *id);
 bool standing_is_former(const struct standing *s, const char *id);
+
+/* Pins an authority, and nobody to it yet; then members (hex ids). 0, GRID_ENOMEM, and for an id GRID_ELIMIT. */
+int standing_pin(struct standing *s, struct slice authority_der, int64_t until_s);
+int standing_pin_id(struct standing *s, const char *id);
+void standing_unpin(struct standing *s);
+
+/* Overwrites it. */
+void standing_forget_password(struct standing *s);
 
 /* Replaces a buffer's content; what it held is wiped. 0 or GRID_ENOMEM. */
 int standing_set(struct buf *field, struct slice bytes);

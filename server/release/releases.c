@@ -269,6 +269,8 @@ void releases_job_over(struct releases *r, struct job *job)
     loop_timer_stop(&r->stuck);
     r->running = NULL;
     job_free(job);
+    if (r->sign_due)
+        releases_set_certificate(r, r->options.certificate_der);
     releases_step_later(r);
     releases_tell_change(r);
 }
@@ -512,7 +514,8 @@ void releases_set_certificate(struct releases *r, struct slice der)
 {
     char hex[OBJECT_ID_HEX + 1];
     r->options.certificate_der = der;
-    if (r->closing || !is_to_be_signed_anew(r))
+    r->sign_due = releases_is_publishing(r); /* what comes then may do, or be looked at */
+    if (r->closing || r->sign_due || !is_to_be_signed_anew(r))
         return;
     object_id_to_hex(&newest_entry(r)->root, hex);
     log_line(LOG_INFO, "the newest release is signed anew, with this node's certificate of the new authority", LOGF_STR("release", hex));

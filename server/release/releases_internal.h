@@ -79,6 +79,7 @@ struct releases {
     int save_err;  /* of the write, from the pool */
     struct buf save_bytes;
     struct job *save_job; /* whose entry and link that write makes last */
+    bool sign_due; /* the certificate was replaced while an entry was being made: is it by the new one? */
     bool closing;
     loop_fn closed;
     void *closed_arg;

@@ -224,6 +224,23 @@ def test_the_start_of_an_id_that_another_has_as_its_name_is_refused():
         check_equal(states(grid[0])[start], "alive", "the namesake")
 
 
+@once
+def test_who_was_away_when_the_authority_was_replaced_comes_back_to_one_that_was_restarted():
+    with Grid(3) as grid:
+        member, victim, away = grid.nodes
+        before = authority_of(member)
+        away.kill()
+        wait_for(lambda: states(member)[away.name] == "dead", "it is seen to be gone")
+        member.grid("evict", victim.name, check_code=0)
+        wait_for(lambda: authority_of(member) != before, "the authority is replaced at once")
+        member.stop()
+        member.start()
+        away.join = member.listen_text
+        away.start()
+        wait_for(lambda: len(member.hosts()) == len(away.hosts()) == 2, "it is back by its old certificate")
+        wait_for(lambda: authority_of(away) == authority_of(member), "with a certificate of the new one")
+
+
 class NoDisk:
     """Nothing can be written into a node's state folder: of a folder made immutable, which holds for root too; else by its mode."""
 

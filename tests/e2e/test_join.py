@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from gridtest import BIN, PRESET, Grid, Node, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, wait_for
+from gridtest import BIN, PRESET, Failure, Grid, Node, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, wait_for
 
 PASSWORD = "tangled-otter-8-lamps"
 ALPN = "grid-join/1"
@@ -101,7 +101,8 @@ def guess(grid, node, source="127.0.0.1"):
 class FakeMember:
     """Answers joiners on several ports without knowing the password, and keeps what they say."""
 
-    def __init__(self, folder, ports):
+    def __init__(self, folder, ports, answer=None):
+        self.answer = answer  # instead of a share and a tag
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(stranger(folder))
         self.context.set_alpn_protocols([ALPN])
@@ -125,6 +126,10 @@ class FakeMember:
                 with self.context.wrap_socket(plain, server_side=True) as tls:
                     tls.settimeout(10)
                     first = receive(tls)
+                    if self.answer:
+                        tls.sendall(self.answer)
+                        self.heard.append((first, receive(tls)))
+                        continue
                     tls.sendall(message(SHARE, ELEMENT))
                     second = receive(tls)
                     tls.sendall(message(CONFIRM, bytes(64)))
@@ -344,6 +349,63 @@ def test_a_fake_member_learns_nothing_and_gets_thirty_guesses_an_hour():
                 check(word not in everything, f"{word} was told to a fake member")
         finally:
             fake.close()
+
+
+@once
+def test_an_answer_without_proof_sends_a_joiner_nowhere():
+    """Whoever sits at an address of --join may say anything: that is no reason to go where he says."""
+    not_issuer = 1
+    with password_grid() as grid:
+        elsewhere = socket.create_server(("127.0.0.1", 0))
+        elsewhere.setblocking(False)
+        there = b"127.0.0.1:%d" % elsewhere.getsockname()[1]
+        fake = FakeMember(grid.folder, 1, message(REFUSAL, bytes([not_issuer, 1]) + struct.pack(">H", len(there)) + there))
+        try:
+            grid.add(join=fake.addresses)
+            wait_for(lambda: len(fake.heard) > 2, "the joiner has come again and again")
+            try:
+                elsewhere.accept()
+                raise Failure("the joiner went where a stranger sent it")
+            except BlockingIOError:
+                pass
+        finally:
+            fake.close()
+            elsewhere.close()
+
+
+@once
+def test_the_second_of_a_young_grid_can_issue_before_the_grid_is_settled():
+    with password_grid(2) as grid:
+        wait_for(lambda: any(said(n, "this node is an issuer of the grid now") for n in grid.nodes), "the key is handed on")
+        check(not any(said(n, "the grid's authority is settled") for n in grid.nodes), "it was handed on only when the grid was settled")
+        heir = next(n for n in grid.nodes if said(n, "this node is an issuer of the grid now"))
+        first = next(n for n in grid.nodes if n is not heir)
+        first.kill()
+        third = grid.add(join=heir.listen_text)
+        grid.wait_linked()
+        check_equal(authority_of(third), authority_of(heir), "the authority of those that are left")
+
+
+def host_names(node):
+    """The DNS names that the node's certificate is good for, but for that of its id."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(node.listen, 10) as plain, context.wrap_socket(plain) as tls:
+        leaf = tls.getpeercert(binary_form=True)
+    shown = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-ext", "subjectAltName"], input=leaf, capture_output=True, check=True).stdout.decode()
+    return {part.strip()[4:] for part in shown.split(",") if "DNS:" in part and not part.endswith(".node.grid")}
+
+
+@once
+def test_a_joiners_name_is_nobody_elses_host_name():
+    with password_grid(1) as grid:
+        for name, host in {"plain-donkey": {"plain-donkey"}, "bank.example.com": set(), "203.0.113.9": set(), socket.gethostname().upper(): set()}.items():
+            joined = Node(grid.folder / f"j{len(grid.nodes)}", name, join=grid[0].listen_text, options=grid.options)
+            grid.nodes.append(joined)
+            joined.start()
+            wait_for(lambda: said(joined, "this node is a member now"), f"{name} is let in")
+            wait_for(lambda: host_names(joined) == {"localhost"} | host, f"host names of {name}, not {host_names(joined)}")
+            check(said(grid[0], "a node has joined by password", name), "it is called what it calls itself")
 
 
 @once

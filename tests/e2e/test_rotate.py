@@ -112,6 +112,7 @@ def test_no_call_fails_while_the_authority_is_replaced():
     check(Client(three()).is_served(), "one that is issued anew counts")
     check_in("done: authority", answer.stderr.decode(), "what grid rotate says")
     check_equal(len({authority_of(n) for n in three().nodes} | {before}), 2, "authorities, old and new")
+    check(not any(said(n, "statements that do not hold") for n in three().nodes), "who was a step behind was taken for a liar")
     for node in three().nodes:
         wait_for(lambda: len(node.hosts()) == 3, f"{node.name} sees all")
 

@@ -1,6 +1,7 @@
 /* A ledger that loads is packed and loaded the same again; and merging it into an empty one of its root takes it in once. A short input is a
  * list of decisions instead: whoever merges what is packed after them, and at each change of the root, has the same state. */
 // links: grid_trust
+// covers: trust/ledger.c trust/ledger_statement.c trust/ledger_merge.c trust/ledger_decide.c
 #include <stdlib.h>
 #include <string.h>
 

@@ -46,7 +46,7 @@ BUGS = [
     (DIAL, "    if (fault == MEMBERS_DIAL_TIMEOUT)\n        return 1 +", "    if (false)\n        return 1 +", "who is gone is seldom knocked for"),
     (DIAL, "        e->dial_at_ms = members_redial_dead(m, e);\n        return;", "        e->dial_at_ms = NEVER;\n        return;", "the dead are dialled once"),
     (DIAL, "if (m->now_ms >= e->ended_ms + m->times->redial_slow_after_ms)", "if (true)", "the dead are dialled seldom from the beginning"),
-    (DIAL, "        return !is_linked_at(m, s->address);", "        return s->failures == 0 && !is_linked_at(m, s->address);", "a seed that fails once is not dialled again"),
+    (DIAL, "    if (s->id[0] == '\\0')\n        return true;", "    if (s->id[0] == '\\0')\n        return s->failures == 0;", "a seed that fails once is not dialled again"),
     (DIAL, "e->member.state != MEMBER_ALIVE; /* who is doubted", "false; /* who is doubted", "beyond the active view a doubt stays"),
     (MERGE, "    if (!e->link && !members_wanted(m, e))\n        members_seek(m, e);", "    if (!m)\n        return true;", "beyond the active view nobody looks for whom others have convicted"),
     (DIAL, "    m->watcher = down;", "    m->watcher = up;", "signs of life go to the wrong neighbour"),

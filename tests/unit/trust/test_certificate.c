@@ -71,7 +71,7 @@ static int teardown(void **state)
 static void issue(const struct authority *a, const struct key *k, unsigned roles, unsigned days, int64_t now_s, struct buf *der)
 {
     static const char *const addresses[] = {"192.0.2.7", "node.example", "2001:db8::1", "not an address!"};
-    struct certificate_request request = {key_public_der(k), "fluffy-donkey", roles, days, addresses, 4};
+    struct certificate_request request = {key_public_der(k), "fluffy-donkey", roles, days, addresses, 4, true};
     buf_init(der, 0);
     assert_int_equal(authority_issue(a, &request, now_s, der), 0);
 }

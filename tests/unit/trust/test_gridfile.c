@@ -41,6 +41,28 @@ static void test_gridfile__reads_what_the_original_had(void **state)
     gridfile_dispose(&g);
 }
 
+static void test_gridfile__forgets_its_secrets_and_nothing_else(void **state)
+{
+    (void) state;
+    char sentence[TRUST_SENTENCE_MAX];
+    struct gridfile g;
+    struct slice text = SLICE("grid_name = 'demo'\ngrid_password = 'pass'\nssh_key = 'KEY'\nssh_public_key = 'ssh-ed25519 AAAA'\nauthority_key = 'PEM'\n"
+                              "publishers = ['aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa']\n");
+    assert_int_equal(gridfile_parse(text, NULL, NULL, &g, sentence), 0);
+    const char *const secrets[] = {g.grid_password, g.ssh_key, g.authority_key};
+    const size_t sizes[] = {4, 3, 3};
+    gridfile_forget_secrets(&g);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 0; k < sizes[i]; k++)
+            assert_int_equal(secrets[i][k], 0);
+    assert_false(gridfile_is_secret(&g));
+    assert_string_equal(g.grid_name, "demo");
+    assert_string_equal(g.ssh_public_key, "ssh-ed25519 AAAA");
+    assert_int_equal(g.publisher_count, 1);
+    gridfile_dispose(&g);
+    gridfile_forget_secrets(&g); /* of none */
+}
+
 static void test_gridfile__says_where_and_what_was_expected(void **state)
 {
     (void) state;
@@ -178,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gridfile__reads_what_the_original_had),
+        cmocka_unit_test(test_gridfile__forgets_its_secrets_and_nothing_else),
         cmocka_unit_test(test_gridfile__says_where_and_what_was_expected),
         cmocka_unit_test(test_gridfile__reads_back_what_it_writes),
         cmocka_unit_test(test_gridfile__refuses_a_secret_that_others_can_read),

@@ -215,6 +215,25 @@ static void test_ledger__refuses_the_statements_of_a_removed_authority(void **st
     ledger_destroy(l), ledger_destroy(behind);
 }
 
+/* After each rotation some members tell what they know before they have heard of it. */
+static void test_ledger__takes_who_is_behind_for_no_liar(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *behind = fresh(r->first);
+    assert_int_equal(ledger_evict(l, r->first, id_of(1), "one", NOW), 0);
+    assert_int_equal(ledger_add_heir(l, r->first, id_of(2), NOW), 0);
+    tell(behind, l);
+    for (int rotations = 1; rotations <= 2; rotations++) {
+        const struct authority *root = rotations == 1 ? r->first : r->second, *next = rotations == 1 ? r->second : r->third;
+        assert_int_equal(ledger_announce(l, root, next, LEDGER_REMOVE, NOW, 0), 0);
+        struct ledger_news news = tell(l, behind);
+        assert_false(news.changed);
+        assert_int_equal(news.refused, 0);
+        assert_int_equal(news.stale, 3); /* tombstone, door, heir */
+    }
+    ledger_destroy(l), ledger_destroy(behind);
+}
+
 static void test_ledger__refuses_an_authority_of_another_grid_or_out_of_turn(void **state)
 {
     const struct rig *r = *state;
@@ -417,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ledger__refuses_a_forged_signature, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__changes_its_root_in_three_phases, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__refuses_the_statements_of_a_removed_authority, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__takes_who_is_behind_for_no_liar, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__refuses_an_authority_of_another_grid_or_out_of_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__of_two_rotations_at_once_one_wins_everywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__is_loaded_as_it_was_packed, setup, teardown),

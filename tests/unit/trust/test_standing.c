@@ -34,6 +34,9 @@ static void fill(struct standing *s)
     s->password_epoch = UINT64_C(0x123456789a);
     s->password_size = 32;
     memset(s->password, 7, 32);
+    assert_int_equal(standing_pin(s, SLICE("replaced"), NOW), 0);
+    assert_int_equal(standing_pin_id(s, ID_A), 0);
+    assert_int_equal(standing_pin_id(s, ID_B), 0);
 }
 
 static void test_standing__is_read_back_as_it_was_written(void **state)
@@ -51,6 +54,11 @@ static void test_standing__is_read_back_as_it_was_written(void **state)
     assert_true(again.provisional && again.has_password);
     assert_int_equal(again.former_count, 2);
     assert_int_equal(again.password_epoch, UINT64_C(0x123456789a));
+    assert_true(slice_equal(buf_slice(&again.pins.authority), SLICE("replaced")));
+    assert_int_equal(again.pins.until_s, NOW);
+    assert_int_equal(again.pins.count, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_string_equal(again.pins.ids[i], s.pins.ids[i]);
     buf_dispose(&once), buf_dispose(&twice);
     standing_dispose(&s), standing_dispose(&again);
 }
@@ -69,12 +77,48 @@ static void test_standing__refuses_what_is_cut_short(void **state)
         whole += standing_unpack(slice_of(bytes.data, size), &again) == 0;
         standing_dispose(&again);
     }
-    assert_int_equal(whole, 7); /* after the magic and after each record but the last it is a shorter one */
+    assert_int_equal(whole, 8); /* after the magic and after each record but the last it is a shorter one */
     bytes.data[7] = '2';
     standing_init(&again);
     assert_int_equal(standing_unpack(buf_slice(&bytes), &again), GRID_EUNSUPPORTED);
     standing_dispose(&again), standing_dispose(&s);
     buf_dispose(&bytes);
+}
+
+static void assert_refused(struct slice record)
+{
+    struct standing s;
+    struct buf bytes;
+    standing_init(&s);
+    buf_init(&bytes, 0);
+    buf_append_str(&bytes, "GRIDTRS1");
+    buf_append(&bytes, record);
+    assert_int_equal(standing_unpack(buf_slice(&bytes), &s), GRID_EPROTO);
+    standing_dispose(&s);
+    buf_dispose(&bytes);
+}
+
+static void test_standing__refuses_pins_of_nobody_or_to_nothing(void **state)
+{
+    (void) state;
+    assert_refused(SLICE("\7\0\0\0\0"));
+    assert_refused(SLICE("\7\0\0\0\12" "\0\0\0\0\0\0\0\1" "\0\0"));
+    assert_refused(SLICE("\7\0\0\0\13" "\0\0\0\0\0\0\0\1" "\0\1" "c"));
+    assert_refused(SLICE("\7\0\0\0\13" "\0\0\0\0\0\0\0\1" "\0\2" "c"));
+    assert_refused(SLICE("\7\0\0\0\53" "\0\0\0\0\0\0\0\1" "\0\0" "cccccccccccccccccccccccccccccccc" "c"));
+    assert_refused(SLICE("\7\0\0\0\53" "\377\0\0\0\0\0\0\1" "\0\1" "cdddddddddddddddddddddddddddddddd"));
+}
+
+static void test_standing__forgets_a_password_by_overwriting_it(void **state)
+{
+    (void) state;
+    struct standing s;
+    fill(&s);
+    standing_forget_password(&s);
+    assert_false(s.has_password);
+    for (size_t i = 0; i < sizeof s.password; i++)
+        assert_int_equal(s.password[i], 0);
+    standing_dispose(&s);
 }
 
 static void test_standing__forgets_the_oldest_of_too_many_former_authorities(void **state)
@@ -231,6 +275,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_standing__is_read_back_as_it_was_written),
         cmocka_unit_test(test_standing__refuses_what_is_cut_short),
+        cmocka_unit_test(test_standing__refuses_pins_of_nobody_or_to_nothing),
+        cmocka_unit_test(test_standing__forgets_a_password_by_overwriting_it),
         cmocka_unit_test(test_standing__forgets_the_oldest_of_too_many_former_authorities),
         cmocka_unit_test(test_standing__is_kept_where_nobody_else_can_read_it),
         cmocka_unit_test(test_verify__takes_a_leaf_of_an_authority_that_an_accepted_one_vouches_for),

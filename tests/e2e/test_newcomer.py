@@ -1,0 +1,86 @@
+"""A node that has just started knows nothing of what was decided without it: whom it heeds until it has heard."""
+
+import hashlib
+import threading
+import time
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from gridtest import Failure, Grid, check, check_equal, check_in, node_rpc, once, wait_for
+from test_evict import ask_trust, states
+from test_gossip import Liar, identity, message
+from test_join import PASSWORD, Relay, said, secret_file
+
+SEQUENCE = 1000  # more than anybody has published
+
+
+class ShutRelay(Relay):
+    """Passes on to another node, but only from when it is opened: whoever comes before waits."""
+
+    def __init__(self, target):
+        self.opened = threading.Event()
+        super().__init__()
+        self.target = target
+
+    def accept(self):
+        self.opened.wait()
+        super().accept()
+
+
+def signed_entry(liar):
+    """A release of his own, as docs/formats/release-entry.md says."""
+    sized = lambda data: len(data).to_bytes(4, "big") + data  # noqa: E731
+    root, config, now = bytes(range(32)), b"", int(time.time() * 1000)
+    config_hash, publisher = hashlib.sha256(config).digest(), identity(liar.leaf)
+    text = b"grid release entry 1\n" + sized(b"default") + sized(publisher.encode())
+    text += b"".join(number.to_bytes(8, "big") for number in (SEQUENCE, now, 0, 0)) + root + config_hash + b"\0"
+    return message("ReleaseEntry", app=b"default", sequence=SEQUENCE, root=root, config_hash=config_hash, publisher=publisher.encode(), published_at_ms=now, config=config,
+                   signature=liar.leaf.key.sign(text, ec.ECDSA(hashes.SHA256())), certificate=liar.der).SerializeToString()
+
+
+def evicted(grid, name):
+    """A member that the grid has put out, and whose certificate is good to whoever does not know."""
+    with Liar(grid, grid[0], name) as liar:
+        liar.hello()
+        wait_for(lambda: name in states(grid[0]), "it is a member")
+        grid[0].grid("evict", identity(liar.leaf), check_code=0)
+    return liar
+
+
+def sequences(node):
+    return [r.sequence for r in node_rpc(node).control.ListReleases({}).releases]
+
+
+def visit(liar, newcomer):
+    """What the evicted can do there: it asks for a certificate, tells of a release, and waits to be handed the key. (code, reason) of the first."""
+    liar.node = newcomer
+    liar.heard = []
+    key = liar.leaf.key.public_key()
+    with liar:
+        liar.hello()
+        wait_for(lambda: liar.name in states(newcomer), "it is taken for a member")
+        liar.say(release=signed_entry(liar))
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+        public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        answer = ask_trust(newcomer, liar.context, "Renew", public_key=public, name=b"x", addresses=[])
+        check_equal(sequences(newcomer), [], "releases of the newcomer while it has not heard")
+        return answer
+
+
+@once
+def test_a_newcomer_heeds_nobody_before_it_has_heard_whom_the_grid_evicted():
+    with Grid(1) as grid:
+        liar = evicted(grid, "evil")
+        relay = ShutRelay(grid[0].listen)
+        newcomer = grid.add(join=relay.address)
+        code, why = visit(liar, newcomer)
+        check_equal(code, "FAILED_PRECONDITION", f"what is said to one that asks for a certificate: {why}")
+        check_in("has not heard yet whom the grid has evicted", why, "the reason")
+        began = time.monotonic()
+        relay.opened.set()
+        wait_for(lambda: states(newcomer).get("evil") == "evicted", "it knows who was evicted", 5)
+        check(time.monotonic() - began < 5, "it took longer than 5 s")
+        wait_for(lambda: said(newcomer, "a release entry from a peer was dropped"), "what was held back is judged, and dropped")
+        check_equal(sequences(newcomer), [], "releases of the newcomer")
+        grid.wait_linked()
+        relay.listener.close()
