@@ -124,6 +124,7 @@ static void exchange_close(struct h2_exchange *x, int err)
     if (x->next)
         x->next->prev = x->prev;
     s->exchange_count--;
+    http_session_used(&s->base);
     s->queued -= h2_queue_size(&x->stream.out);
     loop_defer_cancel(&x->writable);
     x->dead = true;
@@ -202,6 +203,12 @@ static void clock_set(struct h2_server *s, enum h2_clock clock, uint64_t delay_m
         loop_timer_start(s->loop, &s->timer, delay_ms, on_clock, s);
 }
 
+static uint32_t idle_limit_ms(const struct h2_server *s)
+{
+    const struct http_server_limits *limits = http_server_limits(s->base.server);
+    return s->base.used ? limits->idle_timeout_ms : limits->unused_timeout_ms;
+}
+
 /* One timer, for whatever is being waited for. */
 static void clock_choose(struct h2_server *s)
 {
@@ -212,8 +219,8 @@ static void clock_choose(struct h2_server *s)
         clock_set(s, CLOCK_HEADERS, limits->header_timeout_ms);
     else if (s->queued > limits->queue_bytes)
         clock_set(s, CLOCK_STALL, stall_close_ms(s));
-    else if (s->exchange_count == 0 && limits->idle_timeout_ms > 0)
-        clock_set(s, CLOCK_IDLE, limits->idle_timeout_ms);
+    else if (s->exchange_count == 0 && idle_limit_ms(s) > 0)
+        clock_set(s, CLOCK_IDLE, idle_limit_ms(s));
     else
         clock_set(s, CLOCK_NONE, 0);
 }
@@ -853,7 +860,13 @@ static void server_drain_late(struct http_session *session)
             exchange_reset(&x->base, NGHTTP2_REFUSED_STREAM);
 }
 
-static const struct http_session_ops SESSION_OPS = {.drain = server_drain, .drain_late = server_drain_late};
+static bool server_is_idle(const struct http_session *session)
+{
+    const struct h2_server *s = (const struct h2_server *) session;
+    return s->exchange_count == 0 && !s->headers_open;
+}
+
+static const struct http_session_ops SESSION_OPS = {.drain = server_drain, .drain_late = server_drain_late, .is_idle = server_is_idle};
 
 /* ---- the connection ---- */
 

@@ -90,7 +90,9 @@ struct http_server_limits {
     uint32_t streams;              /* concurrent per HTTP/2 connection: 100 locally, 1,000 between nodes */
     uint32_t header_timeout_ms;    /* preface, and each request head once begun: 5,000 */
     uint32_t body_timeout_ms;      /* a request body of which nothing comes: 30,000 */
-    uint32_t idle_timeout_ms;      /* connection without a request; 0: none */
+    uint32_t idle_timeout_ms;      /* connection between two requests: 600,000; 0: none */
+    uint32_t unused_timeout_ms;    /* HTTP/2 connection that has not asked for anything yet: 30,000; 0: none */
+    size_t connections_max;        /* when one more comes, one that is idle ends (http_server.c says which); 0: no bound */
     size_t queue_bytes;            /* outbound per connection beyond the largest answer: 1 MiB */
 };
 extern const struct http_server_limits HTTP_SERVER_LIMITS_DEFAULT;

@@ -405,6 +405,7 @@ static void close_exchange(struct http1_session *s)
 {
     struct http_exchange *x = &s->exchange.base;
     s->exchange.open = false;
+    http_session_used(&s->base);
     x->events->on_close(x->ctx, x, 0);
 }
 
@@ -501,12 +502,17 @@ static void on_close(void *ctx, struct conn *c, int err)
 static const struct conn_events CONN_EVENTS = {
     .on_read = on_read, .on_end = on_end, .on_drained = on_drained, .on_close = on_close};
 
+static bool session_is_idle(const struct http_session *base)
+{
+    const struct http1_session *s = (const struct http1_session *) (const void *) base;
+    return !s->exchange.open && http1_parser_idle(&s->parser) && s->input.size == 0;
+}
+
 /* Requests already begun are answered, with Connection: close (answer_is_last). */
 static void session_drain(struct http_session *base)
 {
-    struct http1_session *s = (struct http1_session *) (void *) base;
-    if (!s->exchange.open && http1_parser_idle(&s->parser) && s->input.size == 0)
-        finish_session(s);
+    if (session_is_idle(base))
+        finish_session((struct http1_session *) (void *) base);
 }
 
 static void session_drain_late(struct http_session *base)
@@ -517,7 +523,7 @@ static void session_drain_late(struct http_session *base)
         give_up(s, STATUS_UNAVAILABLE, "The node stops, and the request did not arrive in time");
 }
 
-static const struct http_session_ops SESSION_OPS = {.drain = session_drain, .drain_late = session_drain_late};
+static const struct http_session_ops SESSION_OPS = {.drain = session_drain, .drain_late = session_drain_late, .is_idle = session_is_idle};
 
 void http1_server_start(struct http_server *server, struct conn *conn, struct slice first_bytes)
 {

@@ -9,7 +9,8 @@ const struct http_server_limits HTTP_SERVER_LIMITS_DEFAULT = {
     .streams = 100,
     .header_timeout_ms = 5000,
     .body_timeout_ms = 30000,
-    .idle_timeout_ms = 0,
+    .idle_timeout_ms = 600 * 1000,
+    .unused_timeout_ms = 30 * 1000,
     .queue_bytes = 1024 * 1024,
 };
 

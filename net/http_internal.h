@@ -44,6 +44,8 @@ struct http_session_ops {
     /* A grace after `drain`: refuse the requests that have not arrived whole, and of which nothing has begun. Called once at
      * most. */
     void (*drain_late)(struct http_session *session);
+    /* No request is under way, nor has one begun to come. */
+    bool (*is_idle)(const struct http_session *session);
 };
 
 /* One connection of a server. */
@@ -53,8 +55,12 @@ struct http_session {
     struct conn *conn;
     struct http_session *next, **prev;
     struct loop_timer grace; /* from drain to drain_late; the server's */
+    uint64_t idle_ms; /* when its last exchange ended, or it began */
+    uint8_t source;   /* whose it is, hashed: of a certificate or an address; the server's */
+    bool used;        /* an exchange has ended here */
     bool handshaking; /* counted among the half-open; the server's */
     bool draining;    /* drain was called; the server's */
+    bool leaving;     /* it was closed to make room; the server's */
 };
 
 /* Enters a session into its server's set; drains it (later) when the server is draining already. http_session_dispose takes it out,
@@ -62,6 +68,8 @@ struct http_session {
 void http_session_init(struct http_session *session, const struct http_session_ops *ops, struct http_server *server,
                        struct conn *conn);
 void http_session_dispose(struct http_session *session);
+/* An exchange has ended on it. */
+void http_session_used(struct http_session *session);
 
 /* Take over a connection whose protocol is known, with what was read so far (borrowed for the call): conn_set_events,
  * http_session_init, and on failure conn_close. The connection belongs to the session until its on_close. */

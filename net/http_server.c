@@ -9,6 +9,7 @@
 enum {
     SERVER_HANDSHAKES_MAX = 64,
     DRAIN_GRACE_MS = 1500, /* for what is on its way when a drain begins; longer than HTTP/2 waits for the answer to its ping */
+    SOURCES = 256, /* hashes of whose connections they are */
     PREFACE_SIZE = 24,
     PREFACE_NEAR = 12, /* "PRI * HTTP/2": from here on it can only have been meant as HTTP/2 */
 };
@@ -22,6 +23,7 @@ struct http_server {
     void *ctx;
     struct http_session *sessions;
     size_t count, handshakes;
+    size_t sources[SOURCES]; /* sessions of each */
     bool draining, closing;
     loop_fn on_drained, on_closed;
     void *drained_arg, *closed_arg;
@@ -78,6 +80,76 @@ static void server_check(void *arg)
         closed(closed_arg);
 }
 
+/* ---- room ---- */
+
+/* One certificate is one source, and without one an address. Another one may hash to the same: it only shares its lot. */
+static uint8_t source_of(const struct conn *c)
+{
+    const struct tls_peer *peer = conn_tls_peer(c);
+    bool named = peer && peer->id[0] != '\0';
+    char text[ADDR_TEXT_MAX];
+    uint32_t hash = 2166136261; /* FNV-1a */
+    if (!named)
+        addr_format_host(conn_peer_addr(c), text);
+    for (const char *at = named ? peer->id : text; *at; at++)
+        hash = (hash ^ (uint8_t) *at) * 16777619;
+    return (uint8_t) (hash ^ hash >> 8 ^ hash >> 16 ^ hash >> 24);
+}
+
+static bool goes_before(const struct http_session *a, const struct http_session *b)
+{
+    return a->used != b->used ? !a->used : a->idle_ms < b->idle_ms;
+}
+
+/* The one that has waited longest, those first that never asked for anything; of one source, or of all when it is SOURCES. */
+static struct http_session *find_idlest(const struct http_server *s, size_t source, bool draining_too)
+{
+    struct http_session *found = NULL;
+    for (struct http_session *session = s->sessions; session; session = session->next)
+        if ((source == SOURCES || session->source == source) && !session->leaving && (draining_too || !session->draining) &&
+            session->ops->is_idle(session) && (!found || goes_before(session, found)))
+            found = session;
+    return found;
+}
+
+static size_t fullest_source(const struct http_server *s)
+{
+    size_t fullest = 0;
+    for (size_t i = 1; i < SOURCES; i++)
+        if (s->sources[i] > s->sources[fullest])
+            fullest = i;
+    return fullest;
+}
+
+/* False when one more has no room. Who has most makes room for it, so that whoever comes once is served; a request under way never ends for it. The one
+ * that goes is told so in good order while a few more may come meanwhile, and is cut off beyond these. */
+static bool server_makes_room(struct http_server *s)
+{
+    size_t max = s->limits.connections_max;
+    if (max == 0 || s->count < max)
+        return true;
+    bool at_once = s->count >= max + max / 8 + 1;
+    struct http_session *session = find_idlest(s, fullest_source(s), at_once);
+    if (!session)
+        session = find_idlest(s, SOURCES, at_once);
+    if (!session)
+        return !at_once;
+    session->leaving = at_once;
+    if (at_once)
+        conn_close(session->conn);
+    else
+        session_drain(session);
+    return true;
+}
+
+/* ---- sessions ---- */
+
+void http_session_used(struct http_session *session)
+{
+    session->used = true;
+    session->idle_ms = loop_now_ms(session->server->loop);
+}
+
 void http_session_init(struct http_session *session, const struct http_session_ops *ops, struct http_server *server,
                        struct conn *conn)
 {
@@ -90,6 +162,9 @@ void http_session_init(struct http_session *session, const struct http_session_o
         session->next->prev = &session->next;
     server->sessions = session;
     server->count++;
+    session->idle_ms = loop_now_ms(server->loop);
+    session->source = source_of(conn);
+    server->sources[session->source]++;
     if (server->draining)
         loop_defer(server->loop, &server->check, server_check, server);
 }
@@ -104,6 +179,7 @@ void http_session_dispose(struct http_session *session)
     if (session->handshaking)
         server->handshakes--;
     server->count--;
+    server->sources[session->source]--;
     if (server->count == 0)
         loop_defer(server->loop, &server->check, server_check, server);
 }
@@ -123,7 +199,12 @@ static void sniff_drain(struct http_session *session)
     conn_close(session->conn);
 }
 
-static const struct http_session_ops SNIFF_OPS = {.drain = sniff_drain, .drain_late = sniff_drain};
+static bool sniff_is_idle(const struct http_session *session)
+{
+    return !session->handshaking;
+}
+
+static const struct http_session_ops SNIFF_OPS = {.drain = sniff_drain, .drain_late = sniff_drain, .is_idle = sniff_is_idle};
 
 static void sniff_timeout(void *arg)
 {
@@ -229,7 +310,7 @@ void http_server_accept(struct http_server *s, int fd, struct tls_context *tls)
     const struct conn_options options = {.tls = tls, .handshake_timeout_ms = s->limits.header_timeout_ms};
     struct conn *c;
     struct sniff *sniff = NULL;
-    if (s->draining || s->closing || (tls && s->handshakes >= SERVER_HANDSHAKES_MAX) || !(sniff = calloc(1, sizeof *sniff))) {
+    if (s->draining || s->closing || (tls && s->handshakes >= SERVER_HANDSHAKES_MAX) || !server_makes_room(s) || !(sniff = calloc(1, sizeof *sniff))) {
         close(fd);
         return;
     }
@@ -249,7 +330,8 @@ void http_server_accept(struct http_server *s, int fd, struct tls_context *tls)
 
 void http_server_adopt(struct http_server *s, struct conn *c)
 {
-    if (s->closing) { /* it was on its way here from another loop */
+    if (s->closing || !server_makes_room(s)) { /* the first: it was on its way here from another loop */
+        conn_set_events(c, &ORPHAN_EVENTS, NULL);
         conn_close(c);
         return;
     }

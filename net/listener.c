@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "net/conn.h"
 
-enum { LISTENER_BATCH = 64, LISTENER_EMFILE_PAUSE_MS = 100 };
+enum { LISTENER_BATCH = 64, LISTENER_EMFILE_PAUSE_MS = 100, LISTENER_NAMED_MS = 60 * 1000 };
 
 struct listener {
     uv_poll_t poll;
@@ -18,6 +18,7 @@ struct listener {
     listener_fn on_accept;
     void *ctx;
     struct loop_timer pause;
+    uint64_t named_ms; /* when it was last said that it pauses; 0: never */
     int fd;
     bool closed;
     struct addr at;
@@ -34,7 +35,11 @@ static void listener_resume(void *arg)
 
 static void listener_pause(struct listener *l, int errnum)
 {
-    log_line(LOG_WARN, "connections cannot be accepted for the moment", LOGF_STR("why", strerror(errnum)));
+    uint64_t now_ms = loop_now_ms(l->loop);
+    if (l->named_ms == 0 || now_ms - l->named_ms >= LISTENER_NAMED_MS) {
+        log_line(LOG_WARN, "connections cannot be accepted for the moment", LOGF_STR("why", strerror(errnum)));
+        l->named_ms = now_ms;
+    }
     uv_poll_stop(&l->poll);
     loop_timer_start(l->loop, &l->pause, LISTENER_EMFILE_PAUSE_MS, listener_resume, l);
 }

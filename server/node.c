@@ -198,6 +198,14 @@ static void on_releases_changed(void *ctx)
 
 /* ---- opening ---- */
 
+/* Of the descriptors a quarter at most serves callers, another one peers, and an eighth the control plane: who opens connections without end leaves
+ * the rest to tasks, links and files. */
+static size_t connections_max(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_WANTED ? limit.rlim_cur / 4 : DESCRIPTORS_WANTED / 4;
+}
+
 /* A worker's share of --max-held, in which two of the largest requests fit whatever the number of workers. */
 static size_t held_by_a_worker(const struct options *o)
 {
@@ -208,7 +216,7 @@ static size_t held_by_a_worker(const struct options *o)
 static int open_workers(struct node *n, char why[NODE_WHY_MAX])
 {
     const struct options *o = n->options;
-    struct worker_set_options w = {.count = o->workers, .busy_poll_us = o->busy_poll_us, .handshakes_per_s = o->handshakes_per_s, .control = n->loop, .peer_tls = n->server_tls, .admin = n->admin, .on_control_conn = on_control_conn,
+    struct worker_set_options w = {.count = o->workers, .connections_max = connections_max() / o->workers + 1, .busy_poll_us = o->busy_poll_us, .handshakes_per_s = o->handshakes_per_s, .control = n->loop, .peer_tls = n->server_tls, .admin = n->admin, .on_control_conn = on_control_conn,
                                    .on_instance_refused = on_instance_refused, .on_task_wanted = on_task_wanted, .on_peer_failed = on_peer_failed, .ctx = n};
     int err = take_api_addresses(n, &w, why);
     if (err == 0)
@@ -246,6 +254,7 @@ static int open_control_port(struct node *n)
     enum { CONTROL_MESSAGE_MAX = 4 * 1024 * 1024 };
     struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT;
     limits.streams = 1000;
+    limits.connections_max = connections_max() / 2;
     int err = grpc_server_create(n->loop, CONTROL_MESSAGE_MAX, &n->control_grpc);
     if (err == 0)
         grpc_server_set_roles(n->control_grpc, rpc_roles);

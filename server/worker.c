@@ -383,7 +383,7 @@ static int worker_init(struct worker_set *s, unsigned index)
 {
     struct worker *w = &s->workers[index];
     struct dispatch_options dispatch = s->options.dispatch;
-    struct http_server_limits peer_limits = HTTP_SERVER_LIMITS_DEFAULT;
+    struct http_server_limits limits = HTTP_SERVER_LIMITS_DEFAULT, peer_limits = HTTP_SERVER_LIMITS_DEFAULT;
     w->set = s;
     w->index = index;
     dispatch.worker = index;
@@ -393,6 +393,7 @@ static int worker_init(struct worker_set *s, unsigned index)
     dispatch.close_idle_elsewhere = s->options.count > 1 ? on_close_idle_elsewhere : NULL;
     dispatch.ctx = w;
     peer_limits.streams = PEER_STREAMS_MAX;
+    limits.connections_max = peer_limits.connections_max = s->options.connections_max;
     int err = loop_create(&w->loop);
     if (err == 0)
         loop_busy_poll(w->loop, s->options.busy_poll_us);
@@ -401,7 +402,7 @@ static int worker_init(struct worker_set *s, unsigned index)
     if (err == 0)
         err = ingress_create(w->loop, &s->options.ingress, w->dispatch, s->options.admin, &w->ingress);
     if (err == 0)
-        err = http_server_create(w->loop, &HTTP_SERVER_LIMITS_DEFAULT, ingress_on_api_request, w->ingress, &w->api_server);
+        err = http_server_create(w->loop, &limits, ingress_on_api_request, w->ingress, &w->api_server);
     if (err == 0)
         err = http_server_create(w->loop, &peer_limits, ingress_on_peer_request, w->ingress, &w->peer_server);
     return err == 0 ? make_gate(w) : err;

@@ -15,6 +15,7 @@ enum { WORKER_API_ADDRESSES_MAX = 4, WORKERS_MAX = 256 };
 
 struct worker_set_options {
     unsigned count;
+    size_t connections_max; /* that each serves at once at either door */
     uint64_t busy_poll_us; /* as loop_busy_poll */
     struct loop *control;
     struct addr api[WORKER_API_ADDRESSES_MAX]; /* local API, TCP */

@@ -11,7 +11,7 @@ import threading
 import time
 
 from certs import Authority, Leaf, tls_client
-from gridtest import Grid, Skip, check, check_equal, node_rpc, once, raw_exchange, shared, wait_for
+from gridtest import Grid, Skip, check, check_equal, grid_command, node_rpc, once, raw_exchange, shared, wait_for
 
 WHO = "exports.handler = () => ({pid: process.pid, uid: process.getuid()});\n"
 
@@ -216,6 +216,47 @@ def test_a_storm_of_whole_handshakes_is_bounded_and_keeps_nobody_out():
             wait_for(lambda: storm.done + storm.refused > 5 * rate, "the storm goes on")
         check_equal({a.status for a in answers}, {200}, "statuses of calls meanwhile")
         check(storm.done <= 2 * rate + rate * storm.seconds + 2, f"{storm.done} handshakes of strangers within {storm.seconds:.1f} s at {rate} a second")
+
+
+def open_without_end(address, context, count, first):
+    """This many connections that say `first`, each left as it is. Those that the node ends stay in the list."""
+    held = []
+    with contextlib.suppress(OSError):
+        while len(held) < count:
+            sock = socket.create_connection(address, timeout=10)
+            held.append(context.wrap_socket(sock) if context else sock)
+            held[-1].sendall(first)
+    return held
+
+
+@once
+def test_connections_without_end_keep_nobody_out():
+    with Grid(1) as grid:
+        certs = grid.folder / "certs"
+        grid_command("cert", "issue", "flood", "--role", "invoke", "--out", certs, cwd=grid.folder, check_code=0)
+        few = grid.add()
+        few.stop()
+        few.prefix = ["prlimit", "--nofile=400:400"]
+        few.start()
+        grid.wait_linked()
+        grid.deploy(grid.project().js("who", WHO))
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+        asked = f"GET /ping HTTP/1.1\r\nHost: localhost:{few.api[1]}\r\n\r\n".encode()
+        held = open_without_end(few.listen, tls_client(certs / "flood.key", certs / "flood.crt"), 200, preface)
+        held += open_without_end(few.api, None, 500, preface) + open_without_end(few.api, None, 500, asked)
+        check_equal(len(held), 1200, "connections that were opened")
+        try:
+            check_equal(few.http("GET", "/healthz").status, 200, "/healthz meanwhile")
+            few.grid("list", check_code=0)
+            answers = [grid[i % 2].invoke("who") for i in range(20)]
+            check_equal({a.status for a in answers}, {200}, "calls meanwhile")
+            check_equal(len({a.headers["grid-node"] for a in answers}), 2, "nodes that answered")
+            check_equal(len(few.hosts()), 2, "hosts meanwhile")
+            grid.add()
+            grid.wait_linked()
+        finally:
+            for sock in held:
+                sock.close()
 
 
 class Recorder(threading.Thread):
