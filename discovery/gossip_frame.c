@@ -1,16 +1,13 @@
-/* Frames to bytes and back: one packer and one taker per kind, in two tables by kind. */
+/* Frames to bytes and back: one packer and one taker per kind, in a table and a switch by kind; the commonest by gossip_quick.c. */
 #include "discovery/gossip_frame.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/pb.h"
 #include "base/err.h"
+#include "discovery/gossip_quick.h"
 #include "grid/v1/peer.pb-c.h"
-
-static ProtobufCBinaryData bytes_of(struct slice s)
-{
-    return (ProtobufCBinaryData){s.size, (uint8_t *) (uintptr_t) s.data};
-}
 
 static Grid__V1__MemberState state_to_wire(enum member_state state)
 {
@@ -43,8 +40,8 @@ static int pack_body(Grid__V1__GossipFrame *message, struct buf *out)
 static Grid__V1__MemberEntry entry_message(const struct gossip_entry *entry)
 {
     Grid__V1__MemberEntry message = GRID__V1__MEMBER_ENTRY__INIT;
-    message.sealed = bytes_of(entry->record);
-    message.load = bytes_of(entry->load);
+    message.sealed = pb_bytes(entry->record);
+    message.load = pb_bytes(entry->load);
     message.state = state_to_wire(entry->state);
     return message;
 }
@@ -54,12 +51,12 @@ static int pack_hello(const struct gossip_frame *f, Grid__V1__GossipFrame *messa
     Grid__V1__Hello hello = GRID__V1__HELLO__INIT;
     Grid__V1__MemberEntry self = entry_message(&f->entries[0]);
     ProtobufCBinaryData also[GOSSIP_ALSO_MAX];
-    hello.authority = bytes_of(f->authority);
-    hello.grid = bytes_of(f->grid);
+    hello.authority = pb_bytes(f->authority);
+    hello.grid = pb_bytes(f->grid);
     hello.protocol = f->protocol;
     hello.self = &self;
     for (size_t i = 0; i < f->also_count; i++)
-        also[i] = bytes_of(f->also[i]);
+        also[i] = pb_bytes(f->also[i]);
     hello.also = also;
     hello.n_also = f->also_count;
     message->body_case = GRID__V1__GOSSIP_FRAME__BODY_HELLO;
@@ -67,63 +64,17 @@ static int pack_hello(const struct gossip_frame *f, Grid__V1__GossipFrame *messa
     return pack_body(message, out);
 }
 
-static int pack_ping(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
-{
-    Grid__V1__Ping ping = GRID__V1__PING__INIT;
-    ping.sequence = f->sequence;
-    ping.sent_at_ms = f->sent_at_ms;
-    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_PING;
-    message->ping = &ping;
-    return pack_body(message, out);
-}
-
-static int pack_ack(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
-{
-    Grid__V1__Ack ack = GRID__V1__ACK__INIT;
-    Grid__V1__Load load = GRID__V1__LOAD__INIT;
-    load.in_flight = f->loaded.in_flight;
-    load.queued = f->loaded.queued;
-    load.cpu_percent = f->loaded.cpu_percent;
-    ack.sequence = f->sequence;
-    ack.sent_at_ms = f->sent_at_ms;
-    ack.load = &load;
-    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_ACK;
-    message->ack = &ack;
-    return pack_body(message, out);
-}
-
-static int pack_table(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
-{
-    Grid__V1__MemberTable table = GRID__V1__MEMBER_TABLE__INIT;
-    Grid__V1__MemberEntry *entries = calloc(f->entry_count + 1, sizeof *entries);
-    Grid__V1__MemberEntry **entry_at = calloc(f->entry_count + 1, sizeof *entry_at);
-    int err = entries && entry_at ? 0 : GRID_ENOMEM;
-    for (size_t i = 0; err == 0 && i < f->entry_count; i++) {
-        entries[i] = entry_message(&f->entries[i]);
-        entry_at[i] = &entries[i];
-    }
-    table.n_members = f->entry_count;
-    table.members = entry_at;
-    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_MEMBERS;
-    message->members = &table;
-    if (err == 0)
-        err = pack_body(message, out);
-    free(entries);
-    free(entry_at);
-    return err;
-}
-
 static int pack_release(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
 {
     message->body_case = GRID__V1__GOSSIP_FRAME__BODY_RELEASE;
-    message->release = bytes_of(f->release);
+    message->release = pb_bytes(f->release);
     return pack_body(message, out);
 }
 
 static int pack_probe(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
 {
     Grid__V1__ProbeRequest probe = GRID__V1__PROBE_REQUEST__INIT;
-    probe.target = bytes_of(slice_of_str(f->target));
+    probe.target = pb_bytes(slice_of_str(f->target));
     message->body_case = GRID__V1__GOSSIP_FRAME__BODY_PROBE;
     message->probe = &probe;
     return pack_body(message, out);
@@ -132,7 +83,7 @@ static int pack_probe(const struct gossip_frame *f, Grid__V1__GossipFrame *messa
 static int pack_witness(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
 {
     Grid__V1__Witness witness = GRID__V1__WITNESS__INIT;
-    witness.target = bytes_of(slice_of_str(f->target));
+    witness.target = pb_bytes(slice_of_str(f->target));
     witness.incarnation = f->incarnation;
     witness.refused = f->refused;
     message->body_case = GRID__V1__GOSSIP_FRAME__BODY_WITNESS;
@@ -144,7 +95,7 @@ static int pack_refusal(const struct gossip_frame *f, Grid__V1__GossipFrame *mes
 {
     Grid__V1__Refusal refusal = GRID__V1__REFUSAL__INIT;
     refusal.code = (Grid__V1__Refusal__Code) f->refusal;
-    refusal.reason = bytes_of(f->reason);
+    refusal.reason = pb_bytes(f->reason);
     message->body_case = GRID__V1__GOSSIP_FRAME__BODY_REFUSAL;
     message->refusal = &refusal;
     return pack_body(message, out);
@@ -153,8 +104,8 @@ static int pack_refusal(const struct gossip_frame *f, Grid__V1__GossipFrame *mes
 static int pack_ledger(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
 {
     Grid__V1__Ledger ledger = GRID__V1__LEDGER__INIT;
-    ledger.digest = bytes_of(f->digest);
-    ledger.packed = bytes_of(f->ledger);
+    ledger.digest = pb_bytes(f->digest);
+    ledger.packed = pb_bytes(f->ledger);
     ledger.last = f->last;
     message->body_case = GRID__V1__GOSSIP_FRAME__BODY_LEDGER;
     message->ledger = &ledger;
@@ -165,9 +116,9 @@ static int pack_news(const struct gossip_frame *f, Grid__V1__GossipFrame *messag
 {
     Grid__V1__News news = GRID__V1__NEWS__INIT;
     news.kind = (Grid__V1__News__Kind) ((int) f->news + 1);
-    news.target = bytes_of(slice_of_str(f->target));
+    news.target = pb_bytes(slice_of_str(f->target));
     news.incarnation = f->incarnation;
-    news.observer = bytes_of(slice_of_str(f->observer));
+    news.observer = pb_bytes(slice_of_str(f->observer));
     message->body_case = GRID__V1__GOSSIP_FRAME__BODY_NEWS;
     message->news = &news;
     return pack_body(message, out);
@@ -186,7 +137,7 @@ static int pack_digest(const struct gossip_frame *f, Grid__V1__GossipFrame *mess
 static Grid__V1__MemberVersion version_message(const struct gossip_version *v)
 {
     Grid__V1__MemberVersion message = GRID__V1__MEMBER_VERSION__INIT;
-    message.id = bytes_of(slice_of(v->id, sizeof v->id));
+    message.id = pb_bytes(slice_of(v->id, sizeof v->id));
     message.incarnation = v->incarnation;
     message.revision = v->revision;
     message.state = state_to_wire(v->state);
@@ -218,8 +169,8 @@ static int pack_summary(const struct gossip_frame *f, Grid__V1__GossipFrame *mes
 static int pack_load(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
 {
     Grid__V1__MemberLoad load = GRID__V1__MEMBER_LOAD__INIT;
-    load.id = bytes_of(slice_of_str(f->target));
-    load.load = bytes_of(f->load);
+    load.id = pb_bytes(slice_of_str(f->target));
+    load.load = pb_bytes(f->load);
     message->body_case = GRID__V1__GOSSIP_FRAME__BODY_LOAD;
     message->load = &load;
     return pack_body(message, out);
@@ -228,22 +179,23 @@ static int pack_load(const struct gossip_frame *f, Grid__V1__GossipFrame *messag
 int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out)
 {
     static int (*const packers[])(const struct gossip_frame *, Grid__V1__GossipFrame *, struct buf *) = {
-        [GOSSIP_HELLO] = pack_hello,     [GOSSIP_PING] = pack_ping,   [GOSSIP_ACK] = pack_ack,         [GOSSIP_TABLE] = pack_table,
+        [GOSSIP_HELLO] = pack_hello,
         [GOSSIP_RELEASE] = pack_release, [GOSSIP_PROBE] = pack_probe, [GOSSIP_WITNESS] = pack_witness, [GOSSIP_REFUSAL] = pack_refusal,
         [GOSSIP_LEDGER] = pack_ledger,   [GOSSIP_NEWS] = pack_news,   [GOSSIP_DIGEST] = pack_digest,   [GOSSIP_SUMMARY] = pack_summary,
         [GOSSIP_LOAD] = pack_load};
+    if (gossip_quick_can(frame->kind))
+        return gossip_quick_pack(frame, out);
     Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
     return packers[frame->kind](frame, &message, out);
 }
 
 /* ---- unpacking ---- */
 
-static int take_slice(struct arena *arena, ProtobufCBinaryData from, size_t max, struct slice *out)
+/* The message lives in the arena, and so do its bytes. */
+static int take_slice(ProtobufCBinaryData from, size_t max, struct slice *out)
 {
-    if (from.len > max)
-        return GRID_ELIMIT;
-    *out = arena_copy(arena, slice_of(from.data, from.len));
-    return out->data ? 0 : GRID_ENOMEM;
+    *out = pb_slice(from);
+    return from.len > max ? GRID_ELIMIT : 0;
 }
 
 static int take_target(ProtobufCBinaryData from, char out[MEMBER_ID_SIZE])
@@ -256,21 +208,39 @@ static int take_target(ProtobufCBinaryData from, char out[MEMBER_ID_SIZE])
 
 static int take_load(struct arena *arena, ProtobufCBinaryData from, struct slice *packed, struct member_load *out)
 {
-    int err = take_slice(arena, from, MEMBER_LOAD_MAX, packed);
+    int err = take_slice(from, MEMBER_LOAD_MAX, packed);
     return err != 0 ? err : member_load_unpack(*packed, arena, out);
 }
 
-static int take_entry(struct arena *arena, const Grid__V1__MemberEntry *from, struct gossip_entry *out)
+/* Nothing of it is read again but whether the load is another one. */
+static bool take_known(const struct gossip_known *known, struct slice load, struct gossip_entry *out)
 {
-    int err = state_from_wire(from->state, &out->state);
-    if (err == 0)
-        err = take_slice(arena, from->sealed, MEMBER_SEALED_MAX, &out->record);
-    if (err == 0)
-        err = member_seal_unpack(out->record, arena, &out->seal);
-    if (err == 0)
-        err = member_unpack(out->seal.record, arena, &out->member);
-    if (err == 0 && from->load.len > 0)
-        err = take_load(arena, from->load, &out->load, &out->loaded);
+    const struct member *member = NULL;
+    struct slice last;
+    out->known = known && (member = known->find(known->ctx, out->record, &last)) != NULL;
+    if (!out->known)
+        return false;
+    out->member = *member;
+    if (slice_equal(load, last))
+        out->load = slice_of(NULL, 0);
+    return true;
+}
+
+int gossip_entry_read(struct arena *arena, struct gossip_entry *entry)
+{
+    int err = member_seal_unpack(entry->record, arena, &entry->seal);
+    entry->known = false;
+    return err != 0 ? err : member_unpack(entry->seal.record, arena, &entry->member);
+}
+
+/* What its bytes say. */
+static int read_entry(struct arena *arena, const struct gossip_known *known, struct gossip_entry *out)
+{
+    int err = out->record.size > MEMBER_SEALED_MAX || out->load.size > MEMBER_LOAD_MAX ? GRID_ELIMIT : 0;
+    if (err == 0 && !take_known(known, out->load, out))
+        err = gossip_entry_read(arena, out);
+    if (err == 0 && out->load.size > 0)
+        err = member_load_unpack(out->load, arena, &out->loaded);
     if (out->member.leaving)
         out->state = MEMBER_LEFT;
     else if (out->state == MEMBER_LEFT) /* not by its own word */
@@ -278,19 +248,30 @@ static int take_entry(struct arena *arena, const Grid__V1__MemberEntry *from, st
     return err;
 }
 
-static int take_entries(struct arena *arena, Grid__V1__MemberEntry *const *from, size_t count, struct gossip_frame *out)
+static int read_entries(struct arena *arena, const struct gossip_known *known, struct gossip_frame *out)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < out->entry_count; i++)
+        err = read_entry(arena, known, &out->entries[i]);
+    return err;
+}
+
+static int take_entries(Grid__V1__MemberEntry *const *from, size_t count, struct arena *arena, const struct gossip_known *known, struct gossip_frame *out)
 {
     if (count > GOSSIP_ENTRIES_MAX)
         return GRID_ELIMIT;
     out->entries = arena_calloc(arena, count + 1, sizeof *out->entries);
     out->entry_count = count;
     int err = out->entries ? 0 : GRID_ENOMEM;
-    for (size_t i = 0; err == 0 && i < count; i++)
-        err = take_entry(arena, from[i], &out->entries[i]);
-    return err;
+    for (size_t i = 0; err == 0 && i < count; i++) {
+        out->entries[i].record = pb_slice(from[i]->sealed);
+        out->entries[i].load = pb_slice(from[i]->load);
+        err = state_from_wire(from[i]->state, &out->entries[i].state);
+    }
+    return err != 0 ? err : read_entries(arena, known, out);
 }
 
-static int take_hello(const Grid__V1__Hello *hello, struct arena *arena, struct gossip_frame *out)
+static int take_hello(const Grid__V1__Hello *hello, struct arena *arena, const struct gossip_known *known, struct gossip_frame *out)
 {
     out->kind = GOSSIP_HELLO;
     out->protocol = hello->protocol;
@@ -299,16 +280,16 @@ static int take_hello(const Grid__V1__Hello *hello, struct arena *arena, struct 
     if (hello->n_also > GOSSIP_ALSO_MAX)
         return GRID_ELIMIT;
     for (; out->also_count < hello->n_also; out->also_count++) {
-        int bad = take_slice(arena, hello->also[out->also_count], MEMBER_TEXT_MAX, &out->also[out->also_count]);
+        int bad = take_slice(hello->also[out->also_count], MEMBER_TEXT_MAX, &out->also[out->also_count]);
         if (bad != 0)
             return bad;
     }
-    int err = take_slice(arena, hello->authority, MEMBER_TEXT_MAX, &out->authority);
+    int err = take_slice(hello->authority, MEMBER_TEXT_MAX, &out->authority);
     if (err == 0)
-        err = take_slice(arena, hello->grid, MEMBER_TEXT_MAX, &out->grid);
+        err = take_slice(hello->grid, MEMBER_TEXT_MAX, &out->grid);
     if (hello->protocol < GOSSIP_PROTOCOL_MIN) /* to be refused; its record looks otherwise */
         return err;
-    return err != 0 ? err : take_entries(arena, &hello->self, 1, out);
+    return err != 0 ? err : take_entries(&hello->self, 1, arena, known, out);
 }
 
 static int take_ack(const Grid__V1__Ack *ack, struct gossip_frame *out)
@@ -324,23 +305,23 @@ static int take_ack(const Grid__V1__Ack *ack, struct gossip_frame *out)
     return 0;
 }
 
-static int take_refusal(const Grid__V1__Refusal *refusal, struct arena *arena, struct gossip_frame *out)
+static int take_refusal(const Grid__V1__Refusal *refusal, struct gossip_frame *out)
 {
     out->kind = GOSSIP_REFUSAL;
     out->refusal = refusal->code >= 1 && refusal->code <= 5 ? (enum gossip_refusal) refusal->code : GOSSIP_REFUSAL_NONE;
     if (!slice_is_utf8(slice_of(refusal->reason.data, refusal->reason.len)))
         return GRID_EPROTO;
-    return take_slice(arena, refusal->reason, 256, &out->reason);
+    return take_slice(refusal->reason, 256, &out->reason);
 }
 
-static int take_ledger(const Grid__V1__Ledger *ledger, struct arena *arena, struct gossip_frame *out)
+static int take_ledger(const Grid__V1__Ledger *ledger, struct gossip_frame *out)
 {
     out->kind = GOSSIP_LEDGER;
     out->last = ledger->last;
     if (ledger->digest.len != GOSSIP_DIGEST_SIZE)
         return GRID_EPROTO;
-    int err = take_slice(arena, ledger->digest, GOSSIP_DIGEST_SIZE, &out->digest);
-    return err == 0 && ledger->packed.len > 0 ? take_slice(arena, ledger->packed, GOSSIP_FRAME_MAX, &out->ledger) : err;
+    int err = take_slice(ledger->digest, GOSSIP_DIGEST_SIZE, &out->digest);
+    return err == 0 && ledger->packed.len > 0 ? take_slice(ledger->packed, GOSSIP_FRAME_MAX, &out->ledger) : err;
 }
 
 static int take_news(const Grid__V1__News *news, struct gossip_frame *out)
@@ -388,11 +369,11 @@ static int take_member_load(const Grid__V1__MemberLoad *load, struct arena *aren
     return err != 0 ? err : take_load(arena, load->load, &out->load, &out->loaded);
 }
 
-static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, struct gossip_frame *out)
+static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, const struct gossip_known *known, struct gossip_frame *out)
 {
     switch (message->body_case) {
     case GRID__V1__GOSSIP_FRAME__BODY_HELLO:
-        return take_hello(message->hello, arena, out);
+        return take_hello(message->hello, arena, known, out);
     case GRID__V1__GOSSIP_FRAME__BODY_PING:
         *out = (struct gossip_frame){.kind = GOSSIP_PING, .sequence = message->ping->sequence, .sent_at_ms = message->ping->sent_at_ms};
         return 0;
@@ -400,10 +381,10 @@ static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, 
         return take_ack(message->ack, out);
     case GRID__V1__GOSSIP_FRAME__BODY_MEMBERS:
         out->kind = GOSSIP_TABLE;
-        return take_entries(arena, message->members->members, message->members->n_members, out);
+        return take_entries(message->members->members, message->members->n_members, arena, known, out);
     case GRID__V1__GOSSIP_FRAME__BODY_RELEASE:
         out->kind = GOSSIP_RELEASE;
-        return take_slice(arena, message->release, GOSSIP_FRAME_MAX, &out->release);
+        return take_slice(message->release, GOSSIP_FRAME_MAX, &out->release);
     case GRID__V1__GOSSIP_FRAME__BODY_PROBE:
         out->kind = GOSSIP_PROBE;
         return take_target(message->probe->target, out->target);
@@ -411,9 +392,9 @@ static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, 
         *out = (struct gossip_frame){.kind = GOSSIP_WITNESS, .incarnation = message->witness->incarnation, .refused = message->witness->refused};
         return take_target(message->witness->target, out->target);
     case GRID__V1__GOSSIP_FRAME__BODY_REFUSAL:
-        return take_refusal(message->refusal, arena, out);
+        return take_refusal(message->refusal, out);
     case GRID__V1__GOSSIP_FRAME__BODY_LEDGER:
-        return take_ledger(message->ledger, arena, out);
+        return take_ledger(message->ledger, out);
     case GRID__V1__GOSSIP_FRAME__BODY_NEWS:
         return take_news(message->news, out);
     case GRID__V1__GOSSIP_FRAME__BODY_VIEW:
@@ -429,14 +410,13 @@ static int take_body(const Grid__V1__GossipFrame *message, struct arena *arena, 
     }
 }
 
-int gossip_frame_unpack(struct slice bytes, struct arena *arena, struct gossip_frame *out)
+int gossip_frame_unpack(struct slice bytes, struct arena *arena, const struct gossip_known *known, struct gossip_frame *out)
 {
     *out = (struct gossip_frame){0};
     if (bytes.size > GOSSIP_FRAME_MAX)
         return GRID_ELIMIT;
-    Grid__V1__GossipFrame *message = grid__v1__gossip_frame__unpack(NULL, bytes.size, bytes.data);
-    int err = message ? take_body(message, arena, out) : GRID_EPROTO;
-    if (message)
-        grid__v1__gossip_frame__free_unpacked(message, NULL);
-    return err;
+    if (gossip_quick_unpack(bytes, arena, out))
+        return read_entries(arena, known, out);
+    const Grid__V1__GossipFrame *message = pb_unpack(&grid__v1__gossip_frame__descriptor, arena, bytes);
+    return message ? take_body(message, arena, known, out) : GRID_EPROTO;
 }

@@ -27,10 +27,18 @@ enum gossip_refusal { GOSSIP_REFUSAL_NONE, GOSSIP_REFUSAL_OTHER_GRID, GOSSIP_REF
 struct gossip_entry {
     struct slice record;     /* member_seal_pack's */
     enum member_state state; /* ALIVE, STALLED, DEAD or LEFT; read as LEFT when the record is `leaving`, and then only: DEAD else, which can be refuted */
-    struct slice load; /* member_load_pack's; empty: none is told */
+    struct slice load; /* member_load_pack's; empty: none is told, or the one that is known */
+    bool known;        /* as gossip_known knows it: `member` is borrowed from there, `seal` is empty */
     struct member member;
     struct member_seal seal;
     struct member_load loaded;
+};
+
+/* What the reader has read before. Most of what is told in a grid is told again. */
+struct gossip_known {
+    /* The member whose sealed record is these very bytes, and its load as it was packed (empty: none); NULL when there is none. */
+    const struct member *(*find)(void *ctx, struct slice record, struct slice *load);
+    void *ctx;
 };
 
 /* What one node has seen of another: said at once to all, and checked by who hears it. */
@@ -73,8 +81,11 @@ struct gossip_frame {
 /* Appends the packed frame. 0, GRID_ELIMIT or GRID_ENOMEM. */
 int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out);
 
-/* Reads a frame; everything in `out` lives in the arena. 0; GRID_EPROTO for garbage or any text or record in it that member_unpack refuses;
- * GRID_ELIMIT; GRID_ENOMEM. */
-int gossip_frame_unpack(struct slice bytes, struct arena *arena, struct gossip_frame *out);
+/* Reads a frame; everything in `out` lives in the arena, but what is `known`. NULL: nothing is. 0; GRID_EPROTO for garbage or any text or record in it that
+ * member_unpack refuses; GRID_ELIMIT; GRID_ENOMEM. */
+int gossip_frame_unpack(struct slice bytes, struct arena *arena, const struct gossip_known *known, struct gossip_frame *out);
+
+/* Reads an entry's record, which gossip_frame_unpack has left to what was known. Errors as there. */
+int gossip_entry_read(struct arena *arena, struct gossip_entry *entry);
 
 #endif

@@ -225,11 +225,8 @@ int member_unpack(struct slice record, struct arena *arena, struct member *out)
 {
     if (record.size > MEMBER_RECORD_MAX)
         return GRID_ELIMIT;
-    Grid__V1__Member *message = grid__v1__member__unpack(NULL, record.size, record.data);
-    int err = message ? take_message(message, arena, out) : GRID_EPROTO;
-    if (message)
-        grid__v1__member__free_unpacked(message, NULL);
-    return err;
+    const Grid__V1__Member *message = pb_unpack(&grid__v1__member__descriptor, arena, record);
+    return message ? take_message(message, arena, out) : GRID_EPROTO;
 }
 
 /* ---- load ---- */
@@ -317,28 +314,34 @@ int member_seal_pack(const struct member_seal *seal, struct buf *out)
     return pb_append(out, &message.base);
 }
 
-static int take_slice(struct arena *arena, ProtobufCBinaryData from, size_t max, struct slice *out)
+static int take_slice(ProtobufCBinaryData from, size_t max, struct slice *out)
 {
-    if (from.len > max)
-        return GRID_ELIMIT;
-    *out = arena_copy(arena, pb_slice(from));
-    return out->data ? 0 : GRID_ENOMEM;
+    *out = pb_slice(from);
+    return from.len > max ? GRID_ELIMIT : 0;
 }
 
 int member_seal_unpack(struct slice sealed, struct arena *arena, struct member_seal *out)
 {
     if (sealed.size > MEMBER_SEALED_MAX)
         return GRID_ELIMIT;
-    Grid__V1__SealedMember *message = grid__v1__sealed_member__unpack(NULL, sealed.size, sealed.data);
+    const Grid__V1__SealedMember *message = pb_unpack(&grid__v1__sealed_member__descriptor, arena, sealed);
     if (!message)
         return GRID_EPROTO;
-    int err = take_slice(arena, message->record, MEMBER_RECORD_MAX, &out->record);
+    int err = take_slice(message->record, MEMBER_RECORD_MAX, &out->record);
     if (err == 0)
-        err = take_slice(arena, message->certificate, MEMBER_CERTIFICATE_MAX, &out->certificate);
-    if (err == 0)
-        err = take_slice(arena, message->signature, MEMBER_SIGNATURE_MAX, &out->signature);
-    grid__v1__sealed_member__free_unpacked(message, NULL);
-    return err;
+        err = take_slice(message->certificate, MEMBER_CERTIFICATE_MAX, &out->certificate);
+    return err != 0 ? err : take_slice(message->signature, MEMBER_SIGNATURE_MAX, &out->signature);
+}
+
+/* The record is the seal's first field, the id the record's, both of length-delimited type (0x0a). */
+struct slice member_seal_peek_id(struct slice sealed)
+{
+    size_t at = 1;
+    while (at < sealed.size && (sealed.data[at] & 0x80) != 0) /* the record's length */
+        at++;
+    struct slice record = slice_from(sealed, at + 1);
+    bool fits = record.size >= 2 + MEMBER_ID_SIZE - 1 && sealed.data[0] == 0x0a && record.data[0] == 0x0a && record.data[1] == MEMBER_ID_SIZE - 1;
+    return fits ? slice_of(record.data + 2, MEMBER_ID_SIZE - 1) : slice_of(NULL, 0);
 }
 
 int member_seal_signed_bytes(struct slice record, struct slice certificate, struct buf *out)

@@ -119,6 +119,9 @@ int member_seal_pack(const struct member_seal *seal, struct buf *out);
 /* Reads one; the slices live in the arena. What is inside is not judged. 0, GRID_EPROTO, GRID_ELIMIT, GRID_ENOMEM. */
 int member_seal_unpack(struct slice sealed, struct arena *arena, struct member_seal *out);
 
+/* Where a sealed record as member_seal_pack packs it has its id, unchecked, in place; empty when the bytes begin otherwise. */
+struct slice member_seal_peek_id(struct slice sealed);
+
 /* Appends what the owner signs (docs/formats/member-record.md): a context that no other signature of a node has, the certificate, so that nobody can
  * pass the record on with another one, and the record. 0, GRID_ELIMIT or GRID_ENOMEM. */
 int member_seal_signed_bytes(struct slice record, struct slice certificate, struct buf *out);

@@ -7,14 +7,23 @@
 
 #include "base/err.h"
 
-enum { REFUSED_FAILURES = 5 };
+enum { REFUSED_FAILURES = 5, SCRATCH_BLOCK = 16 * 1024, SCRATCH_MAX = 64 << 20 };
 
 /* ---- entries ---- */
+
+/* Ids are hashes already. */
+static unsigned hash_of(const char *id)
+{
+    uint64_t first, second;
+    memcpy(&first, id, sizeof first);
+    memcpy(&second, id + sizeof first, sizeof second);
+    return (unsigned) (members_mix(first, second) >> 32);
+}
 
 struct members_entry *members_entry_find(const struct members *m, const char *id)
 {
     struct members_entry *e = NULL;
-    HASH_FIND(hh, m->by_id, id, MEMBER_ID_SIZE - 1, e);
+    HASH_FIND_BYHASHVALUE(hh, m->by_id, id, MEMBER_ID_SIZE - 1, hash_of(id), e);
     return e;
 }
 
@@ -101,7 +110,7 @@ struct members_entry *members_entry_add(struct members *m, const char *id)
     if (e->slot >= m->slot_end)
         m->slot_end = e->slot + 1u;
     m->order[m->count++] = e;
-    HASH_ADD(hh, m->by_id, member.id, MEMBER_ID_SIZE - 1, e);
+    HASH_ADD_BYHASHVALUE(hh, m->by_id, member.id, MEMBER_ID_SIZE - 1, hash_of(id), e);
     set_keys(m, e);
     members_state_set(m, e, MEMBER_ALIVE);
     return e;
@@ -261,11 +270,14 @@ const char *members_event_name(enum members_event_kind kind)
 
 /* ---- links ---- */
 
-struct members_link *members_link_find(const struct members *m, uint64_t id)
+struct members_link *members_link_find(struct members *m, uint64_t id)
 {
+    struct members_link **found = &m->found[id % MEMBERS_FOUND];
+    if (*found && (*found)->id == id)
+        return *found;
     for (struct members_link *l = m->links; l; l = l->next)
         if (l->id == id)
-            return l;
+            return *found = l;
     return NULL;
 }
 
@@ -293,6 +305,9 @@ static void link_free(struct members *m, struct members_link *l)
     while (*at != l)
         at = &(*at)->next;
     *at = l->next;
+    m->sending = NULL;
+    if (m->found[l->id % MEMBERS_FOUND] == l)
+        m->found[l->id % MEMBERS_FOUND] = NULL;
     drop_frames(m, l);
     m->output_count -= l->any_dirty;
     if (l->closing)
@@ -313,6 +328,7 @@ void members_link_close(struct members *m, struct members_link *l)
     m->output_count -= l->any_dirty;
     l->closing = true;
     l->paused = false;
+    m->sending = NULL;
     l->any_dirty = false;
     l->entry = NULL;
     if (e && e->link == l) {
@@ -366,6 +382,7 @@ void members_queue(struct members *m, struct members_link *l, const struct gossi
         l->tail = &f->next;
         l->queued++;
         m->output_count++;
+        m->sending = NULL;
     }
     if (l->queued > MEMBERS_QUEUE_MAX) /* it takes nothing: as good as lost */
         give_up_link(m, l);
@@ -385,17 +402,21 @@ void members_link_mark(struct members *m, struct members_link *l, const struct m
     l->dirty[e->slot / 64] |= UINT64_C(1) << e->slot % 64;
     m->output_count += !l->any_dirty;
     l->any_dirty = true;
+    m->sending = NULL;
 }
 
-static struct gossip_entry entry_claim(const struct members_entry *e)
+/* What is packed of a claim. */
+static void claim_into(struct gossip_entry *claim, const struct members_entry *e)
 {
-    enum member_state state = e->member.state == MEMBER_STALLED ? MEMBER_ALIVE : e->member.state;
-    return (struct gossip_entry){.record = e->record, .state = state, .load = e->load};
+    claim->record = e->record;
+    claim->state = e->member.state == MEMBER_STALLED ? MEMBER_ALIVE : e->member.state;
+    claim->load = e->load;
 }
 
 static void greet(struct members *m, struct members_link *l)
 {
-    struct gossip_entry self = entry_claim(m->self);
+    struct gossip_entry self;
+    claim_into(&self, m->self);
     struct gossip_frame hello = {.kind = GOSSIP_HELLO,
                                  .authority = slice_of_str(m->authority),
                                  .grid = slice_of_str(m->grid),
@@ -420,6 +441,7 @@ int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint6
     snprintf(l->peer, sizeof l->peer, "%s", peer_id);
     l->tail = &l->head;
     m->links = l;
+    m->sending = NULL;
     m->link_count++;
     m->pending_count++;
     if (token != 0)
@@ -451,6 +473,7 @@ void members_link_pause(struct members *m, uint64_t link, bool paused)
     struct members_link *l = members_link_find(m, link);
     if (l && !l->closing)
         l->paused = paused;
+    m->sending = NULL;
 }
 
 bool members_next_close(struct members *m, uint64_t *link)
@@ -479,6 +502,11 @@ static void pop_frame(struct members *m, struct members_link *l)
     free(f);
 }
 
+static bool is_full(const struct gossip_frame *table, size_t bytes)
+{
+    return table->entry_count == MEMBERS_TABLE_ENTRIES || bytes > MEMBERS_TABLE_BYTES;
+}
+
 /* Packs what is marked for the link, as much as one frame may hold; the rest stays marked. */
 static bool pack_marked(struct members *m, struct members_link *l)
 {
@@ -486,34 +514,30 @@ static bool pack_marked(struct members *m, struct members_link *l)
     struct gossip_frame frame = {.kind = GOSSIP_TABLE, .entries = entries};
     size_t bytes = 0;
     l->any_dirty = false;
-    m->output_count--;
-    for (size_t slot = 0; slot < m->slot_end; slot++) {
-        uint64_t bit = UINT64_C(1) << slot % 64;
-        if (!(l->dirty[slot / 64] & bit))
-            continue;
-        if (frame.entry_count == MEMBERS_TABLE_ENTRIES || bytes > MEMBERS_TABLE_BYTES) {
-            l->any_dirty = true;
-            m->output_count++;
-            break;
+    for (size_t word = 0; word * 64 < m->slot_end && !l->any_dirty; word++)
+        while (l->dirty[word] != 0 && !(l->any_dirty = is_full(&frame, bytes))) {
+            uint64_t bit = l->dirty[word] & -l->dirty[word];
+            const struct members_entry *e = m->slots[word * 64 + (unsigned) __builtin_ctzll(bit)];
+            l->dirty[word] &= ~bit;
+            l->has[word] |= bit;
+            claim_into(&entries[frame.entry_count++], e);
+            bytes += e->record.size + e->load.size;
         }
-        l->dirty[slot / 64] &= ~bit;
-        l->has[slot / 64] |= bit;
-        entries[frame.entry_count++] = entry_claim(m->slots[slot]);
-        bytes += m->slots[slot]->record.size + m->slots[slot]->load.size;
-    }
+    m->output_count -= !l->any_dirty;
     buf_clear(&m->out);
     return frame.entry_count > 0 && gossip_frame_pack(&frame, &m->out) == 0;
 }
 
 bool members_next_send(struct members *m, uint64_t *link, struct slice *bytes)
 {
-    for (struct members_link *l = m->output_count > 0 ? m->links : NULL; l; l = l->next) {
+    for (struct members_link *l = m->output_count == 0 ? NULL : m->sending ? m->sending : m->links; l; l = l->next) {
         if (l->paused)
             continue;
         if (l->head)
             pop_frame(m, l);
         else if (!l->any_dirty || !pack_marked(m, l))
             continue;
+        m->sending = l;
         *link = l->id;
         *bytes = buf_slice(&m->out);
         l->sent_ms = m->now_ms;
@@ -521,6 +545,7 @@ bool members_next_send(struct members *m, uint64_t *link, struct slice *bytes)
         m->counters.bytes_out += bytes->size;
         return true;
     }
+    m->sending = NULL;
     return false;
 }
 
@@ -593,8 +618,20 @@ static int dispatch(struct members *m, struct members_link *l, const struct goss
     return 0;
 }
 
+static const struct member *find_known(void *ctx, struct slice record, struct slice *load)
+{
+    const struct members *m = ctx;
+    struct slice id = member_seal_peek_id(record);
+    const struct members_entry *e = id.size > 0 ? members_entry_find(m, (const char *) id.data) : NULL;
+    if (!e || !slice_equal(e->record, record))
+        return NULL;
+    *load = e->load;
+    return &e->member;
+}
+
 int members_receive(struct members *m, uint64_t link, struct slice frame, uint64_t now_ms)
 {
+    const struct gossip_known known = {find_known, m};
     struct members_link *l = members_link_find(m, link);
     struct gossip_frame f;
     m->now_ms = members_later(m->now_ms, now_ms);
@@ -602,10 +639,10 @@ int members_receive(struct members *m, uint64_t link, struct slice frame, uint64
         return 0;
     m->counters.frames_in++;
     m->counters.bytes_in += frame.size;
-    arena_reset(m->scratch);
-    int err = gossip_frame_unpack(frame, m->scratch, &f);
+    int err = gossip_frame_unpack(frame, m->scratch, &known, &f);
     if (err == 0)
         err = dispatch(m, l, &f);
+    arena_reset(m->scratch);
     members_settle(m);
     return err;
 }
@@ -809,7 +846,7 @@ int members_create(const struct members_config *config, uint64_t now_ms, struct 
     snprintf(m->authority, sizeof m->authority, "%s", config->authority);
     snprintf(m->grid, sizeof m->grid, "%s", config->grid);
     m->order = calloc(MEMBERS_MAX, sizeof(struct members_entry *));
-    m->scratch = arena_create(4096, 0);
+    m->scratch = arena_create(SCRATCH_BLOCK, SCRATCH_MAX);
     int err = m->order && m->scratch ? add_self(m, config->self) : GRID_ENOMEM;
     if (err == 0)
         err = add_seeds(m, config->seeds, config->seed_count);

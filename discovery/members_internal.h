@@ -17,6 +17,7 @@
 
 enum {
     MEMBERS_QUEUE_MAX = 256, /* frames that wait on one link */
+    MEMBERS_FOUND = 256,
     MEMBERS_TABLE_BYTES = 256 * 1024,
     MEMBERS_TABLE_ENTRIES = 256,
     MEMBERS_WITNESSES_MAX = 4,
@@ -37,19 +38,17 @@ struct members_frame {
 };
 
 struct members_link {
-    struct members_link *next;
-    uint64_t id;
-    char peer[MEMBER_ID_SIZE];
-    bool dialled, ready, closing, paused;
+    struct members_link *next; /* what every walk over all links looks at stands first */
+    struct members_frame *head, **tail;
     struct members_entry *entry; /* once ready */
-    uint64_t opened_ms, heard_ms, sent_ms;
+    bool dialled, ready, closing, paused, any_dirty;
+    uint64_t id, heard_ms, sent_ms, opened_ms;
+    char peer[MEMBER_ID_SIZE];
     uint64_t greeted_incarnation, greeted_revision, greeted_load; /* of this node, as the Hello told it */
     uint64_t summed_ms; /* when it was last sent a summary */
     uint64_t pinged_ms, pinged_us; /* when it was last sent a ping */
     uint64_t sequence;
-    struct members_frame *head, **tail;
     size_t queued;
-    bool any_dirty;
     uint64_t dirty[MEMBERS_MAX / 64]; /* by slot: members to be sent */
     uint64_t has[MEMBERS_MAX / 64];   /* by slot: whose record in its present version and state was sent or came here */
 };
@@ -125,6 +124,8 @@ struct members {
     size_t count, living, stalled, dead; /* all; alive or stalled, this node included; of those the stalled; dead */
     uint64_t view;                /* sum of the living entries' hashes */
     struct members_link *links;
+    struct members_link *found[MEMBERS_FOUND]; /* by id: where members_link_find found one last */
+    struct members_link *sending; /* those before it have nothing to send; NULL: not known */
     size_t link_count, pending_count, closing_count, output_count; /* not closing; of those not ready; closing; frames and marks that wait, roughly */
     struct members_seed *seeds;
     size_t seed_count;
@@ -166,7 +167,7 @@ int members_entry_set(struct members *m, struct members_entry *e, const struct m
 void members_state_set(struct members *m, struct members_entry *e, enum member_state state);
 void members_note(struct members *m, enum members_event_kind kind, const char *id);
 void members_note_bytes(struct members *m, struct members_note note, struct slice bytes);
-struct members_link *members_link_find(const struct members *m, uint64_t id);
+struct members_link *members_link_find(struct members *m, uint64_t id);
 void members_queue(struct members *m, struct members_link *l, const struct gossip_frame *frame);
 void members_queue_all(struct members *m, const struct gossip_frame *frame, const struct members_entry *but);
 void members_link_mark(struct members *m, struct members_link *l, const struct members_entry *e);

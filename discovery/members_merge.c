@@ -187,9 +187,8 @@ static void accept(struct members *m, struct members_entry *e, const struct goss
         end_member(m, e, claim->state);
 }
 
-static void claim_record(struct members *m, struct members_link *from, const struct gossip_entry *claim)
+static void claim_record(struct members *m, struct members_link *from, struct members_entry *e, const struct gossip_entry *claim)
 {
-    struct members_entry *e = members_entry_find(m, claim->member.id);
     if (members_is_evicted(m, claim->member.id) || is_forged(m, e, claim))
         return;
     if (e == m->self) {
@@ -217,12 +216,25 @@ static void claim_record(struct members *m, struct members_link *from, const str
     tell_others(m, e, from);
 }
 
+/* What was known when the frame was read may have given way to a claim before this one. */
+static bool is_known_no_more(const struct members_entry *e, const struct gossip_entry *claim)
+{
+    return claim->known && (!e || !slice_equal(e->record, claim->record));
+}
+
 void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim)
 {
     struct members_entry *e = members_entry_find(m, claim->member.id);
+    struct gossip_entry again;
+    if (is_known_no_more(e, claim)) {
+        again = *claim;
+        if (gossip_entry_read(m->scratch, &again) != 0)
+            return;
+        claim = &again;
+    }
     bool news = !e || is_newer_record(&claim->member, &e->member);
-    claim_record(m, from, claim);
-    e = members_entry_find(m, claim->member.id);
+    claim_record(m, from, e, claim);
+    e = e ? e : members_entry_find(m, claim->member.id);
     if (e && claim->load.size > 0)
         members_load_hear(m, from, e, claim->load, &claim->loaded, news);
 }

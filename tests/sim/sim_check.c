@@ -73,7 +73,7 @@ static enum gossip_kind kind_of(struct slice bytes)
     struct gossip_frame f = {.kind = GOSSIP_UNKNOWN};
     struct arena *arena = arena_create(4096, 0);
     if (arena)
-        gossip_frame_unpack(bytes, arena, &f);
+        gossip_frame_unpack(bytes, arena, NULL, &f);
     arena_destroy(arena);
     return f.kind;
 }

@@ -36,6 +36,7 @@ struct options {
 /* Shared between the jobs. */
 struct shared {
     uint64_t next, done, failed, frames, bytes, converged_sum;
+    uint64_t fingerprint; /* of all seeds together, whatever their order */
     uint64_t at_work[JOBS_MAX]; /* the seed of each job, 0: none */
     uint32_t converged_worst; /* or a case's figure */
     uint32_t case_failed;
@@ -67,6 +68,7 @@ static void merge_result(const struct sim_result *r, uint64_t seed)
     merge_worst(&shared->worst[SIM_STATES + 1], &shared->worst_seed[SIM_STATES + 1], &r->undead, seed);
     __atomic_add_fetch(&shared->frames, r->frames, __ATOMIC_RELAXED);
     __atomic_add_fetch(&shared->bytes, r->bytes, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&shared->fingerprint, r->fingerprint, __ATOMIC_RELAXED);
     if (r->broken[0])
         return;
     __atomic_add_fetch(&shared->converged_sum, r->converged_ms, __ATOMIC_RELAXED);
@@ -179,8 +181,9 @@ static void print_figures(const struct options *o, double seconds)
         [MEMBER_ALIVE] = "alive as its earlier process", [MEMBER_STALLED] = "stalled", [MEMBER_DEAD] = "dead", [MEMBER_LEFT] = "left",
         [SIM_UNKNOWN] = "unknown", [SIM_STATES] = "ended, still alive", [SIM_STATES + 1] = "ended, not dead"};
     double seeds = shared->done > 0 ? (double) shared->done : 1;
-    printf("%llu seeds of %u members in %.1f s: %.1f a second, %.0f frames and %.0f KB a seed; %llu failed\n", (unsigned long long) shared->done, o->nodes,
-           seconds, seeds / seconds, (double) shared->frames / seeds, (double) shared->bytes / seeds / 1024, (unsigned long long) shared->failed);
+    printf("%llu seeds of %u members in %.1f s: %.1f a second, %.0f frames and %.0f KB a seed, fingerprint %016llx; %llu failed\n", (unsigned long long) shared->done, o->nodes,
+           seconds, seeds / seconds, (double) shared->frames / seeds, (double) shared->bytes / seeds / 1024, (unsigned long long) shared->fingerprint,
+           (unsigned long long) shared->failed);
     printf("equal views %.1f s after the faults on average, %.1f s at worst (seed %llu)\n", (double) shared->converged_sum / seeds / 1000,
            (double) shared->converged_worst / 1000, (unsigned long long) shared->converged_seed);
     for (int i = 0; i < SIM_STATES + 2; i++)

@@ -59,7 +59,7 @@ struct sim_world {
     uint32_t wrong_pairs;        /* in the last sweep */
     struct sim_worst worst[SIM_STATES], unnoticed, undead;
     bool calm;                   /* nothing happens to anybody: no view may change */
-    bool great;                  /* too many for the times and sizes of small grids: only equality is judged */
+    bool great;                  /* too many for how soon small grids see the living, and for their frames: of times only an end's are judged, of sizes the protocol's own */
     bool trace;
     void (*on_fault)(struct sim_world *w, uint32_t place, uint32_t step); /* what SIM_FAULT events do */
     uint64_t events, false_deaths, disturbances;

@@ -57,7 +57,7 @@ static void drain(struct rig *r)
     arena_reset(r->arena);
     r->sent_count = r->event_count = r->closed_count = r->dial_count = 0;
     while (r->sent_count < 64 && members_next_send(r->m, &r->sent_on[r->sent_count], &bytes))
-        assert_int_equal(gossip_frame_unpack(bytes, r->arena, &r->sent[r->sent_count++]), 0);
+        assert_int_equal(gossip_frame_unpack(bytes, r->arena, NULL, &r->sent[r->sent_count++]), 0);
     while (r->closed_count < 8 && members_next_close(r->m, &r->closed[r->closed_count]))
         r->closed_count++;
     while (r->dial_count < 8 && members_next_dial(r->m, &r->dials[r->dial_count])) {
@@ -290,6 +290,49 @@ static void test_members__keeps_the_newer_record_of_the_dead(void **state)
     say_of(r, LINK, record_of(THIRD, "third", 10, 4), MEMBER_DEAD, GOSSIP_TABLE);
     expect_state(r, THIRD, MEMBER_DEAD);
     assert_int_equal(members_find(r->m, THIRD)->revision, 5);
+}
+
+static void say_two(struct rig *r, struct member first, struct member second)
+{
+    struct buf a, b;
+    buf_init(&a, 0);
+    buf_init(&b, 0);
+    seal(&first, "", &a);
+    seal(&second, "", &b);
+    struct gossip_entry entries[] = {{.record = buf_slice(&a)}, {.record = buf_slice(&b)}};
+    assert_int_equal(deliver(r, LINK, &(struct gossip_frame){.kind = GOSSIP_TABLE, .entries = entries, .entry_count = 2}), 0);
+    buf_dispose(&a);
+    buf_dispose(&b);
+}
+
+static void test_members__takes_a_record_that_it_knows_for_no_news(void **state)
+{
+    struct rig *r = *state;
+    struct member third = record_of(THIRD, "third", 10, 5);
+    link_peer(r, LINK, PEER, "peer");
+    say_of(r, LINK, third, MEMBER_ALIVE, GOSSIP_TABLE);
+    expect_event(r, MEMBERS_JOINED, THIRD);
+    say_of(r, LINK, third, MEMBER_ALIVE, GOSSIP_TABLE);
+    assert_int_equal(r->event_count, 0);
+    say_of(r, LINK, third, MEMBER_DEAD, GOSSIP_TABLE); /* the record is known, what is said of it is not */
+    expect_event(r, MEMBERS_FAILED, THIRD);
+    say_of(r, LINK, third, MEMBER_ALIVE, GOSSIP_TABLE);
+    expect_state(r, THIRD, MEMBER_DEAD);
+}
+
+/* What was known when the frame came in has given way to what stands before it there. */
+static void test_members__reads_a_record_anew_that_it_knows_no_more(void **state)
+{
+    struct rig *r = *state;
+    struct member old = record_of(THIRD, "third", 10, 5), newer = record_of(THIRD, "third, of a longer name", 11, 0);
+    link_peer(r, LINK, PEER, "peer");
+    say_of(r, LINK, old, MEMBER_ALIVE, GOSSIP_TABLE);
+    say_two(r, newer, old);
+    assert_true(members_find(r->m, THIRD)->incarnation == 11);
+    assert_string_equal(members_find(r->m, THIRD)->name, "third, of a longer name");
+    const struct gossip_entry *told = find_entry(find_sent(r, GOSSIP_TABLE), THIRD); /* he should know what we know */
+    assert_non_null(told);
+    assert_true(told->member.incarnation == 11);
 }
 
 static void test_members__tells_all_of_whom_it_met_first(void **state)
@@ -660,6 +703,19 @@ static void test_members__bounds_its_view(void **state)
         say_of(r, LINK, record_of(id, name, 10, 0), MEMBER_ALIVE, GOSSIP_TABLE);
     }
     assert_int_equal(members_count(r->m), MEMBERS_MAX);
+    struct member ended[2], newcomer = record_of(THIRD, "third", 10, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(id, sizeof id, "%064x", 100 + i);
+        snprintf(name, sizeof name, "n%u", 99 + i);
+        ended[i] = record_of(id, name, 10, 0);
+        say_of(r, LINK, ended[i], MEMBER_DEAD, GOSSIP_TABLE);
+    }
+    say_two(r, newcomer, ended[0]); /* takes the place of one of whom it is said then that it lives */
+    assert_int_equal(members_count(r->m), MEMBERS_MAX);
+    expect_state(r, THIRD, MEMBER_ALIVE);
+    expect_state(r, ended[0].id, MEMBER_ALIVE);
+    assert_string_equal(members_find(r->m, ended[0].id)->addresses[0], "10.0.0.1:7900");
+    assert_null(members_find(r->m, ended[1].id));
 }
 
 static void test_members__passes_unknown_frames_and_fields_over(void **state)
@@ -1522,6 +1578,8 @@ int main(void)
         CASE(test_members__refutes_every_claim_that_it_is_gone),
         CASE(test_members__orders_claims_by_incarnation_then_state_then_revision),
         CASE(test_members__keeps_the_newer_record_of_the_dead),
+        CASE(test_members__takes_a_record_that_it_knows_for_no_news),
+        CASE(test_members__reads_a_record_anew_that_it_knows_no_more),
         CASE(test_members__tells_all_of_whom_it_met_first),
         CASE(test_members__passes_news_on_a_limited_number_of_times),
         CASE(test_members__learns_of_no_strangers_death),

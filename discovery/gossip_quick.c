@@ -1,0 +1,264 @@
+/* Three frames by hand, in protobuf's wire format: a tag is a field's number and its type in one byte, numbers and lengths are varints, and a field that is 0 or
+ * empty is left out. */
+#include "discovery/gossip_quick.h"
+
+#include "base/err.h"
+
+enum {
+    VARINT_MAX = 10,
+    LENGTH_MAX = 4, /* bytes of a length */
+    SHORT_MAX = 64, /* a Ping or an Ack: tags and lengths, five numbers */
+    TAG_PING = 2 << 3 | 2,
+    TAG_ACK = 3 << 3 | 2,
+    TAG_TABLE = 4 << 3 | 2,
+    /* of Ping and Ack */
+    TAG_SEQUENCE = 1 << 3,
+    TAG_SENT_AT = 2 << 3,
+    TAG_NUMBERS = 3 << 3 | 2,
+    /* of Load */
+    TAG_IN_FLIGHT = 1 << 3,
+    TAG_CPU_PERCENT = 2 << 3,
+    TAG_QUEUED = 3 << 3,
+    /* of MemberTable and MemberEntry */
+    TAG_ENTRY = 1 << 3 | 2,
+    TAG_STATE = 2 << 3,
+    TAG_SEALED = 3 << 3 | 2,
+    TAG_LOAD = 4 << 3 | 2,
+    STATE_BYTES = 2,
+    STATE_FIRST = MEMBER_ALIVE + 1, /* 0 on the wire is none */
+    STATE_LAST = MEMBER_LEFT + 1,
+};
+
+/* ---- packing ---- */
+
+static uint8_t *put_varint(uint8_t *at, uint64_t number)
+{
+    for (; number >= 0x80; number >>= 7)
+        *at++ = (uint8_t) (number | 0x80);
+    *at++ = (uint8_t) number;
+    return at;
+}
+
+static uint8_t *put_number(uint8_t *at, uint8_t tag, uint64_t number)
+{
+    if (number == 0)
+        return at;
+    *at++ = tag;
+    return put_varint(at, number);
+}
+
+/* Fewer than 128 bytes stand behind `begin`, which has room for their tag and length. */
+static void put_short_length(uint8_t *begin, uint8_t tag, const uint8_t *end)
+{
+    begin[0] = tag;
+    begin[1] = (uint8_t) (end - begin - 2);
+}
+
+static int pack_short(const struct gossip_frame *frame, struct buf *out)
+{
+    uint8_t bytes[SHORT_MAX], *end = put_number(bytes + 2, TAG_SEQUENCE, frame->sequence);
+    end = put_number(end, TAG_SENT_AT, frame->sent_at_ms);
+    if (frame->kind == GOSSIP_ACK) {
+        uint8_t *numbers = end;
+        end = put_number(numbers + 2, TAG_IN_FLIGHT, frame->loaded.in_flight);
+        end = put_number(end, TAG_CPU_PERCENT, frame->loaded.cpu_percent);
+        end = put_number(end, TAG_QUEUED, frame->loaded.queued);
+        put_short_length(numbers, TAG_NUMBERS, end);
+    }
+    put_short_length(bytes, frame->kind == GOSSIP_ACK ? TAG_ACK : TAG_PING, end);
+    return buf_append(out, slice_of(bytes, (size_t) (end - bytes)));
+}
+
+/* With a tag and a length before it. */
+static size_t size_of_field(size_t size)
+{
+    size_t length = 1;
+    for (size_t left = size; left >= 0x80; left >>= 7)
+        length++;
+    return 1 + length + size;
+}
+
+static size_t size_of_bytes(struct slice bytes)
+{
+    return bytes.size > 0 ? size_of_field(bytes.size) : 0;
+}
+
+static size_t size_of_entry(const struct gossip_entry *e)
+{
+    return STATE_BYTES + size_of_bytes(e->record) + size_of_bytes(e->load);
+}
+
+static uint8_t *put_bytes(uint8_t *at, uint8_t tag, struct slice bytes)
+{
+    if (bytes.size == 0)
+        return at;
+    at = put_number(at, tag, bytes.size);
+    memcpy(at, bytes.data, bytes.size);
+    return at + bytes.size;
+}
+
+/* Who holds the tombstone of an evicted one too knows better than what is told. */
+static uint8_t *put_entry(uint8_t *at, const struct gossip_entry *e)
+{
+    enum member_state state = e->state == MEMBER_EVICTED ? MEMBER_LEFT : e->state;
+    at = put_number(at, TAG_ENTRY, size_of_entry(e));
+    at = put_number(at, TAG_STATE, (uint64_t) state + STATE_FIRST);
+    at = put_bytes(at, TAG_SEALED, e->record);
+    return put_bytes(at, TAG_LOAD, e->load);
+}
+
+static int pack_table(const struct gossip_frame *frame, struct buf *out)
+{
+    size_t inside = 0;
+    for (size_t i = 0; i < frame->entry_count; i++)
+        inside += size_of_field(size_of_entry(&frame->entries[i]));
+    size_t size = size_of_field(inside);
+    int err = size > GOSSIP_FRAME_MAX ? GRID_ELIMIT : buf_reserve(out, size);
+    if (err != 0)
+        return err;
+    uint8_t *at = out->data + out->size;
+    *at++ = TAG_TABLE;
+    at = put_varint(at, inside);
+    for (size_t i = 0; i < frame->entry_count; i++)
+        at = put_entry(at, &frame->entries[i]);
+    out->size += size;
+    return 0;
+}
+
+int gossip_quick_pack(const struct gossip_frame *frame, struct buf *out)
+{
+    return frame->kind == GOSSIP_TABLE ? pack_table(frame, out) : pack_short(frame, out);
+}
+
+/* ---- unpacking ---- */
+
+struct reader {
+    const uint8_t *at, *end;
+    bool fine;
+};
+
+static struct reader reader_of(struct slice bytes)
+{
+    return (struct reader){bytes.data, bytes.size > 0 ? bytes.data + bytes.size : bytes.data, true};
+}
+
+static bool is_done(const struct reader *r)
+{
+    return r->fine && r->at == r->end;
+}
+
+static uint64_t take_varint(struct reader *r, unsigned max_bytes)
+{
+    uint64_t number = 0;
+    for (unsigned i = 0; i < max_bytes && r->at < r->end; i++) {
+        uint8_t byte = *r->at++;
+        number |= (uint64_t) (byte & 0x7f) << 7 * i;
+        if (byte < 0x80) {
+            r->fine &= i < VARINT_MAX - 1 || byte <= 1;
+            return number;
+        }
+    }
+    r->fine = false;
+    return 0;
+}
+
+/* The number of the field if that is the next one; 0 if not. */
+static uint64_t take_number(struct reader *r, uint8_t tag, uint64_t max)
+{
+    if (r->at == r->end || *r->at != tag)
+        return 0;
+    r->at++;
+    uint64_t number = take_varint(r, VARINT_MAX);
+    r->fine &= number <= max;
+    return number;
+}
+
+/* What is inside the next field, if it is this one. */
+static bool take_inside(struct reader *r, uint8_t tag, struct slice *inside)
+{
+    *inside = slice_of(NULL, 0);
+    if (r->at == r->end || *r->at != tag)
+        return false;
+    r->at++;
+    size_t size = (size_t) take_varint(r, LENGTH_MAX);
+    r->fine &= size <= (size_t) (r->end - r->at);
+    if (!r->fine)
+        return false;
+    *inside = slice_of(r->at, size);
+    r->at += size;
+    return true;
+}
+
+static bool take_short(enum gossip_kind kind, struct slice inside, struct gossip_frame *out)
+{
+    struct reader body = reader_of(inside);
+    struct slice numbers;
+    uint64_t sequence = take_number(&body, TAG_SEQUENCE, UINT64_MAX), sent_at_ms = take_number(&body, TAG_SENT_AT, UINT64_MAX);
+    if (kind == GOSSIP_ACK)
+        (void) take_inside(&body, TAG_NUMBERS, &numbers);
+    else
+        numbers = slice_of(NULL, 0);
+    struct reader load = reader_of(numbers);
+    uint32_t in_flight = (uint32_t) take_number(&load, TAG_IN_FLIGHT, UINT32_MAX);
+    uint32_t cpu_percent = (uint32_t) take_number(&load, TAG_CPU_PERCENT, UINT32_MAX);
+    uint32_t queued = (uint32_t) take_number(&load, TAG_QUEUED, UINT32_MAX);
+    if (!is_done(&body) || !is_done(&load))
+        return false;
+    out->kind = kind;
+    out->sequence = sequence;
+    out->sent_at_ms = sent_at_ms;
+    out->loaded = (struct member_load){.in_flight = in_flight, .queued = queued, .cpu_percent = cpu_percent};
+    return true;
+}
+
+/* How many; 0 when there are others too, or none. */
+static size_t count_entries(struct slice table)
+{
+    struct reader r = reader_of(table);
+    struct slice entry;
+    size_t count = 0;
+    while (take_inside(&r, TAG_ENTRY, &entry))
+        count++;
+    return is_done(&r) && count <= GOSSIP_ENTRIES_MAX ? count : 0;
+}
+
+static bool take_entry(struct slice inside, struct gossip_entry *out)
+{
+    struct reader r = reader_of(inside);
+    uint64_t state = take_number(&r, TAG_STATE, STATE_LAST);
+    (void) take_inside(&r, TAG_SEALED, &out->record);
+    (void) take_inside(&r, TAG_LOAD, &out->load);
+    if (!is_done(&r) || state < STATE_FIRST)
+        return false;
+    out->state = (enum member_state) (state - STATE_FIRST);
+    return true;
+}
+
+static bool take_table(struct slice inside, struct arena *arena, struct gossip_frame *out)
+{
+    size_t count = count_entries(inside);
+    struct gossip_entry *entries = count > 0 ? arena_calloc(arena, count, sizeof *entries) : NULL;
+    struct slice copy = entries ? arena_copy(arena, inside) : slice_of(NULL, 0), entry;
+    struct reader r = reader_of(copy);
+    for (size_t i = 0; i < count && copy.data; i++)
+        if (!take_inside(&r, TAG_ENTRY, &entry) || !take_entry(entry, &entries[i]))
+            return false;
+    if (!copy.data)
+        return false;
+    out->kind = GOSSIP_TABLE;
+    out->entries = entries;
+    out->entry_count = count;
+    return true;
+}
+
+bool gossip_quick_unpack(struct slice bytes, struct arena *arena, struct gossip_frame *out)
+{
+    struct reader frame = reader_of(bytes);
+    struct slice inside;
+    uint8_t tag = bytes.size > 0 ? bytes.data[0] : 0;
+    if ((tag != TAG_PING && tag != TAG_ACK && tag != TAG_TABLE) || !take_inside(&frame, tag, &inside) || !is_done(&frame))
+        return false;
+    if (tag == TAG_TABLE)
+        return take_table(inside, arena, out);
+    return take_short(tag == TAG_PING ? GOSSIP_PING : GOSSIP_ACK, inside, out);
+}
