@@ -58,7 +58,7 @@ struct members_times {
     uint32_t redial_min_ms, redial_max_ms; /* of the living: doubled per failure */
     uint32_t redial_dead_ms;  /* of each of a few dead ones; the more are dead the longer */
     uint32_t redial_slow_ms, redial_slow_after_ms; /* of those that have been dead for so long */
-    uint32_t mesh_ms;         /* over which a newcomer's dials are spread in a grid of more than 8, after twice that */
+    uint32_t mesh_ms;         /* in a grid of more than 8 a newcomer's neighbours are dialled after it, the others after twice it, spread over it */
     uint32_t spread_ms;       /* between two rounds of passing news on */
     uint32_t sync_ms;         /* between two comparisons of views with somebody at random */
     uint32_t denied_ms;       /* before somebody who refused our handshake is dialled again */

@@ -421,10 +421,20 @@ uint64_t members_last_sign_ms(const struct members *m, const struct members_entr
 
 /* ---- what others have seen ---- */
 
+/* A newcomer has no link yet to most, and would meet this one only later. */
+static void meet_now(struct members *m, struct members_entry *e)
+{
+    if (e->link || e->token != 0 || e->dialled_ms >= e->known_ms)
+        return;
+    e->dial_at_ms = members_earlier(e->dial_at_ms, m->now_ms);
+    members_touch(m, e);
+}
+
 static void heard_stalled(struct members *m, struct members_link *l, struct members_entry *e)
 {
     (void) l;
     corroborated(m, e);
+    meet_now(m, e);
     if (e->link && e->pinged_ms == 0 && e->heard_ms < m->now_ms)
         members_ping(m, e);
 }
@@ -449,6 +459,7 @@ static void heard_suspected(struct members *m, struct members_link *l, struct me
     if (e->link)
         add_asker(e, l);
     corroborated(m, e);
+    meet_now(m, e);
     if (!s->active)
         begin_suspicion(m, e, l->entry->slot); /* it convicts only with what this node sees itself */
     else if (swim_suspicion_confirm(s, l->entry->slot))

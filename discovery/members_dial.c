@@ -118,15 +118,41 @@ void members_ring_update(struct members *m)
 
 /* ---- when ---- */
 
-/* Who is new is dialled by the lower id soon and by the higher one a good deal later, so that mostly one link is made. A handshake costs a
- * millisecond of both sides: in a grid of many the views become equal first, over the links that there are, and the dials are spread. */
+/* True when nobody who lives stands between the two on one side of the ring: they will watch one another. */
+static bool is_neighbour(const struct members *m, const struct members_entry *e)
+{
+    bool up = true, down = true;
+    for (size_t i = 1; i < m->count && (up || down); i++) {
+        struct members_entry *other = m->order[i];
+        if (other == e || !members_lives(other))
+            continue;
+        up = up && sooner_up(m->self, e, other);
+        down = down && sooner_down(m->self, e, other);
+    }
+    return up || down;
+}
+
 void members_schedule_first_dial(struct members *m, struct members_entry *e)
 {
-    bool lower = strcmp(m->self->member.id, e->member.id) < 0, many = m->living > SOON;
-    uint64_t span = many ? m->times->mesh_ms : (m->living > 3 ? m->living - 3 : 0) * MESH_SHARE_MS, wait = many ? 2 * m->times->mesh_ms : 0;
-    e->dial_at_ms = m->now_ms + wait + swim_random_below(&m->random, span + 1) + (lower ? 0 : m->times->mesh_ms / 2 + 3 * span);
+    e->unplanned = true;
     e->failures = 0;
     members_touch(m, e);
+}
+
+/* Who is new is dialled by the lower id soon and by the higher one a good deal later, so that mostly one link is made. A handshake costs a
+ * millisecond of both sides: in a grid of many the views become equal first, over the links that there are; then who watch one another are linked, then the
+ * rest, spread over a while. How many there are is known once all of a table has been read. */
+static void plan_first_dial(struct members *m, struct members_entry *e)
+{
+    uint64_t mesh = m->times->mesh_ms, wait = 0, span = (m->living > 3 ? m->living - 3 : 0) * MESH_SHARE_MS;
+    bool lower = strcmp(m->self->member.id, e->member.id) < 0;
+    if (m->living > SOON) {
+        bool next = is_neighbour(m, e);
+        wait = next ? mesh : 2 * mesh;
+        span = next ? mesh / 2 : mesh;
+    }
+    e->unplanned = false;
+    e->dial_at_ms = m->now_ms + wait + swim_random_below(&m->random, span + 1) + (lower ? 0 : mesh / 2 + 3 * span);
 }
 
 uint64_t members_redial_dead(struct members *m, const struct members_entry *e)
@@ -146,6 +172,8 @@ static bool may_dial(const struct members *m, const struct members_entry *e)
 uint64_t members_consider_dial(struct members *m, struct members_entry *e)
 {
     uint64_t bit = UINT64_C(1) << e->slot % 64;
+    if (e->unplanned)
+        plan_first_dial(m, e);
     if (m->leaving || !may_dial(m, e))
         return NEVER;
     if (members_link_pending(m, e->member.id))

@@ -85,6 +85,7 @@ struct members_entry {
     /* dialling */
     uint64_t token, dialled_ms, dial_at_ms; /* token of the dial under way, 0: none; when it began; when the next may */
     uint64_t keep_until_ms;     /* beyond the active view: for a probe */
+    bool unplanned;             /* when its first dial is due is said at the end of the input that told of it */
     bool meeting;               /* counted among the dials to those that nothing is held against */
     bool near;                  /* in the active view */
     unsigned failures, refusals; /* of our dials in a row, and those of them that were refused */
@@ -256,6 +257,7 @@ uint64_t members_backoff(struct members *m, unsigned failures, uint64_t max_ms);
 bool members_link_pending(const struct members *m, const char *peer);
 /* A link to it is to be kept: everybody's in a small grid, the active view's in a great one. */
 bool members_wanted(const struct members *m, const struct members_entry *e);
+/* It is new: its first dial is planned at the end of the input at hand. */
 void members_schedule_first_dial(struct members *m, struct members_entry *e);
 /* Marks it to be dialled when it is time; returns when to look again. */
 uint64_t members_consider_dial(struct members *m, struct members_entry *e);

@@ -1534,6 +1534,72 @@ static void test_members__keeps_an_active_view_of_a_great_grid(void **state)
     assert_in_range(dialled, 4, 40);
 }
 
+/* One table that names so many others, as a newcomer's first link brings it. */
+static void say_many(struct rig *r, unsigned count)
+{
+    struct gossip_entry entries[16] = {0};
+    struct buf records[16];
+    for (unsigned i = 0; i < count; i++) {
+        struct member m = record_of(PEER, (char[]){(char) ('a' + i), '\0'}, 10, 0);
+        memset(m.id, "3456789abcdef"[i], 64);
+        buf_init(&records[i], 0);
+        seal(&m, "", &records[i]);
+        entries[i].record = buf_slice(&records[i]);
+    }
+    assert_int_equal(deliver(r, LINK, &(struct gossip_frame){.kind = GOSSIP_TABLE, .entries = entries, .entry_count = count}), 0);
+    for (unsigned i = 0; i < count; i++)
+        buf_dispose(&records[i]);
+}
+
+/* Takes down whom it has just dialled, by the first letter of the id. None of them answers. */
+static void note_dials(struct rig *r, char out[32])
+{
+    size_t size = strlen(out);
+    for (size_t i = 0; i < r->dial_count && size < 31; i++) {
+        out[size++] = r->dialled[i][0];
+        out[size] = '\0';
+        members_dial_failed(r->m, r->dials[i].token, MEMBERS_DIAL_DENIED, r->now);
+    }
+    r->dial_count = 0;
+}
+
+static void dialled_within(struct rig *r, uint64_t ms, char out[32])
+{
+    out[0] = '\0';
+    for (uint64_t end = r->now + ms; r->now < end;) {
+        tick(r, 50);
+        note_dials(r, out);
+        acknowledge(r, LINK);
+        note_dials(r, out);
+    }
+}
+
+static void test_members__links_a_great_grid_in_its_own_time_neighbours_first(void **state)
+{
+    struct rig *r = *state;
+    char dialled[32];
+    link_peer(r, LINK, PEER, "peer");
+    say_many(r, 13);
+    dialled_within(r, MEMBERS_LAN.mesh_ms - 50, dialled);
+    assert_string_equal(dialled, "");
+    dialled_within(r, MEMBERS_LAN.mesh_ms / 2 + 50, dialled);
+    assert_string_equal(dialled, "f"); /* the last of the ring is the one before the first */
+    dialled_within(r, MEMBERS_LAN.mesh_ms / 2, dialled);
+    assert_string_equal(dialled, "");
+    dialled_within(r, MEMBERS_LAN.mesh_ms + 100, dialled);
+    assert_int_equal(strlen(dialled), 12);
+}
+
+static void test_members__links_a_small_grid_at_once(void **state)
+{
+    struct rig *r = *state;
+    char dialled[32];
+    link_peer(r, LINK, PEER, "peer");
+    say_many(r, 4);
+    dialled_within(r, 200, dialled);
+    assert_int_equal(strlen(dialled), 4);
+}
+
 int main(void)
 {
 #define SIGNED(name) cmocka_unit_test_setup_teardown(name, set_up_signed, tear_down)
@@ -1574,6 +1640,8 @@ int main(void)
         CASE(test_members__compares_views_before_it_sends_any),
         CASE(test_members__answers_comparisons_in_moderation),
         CASE(test_members__keeps_an_active_view_of_a_great_grid),
+        CASE(test_members__links_a_great_grid_in_its_own_time_neighbours_first),
+        CASE(test_members__links_a_small_grid_at_once),
         CASE(test_members__refuses_hellos_with_a_reason),
         CASE(test_members__refutes_every_claim_that_it_is_gone),
         CASE(test_members__orders_claims_by_incarnation_then_state_then_revision),
