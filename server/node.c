@@ -340,7 +340,7 @@ static void write_ready_file(const struct node *n)
     buf_append_byte(&text, '\n');
     log_line(LOG_INFO, "ready", LOGF_STR("name", n->name), LOGF_STR("id", node_id(n)), LOGF_STR("grid", n->grid), LOGF_STR("api", api), LOGF_STR("listen", listen),
              LOGF_INT("workers", worker_set_count(n->workers)));
-    if (n->options->ready_file && trust_file_write(n->options->ready_file, buf_slice(&text), 0644) != 0)
+    if (n->options->ready_file && trust_file_show(n->options->ready_file, buf_slice(&text), 0644) != 0)
         log_line(LOG_ERROR, "the ready file cannot be written: give --ready-file a path in a folder that exists", LOGF_STR("path", n->options->ready_file));
     buf_dispose(&text);
     notify_service_manager("READY=1");

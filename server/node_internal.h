@@ -43,6 +43,7 @@ struct node {
     char name[NODE_NAME_MAX + 1];
     char grid[NODE_NAME_MAX + 1];
     int64_t started_at_ms;
+    bool first_start; /* no daemon has used the state folder before */
     int state_lock;  /* descriptor that holds the state folder's lock, -1 before */
     struct member self;
     struct arena *self_arena; /* what `self` points to, made anew with each change */

@@ -89,7 +89,7 @@ static int write_version(const char *path, char why[NODE_WHY_MAX])
 {
     char file[PATH_MAX];
     snprintf(file, sizeof file, "%.4000s/VERSION", path);
-    if (trust_file_write(file, SLICE(STATE_VERSION), 0644) == 0)
+    if (trust_file_show(file, SLICE(STATE_VERSION), 0644) == 0) /* the folder is synced with the key that comes into it next */
         return 0;
     return fail(why, GRID_EIO, path, "cannot be written: free space or mend its permissions");
 }
@@ -154,12 +154,11 @@ int node_state_open(struct node *n, char why[NODE_WHY_MAX])
         return foreign;
     chmod(path, 0700); /* the tasks' own user, when there is one, is let pass by the supervisor */
     int err = lock_folder(n, path, why);
-    bool fresh = false;
     if (err == 0)
-        err = check_version(path, &fresh, why);
+        err = check_version(path, &n->first_start, why);
     if (err == 0)
         clean_folder(path);
-    if (err == 0 && fresh)
+    if (err == 0 && n->first_start)
         err = write_version(path, why);
     return err == 0 ? take_name(n, path, why) : err;
 }

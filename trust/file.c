@@ -74,10 +74,10 @@ static void sync_folder_of(const char *path)
     close(fd);
 }
 
-static int write_beside(int fd, const char *beside, const char *path, struct slice content, mode_t mode)
+static int write_beside(int fd, const char *beside, const char *path, struct slice content, mode_t mode, bool synced)
 {
     int err = write_all(fd, content);
-    if (err == 0 && (fchmod(fd, mode) != 0 || fsync(fd) != 0))
+    if (err == 0 && (fchmod(fd, mode) != 0 || (synced && fsync(fd) != 0)))
         err = grid_err_from_errno(errno);
     if (close(fd) != 0 && err == 0)
         err = grid_err_from_errno(errno);
@@ -86,7 +86,7 @@ static int write_beside(int fd, const char *beside, const char *path, struct sli
     return err;
 }
 
-int trust_file_write(const char *path, struct slice content, mode_t mode)
+static int replace_file(const char *path, struct slice content, mode_t mode, bool synced)
 {
     char beside[PATH_MAX];
     int length = snprintf(beside, sizeof beside, "%s" TRUST_FILE_BESIDE "XXXXXX", path);
@@ -95,12 +95,22 @@ int trust_file_write(const char *path, struct slice content, mode_t mode)
     int fd = mkostemp(beside, O_CLOEXEC);
     if (fd < 0)
         return grid_err_from_errno(errno);
-    int err = write_beside(fd, beside, path, content, mode);
+    int err = write_beside(fd, beside, path, content, mode, synced);
     if (err != 0)
         unlink(beside);
-    else
+    else if (synced)
         sync_folder_of(path);
     return err;
+}
+
+int trust_file_write(const char *path, struct slice content, mode_t mode)
+{
+    return replace_file(path, content, mode, true);
+}
+
+int trust_file_show(const char *path, struct slice content, mode_t mode)
+{
+    return replace_file(path, content, mode, false);
 }
 
 int trust_file_create(const char *path, struct slice content, mode_t mode)

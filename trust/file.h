@@ -15,6 +15,8 @@ int trust_file_read(const char *path, struct buf *out, bool *group_or_others);
 /* Replaces or makes the file: written beside it, synced, renamed; the old content or the new, never half. `mode` such as 0600.
  * 0, GRID_EPERM, GRID_ENOENT (no such folder), GRID_ENOSPC, GRID_EIO. */
 int trust_file_write(const char *path, struct slice content, mode_t mode);
+/* The same without waiting for the disk: for what other programs wait to see and a crash of the machine may take. */
+int trust_file_show(const char *path, struct slice content, mode_t mode);
 /* What a crash leaves beside it has this in its name, and may be taken away when nobody writes. */
 #define TRUST_FILE_BESIDE ".new-"
 

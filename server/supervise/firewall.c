@@ -20,6 +20,7 @@ struct firewall {
     struct port_list wanted, trying, shut;
     uv_process_t nft;
     bool running, dirty, warned, closing, failed;
+    bool used; /* nft has been run: there may be a table */
     loop_fn on_change;
     void *ctx;
     struct loop_deferred begin;
@@ -109,6 +110,7 @@ static void apply(void *arg)
     struct buf script;
     if (f->running)
         return;
+    f->used = true;
     buf_init(&script, 0);
     f->dirty = false;
     f->running = true;
@@ -126,7 +128,7 @@ static void apply(void *arg)
     buf_dispose(&script);
 }
 
-struct firewall *firewall_create(struct loop *l, const char *table, loop_fn on_change, void *ctx)
+struct firewall *firewall_create(struct loop *l, const char *table, bool leftovers, loop_fn on_change, void *ctx)
 {
     struct firewall *f = calloc(1, sizeof *f);
     if (!f)
@@ -134,9 +136,10 @@ struct firewall *firewall_create(struct loop *l, const char *table, loop_fn on_c
     f->loop = l;
     f->on_change = on_change;
     f->ctx = ctx;
-    f->dirty = true;
+    f->dirty = leftovers;
     strncpy(f->table, table, sizeof f->table - 1);
-    loop_defer(l, &f->begin, apply, f);
+    if (leftovers)
+        loop_defer(l, &f->begin, apply, f);
     return f;
 }
 
@@ -152,11 +155,20 @@ void firewall_set(struct firewall *f, const uint16_t *ports, size_t count)
     loop_defer(f->loop, &f->begin, apply, f);
 }
 
+static void finish_unused(void *arg)
+{
+    finish(arg);
+}
+
 void firewall_close(struct firewall *f, loop_fn done, void *arg)
 {
     f->closing = true;
     f->done = done;
     f->done_arg = arg;
+    if (!f->used && !f->dirty) {
+        loop_defer(f->loop, &f->begin, finish_unused, f);
+        return;
+    }
     f->wanted.count = 0;
     f->dirty = true;
     loop_defer(f->loop, &f->begin, apply, f);

@@ -10,9 +10,9 @@ enum { FIREWALL_PORTS_MAX = 1024 };
 
 struct firewall;
 
-/* `table` is its name: letters, digits and '_'; copied. `on_change`: firewall_is_shut may say something else now. What a crashed node left in
- * the table goes. NULL without memory. */
-struct firewall *firewall_create(struct loop *l, const char *table, loop_fn on_change, void *ctx);
+/* `table` is its name: letters, digits and '_'; copied. `leftovers`: a node that crashed may have left the table: it goes now. Else nothing is run before there is a
+ * port to shut. `on_change`: firewall_is_shut may say something else now. NULL without memory. */
+struct firewall *firewall_create(struct loop *l, const char *table, bool leftovers, loop_fn on_change, void *ctx);
 
 /* Removes the table; `done` when that is over, never inside, and the memory is gone then. */
 void firewall_close(struct firewall *f, loop_fn done, void *arg);

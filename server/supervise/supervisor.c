@@ -553,10 +553,16 @@ static unsigned end_escaped(const struct supervisor *s)
     return proc_marked_end(mark);
 }
 
+/* A user that was named may have run tasks from another folder. */
+static bool has_leftovers(const struct supervisor *s)
+{
+    return !s->options.first_start || s->options.task_user;
+}
+
 static void end_leftovers(struct supervisor *s)
 {
     char *path;
-    if (asprintf(&path, "%s/tasks.pids", s->options.state_dir) < 0)
+    if (!has_leftovers(s) || asprintf(&path, "%s/tasks.pids", s->options.state_dir) < 0)
         return;
     unsigned ended = pid_file_end_leftovers(path) + end_escaped(s);
     free(path);
@@ -585,7 +591,7 @@ static void open_firewall(struct supervisor *s)
     char table[64];
     snprintf(table, sizeof table, "gridcontrol_%.16s", s->options.node_id);
     if (geteuid() == 0 && strlen(s->options.node_id) >= NODE_ID_DIGITS)
-        s->firewall = firewall_create(s->loop, table, shut_changed, s);
+        s->firewall = firewall_create(s->loop, table, !s->options.first_start, shut_changed, s);
 }
 
 int supervisor_create(struct loop *l, const struct supervisor_options *options, struct supervisor **out, char why[TASK_WHY_MAX])
@@ -602,7 +608,7 @@ int supervisor_create(struct loop *l, const struct supervisor_options *options, 
     if (err == 0) {
         end_leftovers(s); /* before their folders are given to others */
         err = open_confine(s, options, why);
-        if (err == 0)
+        if (err == 0 && has_leftovers(s))
             end_escaped(s); /* now that their user is known */
     }
     if (err == 0)

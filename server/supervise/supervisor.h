@@ -35,6 +35,7 @@ struct supervisor_options {
     const char *grid_name;       /* GRID_NAME; "" for none */
     const char *node_name;       /* GRID_NODE */
     const char *node_id;         /* GRID_NODE_ID */
+    bool first_start;            /* nothing has run from state_dir before: no leftovers are looked for among the machine's processes */
     const char *api;             /* GRID_API, such as "127.0.0.1:10000" */
     const char *task_user;       /* --task-user, NULL for none */
     enum task_sandbox sandbox;
