@@ -54,7 +54,7 @@ int reading_write_table(const struct reading *r, const ProtobufCMessage *answer,
     return err;
 }
 
-static int64_t unix_ms(void)
+int64_t reading_now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -72,7 +72,7 @@ static int show(struct cli *cli, const struct reading *r, const ProtobufCMessage
     }
     buf_init(&out, 0);
     int err = cli_wants_json(cli) ? reading_write_json(r, answer, &out)
-                                  : reading_write_table(r, answer, unix_ms(), cli->out_has_colour, &out);
+                                  : reading_write_table(r, answer, reading_now_ms(), cli->out_has_colour, &out);
     if (err == 0)
         return cli_write_buf(&out);
     buf_dispose(&out);

@@ -27,6 +27,9 @@ int reading_write_table(const struct reading *r, const ProtobufCMessage *answer,
 /* Adds a cell: why something is not ready, and when it is tried again (Unix time, 0: not waited for). */
 void reading_add_reason(struct table *t, ProtobufCBinaryData reason, int64_t next_start_at_ms, int64_t now_ms);
 
+/* Unix time. */
+int64_t reading_now_ms(void);
+
 /* First digits of an id or root, enough to tell it from others. */
 struct slice reading_short_id(ProtobufCBinaryData id);
 

@@ -1,6 +1,4 @@
 /* grid list: the nodes, as they are, or as they come and go. */
-#include <time.h>
-
 #include "cli/node_link.h"
 #include "cli/pb_json.h"
 #include "cli/reading.h"
@@ -56,7 +54,7 @@ static void append_event(struct buf *out, const Grid__V1__NodeEvent *event)
 {
     char clock[TEXT_SHORT_MAX];
     struct slice release = reading_short_id(event->node->release);
-    text_clock((int64_t) time(NULL) * 1000, clock);
+    text_clock(reading_now_ms(), clock);
     buf_printf(out, "%s  ", clock);
     append_padded(out, pb_slice(event->kind), KIND_WIDTH);
     append_padded(out, pb_slice(event->node->state), STATE_WIDTH);

@@ -366,8 +366,8 @@ static void gossip_closed(void *arg)
     n->gossip = NULL;
     node_records_close(n);
     node_gossip_dispose(n);
-    map_destroy(n->gone);
-    n->gone = NULL;
+    map_destroy(n->told);
+    n->told = NULL;
     node_join_close(n, join_ended, n);
 }
 

@@ -11,7 +11,7 @@
 #include "server/node_internal.h"
 #include "server/node_logs.h"
 
-enum { GONE_MAX = 4096, LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64 };
+enum { TOLD_MAX = 4096, LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64 };
 
 static void reply(struct admin_call *call, const ProtobufCMessage *message)
 {
@@ -140,23 +140,53 @@ static void watcher_send(struct admin_call *call, const struct node *n, const ch
     reply(call, &event.base);
 }
 
-/* One that was told as gone and is there again has joined, also when it had been there all the time (it has refuted its death). */
-static const char *kind_told(struct node *n, const char *kind, const struct member *m)
+/* What watchers were told of a member last. */
+struct node_told {
+    bool gone;
+    size_t size;
+    uint8_t host[]; /* packed */
+};
+
+/* Without memory, or for too many, more is told than has changed. */
+static void remember_told(struct node *n, const struct member *m, struct slice host)
 {
     struct slice id = slice_of_str(m->id);
-    if (!n->gone && !(n->gone = map_create(NULL)))
-        return kind;
-    if (is_present(m))
-        return map_remove(n->gone, id) ? "joined" : kind;
-    if (map_count(n->gone) < GONE_MAX)
-        (void) map_set(n->gone, id, n); /* without memory its return is told as an update */
-    return kind;
+    struct node_told *told = malloc(sizeof *told + host.size);
+    if (!n->told)
+        n->told = map_create(free);
+    if (!told || !n->told || (!map_get(n->told, id) && map_count(n->told) >= TOLD_MAX)) {
+        free(told);
+        return;
+    }
+    *told = (struct node_told){.gone = !is_present(m), .size = host.size};
+    memcpy(told->host, host.data, host.size);
+    if (map_set(n->told, id, told) != 0)
+        free(told);
+}
+
+/* One that was told as gone and is there again has joined, also when it had been there all the time (it has refuted its death). NULL: nothing that is told
+ * of a node has changed. */
+static const char *kind_told(const struct node *n, const char *kind, const struct member *m, struct slice host)
+{
+    const struct node_told *last = n->told ? map_get(n->told, slice_of_str(m->id)) : NULL;
+    if (last && last->gone && is_present(m))
+        return "joined";
+    bool same = last && strcmp(kind, "updated") == 0 && slice_equal(slice_of(last->host, last->size), host);
+    return same ? NULL : kind;
 }
 
 void node_watchers_event(struct node *n, const char *kind, const struct member *m)
 {
-    kind = kind_told(n, kind, m);
-    for (struct node_watch *w = n->node_watchers; w; w = w->next)
+    Grid__V1__Host host;
+    struct buf packed;
+    buf_init(&packed, 0);
+    node_host_of(n, m, &host);
+    if (pb_append(&packed, &host.base) == 0) {
+        kind = kind_told(n, kind, m, buf_slice(&packed));
+        remember_told(n, m, buf_slice(&packed));
+    }
+    buf_dispose(&packed);
+    for (struct node_watch *w = kind ? n->node_watchers : NULL; w; w = w->next)
         watcher_send(((struct node_watcher *) w)->call, n, kind, m);
 }
 

@@ -113,7 +113,7 @@ struct node {
 
     /* questions */
     struct node_watch *node_watchers;
-    struct map *gone; /* ids that were told as left or failed, and have not been told as joined since; NULL before the first */
+    struct map *told; /* node_control.c's, by id; NULL before the first */
     struct node_watch *deploys;
     bool stopping;
     uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */

@@ -272,11 +272,13 @@ def test_what_is_too_large_or_inflates_is_not_taken():
         with Liar(grid, grid[0], "comparer") as liar:
             liar.hello()
             strangers = [message("MemberVersion", id=i.to_bytes(32, "big"), incarnation=7, state=ALIVE) for i in range(2048)]
+            began = time.monotonic()
             for _ in range(100):
                 liar.say(summary=message("ViewSummary", members=strangers))
             check(liar.is_read(), "a comparison is answered")
             answers = [f for f in liar.heard if f.WhichOneof("body") == "summary"]
-            check(len(answers) <= 3 and all(len(f.summary.members) <= 6 for f in answers), f"what 100 comparisons of 2,048 strangers brought about: {len(answers)} answers")
+            at_most = 2 + (time.monotonic() - began) / 0.25  # one within 250 ms
+            check(len(answers) <= at_most and all(len(f.summary.members) <= 6 for f in answers), f"what 100 comparisons of 2,048 strangers brought about: {len(answers)} answers")
         whole(grid, before)
         check(resident() - memory < 32 << 20, f"the node has grown by {(resident() - memory) >> 10} KiB")
 

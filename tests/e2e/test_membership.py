@@ -2,7 +2,9 @@
 Deadlines are for what must happen at all; how fast it happens is tests/bench/run membership's to say."""
 
 import contextlib
+import json
 import os
+import subprocess
 import time
 
 from gridtest import Failure, check, check_equal, check_in, once, shared, timeout, wait_for
@@ -133,14 +135,16 @@ def test_the_second_of_a_name_is_refused_and_the_first_stays():
     whole_again(fleet)
 
 
-def listed(node):
-    """Its hosts; it is on a network of its own, but its socket is a file."""
-    import json
-    import subprocess
+def get(node, path):
+    """It is on a network of its own, but its socket is a file."""
+    done = subprocess.run(["curl", "-sS", "--max-time", "10", "--unix-socket", str(node.socket), f"http://localhost{path}"], capture_output=True, text=True)
+    check_equal(done.returncode, 0, f"GET {path}: {done.stderr}")
+    return done.stdout
 
-    done = subprocess.run(["curl", "-sS", "--max-time", "10", "--unix-socket", str(node.socket), "http://localhost/hosts/list"], capture_output=True, text=True)
-    check_equal(done.returncode, 0, f"GET /hosts/list: {done.stderr}")
-    hosts = json.loads(done.stdout)
+
+def listed(node):
+    """Its hosts."""
+    hosts = json.loads(get(node, "/hosts/list"))
     return hosts if isinstance(hosts, list) else list(hosts.values())
 
 
@@ -156,6 +160,23 @@ def test_a_flapping_member_does_not_disturb_the_rest():
         time.sleep(max(0, at + 2 * turn - time.time()))  # every 2 s
     whole_again(fleet)
     check_equal([e for e in fleet.since(at, states=("stalled", "dead", "left"), observers=rest) if e.subject != 5], [], "what the rest say of each other")
+
+
+@once
+def test_round_trips_of_probes_are_measured_in_microseconds():
+    _, fleet = calm()
+    name = "grid_gossip_probe_rtt_seconds"
+
+    def samples():
+        return {key: float(value) for key, value in (line.split(" ") for line in get(fleet.nodes[1], "/metrics").splitlines() if line.startswith(name))}
+
+    wait_for(lambda: samples()[name + "_count"] >= 2, "two probes were answered")
+    now = samples()
+    total = now[name + "_sum"]
+    buckets = [(float(key.split('"')[1]), count) for key, count in now.items() if "_bucket" in key]
+    check_equal(sorted(buckets), buckets, "bounds and counts, which grow together")
+    check_equal(buckets[-1], (float("inf"), now[name + "_count"]), "the last bucket holds all")
+    check(round(total * 1e6) % 1000 != 0, f"the sum of {now[name + '_count']:.0f} round trips is finer than milliseconds: {total} s")
 
 
 @once

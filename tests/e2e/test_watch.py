@@ -1,6 +1,8 @@
 """Who is in the grid: what watchers are told, names that are taken, clocks that jump."""
 
 import json
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -56,8 +58,40 @@ def test_watchers_are_told_who_joins_fails_returns_changes_and_leaves():
             watch.wait("left", "node2", seen)
             wait_for(lambda: any("left" in line and "node2" in line for line in plain.lines), "a line for people")
             check("failed" in "".join(plain.lines) and "joined" in "".join(plain.lines), f"lines: {plain.lines}")
+            told = {}
+            for event in map(json.loads, list(watch.lines)):
+                name = event["node"]["name"]
+                check(event["kind"] != "updated" or event["node"] != told.get(name), f"an update that changes nothing: {event}")
+                told[name] = event["node"]
         with Watch(grid[0], "--json", "--all") as watch:
             watch.wait("left", "node2")
+
+
+@once
+def test_watchers_are_told_of_a_new_name_a_new_port_and_of_silence():
+    with Grid(2) as grid:
+        seen_of = lambda watch, kind, name: [e for e in map(json.loads, list(watch.lines)) if (e["kind"], e["node"]["name"]) == (kind, name)]  # noqa: E731
+        state_of = lambda watch, name: [e["node"]["state"] for e in seen_of(watch, "updated", name)]  # noqa: E731
+        with Watch(grid[0], "--json") as watch:
+            seen = watch.wait("joined", "node2")
+            before = seen_of(watch, "joined", "node2")[-1]["node"]
+            check_equal(grid[1].stop(), [], "the end of node2")
+            seen = watch.wait("left", "node2", seen)
+            grid[1].name = "renamed"
+            grid[1].start()
+            seen = watch.wait("joined", "renamed", seen)
+            after = seen_of(watch, "joined", "renamed")[-1]["node"]
+            check_equal(after["id"], before["id"], "it is the same node by its key")
+            check_equal((after["listen_port"], after["api_port"]), (grid[1].listen[1], grid[1].api[1]), "its ports as they are now")
+            check(after["listen_port"] != before["listen_port"], f"another port than before: {after}")
+            os.kill(grid[1].process.pid, signal.SIGSTOP)
+            try:
+                wait_for(lambda: "stalled" in state_of(watch, "renamed"), "that it is silent is told")
+            finally:
+                os.kill(grid[1].process.pid, signal.SIGCONT)
+            wait_for(lambda: state_of(watch, "renamed")[-1] == "alive", "that it is heard again is told")
+            check_equal([e for e in watch.events()[seen:] if e[0] != "updated"], [], "nobody has gone")
+        check_equal({n["name"] for n in json.loads(grid[0].grid("list", "--json", check_code=0).out)}, {"node1", "renamed"}, "who is listed")
 
 
 @once
