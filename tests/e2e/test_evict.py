@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -13,6 +14,7 @@ from certs import H2_START, Proxy, greet, pem, refusal, tls_client
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gridtest import BIN, Grid, Node, Service, Skip, check, check_equal, check_in, clean_environment, free_port, message_class, node_rpc, once, rpc_code, wait_for
+from http2raw import DATA, END_HEADERS, END_STREAM, HEADERS, Connection, frame, headers
 from test_join import authority_of, password_grid, said, secret_file
 
 CERTIFICATE, LEDGER, KEY, PASSWORD = 1, 2, 3, 6
@@ -350,3 +352,68 @@ def test_every_connection_of_the_evicted_is_cut_within_five_seconds():
         away.start()
         wait_for(lambda: {n["name"] for n in away.hosts()} == {n.name for n in (*others, away)}, "who was away when the authority was replaced is back")
         wait_for(lambda: authority_of(away) == authority_of(others[0]), "with a certificate of the new one")
+
+
+def half_answered(stack, node, context, path, message):
+    """A call whose caller gives no room for the answer's bytes: it has begun, and is under way until somebody ends the connection."""
+    proxy = stack.enter_context(Proxy(node.listen, context))
+    connection = stack.enter_context(Connection(("127.0.0.1", proxy.port), struct.pack(">HI", 4, 0)))
+    fields = [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", path), ("content-type", "application/grpc"), ("te", "trailers")]
+    connection.send(headers(1, fields, END_HEADERS) + frame(DATA, END_STREAM, 1, b"\0" + len(message).to_bytes(4, "big") + message))
+    check(connection.until(lambda c: any(f[0] == HEADERS and f[2] == 1 for f in c.frames)), f"{path} is answered: {connection.frames}")
+    check(not connection.ended(1) and not connection.closed, f"{path} is under way")
+    return connection
+
+
+SLOW = "console.log('up');\nexports.handler = () => new Promise((resolve) => setTimeout(() => resolve('late'), 60000));\n"
+
+
+class Waiting(threading.Thread):
+    """A call that would take a minute."""
+
+    def __init__(self, caller, callee):
+        super().__init__(daemon=True)
+        self.caller, self.callee, self.answer = caller, callee, None
+        self.start()
+
+    def run(self):
+        self.answer = self.caller.invoke("slow", b"1", {"Grid-Node": self.callee.name})
+
+
+@once
+def test_work_under_way_with_the_evicted_ends_within_five_seconds():
+    """Chunks and answers of Control on their way to it, and calls that it runs or has asked for."""
+    with Grid(3) as grid, contextlib.ExitStack() as stack:
+        grid.deploy(grid.project().js("slow", SLOW))
+        wait_for(lambda: all("up" in n.grid("logs", "slow").out for n in grid.nodes), "there is something to read")
+        asked, other, victim = grid.nodes
+        root = bytes.fromhex(node_rpc(asked).control.ListReleases({}).releases[0].root)
+        fetch = message_class("grid.v1.FetchRequest")(ids=[root]).SerializeToString()
+        streams = [half_answered(stack, node, as_member(victim, alpn), path, message) for node in (asked, other)
+                   for alpn, path, message in (("grid-control/1", "/grid.v1.SyncChunk/Fetch", fetch), ("h2", "/grid.v1.Control/WatchNodes", b""),
+                                               ("h2", "/grid.v1.Control/Logs", b"\x10\x0a\x18\x01"))]
+        calls = [Waiting(other, victim), Waiting(victim, other)]
+        wait_for(lambda: all(len(n.get("/tasks/processing").json) >= 1 for n in (other, victim)), "the calls are under way")
+        began = time.monotonic()
+        asked.grid("evict", victim.name, check_code=0)
+        for stream in streams:
+            check(stream.until(lambda c: c.closed, max(0.1, began + 5 - time.monotonic())), "an answer on its way to the evicted is still under way")
+        for call in calls:
+            call.join(max(0.1, began + 5 - time.monotonic()))
+            check(not call.is_alive(), f"the call from {call.caller.name} to {call.callee.name} is still under way")
+            check(call.answer.status >= 500, f"how it ended: {call.answer}")
+
+
+@once
+def test_copies_of_keys_that_a_crash_left_are_removed_at_the_next_start():
+    with password_grid(1) as grid:
+        node = grid[0]
+        node.stop()
+        left = [node.state / name for name in ("trust.new-a1B2c3", "node.key.new-4711", "node.key.new-4711.new-x0Y1z2", "VERSION.new-aaaaaa")]
+        for path in left:
+            path.write_bytes((node.state / "node.key").read_bytes())
+        key = (node.state / "node.key").read_bytes()
+        node.start()
+        check_equal([p.name for p in left if p.exists()], [], "copies that are still there")
+        check_equal((node.state / "node.key").read_bytes(), key, "the key itself")
+        check(can_issue(node), "the authority's key is gone too")

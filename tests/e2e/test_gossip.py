@@ -6,8 +6,10 @@ import queue
 import random
 import re
 import socket
+import ssl
 import threading
 import time
+from concurrent import futures
 
 import grpc
 from cryptography.hazmat.primitives import hashes
@@ -318,3 +320,88 @@ def test_what_a_newer_version_adds_is_passed_on_as_it_is():
             wait_for(lambda: "newer" in listener.records(), "the other node tells of it")
             check_equal(listener.records()["newer"][0], made, "the record, as it was signed")
             check_in(b"newer version", made, "what was added")
+
+
+class EmptyIssuer(Liar):
+    """A member that says it is an issuer, and answers all it is asked, over TLS as members speak it, with an empty message; `asked` are the methods."""
+
+    def __init__(self, grid, node, name):
+        super().__init__(grid, node, name)
+        self.asked = []
+        self.server = grpc.server(futures.ThreadPoolExecutor(2))
+        self.server.add_generic_rpc_handlers((self,))
+        self.plain = self.server.add_insecure_port("127.0.0.1:0")
+        key, crt = self.leaf.save(grid.folder / name)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(crt, key)
+        self.tls.load_verify_locations(cadata=Authority.of_gridfile(grid.gridfile).certificate.public_bytes(Encoding.PEM).decode())
+        self.tls.set_alpn_protocols(["grid-control/1"])
+
+    def service(self, details):
+        self.asked.append(details.method)
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: b"")
+
+    def __enter__(self):
+        super().__enter__()
+        self.stack.callback(self.server.stop, None)
+        self.server.start()
+        self.listener = self.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near = self.listener.accept()[0]
+                threading.Thread(target=self.carry, args=(near,), daemon=True).start()
+
+    def carry(self, near):
+        with contextlib.suppress(OSError):
+            near = self.tls.wrap_socket(near, server_side=True)
+            far = socket.create_connection(("127.0.0.1", self.plain), 10)
+            threading.Thread(target=pump, args=(far, near), daemon=True).start()
+            pump(near, far)
+
+
+def pump(source, sink):
+    with contextlib.suppress(OSError, ValueError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@once
+def test_an_issuer_that_answers_with_nothing_harms_nobody_who_asks_it():
+    with Grid(0, start=False) as grid:
+        whole = grid.gridfile
+        node = grid.add(start=False)
+        node.gridfile = grid.folder / "keyless"
+        node.gridfile.write_text(whole.read_text()[:whole.read_text().index("authority_key")])
+        node.gridfile.chmod(0o600)
+        node.state.mkdir(parents=True)
+        key, crt = Leaf(Authority.of_gridfile(whole), ("node",), name=node.name).save(grid.folder / "own")
+        for kind, path in (("key", key), ("crt", crt)):
+            (node.state / f"node.{kind}").write_bytes(path.read_bytes())
+            (node.state / f"node.{kind}").chmod(0o600)
+        node.start()
+        check_in("no issuer can be reached", node.grid("evict", "nobody").err, "what it is told while there is none")
+        with EmptyIssuer(grid, node, "mallory") as liar:
+            liar.hello(sealed(liar.record(capabilities=["trust=0.0.0.0", "issuer=0.1"]), liar.der, liar.leaf.key))
+            wait_for(lambda: "mallory" in states(node), "it is a member")
+            for words in (("evict", "nobody"), ("rotate",)):
+                answer = node.grid(*words)
+                check_equal(answer.returncode, 1, f"exit code of {words}: {answer.err}")
+                check_in("gave an empty answer", answer.err, f"what {words} is told")
+            check_equal(set(liar.asked), {"/grid.v1.PeerTrust/Decide"}, "what it was asked")
+            check(node.alive(), "who has asked is still there")
+
+
+@once
+def test_a_member_that_takes_no_part_holds_up_no_rotation():
+    with Grid(1) as grid:
+        with Liar(grid, grid[0], "mallory") as liar:
+            liar.hello()  # its record says nothing of trust
+            wait_for(lambda: "mallory" in states(grid[0]), "it is a member")
+            check_in("mallory", grid[0].grid("rotate", "--overlap", "2s", "--wait", "1ms").err, "who is waited for")
+            wait_for(lambda: "done: authority" in grid[0].grid("rotate", "--status").err, "the rotation ends with its overlap", 15, 0.2)

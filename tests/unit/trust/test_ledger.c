@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "trust/ledger.h"
 
 static const int64_t NOW = 1900000000;
@@ -397,6 +398,64 @@ static void test_ledger__begins_anew_where_a_false_issuer_has_used_all_up(void *
     ledger_destroy(l);
 }
 
+/* A pack with one statement about the door, which the root itself has signed: what an issuer can make that has gone bad. */
+static struct buf door_pack(const struct authority *root, uint64_t epoch, bool open)
+{
+    static const char context[] = "gridcontrol trust ledger 1";
+    uint8_t signature[TRUST_SIGNATURE_MAX], signer[32];
+    size_t size;
+    struct slice der = authority_certificate_der(root);
+    struct buf b, statement;
+    buf_init(&b, 0), buf_init(&statement, 0);
+    buf_append(&statement, slice_of(context, sizeof context));
+    buf_append_byte(&statement, 3);
+    buf_append_u16be(&statement, 17);
+    buf_append_u64be(&statement, epoch);
+    buf_append_byte(&statement, open);
+    buf_append_u64be(&statement, (uint64_t) NOW);
+    assert_int_equal(key_sign(authority_key(root), buf_slice(&statement), signature, &size), 0);
+    buf_append_str(&b, "GRIDLDG1");
+    buf_append_u64be(&b, 0);
+    buf_append_u16be(&b, (uint16_t) der.size);
+    buf_append(&b, der);
+    buf_append(&b, slice_from(buf_slice(&statement), sizeof context));
+    hex_decode(slice_of_str(authority_id(root)), signer, sizeof signer);
+    buf_append(&b, slice_of(signer, sizeof signer));
+    buf_append_byte(&b, (uint8_t) size);
+    buf_append(&b, slice_of(signature, size));
+    buf_dispose(&statement);
+    return b;
+}
+
+static int merge_door(struct ledger *l, const struct authority *root, uint64_t epoch, bool open)
+{
+    struct ledger_news news;
+    struct buf b = door_pack(root, epoch, open);
+    int err = ledger_merge(l, buf_slice(&b), &news);
+    buf_dispose(&b);
+    return err;
+}
+
+static void test_ledger__no_epoch_shuts_the_door_for_ever(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first);
+    assert_int_equal(merge_door(l, r->first, 7, false), 0);
+    assert_door(l, 7, false);
+    assert_int_equal(merge_door(l, r->first, UINT64_MAX, false), GRID_EPROTO);
+    assert_int_equal(merge_door(l, r->first, (uint64_t) UINT32_MAX + 1, false), GRID_EPROTO);
+    assert_door(l, 7, false);
+    assert_int_equal(merge_door(l, r->first, UINT32_MAX, false), 0);
+    assert_int_equal(ledger_set_door(l, r->first, true, NOW), GRID_ELIMIT); /* said, and not as if it were open */
+    assert_door(l, UINT32_MAX, false);
+    assert_int_equal(ledger_evict(l, r->first, id_of(1), "one", NOW), 0);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    assert_door(l, 1, false); /* the authority that follows counts anew */
+    assert_int_equal(ledger_set_door(l, r->second, true, NOW), 0);
+    assert_door(l, 2, true);
+    ledger_destroy(l);
+}
+
 static void test_ledger__packs_as_many_of_the_newest_tombstones_as_fit(void **state)
 {
     struct rig *r = *state;
@@ -442,6 +501,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ledger__is_loaded_as_it_was_packed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__replicas_that_tell_each_other_in_any_order_end_equal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__no_epoch_shuts_the_door_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__packs_as_many_of_the_newest_tombstones_as_fit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__knows_who_was_given_the_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__begins_anew_where_a_false_issuer_has_used_all_up, setup, teardown),
