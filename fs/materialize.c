@@ -23,6 +23,7 @@
 /* A tree being removed is gone into this deep; deeper folders are first moved up. */
 #define REMOVE_DEPTH 64
 #define REMOVE_ROUNDS 100000
+#define ASIDE_TRIES 10000
 
 struct builder {
     struct store *store;
@@ -279,6 +280,7 @@ static void prefixed(const char *prefix, const char *name, char out[NAME_CAPACIT
 struct remover {
     int top_fd;
     unsigned moved;
+    size_t left; /* entries that may still be taken away in this step */
 };
 
 static int remove_entries(struct remover *r, int fd, unsigned depth);
@@ -305,13 +307,18 @@ static int remove_folder(struct remover *r, int dir_fd, const char *name, unsign
     close(fd);
     if (err == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
         err = grid_err_from_errno(errno);
+    r->left -= r->left > 0; /* now, so that the way down to it leaves something for what lies there */
     return err;
 }
 
 static int remove_entry(struct remover *r, int dir_fd, const char *name, unsigned depth)
 {
-    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+    if (r->left == 0)
+        return GRID_EAGAIN;
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT) {
+        r->left--;
         return 0;
+    }
     if (errno != EISDIR && errno != EPERM)
         return grid_err_from_errno(errno);
     return remove_folder(r, dir_fd, name, depth);
@@ -335,12 +342,12 @@ static int remove_entries(struct remover *r, int fd, unsigned depth)
     return err;
 }
 
-/* Deletes a folder, or whatever else has that name. 0 also when there is nothing. */
-static int remove_tree(int parent_fd, const char *name)
+/* Deletes a folder, or whatever else has that name. 0 also when there is nothing; GRID_EAGAIN when `*left` entries were not all of it. */
+static int remove_some(int parent_fd, const char *name, size_t *left)
 {
     if (unlinkat(parent_fd, name, 0) == 0 || errno == ENOENT)
         return 0;
-    struct remover r = {.top_fd = open_folder(parent_fd, name)};
+    struct remover r = {.top_fd = open_folder(parent_fd, name), .left = *left};
     if (r.top_fd < 0)
         return grid_err_from_errno(errno);
     int err = 0;
@@ -353,7 +360,14 @@ static int remove_tree(int parent_fd, const char *name)
             err = grid_err_from_errno(errno);
     }
     close(r.top_fd);
+    *left = r.left;
     return err;
+}
+
+static int remove_tree(int parent_fd, const char *name)
+{
+    size_t all = SIZE_MAX;
+    return remove_some(parent_fd, name, &all);
 }
 
 int materialize_remove(int parent_fd, const char *name)
@@ -370,7 +384,28 @@ int materialize_remove(int parent_fd, const char *name)
     return remove_tree(parent_fd, old);
 }
 
-int materialize_clean(int parent_fd)
+static bool is_rubbish(const char *name)
+{
+    return strncmp(name, NEW_PREFIX, strlen(NEW_PREFIX)) == 0 || strncmp(name, OLD_PREFIX, strlen(OLD_PREFIX)) == 0;
+}
+
+int materialize_set_aside(int parent_fd, const char *name)
+{
+    char old[NAME_CAPACITY], unique[NAME_CAPACITY];
+    if (!tree_name_valid(name))
+        return GRID_EINVAL;
+    prefixed(OLD_PREFIX, name, old);
+    for (unsigned i = 0; i < ASIDE_TRIES; i++) {
+        snprintf(unique, sizeof unique, "%.200s-%u", old, i);
+        if (renameat2(parent_fd, name, parent_fd, unique, RENAME_NOREPLACE) == 0 || errno == ENOENT)
+            return 0;
+        if (errno != EEXIST)
+            return grid_err_from_errno(errno);
+    }
+    return GRID_ELIMIT;
+}
+
+int materialize_clean_some(int parent_fd, size_t entries_max)
 {
     int err = 0, fd = openat(parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -380,11 +415,17 @@ int materialize_clean(int parent_fd)
             close(fd);
         return err;
     }
-    for (struct dirent *e; err == 0 && (e = readdir(dir));)
-        if (strncmp(e->d_name, NEW_PREFIX, strlen(NEW_PREFIX)) == 0 || strncmp(e->d_name, OLD_PREFIX, strlen(OLD_PREFIX)) == 0)
-            err = remove_tree(parent_fd, e->d_name);
+    for (struct dirent *e; err != GRID_EAGAIN && (e = readdir(dir));) {
+        int failed = is_rubbish(e->d_name) ? remove_some(parent_fd, e->d_name, &entries_max) : 0;
+        err = failed != 0 ? failed : err; /* what cannot be deleted keeps nothing else from it */
+    }
     closedir(dir);
     return err;
+}
+
+int materialize_clean(int parent_fd)
+{
+    return materialize_clean_some(parent_fd, SIZE_MAX);
 }
 
 /* ---- building ---- */

@@ -50,8 +50,13 @@ int materialize_current(int parent_fd, const char *link, char *name, size_t capa
 /* Removes a tree, however deep. 0 also when there is none. */
 int materialize_remove(int parent_fd, const char *name);
 
-/* Removes what crashed builds and removals left. */
+/* Removes what crashed builds and removals left. What cannot be removed stays, and is told by the result. */
 int materialize_clean(int parent_fd);
+
+/* Gives a tree, however large, a name among that rubbish, by one rename. 0 also when there is none. */
+int materialize_set_aside(int parent_fd, const char *name);
+/* materialize_clean in steps of so many entries: GRID_EAGAIN while there is more. */
+int materialize_clean_some(int parent_fd, size_t entries_max);
 
 /* The modification time of a file of this id: between 2000 and 2008, and 58 bits of the id. */
 struct timespec materialize_file_time(const struct object_id *id);

@@ -99,18 +99,14 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size,
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* The chain as sent, leaf first, in DER; the count, or 0 when it is too long or memory is short. The caller frees each. */
-static size_t chain_encode(STACK_OF(X509) *sent, uint8_t *der[TLS_CHAIN_MAX], struct slice chain[TLS_CHAIN_MAX])
+/* The chain as sent, leaf first; the count, or 0 when it is empty or too long. */
+static size_t chain_list(STACK_OF(X509) *sent, X509 *chain[TLS_CHAIN_MAX])
 {
     int count = sk_X509_num(sent);
     if (count < 1 || count > TLS_CHAIN_MAX)
         return 0;
-    for (int i = 0; i < count; i++) {
-        int size = i2d_X509(sk_X509_value(sent, i), &der[i]);
-        if (size <= 0)
-            return 0;
-        chain[i] = slice_of(der[i], (size_t) size);
-    }
+    for (int i = 0; i < count; i++)
+        chain[i] = sk_X509_value(sent, i);
     return (size_t) count;
 }
 
@@ -142,9 +138,8 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
     struct tls_terms *t = arg;
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_judgement *judgement = SSL_get_app_data(ssl);
-    uint8_t *der[TLS_CHAIN_MAX] = {NULL};
-    struct slice chain[TLS_CHAIN_MAX];
-    size_t count = chain_encode(X509_STORE_CTX_get0_untrusted(store), der, chain);
+    X509 *chain[TLS_CHAIN_MAX];
+    size_t count = chain_list(X509_STORE_CTX_get0_untrusted(store), chain);
     if (count == 0) {
         judgement->err = GRID_EPERM;
         snprintf(judgement->why, sizeof judgement->why, "the certificate chain is empty or too long");
@@ -153,8 +148,6 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
     } else {
         judgement->err = t->verify(t->verify_arg, chain, count, &judgement->peer, judgement->why);
     }
-    for (size_t i = 0; i < TLS_CHAIN_MAX; i++)
-        OPENSSL_free(der[i]);
     X509_STORE_CTX_set_error(store, judgement->err == 0 ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
     return judgement->err == 0;
 }

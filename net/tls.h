@@ -21,9 +21,10 @@ struct tls_peer {
     char issuer[65]; /* id of the authority on whose word it was taken; "" when the judge names none */
 };
 
-/* Judges the peer's certificate chain (DER, leaf first). Fills `peer`. 0 to go on; an error ends the handshake, and `why` (at most
- * 160 bytes) is logged. May run on any loop's thread that uses the context: it must not change anything. */
-typedef int (*tls_verify_fn)(void *arg, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160]);
+/* Judges the peer's certificate chain, leaf first, as OpenSSL has read it (its X509), borrowed for the call. Fills `peer`. 0 to go on; an error ends the
+ * handshake, and `why` (at most 160 bytes) is logged. May run on any loop's thread that uses the context: it must not change anything. */
+struct x509_st;
+typedef int (*tls_verify_fn)(void *arg, struct x509_st *const *chain, size_t count, struct tls_peer *peer, char why[160]);
 
 struct tls_config {
     struct slice certificate_der; /* own leaf */

@@ -44,11 +44,11 @@ const struct verifier *verdict_verifier(const struct verdict *v)
 }
 
 /* On whatever thread the handshake runs. */
-int verdict_judge(void *arg, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160])
+int verdict_judge(void *arg, struct x509_st *const *chain, size_t count, struct tls_peer *peer, char why[160])
 {
     const struct verdict *v = arg;
     struct verify_holder holder;
-    int err = verify_chain(v->verifier, chain, count, (int64_t) time(NULL), &holder, why);
+    int err = verify_parsed(v->verifier, chain, count, (int64_t) time(NULL), &holder, why);
     if (err != 0)
         return err;
     memcpy(peer->id, holder.id, sizeof peer->id);

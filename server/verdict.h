@@ -14,7 +14,7 @@ void verdict_unref(struct verdict *v);
 const struct verifier *verdict_verifier(const struct verdict *v);
 
 /* For struct tls_config: judges a chain (a tls_verify_fn), and gives the context's reference back. */
-int verdict_judge(void *verdict, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160]);
+int verdict_judge(void *verdict, struct x509_st *const *chain, size_t count, struct tls_peer *peer, char why[160]);
 void verdict_release(void *verdict);
 
 /* True when this peer has been evicted. */

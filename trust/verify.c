@@ -106,7 +106,7 @@ void verifier_destroy(struct verifier *v)
 struct judgement {
     const struct verifier *v;
     X509 *leaf;
-    const struct slice *chain;
+    X509 *const *chain; /* of the leaf and those looked at behind it; NULL for one that cannot be read */
     size_t chain_count;
     int64_t now_s;
     struct verify_holder *holder;
@@ -154,10 +154,9 @@ static bool is_vouched_for(struct judgement *j)
 {
     bool found = false;
     for (size_t i = 1; !found && i < j->chain_count && i <= CHAIN_LOOKED_AT; i++) {
-        X509 *x = certificate_parse(j->chain[i]);
+        X509 *x = j->chain[i];
         found = x && X509_check_ca(x) == 1 && key_require_p256(X509_get0_pubkey(x)) == 0 && X509_verify(j->leaf, X509_get0_pubkey(x)) == 1 &&
                 is_signed_by_accepted(j, x);
-        X509_free(x);
     }
     return found;
 }
@@ -277,8 +276,14 @@ bool verifier_refuses(const struct verifier *v, const char *id, const char *issu
     return !known || has_id(v->revoked, v->revoked_count, id);
 }
 
-int verify_chain(const struct verifier *v, const struct slice *chain, size_t count, int64_t now_s, struct verify_holder *holder,
-                 char why[TRUST_WHY_MAX])
+/* What no authority of ours makes so large is not looked into. */
+static bool is_readable(X509 *x)
+{
+    int size = x ? i2d_X509(x, NULL) : -1;
+    return size > 0 && size <= TRUST_CERTIFICATE_MAX;
+}
+
+int verify_parsed(const struct verifier *v, struct x509_st *const *chain, size_t count, int64_t now_s, struct verify_holder *holder, char why[TRUST_WHY_MAX])
 {
     static int (*const questions[])(struct judgement *) = {judge_form,  judge_issuer, judge_extensions, judge_roles,
                                                            judge_usage, judge_validity, judge_holder};
@@ -287,15 +292,27 @@ int verify_chain(const struct verifier *v, const struct slice *chain, size_t cou
     *holder = (struct verify_holder){0};
     if (count == 0)
         return refuse(&j, "no certificate was given");
-    j.leaf = certificate_parse(chain[0]);
-    if (!j.leaf)
+    j.leaf = chain[0];
+    if (!is_readable(j.leaf))
         return refuse(&j, "its certificate cannot be read");
     for (size_t i = 0; err == 0 && i < sizeof questions / sizeof questions[0]; i++)
         err = questions[i](&j);
-    X509_free(j.leaf);
     ERR_clear_error();
     if (err != 0)
         *holder = (struct verify_holder){0};
+    return err;
+}
+
+int verify_chain(const struct verifier *v, const struct slice *chain, size_t count, int64_t now_s, struct verify_holder *holder,
+                 char why[TRUST_WHY_MAX])
+{
+    X509 *parsed[1 + CHAIN_LOOKED_AT];
+    size_t looked_at = count < 1 + CHAIN_LOOKED_AT ? count : 1 + CHAIN_LOOKED_AT;
+    for (size_t i = 0; i < looked_at; i++)
+        parsed[i] = certificate_parse(chain[i]);
+    int err = verify_parsed(v, parsed, looked_at, now_s, holder, why);
+    for (size_t i = 0; i < looked_at; i++)
+        X509_free(parsed[i]);
     return err;
 }
 

@@ -38,6 +38,10 @@ bool verifier_refuses(const struct verifier *v, const char *id, const char *issu
 int verify_chain(const struct verifier *v, const struct slice *chain, size_t count, int64_t now_s, struct verify_holder *holder,
                  char why[TRUST_WHY_MAX]);
 
+/* The same of certificates that OpenSSL has read already (its X509): at a handshake they need not be parsed again. Borrowed; any thread, as long as no other one uses them. */
+struct x509_st;
+int verify_parsed(const struct verifier *v, struct x509_st *const *chain, size_t count, int64_t now_s, struct verify_holder *holder, char why[TRUST_WHY_MAX]);
+
 /* Judges a signature of key_sign's form by the key in a DER certificate (judge that with verify_chain first). 0, or GRID_EPERM. */
 int verify_signature(struct slice certificate_der, struct slice bytes, struct slice signature);
 

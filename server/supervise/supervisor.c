@@ -618,6 +618,8 @@ int supervisor_create(struct loop *l, const struct supervisor_options *options, 
         return err;
     }
     open_firewall(s);
+    if (rubbish_create(l, options->state_dir, &s->rubbish) != 0)
+        log_line(LOG_WARN, "what tasks have left in their temporary folders is deleted at the next start: out of memory");
     *out = s;
     return 0;
 }
@@ -636,11 +638,21 @@ static void logs_written(void *arg)
     done(done_arg);
 }
 
+static void rubbish_rests(void *arg)
+{
+    struct supervisor *s = arg;
+    s->rubbish = NULL;
+    log_writer_close(s->log_writer, logs_written, s);
+}
+
 static void ports_open_again(void *arg)
 {
     struct supervisor *s = arg;
     s->firewall = NULL;
-    log_writer_close(s->log_writer, logs_written, s);
+    if (s->rubbish)
+        rubbish_close(s->rubbish, rubbish_rests, s);
+    else
+        rubbish_rests(s);
 }
 
 static void finish_close(void *arg)

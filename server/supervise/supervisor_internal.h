@@ -5,6 +5,7 @@
 #include "server/supervise/backoff.h"
 #include "server/supervise/firewall.h"
 #include "server/supervise/log_writer.h"
+#include "server/supervise/rubbish.h"
 #include "server/supervise/ports.h"
 #include "server/supervise/probe.h"
 #include "server/supervise/process.h"
@@ -97,6 +98,7 @@ struct supervisor {
     struct loop_deferred changed;
     struct log_follower *followers;
     struct log_writer *log_writer;
+    struct rubbish *rubbish; /* NULL: none */
     void *listed; /* the last supervisor_list */
     bool closing;
     loop_fn close_done;

@@ -29,7 +29,7 @@ const char *task_confine_state(const struct task_confine *c);
 /* Makes the folders that belong to a task: STATE/data/TASK (kept), STATE/tmp/TASK, and those that all share; they are the task's user's, and
  * nobody else's. What another user has left in them is given to it. 0 or GRID_E*. */
 int task_confine_folders(const struct task_confine *c, const char *task);
-/* Those above them, at the node's start; what tasks left in STATE/tmp is deleted. 0 or GRID_E*. */
+/* Those above them, at the node's start; what tasks left in STATE/tmp is set aside. 0 or GRID_E*. */
 int task_confine_prepare(const struct task_confine *c);
 
 /* One process. Strings are borrowed until the plan is encoded, argv and env are the caller's. */

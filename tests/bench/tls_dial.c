@@ -26,11 +26,11 @@ static void fail(const char *what, const char *why)
     exit(1);
 }
 
-static int judge(void *arg, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160])
+static int judge(void *arg, struct x509_st *const *chain, size_t count, struct tls_peer *peer, char why[160])
 {
     struct dialer *d = arg;
     struct verify_holder holder;
-    int err = verify_chain(d->verifier, chain, count, (int64_t) time(NULL), &holder, why);
+    int err = verify_parsed(d->verifier, chain, count, (int64_t) time(NULL), &holder, why);
     if (err == 0) {
         memcpy(peer->id, holder.id, sizeof peer->id);
         peer->roles = holder.roles;

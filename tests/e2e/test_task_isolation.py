@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from gridtest import (BIN, Grid, Node, Skip, check, check_equal, check_in, grid_command, need_isolation, need_user, once, wait_for)
@@ -628,3 +629,34 @@ def test_where_nothing_can_be_mounted_a_closed_folder_above_the_state_is_named()
         done = subprocess.run(node.arguments(), stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=node.folder, timeout=30)
         check_refusal(done, "--task-user", name, "chmod o+x")
         node.ports.close()
+
+
+def dig(folder, depth):
+    """Folders in one another, deeper than a path can say."""
+    folder.mkdir(parents=True, exist_ok=True)
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+
+
+@once
+def test_what_tasks_leave_in_their_temporary_folders_slows_no_start_and_is_deleted():
+    with Grid(1) as grid:
+        node = grid[0]
+        rubbish = lambda: list(node.state.glob(".old-*"))  # noqa: E731
+        took = []
+        for depth in (1, 3000):
+            check_equal(node.stop(), [], "the end")
+            dig(node.state / "tmp" / "t", depth)
+            began = time.monotonic()
+            node.start()
+            took.append(time.monotonic() - began)
+        check(rubbish() or took[1] < took[0] + 0.5, f"it was ready after {took[1]:.1f} s, and {took[0]:.1f} s without what a task has left")
+        check_equal(list((node.state / "tmp").iterdir()), [], "what is in the temporary folder")
+        check_equal(node.stop(), [], "the end in the middle of it")
+        node.start()
+        wait_for(lambda: not rubbish(), "what was left is deleted in the end")

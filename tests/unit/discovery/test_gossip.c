@@ -50,11 +50,11 @@ struct rig {
     int met; /* set by a condition */
 };
 
-static int judge(void *arg, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160])
+static int judge(void *arg, struct x509_st *const *chain, size_t count, struct tls_peer *peer, char why[160])
 {
     struct verify_holder holder;
     const struct rig *r = arg;
-    int err = verify_chain(r->verifier, chain, count, loop_wall_ms() / 1000, &holder, why);
+    int err = verify_parsed(r->verifier, chain, count, loop_wall_ms() / 1000, &holder, why);
     memcpy(peer->id, holder.id, sizeof peer->id);
     memcpy(peer->name, holder.name, sizeof peer->name);
     peer->roles = holder.roles;

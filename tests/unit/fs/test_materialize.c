@@ -350,6 +350,38 @@ static void test_materialize__removes_trees_however_deep_and_locked(void **state
     assert_int_equal(count_releases(f), 0);
 }
 
+static void test_materialize__cleans_in_steps_what_was_set_aside(void **state)
+{
+    enum { DEEP = 300, WIDE = 90, STEP = 50 };
+    struct fixture *f = *state;
+    char path[64];
+    tree_dir(f->folder, "releases/tmp");
+    for (int i = 0; i < WIDE; i++) {
+        snprintf(path, sizeof path, "releases/tmp/file%d", i);
+        tree_file(f->folder, path, "x");
+    }
+    int fd = tree_open(tree_path(f->folder, "releases/tmp"));
+    for (int i = 0; i < DEEP; i++) {
+        assert_int_equal(mkdirat(fd, "d", 0755), 0);
+        int next = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+        close(fd);
+        fd = next;
+    }
+    close(fd);
+    assert_int_equal(materialize_set_aside(f->releases, "tmp"), 0);
+    assert_int_equal(materialize_set_aside(f->releases, "tmp"), 0); /* there is none */
+    tree_dir(f->folder, "releases/tmp");
+    assert_int_equal(materialize_set_aside(f->releases, "tmp"), 0); /* beside the first */
+    assert_int_equal(count_releases(f), 2);
+    tree_dir(f->folder, "releases/kept");
+    int steps = 1;
+    for (int err; (err = materialize_clean_some(f->releases, STEP)) != 0; steps++)
+        assert_true(err == GRID_EAGAIN && steps < 50);
+    assert_in_range(steps, 4, 20);
+    assert_int_equal(count_releases(f), 1);
+    assert_int_equal(materialize_set_aside(f->releases, "../releases"), GRID_EINVAL);
+}
+
 /* A root whose directory holds itself cannot be made; one that leads out can be said, and is refused. */
 static void test_materialize__refuses_a_link_that_leads_out(void **state)
 {
@@ -387,6 +419,7 @@ int main(void)
         WITH_STORE(test_materialize__cleans_what_a_crash_left),
         WITH_STORE(test_materialize__killed_anywhere_leaves_the_old_release_or_the_new),
         WITH_STORE(test_materialize__a_full_disk_leaves_nothing_and_the_store_whole),
+        WITH_STORE(test_materialize__cleans_in_steps_what_was_set_aside),
         WITH_STORE(test_materialize__removes_trees_however_deep_and_locked),
         WITH_STORE(test_materialize__refuses_a_link_that_leads_out),
     };

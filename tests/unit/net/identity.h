@@ -55,10 +55,14 @@ static inline void identity_dispose(struct identity *id)
 }
 
 /* Lets in the certificate it is told to expect, as a node. */
-static inline int identity_verify(void *arg, const struct slice *chain, size_t count, struct tls_peer *peer, char why[160])
+static inline int identity_verify(void *arg, X509 *const *chain, size_t count, struct tls_peer *peer, char why[160])
 {
     const struct identity *expected = arg;
-    if (count != 1 || !slice_equal(chain[0], buf_slice(&expected->certificate))) {
+    unsigned char *der = NULL;
+    int size = i2d_X509(chain[0], &der);
+    bool same = count == 1 && size > 0 && slice_equal(slice_of(der, (size_t) size), buf_slice(&expected->certificate));
+    OPENSSL_free(der);
+    if (!same) {
         snprintf(why, 160, "not the certificate that was expected");
         return GRID_EPERM;
     }
