@@ -29,7 +29,13 @@ static inline ProtobufCBinaryData pb_str(const char *str)
  * arena's cap bounds what a message may make us take. */
 ProtobufCAllocator pb_arena_allocator(struct arena *a);
 
-/* Decodes into the arena; NULL when malformed or over the arena's cap. */
+/* Whether a packed message of the type has at most so many fields, those of messages within it among them: to be asked before a decoder takes some 100
+ * bytes for each, which may have been sent in two. 0; GRID_ELIMIT when it has more; GRID_EPROTO when it is malformed. */
+int pb_fields_within(const ProtobufCMessageDescriptor *type, struct slice packed, unsigned max);
+
+enum { PB_FIELDS_MAX = 64 * 1024 };
+
+/* Decodes into the arena; NULL when malformed, over the arena's cap, or of more than PB_FIELDS_MAX fields. */
 void *pb_unpack(const ProtobufCMessageDescriptor *type, struct arena *a, struct slice packed);
 
 /* Appends the packed message. 0, GRID_ELIMIT or GRID_ENOMEM. */

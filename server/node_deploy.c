@@ -11,7 +11,7 @@
 #include "server/node_trust.h"
 #include "server/release/release_config.h"
 
-enum { TASKS_WAIT_MS = 15000 /* more than a process has to be ready */, WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024 };
+enum { TASKS_WAIT_MS = 15000 /* more than a process has to be ready */, WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024, CONFIG_ARENA_MAX = 8 * 1024 * 1024 };
 
 struct deploy {
     struct node_watch link;
@@ -433,7 +433,7 @@ static int take_config(const Grid__V1__DeployRequest *asked, struct buf *config,
 {
     Grid__V1__ReleaseConfig none = GRID__V1__RELEASE_CONFIG__INIT;
     const Grid__V1__ReleaseConfig *read;
-    struct arena *arena = arena_create(4096, 0);
+    struct arena *arena = arena_create(4096, CONFIG_ARENA_MAX);
     char sentence[TASK_ERROR_MAX];
     if (!arena)
         return GRID_ENOMEM;

@@ -585,7 +585,7 @@ void node_ledger_renewed(struct node *n, struct slice certificate_der)
 
 static void on_certificate(struct node *n, void *arg, int status, struct slice answer, const char *message)
 {
-    struct arena *a = arena_create(4096, 0);
+    struct arena *a = arena_create(4096, 1024 * 1024);
     (void) arg;
     work_of(n)->asking = false;
     const Grid__V1__RenewResponse *got = a && status == GRPC_OK ? pb_unpack(&grid__v1__renew_response__descriptor, a, answer) : NULL;

@@ -22,6 +22,7 @@ struct ingress {
     struct grpc_service reflection_v1alpha;
     struct rpc_call *free_calls; /* rpc_invoke.c's: ended calls with their memory, for the next ones */
     size_t free_call_count;
+    size_t questions, followers; /* rpc_control.c's: under way at the control thread */
 };
 
 /* Who is at the other end of a connection, for admin questions. */

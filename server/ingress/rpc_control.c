@@ -6,10 +6,15 @@
 #include "server/ingress/guard.h"
 #include "server/ingress/ingress_internal.h"
 
+/* How many may be under way, of one worker: what one caller asks without end is not to fill the control thread's mailbox. Those that last have a bound
+ * of their own, so that they do not keep out the others. */
+enum { QUESTIONS_MAX = 1024, FOLLOWERS_MAX = 256 };
+
 struct rpc_question {
     struct ingress *ingress;
     struct grpc_call *call; /* NULL once closed */
     struct admin_call *question;
+    size_t *counted; /* among which */
 };
 
 static void question_free(struct rpc_question *q)
@@ -29,12 +34,21 @@ static void on_end(void *ctx, int status, const char *message)
 {
     struct rpc_question *q = ctx;
     q->question = NULL;
+    --*q->counted;
     if (q->call)
         grpc_call_finish(q->call, status, message);
     question_free(q);
 }
 
 static const struct admin_events ADMIN_EVENTS = {on_reply, on_end};
+
+/* False when there are too many of its kind. */
+static bool question_has_room(struct rpc_question *q, const char *name)
+{
+    bool follows = strcmp(name, "WatchNodes") == 0 || strcmp(name, "Logs") == 0;
+    q->counted = follows ? &q->ingress->followers : &q->ingress->questions;
+    return *q->counted < (follows ? FOLLOWERS_MAX : QUESTIONS_MAX);
+}
 
 static void on_message(void *ctx, struct grpc_call *call, struct slice message)
 {
@@ -46,11 +60,17 @@ static void on_message(void *ctx, struct grpc_call *call, struct slice message)
         grpc_call_finish(call, GRPC_PERMISSION_DENIED, INGRESS_TASK_REFUSAL);
         return;
     }
+    if (!question_has_room(q, name)) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "too many questions to this node are under way: try again later");
+        return;
+    }
     ingress_caller(grpc_call_conn(call), token, &caller);
     int err = admin_start(q->ingress->admin, q->ingress->loop, name, &caller, message, &ADMIN_EVENTS, q, &q->question);
-    if (err == GRID_ENOENT)
+    if (err == 0)
+        ++*q->counted;
+    else if (err == GRID_ENOENT)
         grpc_call_finish(call, GRPC_UNIMPLEMENTED, "this node does not answer that question: ask one of a newer version");
-    else if (err != 0)
+    else
         grpc_call_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
 }
 
@@ -78,19 +98,21 @@ static void on_call(void *ctx, struct grpc_call *call)
     grpc_call_bind(call, &CALL_EVENTS, q);
 }
 
-enum { QUESTION_BYTES_MAX = 1024 * 1024 };
+/* What the control thread is made to decode is bounded here: a field costs two bytes to send, and a hundred to take. */
+enum { QUESTION_BYTES_MAX = 4 * 1024, DEPLOY_BYTES_MAX = 1024 * 1024 };
 
-/* Questions are small; a Deploy carries at most an environment and a configuration. */
-#define METHOD(name, streams)                                                                                                      \
+/* Questions are small; a Deploy carries at most an environment and a configuration, and is read only of who may deploy. */
+#define METHOD_OF(name, streams, bytes_max)                                                                                        \
     {                                                                                                                              \
-        "/grid.v1.Control/" name, false, streams, on_call, QUESTION_BYTES_MAX                                                      \
+        "/grid.v1.Control/" name, false, streams, on_call, bytes_max                                                               \
     }
+#define METHOD(name, streams) METHOD_OF(name, streams, QUESTION_BYTES_MAX)
 
 /* Who may call each over TLS stands in rpc_roles.c. */
 static const struct grpc_method METHODS[] = {
     METHOD("GetNode", false),      METHOD("ListNodes", false),     METHOD("WatchNodes", true),
     METHOD("ListTasks", false),    METHOD("ListProcesses", false), METHOD("ListProcessing", false),
-    METHOD("ListReleases", false), METHOD("Deploy", true),         METHOD("Rollback", true),
+    METHOD("ListReleases", false), METHOD_OF("Deploy", true, DEPLOY_BYTES_MAX),         METHOD("Rollback", true),
     METHOD("Clear", false),        METHOD("Logs", true),           METHOD("Evict", false),
     METHOD("Rotate", false),       METHOD("SetPassword", false),   METHOD("Adopt", false),
 };

@@ -21,6 +21,7 @@ enum {
     FETCH_PEERS_MAX = 8,      /* connections at once */
     FETCH_RETRY_MS = 500,     /* before others are looked for again */
     FETCH_WALK_LISTINGS = 256, /* per turn of the pool */
+    FETCH_ARENA_MAX = 48 * 1024 * 1024,
     FETCH_ANSWER_MAX = 10 * 1024 * 1024, /* of one request: over what may be asked for at once, and the largest listing */
     FETCH_DEADLINE_MS = 600000,
     FETCH_STALL_MS = 20000,
@@ -664,7 +665,7 @@ static void fetch_pump(void *arg)
 static int fetch_open(struct fetch *f)
 {
     struct sync_source source = {.have = source_have, .load = source_load, .arg = f};
-    f->arena = arena_create(64 * 1024, 0);
+    f->arena = arena_create(64 * 1024, FETCH_ARENA_MAX);
     if (!f->arena)
         return GRID_ENOMEM;
     f->walks = true; /* the root itself may be here */

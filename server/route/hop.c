@@ -3,37 +3,11 @@
 
 #include <string.h>
 
+#include "api/pb.h"
 #include "base/err.h"
 #include "grid/v1/invoke.pb-c.h"
 
-enum { RELEASE_DIGITS = 64 };
-
-/* protobuf-c wants zeroed memory (it does not clear unknown fields itself) and frees nothing that lives in an arena. */
-static void *arena_take(void *arena, size_t size)
-{
-    return arena_calloc(arena, 1, size ? size : 1);
-}
-
-static void arena_leave(void *arena, void *memory)
-{
-    (void) arena;
-    (void) memory;
-}
-
-static ProtobufCAllocator allocator_of(struct arena *arena)
-{
-    return (ProtobufCAllocator){.alloc = arena_take, .free = arena_leave, .allocator_data = arena};
-}
-
-static ProtobufCBinaryData bytes_of(struct slice s)
-{
-    return (ProtobufCBinaryData){.len = s.size, .data = (uint8_t *) (uintptr_t) s.data};
-}
-
-static struct slice slice_of_bytes(ProtobufCBinaryData b)
-{
-    return slice_of(b.data, b.len);
-}
+enum { RELEASE_DIGITS = 64, FIELDS_MAX = 256 };
 
 static int metadata_pack(struct invocation *inv, Grid__V1__CallRequest *request)
 {
@@ -45,8 +19,8 @@ static int metadata_pack(struct invocation *inv, Grid__V1__CallRequest *request)
         return GRID_ENOMEM;
     for (size_t i = 0; i < inv->metadata_count; i++) {
         grid__v1__string_pair__init(&pairs[i]);
-        pairs[i].key = bytes_of(inv->metadata[i].name);
-        pairs[i].value = bytes_of(inv->metadata[i].value);
+        pairs[i].key = pb_bytes(inv->metadata[i].name);
+        pairs[i].value = pb_bytes(inv->metadata[i].value);
         list[i] = &pairs[i];
     }
     request->metadata = list;
@@ -57,14 +31,14 @@ static int metadata_pack(struct invocation *inv, Grid__V1__CallRequest *request)
 int hop_pack_request(struct invocation *inv, struct slice *out)
 {
     Grid__V1__CallRequest request = GRID__V1__CALL_REQUEST__INIT;
-    request.task = bytes_of(inv->task);
-    request.handler = bytes_of(inv->handler);
+    request.task = pb_bytes(inv->task);
+    request.handler = pb_bytes(inv->handler);
     request.input_case = GRID__V1__CALL_REQUEST__INPUT_PAYLOAD;
-    request.payload = bytes_of(inv->payload);
-    request.content_type = bytes_of(inv->content_type);
+    request.payload = pb_bytes(inv->payload);
+    request.content_type = pb_bytes(inv->content_type);
     request.strategy = GRID__V1__STRATEGY__STRATEGY_LOCAL;
-    request.key = bytes_of(inv->key);
-    request.idempotency_key = bytes_of(inv->idempotency_key);
+    request.key = pb_bytes(inv->key);
+    request.idempotency_key = pb_bytes(inv->idempotency_key);
     if (metadata_pack(inv, &request) != 0)
         return GRID_ENOMEM;
     uint8_t *packed = arena_alloc(inv->arena, grid__v1__call_request__get_packed_size(&request) + 1);
@@ -101,17 +75,18 @@ static bool release_valid(ProtobufCBinaryData release)
 
 int hop_unpack_response(struct arena *arena, struct slice message, struct hop_answer *out)
 {
-    ProtobufCAllocator allocator = allocator_of(arena);
-    Grid__V1__CallResponse *r = grid__v1__call_response__unpack(&allocator, message.size, message.data);
+    if (pb_fields_within(&grid__v1__call_response__descriptor, message, FIELDS_MAX) != 0)
+        return GRID_EPROTO;
+    const Grid__V1__CallResponse *r = pb_unpack(&grid__v1__call_response__descriptor, arena, message);
     if (!r || !status_valid(r->status) || !release_valid(r->release))
         return GRID_EPROTO;
-    *out = (struct hop_answer){.status = r->status, .content_type = slice_of_bytes(r->content_type), .release = slice_of_bytes(r->release)};
+    *out = (struct hop_answer){.status = r->status, .content_type = pb_slice(r->content_type), .release = pb_slice(r->release)};
     if (r->error)
-        out->function_error = slice_of_bytes(r->error->type);
+        out->function_error = pb_slice(r->error->type);
     if (r->output_case == GRID__V1__CALL_RESPONSE__OUTPUT_PAYLOAD)
-        out->body = slice_of_bytes(r->payload);
+        out->body = pb_slice(r->payload);
     else if (r->output_case == GRID__V1__CALL_RESPONSE__OUTPUT_JSON)
-        out->body = slice_of_bytes(r->json);
+        out->body = pb_slice(r->json);
     return 0;
 }
 
@@ -119,18 +94,19 @@ static int head_of(const Grid__V1__CallHead *head, struct hop_answer *out)
 {
     if (!status_valid(head->status) || !release_valid(head->release))
         return GRID_EPROTO;
-    out->release = slice_of_bytes(head->release);
+    out->release = pb_slice(head->release);
     out->status = head->status;
-    out->content_type = slice_of_bytes(head->content_type);
-    out->function_error = slice_of_bytes(head->function_error);
+    out->content_type = pb_slice(head->content_type);
+    out->function_error = pb_slice(head->function_error);
     return 0;
 }
 
 int hop_unpack_chunk(struct arena *arena, struct slice message, enum hop_part *part, struct hop_answer *out)
 {
-    ProtobufCAllocator allocator = allocator_of(arena);
-    Grid__V1__CallChunk *chunk = grid__v1__call_chunk__unpack(&allocator, message.size, message.data);
     *out = (struct hop_answer){0};
+    if (pb_fields_within(&grid__v1__call_chunk__descriptor, message, FIELDS_MAX) != 0)
+        return GRID_EPROTO;
+    const Grid__V1__CallChunk *chunk = pb_unpack(&grid__v1__call_chunk__descriptor, arena, message);
     if (!chunk)
         return GRID_EPROTO;
     switch (chunk->part_case) {
@@ -139,7 +115,7 @@ int hop_unpack_chunk(struct arena *arena, struct slice message, enum hop_part *p
         return head_of(chunk->head, out);
     case GRID__V1__CALL_CHUNK__PART_DATA:
         *part = HOP_DATA;
-        out->body = slice_of_bytes(chunk->data);
+        out->body = pb_slice(chunk->data);
         return 0;
     case GRID__V1__CALL_CHUNK__PART_END:
         *part = HOP_END;

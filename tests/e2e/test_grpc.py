@@ -7,8 +7,9 @@ import tempfile
 import threading
 import time
 
+import grpc
 import zoo
-from gridtest import (Grid, Rpc, Service, check, check_equal, check_in, message_class, node_rpc, rpc_code, shared, wait_for)
+from gridtest import (Grid, Rpc, Service, check, check_equal, check_in, message_class, node_rpc, once, rpc_code, shared, wait_for)
 
 EXACT_JSON = ['{"a":0.1}', '{"a":1e2}', "12345678901234567890", r'"\u00e9\/\n"', ' [ 1 ] ']
 
@@ -164,20 +165,20 @@ def test_malformed_messages_are_refused():
 
 
 def test_malformed_frames_are_refused():
-    grpc = ["content-type: application/grpc", "te: trailers"]
+    grpc_headers = ["content-type: application/grpc", "te: trailers"]
     good = message_class("grid.v1.CallRequest")(task="cecho", payload=b"x").SerializeToString()
     framed = bytes([0]) + len(good).to_bytes(4, "big") + good
-    check_in("grpc-status: 0", curl("/grid.v1.Invoke/Call", framed, grpc)[0].lower(), "a good frame")
+    check_in("grpc-status: 0", curl("/grid.v1.Invoke/Call", framed, grpc_headers)[0].lower(), "a good frame")
     cases = {"compressed without an encoding": bytes([1]) + framed[1:], "flag 7": bytes([7]) + framed[1:], "cut short": framed[:-1], "half a prefix": b"\0\0",
              "no message": b"", "two messages": framed * 2, "length of 4 GiB": b"\0\xff\xff\xff\xff" + good}
     for what, body in cases.items():
-        head = curl("/grid.v1.Invoke/Call", body, grpc)[0].lower()
+        head = curl("/grid.v1.Invoke/Call", body, grpc_headers)[0].lower()
         check("grpc-status:" in head and "grpc-status: 0" not in head, f"{what}: {head}")
-    head = curl("/grid.v1.Invoke/Call", framed, [*grpc, "grpc-encoding: unheard-of"])[0].lower()
+    head = curl("/grid.v1.Invoke/Call", framed, [*grpc_headers, "grpc-encoding: unheard-of"])[0].lower()
     check_in("grpc-status: 12", head, "an unknown encoding is UNIMPLEMENTED")
     check_in("grpc-accept-encoding:", head, "and says what is accepted")
     for value in ("1", "123456789S", "5X", "-1S", "S"):
-        head = curl("/grid.v1.Invoke/Call", framed, [*grpc, f"grpc-timeout: {value}"])[0].lower()
+        head = curl("/grid.v1.Invoke/Call", framed, [*grpc_headers, f"grpc-timeout: {value}"])[0].lower()
         check("grpc-status: 0" not in head, f"grpc-timeout: {value}: {head}")
 
 
@@ -288,6 +289,30 @@ def test_control_lists_the_house():
     watch = control.WatchNodes({}, timeout=20)
     check_equal({next(watch).kind for _ in range(2)}, {"joined"}, "WatchNodes begins with who is there")
     watch.cancel()
+
+
+def refused_followers(node, count):
+    """Follows the members so many times, by connections of 50 streams each: (how many were refused, the first reason)."""
+    channels = [grpc.insecure_channel(node.api_text, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(count // 50)]
+    watches = [Service(channel, "grid.v1.Control").WatchNodes({}, timeout=60) for channel in channels for _ in range(50)]
+    codes = [rpc_code(lambda: next(watch)) for watch in watches]
+    [channel.close() for channel in channels]
+    reasons = [text for code, text in codes if code == "RESOURCE_EXHAUSTED"]
+    return len(reasons), reasons[0] if reasons else codes[-1]
+
+
+@once
+def test_who_asks_control_without_end_stops_nobody():
+    with Grid(1, workers=1) as grid:
+        raw = node_rpc(grid[0]).channel.unary_unary("/grid.v1.Control/ListNodes")
+        code, text = rpc_code(lambda: raw(b"\xf8\x06\x01" * 350000, timeout=20))
+        check_equal(code, "RESOURCE_EXHAUSTED", f"1 MiB of unknown fields ({text})")
+        code, text = rpc_code(lambda: raw(b"\xf8\x06\x01" * 1000, timeout=20))
+        check_equal(code, "OK", f"some unknown fields ({text})")
+        refused, why = refused_followers(grid[0], 300)
+        check_equal(refused, 300 - 256, f"followers that are refused ({why})")
+        check_in("under way: try again", why, "the reason")
+        wait_for(lambda: rpc_code(lambda: next(node_rpc(grid[0]).control.WatchNodes({}, timeout=20)))[0] == "OK", "there is room again")
 
 
 def test_deploy_reports_its_progress():

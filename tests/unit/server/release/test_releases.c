@@ -139,7 +139,7 @@ static void on_accept(void *ctx, int fd, const struct addr *from)
 static void side_open(struct side *s)
 {
     static const struct listener_options listen = {0};
-    struct supervisor_options tasks = {.state_dir = s->state, .exec_helper = "none", .node_runtime = "none", .python_runtime = "none", .grid_name = "g", .node_name = "n", .node_id = s->id,
+    struct supervisor_options tasks = {.state_dir = s->state, .exec_helper = "/none", .node_runtime = "/none", .python_runtime = "/none", .grid_name = "g", .node_name = "n", .node_id = s->id,
                                        .api = "none", .first_port = 20000, .stop_timeout_ms = 100, .drain_timeout_ms = 100, .on_change = on_change, .ctx = s};
     struct releases_options options = {.loop = s->f->loop, .state_dir = s->state, .publisher = s->id, .sign = sign, .verify = verify, .is_of_grid = is_of_grid, .peers = peers,
                                        .announce = announce, .on_conflict = on_conflict, .on_change = on_change, .ctx = s};
