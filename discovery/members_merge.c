@@ -336,6 +336,8 @@ static void establish(struct members *m, struct members_link *l, struct members_
     for (size_t i = 0; i < m->seed_count; i++)
         if (strcmp(m->seeds[i].id, l->peer) == 0)
             m->seeds[i].failures = 0;
+    if (l->dialled) /* several answers in a row, in time */
+        swim_health_note(&m->health, SWIM_HEALTH_ANSWERED);
     members_acquit(e);
     members_note(m, MEMBERS_LINKED, e->member.id);
     members_heard(m, l);

@@ -35,6 +35,7 @@ BUGS = [
     ("discovery/swim_suspicion.c", "    if (confirmed >= s->needed)", "    if (true)", "a suspicion that needs no confirmation"),
     ("discovery/swim_health.c", "h->score < SWIM_HEALTH_MAX", "1", "local health without a limit"),
     (DETECT, "    e->gone = false;\n    e->failures = 0;\n    e->vouched_ms = m->now_ms;\n", "    return;\n", "a host that takes a dial stays gone"),
+    (MERGE, "        swim_health_note(&m->health, SWIM_HEALTH_ANSWERED);", "        (void) l;", "who was cut off distrusts itself for long"),
     # Probing and passing on
     ("discovery/swim_probe.c", "    if (at < p->at)\n        p->at++;", "", "a newcomer takes another's turn"),
     ("discovery/swim_probe.c", "        p->at = 0;", "", "the round of probes ends for ever"),

@@ -1322,6 +1322,24 @@ static void test_members__knocks_often_for_who_is_gone(void **state)
     assert_in_range(long_ones, 1, 2); /* he may be far */
 }
 
+/* Who was cut off has found all others silent, and must not look at them slowly for the next minute. */
+static void test_members__distrusts_itself_less_when_its_dials_are_answered(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    tick(r, 900);
+    acknowledge(r, THIRD_LINK);
+    acknowledge(r, FOURTH_LINK);
+    tick(r, 200);
+    assert_int_equal(members_health(r->m), 1);
+    members_link_down(r->m, THIRD_LINK, MEMBERS_LOST_TIMEOUT, r->now);
+    drain(r);
+    assert_int_equal(r->dial_count, 1);
+    assert_int_equal(members_link_up(r->m, FIFTH_LINK, THIRD, r->dials[0].token, r->now), 0);
+    assert_int_equal(say_of(r, FIFTH_LINK, record_of(THIRD, "third", 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
+    assert_int_equal(members_health(r->m), 0);
+}
+
 static void test_members__believes_its_own_eyes_of_a_silence_it_is_told_of(void **state)
 {
     struct rig *r = *state;
@@ -1657,6 +1675,7 @@ int main(void)
         CASE(test_members__measures_round_trips_in_microseconds),
         CASE(test_members__looks_at_all_when_two_are_silent),
         CASE(test_members__knocks_often_for_who_is_gone),
+        CASE(test_members__distrusts_itself_less_when_its_dials_are_answered),
         CASE(test_members__holds_its_own_pause_against_nobody),
         CASE(test_members__convicts_on_two_refusals_where_it_is_the_only_witness),
         CASE(test_members__convicts_on_two_witnesses),
