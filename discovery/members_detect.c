@@ -640,12 +640,20 @@ static void judge(struct members *m, struct members_entry *e)
         swim_timers_set(&m->timers, e->slot, members_later(due, m->now_ms + 1));
 }
 
+/* How long we have not run when we should have; 0: we have. */
+static uint64_t pause_ms(const struct members *m)
+{
+    uint64_t late = m->due_ms != 0 && m->now_ms > m->due_ms ? m->now_ms - m->due_ms : 0;
+    return late >= MEMBERS_PAUSE_MS ? late : 0;
+}
+
+/* When what has come in while we stood still is read before time is looked at, nobody is judged by that time: the next tick forgives it first. */
 void members_settle(struct members *m)
 {
     uint16_t slot;
     if (m->ring_changed)
         members_ring_update(m);
-    while (!m->leaving && swim_timers_pop(&m->timers, m->now_ms, &slot))
+    while (!m->leaving && pause_ms(m) == 0 && swim_timers_pop(&m->timers, m->now_ms, &slot))
         if (m->slots[slot] && m->slots[slot] != m->self)
             judge(m, m->slots[slot]);
 }
@@ -735,9 +743,10 @@ static void forgive(uint64_t *moment_ms, uint64_t pause_ms, uint64_t now_ms)
 /* When we ourselves did not run (a stopped process, a sleeping machine), the others' silence is ours: it is not held against them. */
 static void forgive_pause(struct members *m)
 {
-    uint64_t pause = m->now_ms > m->due_ms ? m->now_ms - m->due_ms : 0;
-    if (m->due_ms == 0 || pause < MEMBERS_PAUSE_MS)
+    uint64_t pause = pause_ms(m);
+    if (pause == 0)
         return;
+    m->due_ms = m->now_ms;
     swim_health_note(&m->health, SWIM_HEALTH_PAUSED);
     for (struct members_link *l = m->links; l; l = l->next) {
         forgive(&l->heard_ms, pause, m->now_ms);

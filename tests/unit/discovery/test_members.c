@@ -1238,6 +1238,22 @@ static void ask_for(struct rig *r, uint64_t link, const char *target)
     assert_int_equal(deliver(r, link, &frame), 0);
 }
 
+/* It wakes, and reads before it looks at the time. */
+static void test_members__judges_nobody_by_the_time_it_stood_still_itself(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    link_peer(r, LINK + 1, FOURTH, "fourth");
+    keep_alive(r, LINK + 1, 6000);
+    say_news(r, LINK + 1, GOSSIP_NEWS_SUSPECT, PEER, 200);
+    expect_state(r, PEER, MEMBER_STALLED);
+    r->now += 60000;
+    acknowledge(r, LINK + 1);
+    expect_state(r, PEER, MEMBER_STALLED);
+    keep_alive(r, LINK + 1, 30000);
+    expect_state(r, PEER, MEMBER_DEAD);
+}
+
 static void test_members__owes_its_predecessor_a_sign_of_life_and_watches_its_successor(void **state)
 {
     struct rig *r = *state;
@@ -1677,6 +1693,7 @@ int main(void)
         CASE(test_members__knocks_often_for_who_is_gone),
         CASE(test_members__distrusts_itself_less_when_its_dials_are_answered),
         CASE(test_members__holds_its_own_pause_against_nobody),
+        CASE(test_members__judges_nobody_by_the_time_it_stood_still_itself),
         CASE(test_members__convicts_on_two_refusals_where_it_is_the_only_witness),
         CASE(test_members__convicts_on_two_witnesses),
         CASE(test_members__does_not_convict_whom_others_hear),
