@@ -435,7 +435,7 @@ static void add_places(struct own_env *own, const struct supervisor *s, const ch
     const struct task_user *user = task_confine_user(s->confine);
     own_add(own, "GRID_DATA_DIR=%s/data/%s", state, task);
     own_add(own, "TMPDIR=%s/tmp/%s", state, task);
-    own_add(own, "PYTHONPYCACHEPREFIX=%s/pycache", state);
+    own_add(own, "PYTHONDONTWRITEBYTECODE=1"); /* what one task compiles is run by no other, nor by a later release */
     if (!user->own)
         return;
     own_add(own, "HOME=%s/data/%s", state, task);

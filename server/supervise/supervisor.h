@@ -27,7 +27,7 @@ enum { SUPERVISOR_INSTANCES_MAX = 1024 }; /* processes of one task on a node tha
 
 /* Strings are copied. 0 in a number means the default in brackets. */
 struct supervisor_options {
-    const char *state_dir;       /* logs/, data/, tmp/, pycache/ and tasks.pids are made in it */
+    const char *state_dir;       /* logs/, data/, tmp/ and tasks.pids are made in it */
     const char *exec_helper;     /* path of grid-task-exec */
     const char *runtimes;        /* folder of the two below, which tasks may read */
     const char *node_runtime;    /* path of runtimes/node/run.js */

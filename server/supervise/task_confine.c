@@ -226,15 +226,14 @@ static void add_temporary(const struct task_confine *c, struct confine_plan *p, 
 
 static int fill_places(const struct task_confine *c, const struct task_confine_request *r, struct paths *paths, struct confine_plan *p)
 {
-    char *data = path_in(paths, c->state, "data", r->task), *temporary = path_in(paths, c->state, "tmp", r->task), *cache = path_in(paths, c->state, "pycache", "");
-    if (!data || !temporary || !cache)
+    char *data = path_in(paths, c->state, "data", r->task), *temporary = path_in(paths, c->state, "tmp", r->task);
+    if (!data || !temporary)
         return GRID_ENOMEM;
     add_temporary(c, p, r->root, temporary);
     add_place(p, (char *) r->root, (char *) r->root, false);
     add_place(p, c->runtimes, c->runtimes, false);
     add_place(p, data, data, true);
     add_place(p, temporary, temporary, true);
-    add_place(p, cache, cache, true);
     return 0;
 }
 

@@ -91,14 +91,6 @@ static int open_state(const char *state, int *out)
     return *out >= 0 ? 0 : grid_err_from_errno(errno);
 }
 
-/* What tasks of another user have left in it is not walked through. */
-static void set_aside_of_others(int state, const char *name, const struct task_user *user)
-{
-    struct stat st;
-    if (fstatat(state, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid != user->uid)
-        materialize_set_aside(state, name);
-}
-
 int task_folders_prepare(const char *state, const struct task_user *user)
 {
     static const struct {
@@ -109,12 +101,10 @@ int task_folders_prepare(const char *state, const struct task_user *user)
     if (err != 0)
         return err;
     materialize_set_aside(fd, "tmp"); /* where that fails it stays as it is */
-    set_aside_of_others(fd, "pycache", user);
+    materialize_set_aside(fd, "pycache"); /* of a version in which all tasks shared it */
     err = make_above(fd, ".", true, user);
     for (size_t i = 0; err == 0 && i < sizeof above / sizeof *above; i++)
         err = make_above(fd, above[i].name, above[i].passable, user);
-    if (err == 0)
-        err = make_own(fd, "pycache", user);
     close(fd);
     return err;
 }

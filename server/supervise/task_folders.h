@@ -5,8 +5,8 @@
 
 #include "server/supervise/task_user.h"
 
-/* STATE passable for the user's group alone; logs/ the node's; data/, tmp/ and releases/ passable; pycache/ the user's; tmp/ empty.
- * What was in it, and in another user's pycache/, is set aside (materialize_set_aside) for rubbish_create: deleting it may take any time. 0 or GRID_E*. */
+/* STATE passable for the user's group alone; logs/ the node's; data/, tmp/ and releases/ passable; tmp/ empty.
+ * What was in it is set aside (materialize_set_aside) for rubbish_create: deleting it may take any time. 0 or GRID_E*. */
 int task_folders_prepare(const char *state, const struct task_user *user);
 
 /* STATE/data/TASK and STATE/tmp/TASK, 0700, the user's with all that is in them. 0 or GRID_E*. */

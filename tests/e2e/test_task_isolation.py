@@ -660,3 +660,46 @@ def test_what_tasks_leave_in_their_temporary_folders_slows_no_start_and_is_delet
         check_equal(node.stop(), [], "the end in the middle of it")
         node.start()
         wait_for(lambda: not rubbish(), "what was left is deleted in the end")
+
+
+# Writes compiled code for a source where Python would look for it, with the mark that tells that it is of that source.
+POISONER = """\
+import importlib.util, marshal, os, struct
+
+def handler(event, context):
+    wrote = []
+    for source in event:
+        st, cache = os.stat(source), importlib.util.cache_from_source(source)
+        code = compile(open(source).read() + "\\n__import__('os').environ['POISONED'] = 'yes'\\n", source, 'exec')
+        try:
+            os.makedirs(os.path.dirname(cache), exist_ok=True)
+            with open(cache, 'wb') as out:
+                out.write(importlib.util.MAGIC_NUMBER + struct.pack('<III', 0, int(st.st_mtime) & 0xffffffff, st.st_size) + marshal.dumps(code))
+            wrote.append(cache)
+        except OSError:
+            pass
+    return wrote
+"""
+VICTIM = """\
+import os, sys
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import helper, wave
+
+def handler(event, context):
+    return {'poisoned': os.environ.get('POISONED'), 'pid': os.getpid(), 'sources': [helper.__file__, wave.__file__]}
+"""
+
+
+@once
+def test_no_task_runs_code_that_another_has_left_for_its_python():
+    need_isolation()
+    if os.geteuid() != 0:
+        raise Skip("an ordinary user's tasks are that user: what they may write elsewhere, its Python may find")
+    with Grid(1) as grid:
+        node = grid[0]
+        grid.deploy(grid.project().write("helper.py", "VALUE = 1\n").py("poisoner", POISONER).py("victim", VICTIM))
+        before = node.invoke("victim", b"{}").json
+        wrote = node.invoke("poisoner", json.dumps(before["sources"]).encode()).json
+        os.kill(before["pid"], 9)
+        after = wait_for(lambda: (a := node.invoke("victim", b"{}")).status == 200 and a.json["pid"] != before["pid"] and a.json, "it runs again")
+        check_equal(after["poisoned"], None, f"what it runs, when another has written {wrote}")

@@ -262,7 +262,7 @@ static void test_supervisor__gives_a_task_its_environment_and_no_secret(void **s
     UNTIL(f, logged(f, "env", "session="));
     static const char *const expected[] = {"TASK_NAME=env\n", "/release/tasks/env.py\n", "GRID_NAME=test\n", "GRID_NODE=fluffy-donkey\n",
                                            "GRID_NODE_ID=abc123\n", "GRID_RELEASE=cafe\n", "GRID_API=127.0.0.1:1\n", "MINE=yes\n",
-                                           "GRID_MAX_PAYLOAD=6291456\n", "/state/data/env\n", "/state/pycache\n", "session=True\n"};
+                                           "GRID_MAX_PAYLOAD=6291456\n", "/state/data/env\n", "PYTHONDONTWRITEBYTECODE=1\n", "session=True\n"};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         if (!logged(f, "env", expected[i]))
             fail_msg("the environment lacks %s", expected[i]);
