@@ -1,5 +1,6 @@
 /* A set of served connections: accepts, looks at the first bytes, drains and closes. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -82,18 +83,30 @@ static void server_check(void *arg)
 
 /* ---- room ---- */
 
-/* One certificate is one source, and without one an address. Another one may hash to the same: it only shares its lot. */
-static uint8_t source_of(const struct conn *c)
+/* Of the name, by FNV-1a. */
+static uint8_t source_hash(const char *name)
 {
-    const struct tls_peer *peer = conn_tls_peer(c);
-    bool named = peer && peer->id[0] != '\0';
-    char text[ADDR_TEXT_MAX];
-    uint32_t hash = 2166136261; /* FNV-1a */
-    if (!named)
-        addr_format_host(conn_peer_addr(c), text);
-    for (const char *at = named ? peer->id : text; *at; at++)
+    uint32_t hash = 2166136261;
+    for (const char *at = name; *at; at++)
         hash = (hash ^ (uint8_t) *at) * 16777619;
     return (uint8_t) (hash ^ hash >> 8 ^ hash >> 16 ^ hash >> 24);
+}
+
+/* One certificate is one source, and without one a user of this machine, or an address. Users are asked for once it fills up: that costs a question to the
+ * kernel. Another source may hash to the same: it only shares its lot. */
+static uint8_t source_of(const struct http_server *s, struct conn *c)
+{
+    const struct tls_peer *peer = conn_tls_peer(c);
+    char text[ADDR_TEXT_MAX];
+    uid_t uid;
+    gid_t gid;
+    if (peer && peer->id[0] != '\0')
+        return source_hash(peer->id);
+    if (s->count >= s->limits.connections_max / 4 && s->limits.connections_max > 0 && conn_peer_uid(c, &uid, &gid) == 0)
+        snprintf(text, sizeof text, "user %u", (unsigned) uid);
+    else
+        addr_format_host(conn_peer_addr(c), text);
+    return source_hash(text);
 }
 
 static bool goes_before(const struct http_session *a, const struct http_session *b)
@@ -101,13 +114,15 @@ static bool goes_before(const struct http_session *a, const struct http_session 
     return a->used != b->used ? !a->used : a->idle_ms < b->idle_ms;
 }
 
+enum whom { IDLE = 0, DRAINING_TOO = 1, BUSY_TOO = 2 };
+
 /* The one that has waited longest, those first that never asked for anything; of one source, or of all when it is SOURCES. */
-static struct http_session *find_idlest(const struct http_server *s, size_t source, bool draining_too)
+static struct http_session *find_oldest(const struct http_server *s, size_t source, unsigned whom)
 {
     struct http_session *found = NULL;
     for (struct http_session *session = s->sessions; session; session = session->next)
-        if ((source == SOURCES || session->source == source) && !session->leaving && (draining_too || !session->draining) &&
-            session->ops->is_idle(session) && (!found || goes_before(session, found)))
+        if ((source == SOURCES || session->source == source) && !session->leaving && ((whom & DRAINING_TOO) || !session->draining) &&
+            ((whom & BUSY_TOO) || session->ops->is_idle(session)) && (!found || goes_before(session, found)))
             found = session;
     return found;
 }
@@ -121,17 +136,25 @@ static size_t fullest_source(const struct http_server *s)
     return fullest;
 }
 
-/* False when one more has no room. Who has most makes room for it, so that whoever comes once is served; a request under way never ends for it. The one
- * that goes is told so in good order while a few more may come meanwhile, and is cut off beyond these. */
-static bool server_makes_room(struct http_server *s)
+/* Whoever has most of the connections, and they are more than half, ends one with its requests under way for somebody else. */
+static struct http_session *find_of_hog(const struct http_server *s, size_t hog, uint8_t newcomer)
 {
-    size_t max = s->limits.connections_max;
+    return hog != newcomer && s->sources[hog] > s->limits.connections_max / 2 ? find_oldest(s, hog, DRAINING_TOO | BUSY_TOO) : NULL;
+}
+
+/* False when one more of the source has no room. Who has most makes room for it, so that whoever comes once is served. The one that goes is told so in
+ * good order while a few more may come meanwhile, and is cut off beyond these. */
+static bool server_makes_room(struct http_server *s, uint8_t newcomer)
+{
+    size_t max = s->limits.connections_max, fullest;
     if (max == 0 || s->count < max)
         return true;
     bool at_once = s->count >= max + max / 8 + 1;
-    struct http_session *session = find_idlest(s, fullest_source(s), at_once);
+    struct http_session *session = find_oldest(s, fullest = fullest_source(s), at_once ? DRAINING_TOO : IDLE);
     if (!session)
-        session = find_idlest(s, SOURCES, at_once);
+        session = find_oldest(s, SOURCES, at_once ? DRAINING_TOO : IDLE);
+    if (!session && at_once)
+        session = find_of_hog(s, fullest, newcomer);
     if (!session)
         return !at_once;
     session->leaving = at_once;
@@ -163,7 +186,7 @@ void http_session_init(struct http_session *session, const struct http_session_o
     server->sessions = session;
     server->count++;
     session->idle_ms = loop_now_ms(server->loop);
-    session->source = source_of(conn);
+    session->source = source_of(server, conn);
     server->sources[session->source]++;
     if (server->draining)
         loop_defer(server->loop, &server->check, server_check, server);
@@ -236,6 +259,12 @@ static void orphan_on_close(void *ctx, struct conn *c, int err)
 
 /* Of a connection whose session could not be made. */
 static const struct conn_events ORPHAN_EVENTS = {.on_read = orphan_on_read, .on_close = orphan_on_close};
+
+static void refuse(struct conn *c)
+{
+    conn_set_events(c, &ORPHAN_EVENTS, NULL);
+    conn_close(c);
+}
 
 static void sniff_hand_over(struct sniff *sniff, struct slice bytes, session_start_fn start)
 {
@@ -310,11 +339,16 @@ void http_server_accept(struct http_server *s, int fd, struct tls_context *tls)
     const struct conn_options options = {.tls = tls, .handshake_timeout_ms = s->limits.header_timeout_ms};
     struct conn *c;
     struct sniff *sniff = NULL;
-    if (s->draining || s->closing || (tls && s->handshakes >= SERVER_HANDSHAKES_MAX) || !server_makes_room(s) || !(sniff = calloc(1, sizeof *sniff))) {
+    if (s->draining || s->closing || (tls && s->handshakes >= SERVER_HANDSHAKES_MAX) || !(sniff = calloc(1, sizeof *sniff))) {
         close(fd);
         return;
     }
     if (conn_adopt(s->loop, fd, &options, &SNIFF_EVENTS, sniff, &c) != 0) {
+        free(sniff);
+        return;
+    }
+    if (!server_makes_room(s, source_of(s, c))) {
+        refuse(c);
         free(sniff);
         return;
     }
@@ -330,9 +364,8 @@ void http_server_accept(struct http_server *s, int fd, struct tls_context *tls)
 
 void http_server_adopt(struct http_server *s, struct conn *c)
 {
-    if (s->closing || !server_makes_room(s)) { /* the first: it was on its way here from another loop */
-        conn_set_events(c, &ORPHAN_EVENTS, NULL);
-        conn_close(c);
+    if (s->closing || !server_makes_room(s, source_of(s, c))) { /* the first: it was on its way here from another loop */
+        refuse(c);
         return;
     }
     start_agreed_fn(c)(s, c, slice_of(NULL, 0));
