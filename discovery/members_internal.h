@@ -1,6 +1,7 @@
-/* discovery/members_internal.h: what the parts of the membership core share: members.c (links, queues, the view), members_merge.c (claims and
- * greetings), members_sync.c (news passed on, views compared), members_detect.c (who is heard, silent, suspected, dead), members_dial.c (whom to
- * connect to) and members_trust.c (what the grid has decided). */
+/* discovery/members_internal.h: what the parts of the membership core share: members.c (its life, events, what comes in), members_entry.c (what is
+ * known of each), members_link.c (links and their queues), members_self.c (this node's record), members_merge.c (claims and greetings), members_sync.c
+ * (news passed on, views compared), members_load.c (what is ready where), members_detect.c (who is heard, silent, suspected, dead), members_dial.c
+ * (whom to connect to) and members_trust.c (what the grid has decided). */
 #ifndef GRID_DISCOVERY_MEMBERS_INTERNAL_H
 #define GRID_DISCOVERY_MEMBERS_INTERNAL_H
 
@@ -157,26 +158,37 @@ struct members {
     size_t meetings;
 };
 
-/* members.c */
+/* members_entry.c */
 struct members_entry *members_entry_find(const struct members *m, const char *id);
 /* A new, empty entry with an id; evicts the oldest dead one when full. NULL when full of the living, or out of memory. */
 struct members_entry *members_entry_add(struct members *m, const char *id);
 void members_entry_remove(struct members *m, struct members_entry *e);
+/* Its memory alone: with all others, at the end. */
+void members_entry_free(struct members_entry *e);
 /* Replaces record and public struct, keeping state and what only this node knows. 0 or GRID_ENOMEM. */
 int members_entry_set(struct members *m, struct members_entry *e, const struct member *member, struct slice record);
 /* The only way to change it: keeps what follows from it. */
 void members_state_set(struct members *m, struct members_entry *e, enum member_state state);
-void members_note(struct members *m, enum members_event_kind kind, const char *id);
-void members_note_bytes(struct members *m, struct members_note note, struct slice bytes);
+
+/* members_link.c */
 struct members_link *members_link_find(struct members *m, uint64_t id);
 void members_queue(struct members *m, struct members_link *l, const struct gossip_frame *frame);
 void members_queue_all(struct members *m, const struct gossip_frame *frame, const struct members_entry *but);
 void members_link_mark(struct members *m, struct members_link *l, const struct members_entry *e);
+/* What was queued before is still sent. */
 void members_link_close(struct members *m, struct members_link *l);
+/* Another ready link to the same member (members_merge.c, surplus_link). */
 struct members_link *members_link_spare(const struct members *m, const struct members_entry *e);
 void members_link_ready(struct members *m, struct members_link *l, struct members_entry *e);
+/* Taken out of all lists and counts. */
+void members_link_free(struct members *m, struct members_link *l);
+
+/* members_self.c */
 int members_self_repack(struct members *m, const struct member *self);
-bool members_lives(const struct members_entry *e);
+
+/* members.c */
+void members_note(struct members *m, enum members_event_kind kind, const char *id);
+void members_note_bytes(struct members *m, struct members_note note, struct slice bytes);
 
 /* members_merge.c */
 void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim);
@@ -234,6 +246,7 @@ bool members_link_fresh(const struct members *m, const struct members_link *l);
 void members_heard(struct members *m, struct members_link *l);
 void members_ping(struct members *m, struct members_entry *e);
 void members_receive_ack(struct members *m, struct members_link *l, const struct gossip_frame *f);
+bool members_lives(const struct members_entry *e);
 void members_stall(struct members *m, struct members_entry *e);
 void members_convict(struct members *m, struct members_entry *e);
 void members_seek(struct members *m, struct members_entry *e);
