@@ -80,6 +80,8 @@ bool route_load_parse(struct slice value, struct route_load *out)
     for (int i = 0; i < NUMBERS; i++)
         if (!next_number(&value, numbers[i]))
             return false;
+    if (load.cpu_percent > 100)
+        return false;
     *out = load;
     return true;
 }

@@ -1,4 +1,4 @@
-/* What a node reads from another: a CallResponse or a CallChunk that is understood is packed again from what was understood, and
+/* What a node reads from another: a CallResponse, a CallChunk or a load that is understood is packed again from what was understood, and
  * must then be understood as the same. What it sends, with any bytes as task, payload and metadata, is read back as the same. */
 // links: server_route grid_api
 // covers: server/route/hop.c
@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "grid/v1/invoke.pb-c.h"
 #include "server/route/hop.h"
+#include "server/route/route_load.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -88,6 +89,20 @@ static void check_chunk(struct arena *arena, struct slice message)
     expect_same(&first, &second);
 }
 
+/* Rounded once, a load stays as it is. */
+static void check_load(struct slice value)
+{
+    struct route_load first, second;
+    char text[ROUTE_LOAD_TEXT], again[ROUTE_LOAD_TEXT];
+    if (!route_load_parse(value, &first))
+        return;
+    struct slice told = route_load_format(&first, text);
+    if (!route_load_parse(told, &second) || !slice_equal(route_load_format(&second, again), told))
+        abort();
+    if ((first.room == 0) != (second.room == 0))
+        abort();
+}
+
 static void expect_bytes(struct slice a, ProtobufCBinaryData b)
 {
     if (!slice_equal(a, slice_of(b.data, b.len)))
@@ -121,6 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_response(arena, slice_of(data, size));
     check_chunk(arena, slice_of(data, size));
     check_request(arena, slice_of(data, size));
+    check_load(slice_of(data, size));
     arena_destroy(arena);
     return 0;
 }

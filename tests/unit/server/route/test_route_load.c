@@ -82,7 +82,7 @@ static void test_route_load__reads_newer_versions_and_no_nonsense(void **state)
 {
     (void) state;
     struct route_load load = {.room = 42};
-    static const char *const bad[] = {"", " ", "1", "1 2 3 4", "1 2 3 4 ", "1  2 3 4 5", " 1 2 3 4 5", "1 2 3 4 -5", "1 2 3 4 4294967296", "1 2 3 4 5,6", "a b c d e"};
+    static const char *const bad[] = {"", " ", "1", "1 2 3 4", "1 2 3 4 ", "1  2 3 4 5", " 1 2 3 4 5", "1 2 3 4 -5", "1 2 3 4 4294967296", "1 2 101 4 5", "1 2 3 4 5,6", "a b c d e"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(route_load_parse(slice_of_str(bad[i]), &load));
     assert_int_equal(load.room, 42);
