@@ -71,26 +71,6 @@ static int pack_release(const struct gossip_frame *f, Grid__V1__GossipFrame *mes
     return pack_body(message, out);
 }
 
-static int pack_probe(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
-{
-    Grid__V1__ProbeRequest probe = GRID__V1__PROBE_REQUEST__INIT;
-    probe.target = pb_bytes(slice_of_str(f->target));
-    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_PROBE;
-    message->probe = &probe;
-    return pack_body(message, out);
-}
-
-static int pack_witness(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
-{
-    Grid__V1__Witness witness = GRID__V1__WITNESS__INIT;
-    witness.target = pb_bytes(slice_of_str(f->target));
-    witness.incarnation = f->incarnation;
-    witness.refused = f->refused;
-    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_WITNESS;
-    message->witness = &witness;
-    return pack_body(message, out);
-}
-
 static int pack_refusal(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
 {
     Grid__V1__Refusal refusal = GRID__V1__REFUSAL__INIT;
@@ -179,11 +159,9 @@ static int pack_load(const struct gossip_frame *f, Grid__V1__GossipFrame *messag
 int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out)
 {
     static int (*const packers[])(const struct gossip_frame *, Grid__V1__GossipFrame *, struct buf *) = {
-        [GOSSIP_HELLO] = pack_hello,
-        [GOSSIP_RELEASE] = pack_release, [GOSSIP_PROBE] = pack_probe, [GOSSIP_WITNESS] = pack_witness, [GOSSIP_REFUSAL] = pack_refusal,
-        [GOSSIP_LEDGER] = pack_ledger,   [GOSSIP_NEWS] = pack_news,   [GOSSIP_DIGEST] = pack_digest,   [GOSSIP_SUMMARY] = pack_summary,
-        [GOSSIP_LOAD] = pack_load};
-    if (gossip_quick_can(frame->kind))
+        [GOSSIP_HELLO] = pack_hello, [GOSSIP_RELEASE] = pack_release, [GOSSIP_REFUSAL] = pack_refusal, [GOSSIP_LEDGER] = pack_ledger,
+        [GOSSIP_NEWS] = pack_news,   [GOSSIP_DIGEST] = pack_digest,   [GOSSIP_SUMMARY] = pack_summary, [GOSSIP_LOAD] = pack_load};
+    if (gossip_quick_can(frame))
         return gossip_quick_pack(frame, out);
     Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
     return packers[frame->kind](frame, &message, out);

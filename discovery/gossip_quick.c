@@ -1,4 +1,4 @@
-/* Three frames by hand, in protobuf's wire format: a tag is a field's number and its type in one byte, numbers and lengths are varints, and a field that is 0 or
+/* Six frames by hand, in protobuf's wire format: a tag is a field's number and its type in one byte, numbers and lengths are varints, and a field that is 0 or
  * empty is left out. */
 #include "discovery/gossip_quick.h"
 
@@ -8,6 +8,7 @@ enum {
     VARINT_MAX = 10,
     LENGTH_MAX = 4, /* bytes of a length */
     SHORT_MAX = 64, /* a Ping or an Ack: tags and lengths, five numbers */
+    ABOUT_MAX = MEMBER_ID_SIZE + 32,
     TAG_PING = 2 << 3 | 2,
     TAG_ACK = 3 << 3 | 2,
     TAG_TABLE = 4 << 3 | 2,
@@ -29,7 +30,43 @@ enum {
     STATE_LAST = MEMBER_LEFT + 1,
 };
 
+/* The frames about somebody: the tags of what is in them, 0 for what is not. */
+struct about {
+    enum gossip_kind kind;
+    uint8_t tag, news, target, incarnation, refused;
+};
+
+static const struct about ABOUT[] = {
+    {GOSSIP_PROBE, .tag = 6 << 3 | 2, .target = 1 << 3 | 2},
+    {GOSSIP_WITNESS, .tag = 7 << 3 | 2, .target = 1 << 3 | 2, .incarnation = 2 << 3, .refused = 3 << 3},
+    {GOSSIP_NEWS, .tag = 10 << 3 | 2, .news = 1 << 3, .target = 2 << 3 | 2, .incarnation = 3 << 3},
+};
+enum { ABOUT_COUNT = sizeof ABOUT / sizeof ABOUT[0], NEWS_FIRST = GOSSIP_NEWS_STALLED + 1, NEWS_LAST = GOSSIP_NEWS_SUSPECT + 1 };
+
+static const struct about *about_of(enum gossip_kind kind)
+{
+    const struct about *row = NULL;
+    for (size_t i = 0; i < ABOUT_COUNT && !row; i++)
+        row = ABOUT[i].kind == kind ? &ABOUT[i] : NULL;
+    return row;
+}
+
+static const struct about *about_tagged(uint8_t tag)
+{
+    const struct about *row = NULL;
+    for (size_t i = 0; i < ABOUT_COUNT && !row; i++)
+        row = ABOUT[i].tag == tag ? &ABOUT[i] : NULL;
+    return row;
+}
+
 /* ---- packing ---- */
+
+bool gossip_quick_can(const struct gossip_frame *frame)
+{
+    if (frame->kind == GOSSIP_NEWS && frame->observer[0] != '\0')
+        return false;
+    return frame->kind == GOSSIP_PING || frame->kind == GOSSIP_ACK || frame->kind == GOSSIP_TABLE || about_of(frame->kind) != NULL;
+}
 
 static uint8_t *put_varint(uint8_t *at, uint64_t number)
 {
@@ -125,8 +162,25 @@ static int pack_table(const struct gossip_frame *frame, struct buf *out)
     return 0;
 }
 
+static int pack_about(const struct about *row, const struct gossip_frame *frame, struct buf *out)
+{
+    uint8_t bytes[ABOUT_MAX], *end = bytes + 2;
+    if (row->news != 0)
+        end = put_number(end, row->news, (uint64_t) frame->news + NEWS_FIRST);
+    end = put_bytes(end, row->target, slice_of_str(frame->target));
+    if (row->incarnation != 0)
+        end = put_number(end, row->incarnation, frame->incarnation);
+    if (row->refused != 0)
+        end = put_number(end, row->refused, frame->refused);
+    put_short_length(bytes, row->tag, end);
+    return buf_append(out, slice_of(bytes, (size_t) (end - bytes)));
+}
+
 int gossip_quick_pack(const struct gossip_frame *frame, struct buf *out)
 {
+    const struct about *row = about_of(frame->kind);
+    if (row)
+        return pack_about(row, frame, out);
     return frame->kind == GOSSIP_TABLE ? pack_table(frame, out) : pack_short(frame, out);
 }
 
@@ -251,13 +305,34 @@ static bool take_table(struct slice inside, struct arena *arena, struct gossip_f
     return true;
 }
 
+static bool take_about(const struct about *row, struct slice inside, struct gossip_frame *out)
+{
+    struct reader body = reader_of(inside);
+    struct slice target;
+    uint64_t news = row->news != 0 ? take_number(&body, row->news, NEWS_LAST) : NEWS_FIRST;
+    (void) take_inside(&body, row->target, &target);
+    uint64_t incarnation = row->incarnation != 0 ? take_number(&body, row->incarnation, UINT64_MAX) : 0;
+    uint64_t refused = row->refused != 0 ? take_number(&body, row->refused, 1) : 0;
+    if (!is_done(&body) || news < NEWS_FIRST || !member_id_valid(target))
+        return false;
+    out->kind = row->kind;
+    out->news = (enum gossip_news) (news - NEWS_FIRST);
+    memcpy(out->target, target.data, target.size);
+    out->incarnation = incarnation;
+    out->refused = refused != 0;
+    return true;
+}
+
 bool gossip_quick_unpack(struct slice bytes, struct arena *arena, struct gossip_frame *out)
 {
     struct reader frame = reader_of(bytes);
     struct slice inside;
     uint8_t tag = bytes.size > 0 ? bytes.data[0] : 0;
-    if ((tag != TAG_PING && tag != TAG_ACK && tag != TAG_TABLE) || !take_inside(&frame, tag, &inside) || !is_done(&frame))
+    const struct about *row = about_tagged(tag);
+    if ((tag != TAG_PING && tag != TAG_ACK && tag != TAG_TABLE && !row) || !take_inside(&frame, tag, &inside) || !is_done(&frame))
         return false;
+    if (row)
+        return take_about(row, inside, out);
     if (tag == TAG_TABLE)
         return take_table(inside, arena, out);
     return take_short(tag == TAG_PING ? GOSSIP_PING : GOSSIP_ACK, inside, out);

@@ -1,15 +1,12 @@
-/* discovery/gossip_quick.h: Ping, Ack and MemberTable, which are nearly all that a grid says, as bytes and back without the general coder, which looks up each
+/* discovery/gossip_quick.h: Ping, Ack, MemberTable, Probe, Witness and News, which are nearly all that a grid says, as bytes and back without the general coder, which looks up each
  * field in a table and takes memory for each message. The bytes are the same. No state. */
 #ifndef GRID_DISCOVERY_GOSSIP_QUICK_H
 #define GRID_DISCOVERY_GOSSIP_QUICK_H
 
 #include "discovery/gossip_frame.h"
 
-/* True for what gossip_quick_pack packs. */
-static inline bool gossip_quick_can(enum gossip_kind kind)
-{
-    return kind == GOSSIP_PING || kind == GOSSIP_ACK || kind == GOSSIP_TABLE;
-}
+/* True for what gossip_quick_pack packs: also not for News with an observer. */
+bool gossip_quick_can(const struct gossip_frame *frame);
 
 /* Appends one of them; of entries their `record`, `state` and `load`. 0, GRID_ELIMIT or GRID_ENOMEM. */
 int gossip_quick_pack(const struct gossip_frame *frame, struct buf *out);

@@ -121,6 +121,16 @@ static void check_table(const struct gossip_frame *f, const Grid__V1__GossipFram
     }
 }
 
+static void check_about(const struct gossip_frame *f, const Grid__V1__GossipFrame *message)
+{
+    ProtobufCBinaryData target = f->kind == GOSSIP_PROBE ? message->probe->target : f->kind == GOSSIP_NEWS ? message->news->target : message->witness->target;
+    expect(slice_equal_str(slice_of(target.data, target.len), f->target));
+    if (f->kind == GOSSIP_NEWS)
+        expect((int) f->news + 1 == (int) message->news->kind && f->incarnation == message->news->incarnation && message->news->observer.len == 0);
+    if (f->kind == GOSSIP_WITNESS)
+        expect(f->incarnation == message->witness->incarnation && f->refused == (message->witness->refused != 0));
+}
+
 /* What is read quickly says the same to the general decoder. */
 static void check_quick(struct slice bytes, struct arena *arena)
 {
@@ -128,13 +138,15 @@ static void check_quick(struct slice bytes, struct arena *arena)
     if (!gossip_quick_unpack(bytes, arena, &quick))
         return;
     Grid__V1__GossipFrame *message = grid__v1__gossip_frame__unpack(NULL, bytes.size, bytes.data);
-    expect(message && gossip_quick_can(quick.kind));
+    expect(message && gossip_quick_can(&quick));
     if (quick.kind == GOSSIP_PING)
         check_ping(&quick, message);
     else if (quick.kind == GOSSIP_ACK)
         check_ack(&quick, message);
-    else
+    else if (quick.kind == GOSSIP_TABLE)
         check_table(&quick, message);
+    else
+        check_about(&quick, message);
     grid__v1__gossip_frame__free_unpacked(message, NULL);
 }
 

@@ -1,4 +1,4 @@
-/* Pings, Acks and tables by hand, beside the generated code. */
+/* The commonest frames by hand, beside the generated code. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,6 +60,57 @@ static void test_gossip_quick__has_the_bytes_of_the_generated_code(void **state)
             expect_same(&f);
         }
     }
+}
+
+#define TARGET "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static size_t pack_about_generated(const struct gossip_frame *f, uint8_t *out)
+{
+    Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
+    Grid__V1__ProbeRequest probe = GRID__V1__PROBE_REQUEST__INIT;
+    Grid__V1__Witness witness = GRID__V1__WITNESS__INIT;
+    Grid__V1__News news = GRID__V1__NEWS__INIT;
+    probe.target = witness.target = news.target = pb_str(f->target);
+    witness.incarnation = news.incarnation = f->incarnation;
+    witness.refused = f->refused;
+    news.kind = (Grid__V1__News__Kind) ((int) f->news + 1);
+    if (f->kind == GOSSIP_PROBE)
+        message.body_case = GRID__V1__GOSSIP_FRAME__BODY_PROBE, message.probe = &probe;
+    else if (f->kind == GOSSIP_WITNESS)
+        message.body_case = GRID__V1__GOSSIP_FRAME__BODY_WITNESS, message.witness = &witness;
+    else
+        message.body_case = GRID__V1__GOSSIP_FRAME__BODY_NEWS, message.news = &news;
+    return grid__v1__gossip_frame__pack(&message, out);
+}
+
+static void expect_same_about(const struct gossip_frame *f)
+{
+    struct gossip_frame back = {.kind = GOSSIP_UNKNOWN};
+    uint8_t generated[256];
+    struct buf packed;
+    buf_init(&packed, 0);
+    assert_true(gossip_quick_can(f));
+    assert_int_equal(gossip_quick_pack(f, &packed), 0);
+    assert_true(slice_equal(buf_slice(&packed), slice_of(generated, pack_about_generated(f, generated))));
+    assert_true(gossip_quick_unpack(buf_slice(&packed), NULL, &back));
+    assert_int_equal(back.kind, f->kind);
+    assert_string_equal(back.target, TARGET);
+    assert_true(f->kind != GOSSIP_NEWS || back.news == f->news);
+    assert_true(f->kind == GOSSIP_PROBE || back.incarnation == f->incarnation);
+    assert_true(f->kind != GOSSIP_WITNESS || back.refused == f->refused);
+    buf_dispose(&packed);
+}
+
+static void test_gossip_quick__tells_of_somebody_in_the_bytes_of_the_generated_code(void **state)
+{
+    static const enum gossip_kind kinds[] = {GOSSIP_PROBE, GOSSIP_WITNESS, GOSSIP_NEWS};
+    (void) state;
+    for (size_t i = 0; i < NUMBER_COUNT * 3 * 3; i++) {
+        struct gossip_frame f = {.kind = kinds[i % 3], .target = TARGET, .incarnation = NUMBERS[i / 9], .refused = i / 3 % 2 != 0, .news = (enum gossip_news) (i / 3 % 3)};
+        expect_same_about(&f);
+    }
+    assert_false(gossip_quick_can(&(struct gossip_frame){.kind = GOSSIP_NEWS, .target = TARGET, .observer = TARGET}));
+    assert_false(gossip_quick_can(&(struct gossip_frame){.kind = GOSSIP_HELLO}));
 }
 
 static size_t pack_table_generated(const struct gossip_frame *f, uint8_t *out)
@@ -128,6 +179,10 @@ static void test_gossip_quick__leaves_other_forms_to_the_general_decoder(void **
         {"\x1a\x08\x1a\x06\x08\xff\xff\xff\xff\x1f", 10},            /* more than 32 bits */
         {"\x1a\x04\x1a\x02\x20\x05", 6},                             /* a load of a process */
         {"\x1a\x03\x1a\x05\x08", 5},                                 /* a load that reaches beyond its frame */
+        {"\x32\x00", 2},                             /* about nobody */
+        {"\x32\x04\x0a\x02" "ab", 6},                /* an id that is none */
+        {"\x52\x46\x08\x04\x12\x40" TARGET "\x18\x01", 72}, /* news of a newer version */
+        {"\x3a\x46\x0a\x40" TARGET "\x10\x01\x18\x02", 72}, /* a truth that is none */
         {"\x22\x00", 2},                             /* nobody */
         {"\x22\x02\x0a\x00", 4},                     /* somebody without a state */
         {"\x22\x04\x0a\x02\x10\x05", 6},             /* a state that is unknown */
@@ -150,6 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gossip_quick__has_the_bytes_of_the_generated_code),
+        cmocka_unit_test(test_gossip_quick__tells_of_somebody_in_the_bytes_of_the_generated_code),
         cmocka_unit_test(test_gossip_quick__packs_tables_of_all_sizes_as_the_generated_code),
         cmocka_unit_test(test_gossip_quick__leaves_other_forms_to_the_general_decoder),
     };
