@@ -196,9 +196,10 @@ static void on_decided(struct node *n, void *arg, int status, struct slice packe
     arena_destroy(a);
 }
 
-static void ask_an_issuer(struct node *n, struct admin_call *call, struct slice packed)
+/* Who is to be evicted is not asked for it. */
+static void ask_an_issuer(struct node *n, struct admin_call *call, const struct member *evictee, struct slice packed)
 {
-    const struct member *issuer = n->ledger ? node_ledger_issuer(n) : NULL;
+    const struct member *issuer = n->ledger ? node_ledger_issuer(n, evictee) : NULL;
     if (!issuer)
         admin_finish(call, GRPC_FAILED_PRECONDITION,
                      n->ledger ? "no issuer can be reached: no living member holds the authority's key. Bring back one that did, or start one with the Gridfile that has it; when it is lost "
@@ -206,6 +207,13 @@ static void ask_an_issuer(struct node *n, struct admin_call *call, struct slice 
                                : "this node is in no grid: there is nobody to decide for");
     else if (node_ask(n, issuer, "Decide", packed, on_decided, call) != 0)
         admin_finish(call, GRPC_UNAVAILABLE, "the issuer cannot be asked: try again later");
+}
+
+/* NULL when nobody is to be evicted, or it is not known here who is meant. */
+static const struct member *evictee_of(const struct node *n, const Grid__V1__DecideRequest *request)
+{
+    size_t matches;
+    return n->ledger && request->what_case == GRID__V1__DECIDE_REQUEST__WHAT_EVICT ? node_ledger_member(n, pb_slice(request->evict->node), &matches) : NULL;
 }
 
 static void decide_for(struct node *n, struct admin_call *call, const Grid__V1__DecideRequest *request)
@@ -219,7 +227,7 @@ static void decide_for(struct node *n, struct admin_call *call, const Grid__V1__
     else if (n->ledger && request->what_case == GRID__V1__DECIDE_REQUEST__WHAT_EVICT && node_ledger_means_self(n, pb_slice(request->evict->node)))
         admin_finish(call, GRPC_INVALID_ARGUMENT, NODE_EVICTS_ITSELF); /* the issuer would, and nobody would hear its answer */
     else
-        ask_an_issuer(n, call, buf_slice(&packed));
+        ask_an_issuer(n, call, evictee_of(n, request), buf_slice(&packed));
     buf_dispose_wiped(&packed);
 }
 

@@ -226,7 +226,7 @@ static int issue(struct node_join *s, struct join_slot *slot, const struct join_
     snprintf(slot->joined, sizeof slot->joined, "%.*s", SLICE_FMT(r->name));
     key_id_of_public(r->public_der, slot->joined_id);
     request.address_count = take_addresses(r, text, addresses);
-    int err = node_trust_issue(s->node, &request, der, why);
+    int err = node_trust_issue_joiner(s->node, &request, der, why);
     if (err != 0)
         log_line(LOG_WARN, "a node that knows the password gets no certificate", LOGF_STR("name", slot->joined),
                  LOGF_STR("id", slot->joined_id), LOGF_STR("why", why));

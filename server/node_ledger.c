@@ -17,7 +17,7 @@
 #include "server/node_join.h"
 #include "trust/stretch.h"
 
-enum { LOOK_MS = 500, SOON_MS = 20, LISTEN_MS = 5000, ISSUERS_WANTED = 3, OVERLAP_S = 86400, INSTALL_MAX_S = 60, HAND_BYTES = 4096, FIRST_LOOK_MS = 200 };
+enum { LOOK_MS = 500, SOON_MS = 20, LISTEN_MS = 5000, ISSUERS_WANTED = 3, OVERLAP_S = 86400, INSTALL_MAX_S = 60, HAND_BYTES = 4096, SEEN_MAX = 4096, TELL_MS = 2000, FIRST_LOOK_MS = 200 };
 
 #define CAPABILITY_TRUST "trust="
 #define CAPABILITY_ISSUER "issuer="
@@ -27,6 +27,10 @@ struct node_trust_work {
     bool asking;  /* for a certificate */
     bool unkept;  /* the disk has not taken what is in force */
     bool handing;
+    bool telling; /* an issuer of an eviction */
+    uint64_t tell_at_ms;
+    struct map *seen; /* ids of members that were linked here, to the number in which they came; NULL before the first */
+    uintptr_t seen_count;
     bool heard;   /* node_ledger_has_heard */
     uint64_t listens_until_ms;
     char trust[96], issuer[64]; /* capabilities */
@@ -120,6 +124,25 @@ static bool is_issuer(const struct member *m)
     struct member_trust t;
     read_trust(m, &t);
     return t.issuer;
+}
+
+/* Some living issuer that has the key wanted, another one each time; not `except` (NULL: anybody). */
+static const struct member *pick_issuer(const struct node *n, uint64_t sequence, const struct member *except)
+{
+    size_t count = node_member_count(n), start = count > 1 ? (size_t) loop_now_ms(n->loop) / LOOK_MS % count : 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct member *m = node_member(n, (start + i) % count);
+        struct member_trust t;
+        read_trust(m, &t);
+        if (!m->local && m != except && is_living(m) && t.issuer && t.key >= sequence)
+            return m;
+    }
+    return NULL;
+}
+
+const struct member *node_ledger_issuer(const struct node *n, const struct member *except)
+{
+    return pick_issuer(n, 0, except);
 }
 
 /* ---- whether anybody has told ---- */
@@ -323,6 +346,58 @@ static void sign_release_again(struct node *n)
         log_line(LOG_WARN, "the current release could not be signed again: nodes that join get it with the next deploy");
 }
 
+/* ---- evictions that the new authority has not signed: an issuer does, and others ask one ---- */
+
+static void on_owed_told(struct node *n, void *arg, int status, struct slice answer, const char *message)
+{
+    (void) arg, (void) answer;
+    work_of(n)->telling = false;
+    if (status != GRPC_OK)
+        log_line(LOG_DEBUG, "an eviction could not be told to an issuer", LOGF_STR("why", message));
+}
+
+static void tell_owed(struct node *n)
+{
+    struct node_trust_work *w = work_of(n);
+    const struct ledger_tombstone *t = ledger_owed_at(n->ledger, 0);
+    const struct member *issuer = pick_issuer(n, ledger_root(n->ledger)->sequence, NULL);
+    Grid__V1__DecideRequest request = GRID__V1__DECIDE_REQUEST__INIT;
+    Grid__V1__EvictRequest evict = GRID__V1__EVICT_REQUEST__INIT;
+    struct buf packed;
+    w->tell_at_ms = loop_now_ms(n->loop) + TELL_MS;
+    if (!issuer)
+        return;
+    evict.node = pb_str(t->id);
+    request.what_case = GRID__V1__DECIDE_REQUEST__WHAT_EVICT;
+    request.evict = &evict;
+    buf_init(&packed, 0);
+    w->telling = pb_append(&packed, &request.base) == 0 && node_ask(n, issuer, "Decide", buf_slice(&packed), on_owed_told, NULL) == 0;
+    buf_dispose(&packed);
+}
+
+static void owed_look(struct node *n)
+{
+    struct node_trust_work *w = work_of(n);
+    if (ledger_owed_count(n->ledger) == 0) {
+        w->tell_at_ms = loop_now_ms(n->loop) + TELL_MS;
+        return;
+    }
+    if (!authority_can_issue(n->authority)) {
+        if (!w->telling && loop_now_ms(n->loop) >= w->tell_at_ms)
+            tell_owed(n);
+        return;
+    }
+    int err = ledger_pay(n->ledger, n->authority, now_s());
+    if (err != 0)
+        log_line(LOG_ERROR, "evictions that crossed with a new authority cannot be signed by it: they hold on this node alone", LOGF_ERR(err));
+    else
+        log_line(LOG_INFO, "evictions that crossed with a new authority are signed by it now");
+    if (err == 0) {
+        node_ledger_changed(n);
+        sign_release_again(n);
+    }
+}
+
 /* ---- decisions ---- */
 
 static void take_password(struct node *n, const uint8_t *stretched, size_t size, uint64_t epoch)
@@ -372,23 +447,24 @@ static bool is_id_prefix(struct slice who)
     return true;
 }
 
-/* Of several that had the name the living one is meant. */
-static const struct member *find_living(const struct node *n, struct slice name)
+/* Of several that had the name the living ones are meant. */
+static bool lives_as(const struct node *n, struct slice name)
 {
     for (size_t i = 0; i < node_member_count(n); i++)
         if (slice_equal_str(name, node_member(n, i)->name) && is_living(node_member(n, i)))
-            return node_member(n, i);
-    return NULL;
+            return true;
+    return false;
 }
 
-/* A member may call itself by the start of another's id. */
+/* A member may call itself by the start of another's id, or as another is called. */
 const struct member *node_ledger_member(const struct node *n, struct slice who, size_t *matches)
 {
-    const struct member *found = NULL, *living = find_living(n, who);
+    const struct member *found = NULL;
+    bool lives = lives_as(n, who);
     *matches = 0;
     for (size_t i = 0; i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
-        bool named = living ? m == living : slice_equal_str(who, m->name);
+        bool named = slice_equal_str(who, m->name) && (!lives || is_living(m));
         if (named || (is_id_prefix(who) && slice_has_prefix(slice_of_str(m->id), who))) {
             found = m;
             ++*matches;
@@ -403,15 +479,30 @@ bool node_ledger_means_self(const struct node *n, struct slice who)
     return node_ledger_member(n, who, &matches) == node_member(n, 0) && matches == 1;
 }
 
-static int find_evictee(const struct node *n, struct slice who, const struct member **out, char why[NODE_WHY_MAX])
+/* Who is to be evicted. */
+struct evictee {
+    char id[TRUST_ID_SIZE], name[NODE_NAME_MAX + 1];
+    bool issuer;
+};
+
+/* A whole id will do of one who is not known here (any more). */
+static int find_evictee(const struct node *n, struct slice who, struct evictee *out, char why[NODE_WHY_MAX])
 {
     size_t matches;
-    *out = node_ledger_member(n, who, &matches);
+    const struct member *m = node_ledger_member(n, who, &matches);
+    bool whole = !m && who.size == TRUST_ID_SIZE - 1 && is_id_prefix(who);
+    snprintf(out->id, sizeof out->id, "%.*s", whole ? (int) who.size : 0, (const char *) who.data);
+    snprintf(out->name, sizeof out->name, "%.*s", whole ? 8 : 0, (const char *) who.data);
+    if (m) {
+        memcpy(out->id, m->id, sizeof out->id);
+        snprintf(out->name, sizeof out->name, "%s", m->name);
+    }
+    out->issuer = (m && is_issuer(m)) || ledger_is_heir(n->ledger, out->id); /* its own word alone would not do */
     if (node_ledger_means_self(n, who)) {
         snprintf(why, NODE_WHY_MAX, NODE_EVICTS_ITSELF);
         return GRPC_INVALID_ARGUMENT;
     }
-    if (matches == 1)
+    if (matches == 1 || whole)
         return GRPC_OK;
     snprintf(why, NODE_WHY_MAX, matches == 0 ? "no member is called \"%.*s\": see \"grid list --all\", or give the whole id" : "several members are meant by \"%.*s\": give the whole id",
              (int) (who.size < 80 ? who.size : 80), (const char *) who.data);
@@ -444,26 +535,26 @@ static int announce_fresh(struct node *n, enum ledger_phase phase, int64_t until
 
 int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[NODE_WHY_MAX])
 {
-    const struct member *m;
+    struct evictee e;
     int status = need_issuer(n, why);
     if (status == GRPC_OK)
-        status = find_evictee(n, who, &m, why);
+        status = find_evictee(n, who, &e, why);
+    if (status == GRPC_OK && !replace && ledger_is_evicted(n->ledger, e.id) && ledger_owed_count(n->ledger) == 0) {
+        snprintf(why, NODE_WHY_MAX, "%s is evicted", e.name);
+        return GRPC_OK;
+    }
     if (status == GRPC_OK)
         status = need_disk(n, why);
     if (status != GRPC_OK)
         return status;
-    char name[NODE_NAME_MAX + 1], id[TRUST_ID_SIZE];
-    bool issuer = is_issuer(m) || ledger_is_heir(n->ledger, m->id); /* its own word alone would not do */
-    snprintf(name, sizeof name, "%s", m->name);
-    memcpy(id, m->id, sizeof id);
-    int err = issuer || replace ? announce_fresh(n, LEDGER_REMOVE, now_s() + OVERLAP_S, id, name) : ledger_evict(n->ledger, n->authority, id, name, now_s());
+    int err = e.issuer || replace ? announce_fresh(n, LEDGER_REMOVE, now_s() + OVERLAP_S, e.id, e.name) : ledger_evict(n->ledger, n->authority, e.id, e.name, now_s());
     if (err != 0)
         return of_ledger_err(err, why);
-    log_line(LOG_WARN, "a node is evicted", LOGF_STR("node", name), LOGF_STR("id", id));
+    log_line(LOG_WARN, "a node is evicted", LOGF_STR("node", e.name), LOGF_STR("id", e.id));
     node_ledger_changed(n);
     sign_release_again(n);
-    snprintf(why, NODE_WHY_MAX, "%s is evicted; joining by password is closed until \"grid password\" sets a new one%s", name,
-             issuer          ? "; it was an issuer, so the authority is replaced: Gridfiles and client certificates of before are worth nothing now"
+    snprintf(why, NODE_WHY_MAX, "%s is evicted; joining by password is closed until \"grid password\" sets a new one%s", e.name,
+             e.issuer        ? "; it was an issuer, so the authority is replaced: Gridfiles and client certificates of before are worth nothing now"
              : replace ? "; the authority is replaced: Gridfiles and client certificates of before are worth nothing now"
                        : "");
     return GRPC_OK;
@@ -611,27 +702,6 @@ static int pack_renewal(const struct node *n, struct buf *out)
     return pb_append(out, &request.base);
 }
 
-/* Some living issuer that has the key wanted, another one each time. */
-static const struct member *pick_issuer(const struct node *n, uint64_t sequence)
-{
-    size_t count = node_member_count(n), start = count > 1 ? (size_t) loop_now_ms(n->loop) / LOOK_MS % count : 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct member *m = node_member(n, (start + i) % count);
-        struct member_trust t;
-        read_trust(m, &t);
-        if (m->local || !is_living(m) || !t.issuer)
-            continue;
-        if (t.key >= sequence)
-            return m;
-    }
-    return NULL;
-}
-
-const struct member *node_ledger_issuer(const struct node *n)
-{
-    return pick_issuer(n, 0);
-}
-
 /* The sequence of the newest authority in use when the own certificate is not of it, else -1. */
 static int64_t wanted_sequence(const struct node *n)
 {
@@ -645,7 +715,7 @@ static void certificate_look(struct node *n)
 {
     struct node_trust_work *w = work_of(n);
     int64_t wanted = wanted_sequence(n);
-    const struct member *issuer = wanted >= 0 ? pick_issuer(n, (uint64_t) wanted) : NULL;
+    const struct member *issuer = wanted >= 0 ? pick_issuer(n, (uint64_t) wanted, NULL) : NULL;
     struct buf request;
     if (wanted < 0 || w->asking)
         return;
@@ -748,7 +818,28 @@ static void hand_to(struct node *n, const struct member *m)
     buf_dispose_wiped(&packed);
 }
 
-/* An issuer that lacks something, else, while there are too few, the member that has run longest: of several issuers the one with the smallest id looks for him, so that not
+/* Who came when, as this node saw it: a member may say that it has run for ever. */
+static void note_seen(struct node *n)
+{
+    struct node_trust_work *w = work_of(n);
+    if (!w->seen && !(w->seen = map_create(NULL)))
+        return;
+    for (size_t i = 1; i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        struct slice id = slice_of_str(m->id);
+        if (m->linked && w->seen_count < SEEN_MAX && !map_get(w->seen, id) && map_set(w->seen, id, (void *) (w->seen_count + 1)) == 0)
+            w->seen_count++;
+    }
+}
+
+/* Of those that have not been noted none was before any other. */
+static uintptr_t seen_as(const struct node *n, const struct member *m)
+{
+    void *number = n->trust_work->seen ? map_get(n->trust_work->seen, slice_of_str(m->id)) : NULL;
+    return number ? (uintptr_t) number : UINTPTR_MAX;
+}
+
+/* An issuer that lacks something, else, while there are too few, the member that was linked first: of several issuers the one with the smallest id looks for him, so that not
  * two find one each. */
 static const struct member *pick_heir(const struct node *n)
 {
@@ -765,7 +856,7 @@ static const struct member *pick_heir(const struct node *n)
             return m;
         issuers += t.issuer;
         first &= !t.issuer || strcmp(node_id(n), m->id) < 0;
-        if (!t.issuer && (!oldest || m->started_at_ms < oldest->started_at_ms))
+        if (!t.issuer && (!oldest || seen_as(n, m) < seen_as(n, oldest)))
             oldest = m;
     }
     return first && issuers < ISSUERS_WANTED ? oldest : NULL;
@@ -773,6 +864,7 @@ static const struct member *pick_heir(const struct node *n)
 
 static void heirs_look(struct node *n)
 {
+    note_seen(n);
     if (work_of(n)->handing || !node_ledger_has_heard(n) || !authority_can_issue(n->authority))
         return;
     const struct member *heir = pick_heir(n);
@@ -794,6 +886,7 @@ static void look(void *arg)
         keep(n);
     listen_look(n);
     pins_look(n);
+    owed_look(n);
     rotation_look(n);
     certificate_look(n);
     heirs_look(n);
@@ -825,6 +918,7 @@ void node_ledger_free(struct node *n)
 {
     if (!n->trust_work)
         return;
+    map_destroy(n->trust_work->seen);
     free(n->trust_work);
     n->trust_work = NULL;
 }

@@ -51,8 +51,8 @@ struct node_rotation {
 };
 int node_ledger_rotate(struct node *n, bool begin, uint32_t overlap_s, struct node_rotation *out, char why[NODE_WHY_MAX]);
 
-/* A living member that says it is an issuer; NULL when there is none. */
-const struct member *node_ledger_issuer(const struct node *n);
+/* A living member that says it is an issuer, and is not `except` (NULL: anybody); NULL when there is none. */
+const struct member *node_ledger_issuer(const struct node *n, const struct member *except);
 
 /* ---- between issuers ---- */
 

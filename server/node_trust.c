@@ -121,6 +121,8 @@ static int load_kept(struct node *n, struct authority **kept, char why[NODE_WHY_
         return 0;
     int err = ledger_load(buf_slice(&n->standing.ledger), &n->ledger);
     if (err == 0)
+        err = ledger_load_owed(n->ledger, buf_slice(&n->standing.owed));
+    if (err == 0)
         err = load_authority(&n->standing, ledger_root(n->ledger)->der, kept, clause);
     if (err != 0)
         snprintf(why, NODE_WHY_MAX, "the ledger in %.300s/trust cannot be used (%s): move that file away and join the grid anew", n->options->state, clause);
@@ -436,6 +438,11 @@ int node_trust_keep(struct node *n, char why[NODE_WHY_MAX])
     int err = ledger_pack(n->ledger, &packed);
     if (err == 0)
         err = standing_set(&n->standing.ledger, buf_slice(&packed));
+    buf_clear(&packed);
+    if (err == 0)
+        err = ledger_pack_owed(n->ledger, &packed);
+    if (err == 0)
+        err = standing_set(&n->standing.owed, buf_slice(&packed));
     if (err != 0)
         snprintf(why, NODE_WHY_MAX, "the ledger cannot be kept: %s", grid_err_text(err));
     buf_dispose(&packed);
@@ -504,10 +511,10 @@ static bool may_be_named(const struct node *n, const char *id, const char *name)
     return free_name;
 }
 
-int node_trust_issue(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX])
+/* `a` may be NULL. */
+static int issue_by(struct node *n, const struct authority *a, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX])
 {
     char id[TRUST_ID_SIZE];
-    const struct authority *a = n->authority ? node_trust_issuer(n) : NULL;
     if (!a || !authority_can_issue(a)) {
         snprintf(why, NODE_WHY_MAX, "this node holds no authority's key: ask one that does");
         return GRID_EPERM;
@@ -527,6 +534,16 @@ int node_trust_issue(struct node *n, const struct certificate_request *request, 
     if (err != 0)
         snprintf(why, NODE_WHY_MAX, "a certificate for %.63s cannot be issued: %s", request->name, grid_err_text(err));
     return err;
+}
+
+int node_trust_issue(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX])
+{
+    return issue_by(n, n->authority ? node_trust_issuer(n) : NULL, request, der, why);
+}
+
+int node_trust_issue_joiner(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX])
+{
+    return issue_by(n, n->authority, request, der, why);
 }
 
 /* ---- changes ---- */

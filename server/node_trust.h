@@ -36,6 +36,8 @@ void node_trust_harden(struct node *n);
 /* Signs a certificate for a request of somebody who was let in; appends DER. Its name becomes a host name where that takes nobody's place, or where the caller has seen
  * that it may (name_is_host). 0; GRID_EPERM when this node cannot issue (yet) or the key was evicted; GRID_EINVAL for a bad request; each with a sentence. */
 int node_trust_issue(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX]);
+/* The same for one who joins, and is told of the grid's root alone: a certificate of the root also while another authority is in use already; it is renewed at once. */
+int node_trust_issue_joiner(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX]);
 
 /* This node joins: an authority, a certificate of it for this node's key, and the grid's ledger (may be empty). It leaves whatever it was in before. The
  * peers' port is bound when it was not, and gossip begins. 0; GRID_EINVAL (the certificate is not for this key, or not of this authority, or the authority

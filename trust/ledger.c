@@ -41,6 +41,30 @@ int ledger_pack(const struct ledger *l, struct buf *out)
     return err;
 }
 
+int ledger_pack_owed(const struct ledger *l, struct buf *out)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < l->owed.count; i++)
+        err = append_statement(out, l->owed.list[i]);
+    return err;
+}
+
+int ledger_load_owed(struct ledger *l, struct slice packed)
+{
+    struct ledger_reader r = {.rest = packed};
+    struct ledger_statement *s;
+    int err = 0;
+    while (err == 0 && r.rest.size > 0) {
+        err = ledger_statement_read(&r, &s);
+        bool wanted = err == 0 && s->kind == LEDGER_TOMBSTONE && !ledger_is_evicted(l, s->tombstone.id);
+        if (wanted)
+            err = ledger_set_add(&l->owed, LEDGER_TOMBSTONES_MAX, s);
+        else if (err == 0)
+            free(s);
+    }
+    return err;
+}
+
 static int newer_first(const void *a, const void *b)
 {
     const struct ledger_statement *const *left = a, *const *right = b;
@@ -70,7 +94,7 @@ void ledger_digest(const struct ledger *l, uint8_t digest[LEDGER_DIGEST_SIZE])
     struct buf b;
     uint64_t epoch;
     bool open;
-    ledger_door(l, &epoch, &open);
+    ledger_stated_door(l, &epoch, &open);
     buf_init(&b, 0);
     buf_append_u64be(&b, l->root.sequence);
     ledger_put_id(&b, l->root.id);
@@ -173,6 +197,8 @@ void ledger_destroy(struct ledger *l)
         return;
     ledger_set_clear(&l->tombstones);
     ledger_set_clear(&l->heirs);
+    ledger_set_clear(&l->owed);
+    free(l->owed.list);
     free(l->tombstones.list);
     free(l->heirs.list);
     free(l->arrived);
@@ -196,17 +222,27 @@ const struct ledger_authority *ledger_next(const struct ledger *l)
 
 size_t ledger_tombstone_count(const struct ledger *l)
 {
-    return l->tombstones.count;
+    return l->tombstones.count + l->owed.count;
 }
 
 const struct ledger_tombstone *ledger_tombstone_at(const struct ledger *l, size_t index)
 {
-    return &l->tombstones.list[index]->tombstone;
+    return &(index < l->tombstones.count ? l->tombstones.list[index] : l->owed.list[index - l->tombstones.count])->tombstone;
+}
+
+size_t ledger_owed_count(const struct ledger *l)
+{
+    return l->owed.count;
+}
+
+const struct ledger_tombstone *ledger_owed_at(const struct ledger *l, size_t index)
+{
+    return &l->owed.list[index]->tombstone;
 }
 
 bool ledger_is_evicted(const struct ledger *l, const char *id)
 {
-    return ledger_set_has(&l->tombstones, id);
+    return ledger_set_has(&l->tombstones, id) || ledger_set_has(&l->owed, id);
 }
 
 bool ledger_is_heir(const struct ledger *l, const char *id)
@@ -215,6 +251,12 @@ bool ledger_is_heir(const struct ledger *l, const char *id)
 }
 
 void ledger_door(const struct ledger *l, uint64_t *epoch, bool *open)
+{
+    ledger_stated_door(l, epoch, open);
+    *open &= l->owed.count == 0;
+}
+
+void ledger_stated_door(const struct ledger *l, uint64_t *epoch, bool *open)
 {
     *epoch = l->door ? l->door->epoch : 0;
     *open = l->door ? l->door->open : l->root.sequence == 0;

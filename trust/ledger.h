@@ -68,6 +68,8 @@ int ledger_evict(struct ledger *l, const struct authority *root, const char *id,
 /* A new epoch. */
 int ledger_set_door(struct ledger *l, const struct authority *root, bool open, int64_t now_s);
 int ledger_add_heir(struct ledger *l, const struct authority *root, const char *id, int64_t now_s);
+/* Evicts all that are owed (below). */
+int ledger_pay(struct ledger *l, const struct authority *root, int64_t now_s);
 /* LEDGER_REMOVE needs next's key too, and makes it the root; heirs stay heirs when it was announced before, and so may have been given to them. `until_s`: when the phase of use, or what is left of the old certificates, ends at the latest. */
 int ledger_announce(struct ledger *l, const struct authority *root, const struct authority *next, enum ledger_phase phase, int64_t now_s, int64_t until_s);
 
@@ -77,11 +79,18 @@ const struct ledger_authority *ledger_root(const struct ledger *l);
 /* The one to follow the root; NULL when none is announced. */
 const struct ledger_authority *ledger_next(const struct ledger *l);
 size_t ledger_tombstone_count(const struct ledger *l);
-/* In order of ids. Lives until the ledger changes. */
+/* With those that are owed. Lives until the ledger changes. */
 const struct ledger_tombstone *ledger_tombstone_at(const struct ledger *l, size_t index);
+/* Those that the root before had signed, and the root has not: an eviction and a new authority have crossed. They stay in force here, and the door is shut, but they travel in no
+ * pack and count in no digest; an issuer that knows of them signs them again (ledger_pay), or is asked to. Kept beside the ledger: ledger_pack_owed appends them, ledger_load_owed
+ * takes them back, unjudged: from the own disk alone. 0, GRID_EPROTO, GRID_ELIMIT, GRID_ENOMEM. */
+size_t ledger_owed_count(const struct ledger *l);
+const struct ledger_tombstone *ledger_owed_at(const struct ledger *l, size_t index);
+int ledger_pack_owed(const struct ledger *l, struct buf *out);
+int ledger_load_owed(struct ledger *l, struct slice packed);
 bool ledger_is_evicted(const struct ledger *l, const char *id);
 bool ledger_is_heir(const struct ledger *l, const char *id);
-/* Epoch 0, open, before anybody has said anything; closed when an authority was replaced and nobody has said anything since. */
+/* Epoch 0, open, before anybody has said anything; closed while tombstones are owed, and when an authority was replaced and nobody has said anything since. */
 void ledger_door(const struct ledger *l, uint64_t *epoch, bool *open);
 
 #endif

@@ -5,9 +5,6 @@
 #include "base/err.h"
 #include "trust/ledger_internal.h"
 
-/* Who had the key and lost it may have counted as far as counting goes, and evicted whom there never was: a new authority begins anew where little is left. */
-enum { TOMBSTONES_INHERITED = LEDGER_TOMBSTONES_MAX - 64 };
-
 /* ---- own statements ---- */
 
 /* Signs a body as a statement and takes it in. Disposes of the body. */
@@ -80,7 +77,7 @@ int ledger_set_door(struct ledger *l, const struct authority *root, bool open, i
     bool was_open;
     if (!may_state(l, root))
         return GRID_EPERM;
-    ledger_door(l, &epoch, &was_open);
+    ledger_stated_door(l, &epoch, &was_open);
     return epoch < LEDGER_EPOCH_MAX ? state_door(l, root, epoch + 1, open, now_s) : GRID_ELIMIT;
 }
 
@@ -101,8 +98,18 @@ int ledger_evict(struct ledger *l, const struct authority *root, const char *id,
     memcpy(t.id, id, sizeof t.id);
     snprintf(t.name, sizeof t.name, "%s", name);
     int err = state_tombstone(l, root, &t);
-    ledger_door(l, &epoch, &open);
+    ledger_stated_door(l, &epoch, &open);
     return err == 0 && open ? state_door(l, root, epoch < LEDGER_EPOCH_MAX ? epoch + 1 : epoch, false, now_s) : err;
+}
+
+int ledger_pay(struct ledger *l, const struct authority *root, int64_t now_s)
+{
+    int err = may_state(l, root) ? 0 : GRID_EPERM;
+    while (err == 0 && l->owed.count > 0) {
+        struct ledger_tombstone t = l->owed.list[0]->tombstone;
+        err = ledger_evict(l, root, t.id, t.name, now_s);
+    }
+    return err;
 }
 
 int ledger_add_heir(struct ledger *l, const struct authority *root, const char *id, int64_t now_s)
@@ -142,13 +149,10 @@ struct inheritance {
     bool open;
 };
 
-/* NULL when out of memory. */
-static struct ledger_tombstone *copy_of(const struct ledger_set *set)
+static void copy_set(const struct ledger_set *set, struct ledger_tombstone *out)
 {
-    struct ledger_tombstone *copy = calloc(set->count + 1, sizeof *copy);
-    for (size_t i = 0; copy && i < set->count; i++)
-        copy[i] = set->list[i]->tombstone;
-    return copy;
+    for (size_t i = 0; i < set->count; i++)
+        out[i] = set->list[i]->tombstone;
 }
 
 static int later_first(const void *a, const void *b)
@@ -159,19 +163,22 @@ static int later_first(const void *a, const void *b)
 
 static int inherit(const struct ledger *l, bool heirs, struct inheritance *out)
 {
-    out->tombstones = copy_of(&l->tombstones);
-    out->heirs = copy_of(&l->heirs);
-    out->tombstone_count = l->tombstones.count;
+    out->tombstone_count = l->tombstones.count + l->owed.count;
+    out->tombstones = calloc(out->tombstone_count + 1, sizeof *out->tombstones);
+    out->heirs = calloc(l->heirs.count + 1, sizeof *out->heirs);
     out->heir_count = heirs ? l->heirs.count : 0;
-    ledger_door(l, &out->epoch, &out->open);
+    ledger_stated_door(l, &out->epoch, &out->open);
     if (out->epoch > LEDGER_EPOCH_MAX / 2) {
         out->epoch = 1;
         out->open = false;
     }
     if (!out->tombstones || !out->heirs)
         return GRID_ENOMEM;
+    copy_set(&l->tombstones, out->tombstones);
+    copy_set(&l->owed, out->tombstones + l->tombstones.count);
+    copy_set(&l->heirs, out->heirs);
     qsort(out->tombstones, out->tombstone_count, sizeof *out->tombstones, later_first);
-    out->tombstone_count = out->tombstone_count < TOMBSTONES_INHERITED ? out->tombstone_count : TOMBSTONES_INHERITED;
+    out->tombstone_count = out->tombstone_count < LEDGER_INHERITED ? out->tombstone_count : LEDGER_INHERITED;
     return 0;
 }
 
@@ -196,6 +203,8 @@ int ledger_announce(struct ledger *l, const struct authority *root, const struct
         err = state_authority(l, root, next, phase, now_s, until_s);
     if (err == 0 && phase == LEDGER_REMOVE)
         err = state_inheritance(l, next, &left, now_s);
+    if (err == 0 && phase == LEDGER_REMOVE)
+        ledger_set_clear(&l->owed);
     free(left.tombstones);
     free(left.heirs);
     return err;

@@ -7,6 +7,8 @@
 enum { LEDGER_ID_BYTES = 32, LEDGER_STATEMENTS_MAX = LEDGER_TOMBSTONES_MAX + LEDGER_HEIRS_MAX + 8 };
 enum ledger_kind { LEDGER_AUTHORITY = 1, LEDGER_TOMBSTONE = 2, LEDGER_DOOR = 3, LEDGER_HEIR = 4 };
 #define LEDGER_EPOCH_MAX UINT32_MAX
+/* Who had the key and lost it may have counted as far as counting goes, and evicted whom there never was: a new authority begins anew where little is left. */
+enum { LEDGER_INHERITED = LEDGER_TOMBSTONES_MAX - 64 };
 #define LEDGER_CONTEXT "gridcontrol trust ledger 1" /* before what is signed, with its NUL, so that no other signature of the key fits */
 #define LEDGER_MAGIC SLICE("GRIDLDG1")
 
@@ -35,7 +37,11 @@ struct ledger {
     struct ledger_statement *arrived; /* what made it the root; NULL for the first */
     struct ledger_statement *next, *door;
     struct ledger_set tombstones, heirs;
+    struct ledger_set owed; /* tombstones of the root before, which this one has not stated (yet) */
 };
+
+/* ledger.c: what the root has stated of the door. */
+void ledger_stated_door(const struct ledger *l, uint64_t *epoch, bool *open);
 
 /* ---- ledger_statement.c: bytes ---- */
 
@@ -61,6 +67,8 @@ void ledger_statement_parts(const struct ledger_statement *s, struct slice *sign
 
 bool ledger_set_has(const struct ledger_set *set, const char *id);
 void ledger_set_clear(struct ledger_set *set);
+/* Takes the statement over. 0, GRID_ELIMIT (more than `most`), GRID_ENOMEM; what the set has already is dropped. */
+int ledger_set_add(struct ledger_set *set, size_t most, struct ledger_statement *s);
 
 struct ledger_pack_view {
     uint64_t sequence; /* of the root */

@@ -54,6 +54,14 @@ void ledger_set_clear(struct ledger_set *set)
     set->count = 0;
 }
 
+/* Whoever made the new root signs again what he knew. What he had not heard of stays in force here until somebody has signed it too. */
+static void owe_all(struct ledger *l)
+{
+    for (size_t i = 0; i < l->tombstones.count; i++)
+        (void) ledger_set_add(&l->owed, LEDGER_TOMBSTONES_MAX, l->tombstones.list[i]);
+    l->tombstones.count = 0;
+}
+
 static int set_root(struct ledger *l, struct ledger_statement *s, struct ledger_news *news)
 {
     struct buf der;
@@ -69,7 +77,7 @@ static int set_root(struct ledger *l, struct ledger_statement *s, struct ledger_
     replace(&l->arrived, s);
     replace(&l->next, NULL);
     replace(&l->door, NULL);
-    ledger_set_clear(&l->tombstones);
+    owe_all(l);
     ledger_set_clear(&l->heirs);
     news->changed = news->root_changed = true;
     return 0;
@@ -115,25 +123,48 @@ bool ledger_set_has(const struct ledger_set *set, const char *id)
     return at < set->count && strcmp(set->list[at]->tombstone.id, id) == 0;
 }
 
-static int take_into(struct ledger_set *set, size_t most, struct ledger_statement *s, struct ledger_news *news)
+int ledger_set_add(struct ledger_set *set, size_t most, struct ledger_statement *s)
 {
     size_t at = set_place(set, s->tombstone.id);
-    if (ledger_set_has(set, s->tombstone.id) || set->count == most) {
-        int err = ledger_set_has(set, s->tombstone.id) ? 0 : GRID_ELIMIT;
-        free(s);
-        return err;
-    }
-    struct ledger_statement **grown = realloc(set->list, (set->count + 1) * sizeof *grown);
+    bool has = ledger_set_has(set, s->tombstone.id);
+    struct ledger_statement **grown = has || set->count == most ? NULL : realloc(set->list, (set->count + 1) * sizeof *grown);
     if (!grown) {
         free(s);
-        return GRID_ENOMEM;
+        return has ? 0 : set->count == most ? GRID_ELIMIT : GRID_ENOMEM;
     }
     set->list = grown;
     memmove(&grown[at + 1], &grown[at], (set->count - at) * sizeof *grown);
     grown[at] = s;
     set->count++;
-    news->changed = true;
     return 0;
+}
+
+static void set_remove(struct ledger_set *set, const char *id)
+{
+    size_t at = set_place(set, id);
+    if (!ledger_set_has(set, id))
+        return;
+    free(set->list[at]);
+    set->count--;
+    memmove(&set->list[at], &set->list[at + 1], (set->count - at) * sizeof *set->list);
+}
+
+static int take_into(struct ledger_set *set, size_t most, struct ledger_statement *s, struct ledger_news *news)
+{
+    size_t before = set->count;
+    int err = ledger_set_add(set, most, s);
+    news->changed |= set->count > before;
+    return err;
+}
+
+static int take_tombstone(struct ledger *l, struct ledger_statement *s, struct ledger_news *news)
+{
+    char id[TRUST_ID_SIZE];
+    memcpy(id, s->tombstone.id, sizeof id);
+    int err = take_into(&l->tombstones, LEDGER_TOMBSTONES_MAX, s, news);
+    if (err == 0)
+        set_remove(&l->owed, id);
+    return err;
 }
 
 static int take_door(struct ledger *l, struct ledger_statement *s, struct ledger_news *news)
@@ -151,7 +182,7 @@ static int take_door(struct ledger *l, struct ledger_statement *s, struct ledger
 static bool is_known(const struct ledger *l, const struct ledger_statement *s)
 {
     if (s->kind == LEDGER_TOMBSTONE)
-        return ledger_is_evicted(l, s->tombstone.id);
+        return ledger_set_has(&l->tombstones, s->tombstone.id);
     if (s->kind == LEDGER_HEIR)
         return ledger_is_heir(l, s->tombstone.id);
     if (s->kind == LEDGER_DOOR)
@@ -173,7 +204,7 @@ int ledger_take_statement(struct ledger *l, struct ledger_statement *s, bool beh
     if (s->kind == LEDGER_AUTHORITY)
         return take_authority(l, s, news);
     if (s->kind == LEDGER_TOMBSTONE)
-        return take_into(&l->tombstones, LEDGER_TOMBSTONES_MAX, s, news);
+        return take_tombstone(l, s, news);
     return s->kind == LEDGER_HEIR ? take_into(&l->heirs, LEDGER_HEIRS_MAX, s, news) : take_door(l, s, news);
 }
 
@@ -242,6 +273,8 @@ int ledger_merge(struct ledger *l, struct slice packed, struct ledger_news *news
     err = ledger_pack_read(&p, list, &count);
     if (err == 0)
         err = ledger_take_all(l, list, count, p.sequence < l->root.sequence, news);
+    if (l->tombstones.count >= LEDGER_INHERITED) /* the rest was left out on purpose */
+        ledger_set_clear(&l->owed);
     ledger_free_all(list, count);
     return err;
 }

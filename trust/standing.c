@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/hex.h"
 
-enum standing_tag { TAG_CERTIFICATE = 1, TAG_LEDGER, TAG_KEY, TAG_PROVISIONAL, TAG_FORMER, TAG_PASSWORD, TAG_PINS };
+enum standing_tag { TAG_CERTIFICATE = 1, TAG_LEDGER, TAG_KEY, TAG_PROVISIONAL, TAG_FORMER, TAG_PASSWORD, TAG_PINS, TAG_OWED };
 enum { RECORD_HEAD = 5, PIN_BYTES = 32 };
 
 static const char MAGIC[8] = {'G', 'R', 'I', 'D', 'T', 'R', 'S', '1'};
@@ -22,6 +22,7 @@ void standing_init(struct standing *s)
     for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
         buf_init(&s->keys[i], TRUST_CERTIFICATE_MAX);
     buf_init(&s->pins.authority, TRUST_CERTIFICATE_MAX);
+    buf_init(&s->owed, STANDING_MAX);
 }
 
 static void wipe(struct buf *b)
@@ -35,6 +36,7 @@ void standing_dispose(struct standing *s)
 {
     buf_dispose(&s->certificate);
     buf_dispose(&s->ledger);
+    buf_dispose(&s->owed);
     for (size_t i = 0; i < STANDING_KEYS_MAX; i++) {
         wipe(&s->keys[i]);
         buf_dispose(&s->keys[i]);
@@ -166,7 +168,9 @@ int standing_pack(const struct standing *s, struct buf *out)
         err = put(out, TAG_FORMER, slice_of_str(s->former[i]));
     if (err == 0)
         err = put_password(out, s);
-    return err == 0 ? put_pins(out, s) : err;
+    if (err == 0)
+        err = put_pins(out, s);
+    return err == 0 ? put(out, TAG_OWED, buf_slice(&s->owed)) : err;
 }
 
 /* ---- unpacking: each takes one record's bytes ---- */
@@ -252,6 +256,8 @@ static int take_record(struct standing *s, uint8_t tag, struct slice bytes)
         return take_password(s, bytes);
     case TAG_PINS:
         return take_pins(s, bytes);
+    case TAG_OWED:
+        return take_once(&s->owed, bytes);
     default:
         return 0;
     }

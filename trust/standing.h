@@ -30,6 +30,7 @@ struct standing {
     uint8_t password[STANDING_PASSWORD_SIZE];
     size_t password_size;
     struct standing_pins pins;
+    struct buf owed; /* ledger_pack_owed */
 };
 
 void standing_init(struct standing *s);

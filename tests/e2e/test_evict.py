@@ -243,6 +243,27 @@ def test_who_was_away_when_the_authority_was_replaced_comes_back_to_one_that_was
         wait_for(lambda: authority_of(away) == authority_of(member), "with a certificate of the new one")
 
 
+@once
+def test_an_eviction_that_crosses_a_new_authority_is_not_lost():
+    """One issuer, cut off, evicts a member while another replaces the authority: when they meet both hold."""
+    with Grid(4) as grid:
+        asked, cut_off, issuer, member = grid.nodes
+        before = authority_of(asked)
+        cut_off.kill()
+        wait_for(lambda: states(asked)[cut_off.name] == "dead", "it is cut off")
+        asked.grid("evict", issuer.name, check_code=0)
+        wait_for(lambda: authority_of(asked) == authority_of(member) != before, "the authority is replaced")
+        cut_off.join = None
+        cut_off.start()
+        check_in("is evicted", cut_off.grid("evict", member.info["id"], check_code=0).err, "what is said of a whole id")
+        cut_off.stop()
+        cut_off.join = asked.listen_text
+        cut_off.start()
+        wait_for(lambda: states(asked).get(member.name) == "evicted", "the other issuer has it too")
+        wait_for(lambda: [h["name"] for h in asked.hosts()] != [] and {h["name"] for h in cut_off.hosts()} == {asked.name, cut_off.name}, "who is left")
+        check(any(said(n, "that crossed with a new authority") for n in (asked, cut_off)) or said(asked, "a node is evicted", member.info["id"]), "nobody has signed it again")
+
+
 class NoDisk:
     """Nothing can be written into a node's state folder: of a folder made immutable, which holds for root too; else by its mode."""
 

@@ -6,10 +6,11 @@ import time
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from gridtest import Failure, Grid, check, check_equal, check_in, node_rpc, once, wait_for
-from test_evict import ask_trust, states
-from test_gossip import Liar, identity, message
-from test_join import PASSWORD, Relay, said, secret_file
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from gridtest import Grid, check, check_equal, check_in, node_rpc, once, wait_for
+from test_evict import LEDGER, ask_trust, kept, states
+from test_gossip import Liar, identity, message, sealed
+from test_join import Relay, said
 
 SEQUENCE = 1000  # more than anybody has published
 
@@ -51,6 +52,25 @@ def sequences(node):
     return [r.sequence for r in node_rpc(node).control.ListReleases({}).releases]
 
 
+def heirs_in(node, liars):
+    """To whom of these the ledger says that the authority's key was given."""
+    ledger = kept(node)[LEDGER][0]
+    return [liar.name for liar in liars if bytes.fromhex(identity(liar.leaf)) in ledger]
+
+
+@once
+def test_who_says_that_he_has_run_longest_is_not_handed_the_key_for_it():
+    with Grid(0, start=False) as grid:
+        issuer = grid.add(join=ShutRelay(("127.0.0.1", 1)).address)  # so that it hands on nothing until both are there
+        with Liar(grid, issuer, "first") as first, Liar(grid, issuer, "late") as late:
+            for liar, began in ((first, int(time.time() * 1000)), (late, 10**12)):
+                record = liar.record(capabilities=["trust=0.0.0.0"], started_at_ms=began)
+                liar.hello(sealed(record, liar.der, liar.leaf.key))
+                wait_for(lambda: liar.name in states(issuer), f"{liar.name} is a member")
+            wait_for(lambda: heirs_in(issuer, (first, late)), "somebody is to have the key")
+            check_equal(heirs_in(issuer, (first, late)), ["first"], "who")
+
+
 def visit(liar, newcomer):
     """What the evicted can do there: it asks for a certificate, tells of a release, and waits to be handed the key. (code, reason) of the first."""
     liar.node = newcomer
@@ -60,7 +80,6 @@ def visit(liar, newcomer):
         liar.hello()
         wait_for(lambda: liar.name in states(newcomer), "it is taken for a member")
         liar.say(release=signed_entry(liar))
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
         public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         answer = ask_trust(newcomer, liar.context, "Renew", public_key=public, name=b"x", addresses=[])
         check_equal(sequences(newcomer), [], "releases of the newcomer while it has not heard")

@@ -216,6 +216,63 @@ static void test_ledger__refuses_the_statements_of_a_removed_authority(void **st
     ledger_destroy(l), ledger_destroy(behind);
 }
 
+static void test_ledger__an_eviction_that_crosses_a_new_authority_holds_until_it_is_signed_again(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *other = fresh(r->first), *again = NULL;
+    struct buf owed;
+    assert_int_equal(ledger_evict(l, r->first, id_of(1), "one", NOW), 0);
+    tell(other, l);
+    assert_int_equal(ledger_set_door(l, r->first, true, NOW), 0);
+    assert_int_equal(ledger_set_door(other, r->first, true, NOW), 0);
+    assert_int_equal(ledger_evict(l, r->first, id_of(2), "two", NOW), 0);
+    assert_int_equal(ledger_announce(other, r->first, r->second, LEDGER_REMOVE, NOW, NOW + 60), 0);
+    assert_true(tell(l, other).root_changed);
+    assert_int_equal(ledger_owed_count(l), 1);
+    assert_true(ledger_is_evicted(l, id_of(1)) && ledger_is_evicted(l, id_of(2)));
+    assert_int_equal(ledger_tombstone_count(l), 2);
+    assert_string_equal(ledger_owed_at(l, 0)->name, "two");
+    assert_door(l, 2, false);
+    assert_true(same(l, other)); /* nobody else can know, or is asked to take the old root's word */
+    assert_int_equal(tell(other, l).refused, 0);
+    assert_false(ledger_is_evicted(other, id_of(2)));
+
+    buf_init(&owed, 0);
+    assert_int_equal(ledger_pack_owed(l, &owed), 0);
+    struct buf kept = packed(l);
+    assert_int_equal(ledger_load(buf_slice(&kept), &again), 0);
+    assert_int_equal(ledger_load_owed(again, buf_slice(&owed)), 0);
+    assert_int_equal(ledger_owed_count(again), 1);
+    assert_int_equal(ledger_load_owed(again, slice_first(buf_slice(&owed), owed.size - 1)), GRID_EPROTO);
+
+    assert_int_equal(ledger_pay(again, r->first, NOW), GRID_EPERM);
+    assert_int_equal(ledger_pay(again, r->second, NOW), 0);
+    assert_int_equal(ledger_owed_count(again), 0);
+    assert_door(again, 3, false);
+    tell(other, again), tell(l, again);
+    assert_true(ledger_is_evicted(other, id_of(2)));
+    assert_int_equal(ledger_owed_count(l), 0);
+    assert_int_equal(ledger_tombstone_count(l), 2);
+    assert_true(same(l, other));
+    buf_dispose(&owed), buf_dispose(&kept);
+    ledger_destroy(l), ledger_destroy(other), ledger_destroy(again);
+}
+
+static void test_ledger__what_is_owed_goes_on_with_the_next_authority(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *other = fresh(r->first);
+    assert_int_equal(ledger_evict(l, r->first, id_of(2), "two", NOW), 0);
+    assert_int_equal(ledger_announce(other, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    tell(l, other);
+    assert_int_equal(ledger_owed_count(l), 1);
+    assert_int_equal(ledger_announce(l, r->second, r->third, LEDGER_REMOVE, NOW, 0), 0);
+    assert_int_equal(ledger_owed_count(l), 0);
+    tell(other, l);
+    assert_true(ledger_is_evicted(other, id_of(2)));
+    ledger_destroy(l), ledger_destroy(other);
+}
+
 /* After each rotation some members tell what they know before they have heard of it. */
 static void test_ledger__takes_who_is_behind_for_no_liar(void **state)
 {
@@ -495,6 +552,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ledger__refuses_a_forged_signature, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__changes_its_root_in_three_phases, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__refuses_the_statements_of_a_removed_authority, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__an_eviction_that_crosses_a_new_authority_holds_until_it_is_signed_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__what_is_owed_goes_on_with_the_next_authority, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__takes_who_is_behind_for_no_liar, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__refuses_an_authority_of_another_grid_or_out_of_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__of_two_rotations_at_once_one_wins_everywhere, setup, teardown),
