@@ -198,7 +198,7 @@ static void answer_hand(struct answering *a, struct arena *arena, struct slice m
     for (; got && count < got->n_keys && count < STANDING_KEYS_MAX; count++)
         keys[count] = pb_slice(got->keys[count]);
     if (!got || node_ledger_take(a->node, keys, count, got->password.data, got->password.len, got->password_epoch) != 0)
-        grpc_call_finish(a->call, GRPC_PERMISSION_DENIED, "only an issuer hands on, by a key of this grid's authority");
+        grpc_call_finish(a->call, GRPC_PERMISSION_DENIED, "only an issuer hands on, by a key of this grid's authority, and not to one whose Gridfile has no key");
     else
         answer(a->call, &response.base);
 }

@@ -50,6 +50,7 @@ struct node {
 
     /* trust: server/node_trust.h */
     struct gridfile gridfile;
+    bool keyless; /* its Gridfile names the authority and has no key: this node is to have none */
     struct certificate_memo *certificate_memo;
     struct standing standing;
     struct buf brief_ledger;

@@ -21,6 +21,7 @@ enum { LOOK_MS = 500, SOON_MS = 20, LISTEN_MS = 5000, ISSUERS_WANTED = 3, OVERLA
 
 #define CAPABILITY_TRUST "trust="
 #define CAPABILITY_ISSUER "issuer="
+#define CAPABILITY_KEYLESS "keyless" /* is not to have the authority's key */
 
 struct node_trust_work {
     struct loop_timer timer, cut;
@@ -56,7 +57,7 @@ struct member_trust {
     bool told;
     uint64_t root, next, phase;
     int64_t certificate;
-    bool issuer;
+    bool issuer, keyless;
     uint64_t key, password; /* greatest sequence whose key it has; epoch of its password plus one, 0: none */
 };
 
@@ -69,6 +70,8 @@ static void read_trust(const struct member *m, struct member_trust *out)
             out->told = true;
         else if (sscanf(text, CAPABILITY_ISSUER "%" SCNu64 ".%" SCNu64, &out->key, &out->password) == 2)
             out->issuer = true;
+        else if (strcmp(text, CAPABILITY_KEYLESS) == 0)
+            out->keyless = true;
     }
 }
 
@@ -110,7 +113,8 @@ size_t node_ledger_capabilities(struct node *n, const char *out[NODE_LEDGER_CAPA
     if (authority_can_issue(n->authority)) {
         snprintf(w->issuer, sizeof w->issuer, CAPABILITY_ISSUER "%" PRIu64 ".%" PRIu64, own_key_sequence(n), own_password(n));
         out[count++] = w->issuer;
-    }
+    } else if (n->keyless)
+        out[count++] = CAPABILITY_KEYLESS;
     return count;
 }
 
@@ -759,7 +763,7 @@ static bool is_newer_password(const struct node *n, size_t size, uint64_t epoch)
 int node_ledger_take(struct node *n, const struct slice *keys, size_t key_count, const uint8_t *password, size_t password_size, uint64_t epoch)
 {
     bool proven = false, news = false;
-    if (!n->ledger)
+    if (!n->ledger || n->keyless)
         return GRID_EPERM;
     for (size_t i = 0; i < key_count && i < STANDING_KEYS_MAX; i++)
         news |= take_key(n, keys[i], &proven);
@@ -850,7 +854,7 @@ static const struct member *pick_heir(const struct node *n)
         const struct member *m = node_member(n, i);
         struct member_trust t;
         read_trust(m, &t);
-        if (!is_living(m) || !m->linked || !t.told)
+        if (!is_living(m) || !m->linked || !t.told || t.keyless)
             continue;
         if (t.issuer && (t.key < own_key_sequence(n) || t.password < own_password(n)))
             return m;

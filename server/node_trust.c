@@ -98,6 +98,7 @@ static int load_gridfile(struct node *n, struct authority **card, char why[NODE_
     if (err != 0)
         return err;
     err = gridfile_authority(&n->gridfile, n->options->grid, card, why);
+    n->keyless = err == 0 && !authority_can_issue(*card);
     return err == GRID_ENOENT && is_password_card(n) ? 0 : err;
 }
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 import certs
 from certs import CLIENT, DAY, HOUR, SERVER, Authority, Leaf, greet, key_usage, refusal, say_raw, tls_client
 from gridtest import ROOT, Failure, Grid, Node, api_pool, check, check_equal, check_in, clean_environment, grid_command, message_class, once, rpc_code, shared, wait_for
+from test_evict import place
 
 ROLES = ("node", "admin", "invoke")
 
@@ -426,15 +427,6 @@ def keyless_gridfile(folder):
     path = folder / "Gridfile"
     path.write_text(card[:card.index("authority_key")])
     return path
-
-
-def place(leaf, node):
-    """Gives a node its identity."""
-    node.state.mkdir(parents=True, exist_ok=True)
-    key, crt = leaf
-    (node.state / "node.key").write_bytes(key.read_bytes())
-    (node.state / "node.key").chmod(0o600)
-    (node.state / "node.crt").write_bytes(crt.read_bytes())
 
 
 @once

@@ -10,11 +10,12 @@ import threading
 import time
 
 import grpc
-from certs import H2_START, Proxy, greet, pem, refusal, tls_client
+from certs import H2_START, Authority, Leaf, Proxy, greet, pem, refusal, tls_client
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gridtest import BIN, Grid, Node, Service, Skip, check, check_equal, check_in, clean_environment, free_port, message_class, node_rpc, once, rpc_code, wait_for
 from http2raw import DATA, END_HEADERS, END_STREAM, HEADERS, Connection, frame, headers
+from test_join import PASSWORD as JOIN_PASSWORD
 from test_join import authority_of, password_grid, said, secret_file
 
 CERTIFICATE, LEDGER, KEY, PASSWORD = 1, 2, 3, 6
@@ -112,6 +113,14 @@ def shut_out_a_plain_member(made):
     return victim
 
 
+def place(leaf, node):
+    """Gives a node its identity: paths of key and certificate."""
+    node.state.mkdir(parents=True, exist_ok=True)
+    for path, name in zip(leaf, ("node.key", "node.crt")):
+        (node.state / name).write_bytes(path.read_bytes())
+        (node.state / name).chmod(0o600)
+
+
 class Knocker:
     """An evicted node that dials an address again and again by its old certificate; `answered` counts how often HTTP/2 was spoken with it."""
 
@@ -207,6 +216,26 @@ def test_a_member_cannot_take_the_authority_away_from_issuers():
         check_equal({tag: kept(issuer).get(tag) for tag in (KEY, PASSWORD)}, {tag: before.get(tag) for tag in (KEY, PASSWORD)}, "what the issuer keeps")
         made.add()
         made.wait_linked()
+
+
+@once
+def test_a_server_whose_gridfile_has_no_key_is_given_none():
+    with Grid(0, start=False, name="demo") as grid:
+        card = grid.gridfile.read_text()
+        grid.gridfile.write_text(f'grid_password = "{JOIN_PASSWORD}"\n' + card)
+        issuer, keyless = grid.add(), grid.add(start=False)
+        keyless.gridfile = grid.folder / "keyless"
+        keyless.gridfile.write_text(card[:card.index("authority_key")])
+        place(Leaf(Authority.of_gridfile(grid.gridfile), roles=("node",), name=keyless.name).save(grid.folder, "issued"), keyless)
+        keyless.start()
+        grid.wait_linked()
+        grid.gridfile = None
+        heir = grid.add(options=["--grid", "demo", "--password-file", str(secret_file(grid))])
+        wait_for(lambda: can_issue(heir), "who came by password later is handed it")
+        check(not can_issue(keyless), "the server without a key was given it")
+        code, why = hand(keyless, as_member(issuer, "grid-control/1"), kept(issuer)[KEY], 0)
+        check_equal(code, "PERMISSION_DENIED", f"what it says to the key: {why}")
+        check(not can_issue(keyless), "it took the key")
 
 
 @once
