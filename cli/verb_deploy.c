@@ -74,7 +74,7 @@ const struct verb VERB_deploy = {
     .arguments = "[DIR]",
     .summary = "send a project folder to every node and run its tasks",
     .details = "DIR is the current folder when not given. What .gridignore names stays behind. The exit code is 4 when some\n"
-               "nodes do not run the release in the end, or some tasks cannot be started (which is waited for, at most 15 s); they\n"
+               "nodes do not run the release in the end, or some tasks cannot be started on some node (which is waited for, at most 15 s); they\n"
                "are named. The release is live all the same: a task that cannot be started keeps its version before.",
     .example = "grid deploy . --env MODE=test --instances 2",
     .shorts = "e=env",

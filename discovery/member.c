@@ -237,6 +237,7 @@ static Grid__V1__TaskReady task_message(const struct member_task *task)
     message.task = bytes_of(task->name);
     message.instances = task->instances;
     message.fault = bytes_of(task->fault);
+    message.renewing = task->renewing;
     return message;
 }
 
@@ -256,6 +257,7 @@ int member_load_pack(const struct member_load *load, struct buf *out)
     message.queued = load->queued;
     message.cpu_percent = load->cpu_percent;
     message.n_tasks = load->task_count, message.tasks = task_at;
+    message.release_sequence = load->tasks_sequence;
     if (err == 0)
         err = grid__v1__load__get_packed_size(&message) > MEMBER_LOAD_MAX ? GRID_ELIMIT : pb_append(out, &message.base);
     free(tasks);
@@ -271,6 +273,7 @@ static int take_tasks(struct arena *arena, const Grid__V1__Load *message, const 
     int err = tasks ? 0 : GRID_ENOMEM;
     for (size_t i = 0; err == 0 && i < message->n_tasks; i++) {
         tasks[i].instances = message->tasks[i]->instances;
+        tasks[i].renewing = message->tasks[i]->renewing;
         err = message->tasks[i]->task.len == 0 ? GRID_EPROTO : take_text(arena, message->tasks[i]->task, &tasks[i].name);
         if (err == 0)
             err = take_text_within(arena, message->tasks[i]->fault, MEMBER_FAULT_MAX, &tasks[i].fault);
@@ -287,7 +290,7 @@ int member_load_unpack(struct slice packed, struct arena *arena, struct member_l
     if (!message)
         return GRID_EPROTO;
     *out = (struct member_load){.started_at_ms = message->started_at_ms, .revision = message->revision, .in_flight = message->in_flight, .queued = message->queued,
-                                .cpu_percent = message->cpu_percent, .task_count = message->n_tasks};
+                                .cpu_percent = message->cpu_percent, .task_count = message->n_tasks, .tasks_sequence = message->release_sequence};
     int err = take_tasks(arena, message, &out->tasks);
     grid__v1__load__free_unpacked(message, NULL);
     return err;
@@ -370,6 +373,7 @@ int member_copy(const struct member *m, struct arena *arena, struct member *out)
         fine = (capabilities[i] = arena_str(arena, slice_of_str(m->capabilities[i]))) != NULL;
     for (size_t i = 0; fine && i < m->task_count; i++) {
         tasks[i].instances = m->tasks[i].instances;
+        tasks[i].renewing = m->tasks[i].renewing;
         fine = (tasks[i].name = arena_str(arena, slice_of_str(m->tasks[i].name))) != NULL && (tasks[i].fault = arena_str(arena, slice_of_str(m->tasks[i].fault))) != NULL;
     }
     out->addresses = addresses, out->capabilities = capabilities, out->tasks = tasks;

@@ -32,6 +32,7 @@ struct member_task {
     const char *name;
     uint32_t instances; /* ready ones */
     const char *fault;  /* why none is, or none of its newest version, "" when that is not known */
+    bool renewing;      /* a ready one is of a version before, since its newest is not ready yet */
 };
 
 /* Strings are never NULL. What it points to belongs to whoever made it: an arena, or the members it was read from. */
@@ -57,6 +58,7 @@ struct member {
     size_t capability_count;
     const struct member_task *tasks; /* from here on load, which is not in its record */
     size_t task_count;
+    uint64_t tasks_sequence; /* of the release entry that `tasks` are of; 0 before the first, and from versions that do not tell it */
     uint32_t in_flight, queued; /* calls at its tasks, and waiting for a free instance */
     uint32_t cpu_percent;
     uint32_t rtt_us; /* of the last probe */
@@ -98,6 +100,7 @@ struct member_load {
     uint32_t in_flight, queued, cpu_percent;
     const struct member_task *tasks;
     size_t task_count;
+    uint64_t tasks_sequence; /* as in struct member */
 };
 
 /* As member_pack and member_unpack; at most MEMBER_LOAD_MAX. */

@@ -150,6 +150,7 @@ static void keep_own_view(const struct member *before, struct member *after)
     after->linked = before->linked;
     after->tasks = before->tasks;
     after->task_count = before->task_count;
+    after->tasks_sequence = before->tasks_sequence;
     after->in_flight = before->in_flight;
     after->queued = before->queued;
     after->cpu_percent = before->cpu_percent;

@@ -12,6 +12,7 @@ void members_load_drop(struct members_entry *e)
     e->load_revision = 0;
     e->member.tasks = NULL;
     e->member.task_count = 0;
+    e->member.tasks_sequence = 0;
 }
 
 static int keep(struct members_entry *e, struct slice packed)
@@ -30,18 +31,24 @@ static int keep(struct members_entry *e, struct slice packed)
     e->load_revision = load.revision;
     e->member.tasks = load.tasks;
     e->member.task_count = load.task_count;
+    e->member.tasks_sequence = load.tasks_sequence;
     e->member.in_flight = load.in_flight;
     e->member.queued = load.queued;
     e->member.cpu_percent = load.cpu_percent;
     return 0;
 }
 
-static bool same_tasks(const struct member *known, const struct member_task *tasks, size_t count)
+static bool same_task(const struct member_task *a, const struct member_task *b)
 {
-    if (known->task_count != count)
+    return a->instances == b->instances && a->renewing == b->renewing && strcmp(a->name, b->name) == 0 && strcmp(a->fault, b->fault) == 0;
+}
+
+static bool same_tasks(const struct member *known, const struct member_task *tasks, size_t count, uint64_t sequence)
+{
+    if (known->task_count != count || known->tasks_sequence != sequence)
         return false;
     for (size_t i = 0; i < count; i++)
-        if (known->tasks[i].instances != tasks[i].instances || strcmp(known->tasks[i].name, tasks[i].name) != 0 || strcmp(known->tasks[i].fault, tasks[i].fault) != 0)
+        if (!same_task(&known->tasks[i], &tasks[i]))
             return false;
     return true;
 }
@@ -68,7 +75,7 @@ void members_load_hear(struct members *m, struct members_link *from, struct memb
 {
     if (e == m->self || e->member.state == MEMBER_EVICTED || load->started_at_ms != e->member.started_at_ms || !is_believed(from, e, packed, load->revision, with_news))
         return;
-    bool changed = !same_tasks(&e->member, load->tasks, load->task_count);
+    bool changed = !same_tasks(&e->member, load->tasks, load->task_count, load->tasks_sequence);
     if (keep(e, packed) != 0)
         return;
     if (changed)
@@ -90,14 +97,15 @@ void members_receive_load(struct members *m, struct members_link *l, const struc
 
 bool members_load_changes(const struct members *m, const struct member *self)
 {
-    return !same_tasks(&m->self->member, self->tasks, self->task_count);
+    return !same_tasks(&m->self->member, self->tasks, self->task_count, self->tasks_sequence);
 }
 
 int members_load_own(struct members *m, const struct member *self)
 {
     const struct member *now = &m->self->member;
     struct member_load load = {.started_at_ms = now->started_at_ms, .revision = m->self->load_revision + 1, .in_flight = now->in_flight, .queued = now->queued,
-                               .cpu_percent = now->cpu_percent, .tasks = self->tasks, .task_count = self->task_count};
+                               .cpu_percent = now->cpu_percent, .tasks = self->tasks, .task_count = self->task_count,
+                               .tasks_sequence = self->tasks_sequence};
     struct buf packed;
     buf_init(&packed, MEMBER_LOAD_MAX);
     int err = member_load_pack(&load, &packed);

@@ -71,59 +71,67 @@ static bool is_same(const struct release_entry *e, const struct deploy *d)
     return strcmp(own, d->root) == 0 && memcmp(e->config_hash, d->config_hash, sizeof d->config_hash) == 0;
 }
 
-/* It runs what was deployed, or the same files by an entry after it. */
-static bool is_live(const struct deploy *d, const struct member *m)
+/* It runs what was deployed, or the same files by an entry after it. Its tasks may still be those of before. */
+static bool runs_release(const struct deploy *d, const struct member *m)
 {
     if (member_runs(m, d->root, d->sequence, slice_of_str(node_id(d->node))))
         return true;
     return m->release_sequence > d->sequence && strcmp(m->release, d->root) == 0;
 }
 
-static void count_live(struct deploy *d, uint32_t *live, uint32_t *total)
+static bool counts(const struct member *m)
 {
-    struct node *n = d->node;
-    *live = *total = 0;
-    for (size_t i = 0; i < node_member_count(n); i++) {
-        const struct member *m = node_member(n, i);
-        Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
-        if (m->state != MEMBER_ALIVE && m->state != MEMBER_STALLED)
-            continue;
-        ++*total;
-        if (!is_live(d, m))
-            continue;
-        ++*live;
-        if (map_get(d->live, slice_of_str(m->id)) || map_set(d->live, slice_of_str(m->id), d) != 0)
-            continue;
-        progress.phase = pb_str("node");
-        progress.node = pb_str(m->name);
-        progress.live = true;
-        send_progress(d, &progress);
-    }
+    return m->state == MEMBER_ALIVE || m->state == MEMBER_STALLED;
 }
 
 /* ---- the tasks, on nodes that run it ---- */
 
 /* Every process is ready, or it is known why not. */
-static bool tasks_settled_here(const struct node *n)
+static bool is_settled_here(const struct supervisor_task *t)
+{
+    bool settled = !t->renewing;
+    for (size_t k = 0; k < t->instance_count; k++)
+        settled &= t->instances[k].ready;
+    return settled || t->reason[0] != '\0';
+}
+
+static const char *unsettled_here(const struct node *n)
 {
     size_t count;
     const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
     for (size_t i = 0; i < count; i++)
-        for (size_t k = 0; k < tasks[i].instance_count && tasks[i].reason[0] == '\0'; k++)
-            if (!tasks[i].instances[k].ready)
-                return false;
-    return true;
+        if (!is_settled_here(&tasks[i]))
+            return tasks[i].name;
+    return NULL;
 }
 
-static bool tasks_settled(const struct deploy *d)
+/* What it says of its tasks may be of the release before. Older versions do not tell of which. */
+static bool tells_of_release(const struct deploy *d, const struct member *m)
 {
-    for (size_t i = 0; i < node_member_count(d->node); i++) {
-        const struct member *m = node_member(d->node, i);
-        for (size_t k = 0; m->state == MEMBER_ALIVE && is_live(d, m) && k < m->task_count; k++)
-            if (m->tasks[k].instances == 0 && m->tasks[k].fault[0] == '\0')
-                return false;
-    }
-    return tasks_settled_here(d->node);
+    return m->tasks_sequence >= d->sequence || (m->tasks_sequence == 0 && m->task_count > 0);
+}
+
+static const char *unsettled_there(const struct deploy *d, const struct member *m)
+{
+    if (!tells_of_release(d, m))
+        return "";
+    for (size_t k = 0; k < m->task_count; k++)
+        if (m->tasks[k].fault[0] == '\0' && (m->tasks[k].instances == 0 || m->tasks[k].renewing))
+            return m->tasks[k].name;
+    return NULL;
+}
+
+/* A task of which it is not known yet that its newest version serves there, or cannot; "": none is known; NULL: all are. Of a member that runs the release. */
+static const char *unsettled_task(const struct deploy *d, const struct member *m)
+{
+    if (!d->watch_tasks)
+        return NULL;
+    return m->local ? unsettled_here(d->node) : unsettled_there(d, m);
+}
+
+static bool is_live(const struct deploy *d, const struct member *m)
+{
+    return runs_release(d, m) && !unsettled_task(d, m);
 }
 
 /* On how many nodes; *first: why, on the first of them. */
@@ -132,12 +140,46 @@ static unsigned count_faults(const struct deploy *d, const char *task, const str
     unsigned count = 0;
     for (size_t i = 0; i < node_member_count(d->node); i++) {
         const struct member *m = node_member(d->node, i);
-        if (m->state != MEMBER_ALIVE || !is_live(d, m) || !member_task_fault(m, task))
+        if (m->state != MEMBER_ALIVE || !runs_release(d, m) || !member_task_fault(m, task))
             continue;
         if (count++ == 0)
             *first = m;
     }
     return count;
+}
+
+/* ---- the nodes ---- */
+
+static void send_node(struct deploy *d, const struct member *m, bool live)
+{
+    Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
+    progress.phase = pb_str("node");
+    progress.node = pb_str(m->name);
+    progress.live = live;
+    send_progress(d, &progress);
+}
+
+/* How far the grid is. */
+struct deploy_count {
+    uint32_t live, running, total; /* with their tasks settled; running the release; all */
+};
+
+static struct deploy_count count_nodes(struct deploy *d)
+{
+    struct deploy_count c = {0};
+    for (size_t i = 0; i < node_member_count(d->node); i++) {
+        const struct member *m = node_member(d->node, i);
+        if (!counts(m))
+            continue;
+        c.total++;
+        c.running += runs_release(d, m);
+        if (!is_live(d, m))
+            continue;
+        c.live++;
+        if (!map_get(d->live, slice_of_str(m->id)) && map_set(d->live, slice_of_str(m->id), d) == 0)
+            send_node(d, m, true);
+    }
+    return c;
 }
 
 static void send_warning(struct deploy *d, const char *sentence)
@@ -165,14 +207,14 @@ static void names_add(struct task_names *names, const char *name)
 
 static void warn_faults_of(struct deploy *d, const struct member *m, struct task_names *failed)
 {
-    char sentence[768];
-    for (size_t k = 0; m->state == MEMBER_ALIVE && is_live(d, m) && k < m->task_count; k++) {
+    char sentence[1024];
+    for (size_t k = 0; m->state == MEMBER_ALIVE && runs_release(d, m) && k < m->task_count; k++) {
         const struct member *first = NULL;
         unsigned count = count_faults(d, m->tasks[k].name, &first);
         if (first != m)
             continue;
-        snprintf(sentence, sizeof sentence, "the task %s cannot be started on %s%s: %s; \"grid logs %s\" tells more", m->tasks[k].name, m->name,
-                 count > 1 ? " and others" : "", m->tasks[k].fault, m->tasks[k].name);
+        snprintf(sentence, sizeof sentence, "the task %s cannot be started on %s%s: %s; \"grid logs %s%s%s\" tells more", m->tasks[k].name, m->name,
+                 count > 1 ? " and others" : "", m->tasks[k].fault, m->tasks[k].name, m->local ? "" : " --node ", m->local ? "" : m->name);
         send_warning(d, sentence);
         names_add(failed, m->tasks[k].name);
     }
@@ -184,12 +226,33 @@ static void warn_faults(struct deploy *d, struct task_names *failed)
         warn_faults_of(d, node_member(d->node, i), failed);
 }
 
+/* Of nodes that run it and whose tasks have not come that far in the time there was. */
+static void warn_unsettled(struct deploy *d)
+{
+    char sentence[512];
+    for (size_t i = 0; i < node_member_count(d->node); i++) {
+        const struct member *m = node_member(d->node, i);
+        if (!counts(m) || is_live(d, m))
+            continue;
+        send_node(d, m, false);
+        if (!runs_release(d, m))
+            continue;
+        const char *task = unsettled_task(d, m);
+        if (task[0])
+            snprintf(sentence, sizeof sentence, "the new version of the task %s is not ready on %s, and has not failed either: \"grid logs %s --node %s\" shows how far it is", task, m->name, task, m->name);
+        else
+            snprintf(sentence, sizeof sentence, "%s has the release but does not tell of its tasks: \"grid ps\" there shows them", m->name);
+        send_warning(d, sentence);
+    }
+}
+
 static void deploy_done(struct deploy *d, uint32_t live, uint32_t total)
 {
     Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
     char message[128];
     struct task_names failed = {0};
     warn_faults(d, &failed);
+    warn_unsettled(d);
     snprintf(message, sizeof message, "release %.8s runs on %u of %u nodes", d->root, live, total);
     progress.phase = pb_str("done");
     progress.nodes_live = live;
@@ -214,25 +277,16 @@ static void deploy_lost(struct deploy *d, const struct release_entry *winner, co
 
 static void on_timer(void *arg);
 
-/* True when the tasks, too, need no more waiting for. */
-static bool deploy_tasks_done(struct deploy *d)
-{
-    if (!d->watch_tasks || tasks_settled(d))
-        return true;
-    if (!loop_timer_running(&d->tasks_timer))
-        loop_timer_start(d->node->loop, &d->tasks_timer, TASKS_WAIT_MS, on_timer, d);
-    return false;
-}
-
 static void deploy_look(struct deploy *d, bool time_is_over)
 {
     const struct release_entry *newest = releases_newest(d->node->releases);
-    uint32_t live, total;
-    count_live(d, &live, &total);
-    if (time_is_over || (live == total && deploy_tasks_done(d)))
-        deploy_done(d, live, total);
+    struct deploy_count c = count_nodes(d);
+    if (time_is_over || c.live == c.total)
+        deploy_done(d, c.live, c.total);
     else if (newest && newest->sequence > d->sequence && !is_same(newest, d))
         deploy_lost(d, newest, "replaced");
+    else if (c.running == c.total && !loop_timer_running(&d->tasks_timer))
+        loop_timer_start(d->node->loop, &d->tasks_timer, TASKS_WAIT_MS, on_timer, d);
 }
 
 void node_deploys_check(struct node *n)

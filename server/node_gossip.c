@@ -102,7 +102,7 @@ static int take_tasks(struct node *n)
         return GRID_ENOMEM;
     for (size_t i = 0; i < count && i < MEMBER_TASKS_MAX; i++) {
         struct member_task *t = &list[i];
-        *t = (struct member_task){arena_str(n->self_arena, slice_of_str(tasks[i].name)), tasks[i].ready, member_fault_shown(n->self_arena, tasks[i].reason)};
+        *t = (struct member_task){arena_str(n->self_arena, slice_of_str(tasks[i].name)), tasks[i].ready, member_fault_shown(n->self_arena, tasks[i].reason), tasks[i].renewing};
         if (!t->name || !t->fault)
             return GRID_ENOMEM;
         n->self.task_count++;
@@ -118,6 +118,7 @@ static void take_release(struct node *n)
     snprintf(n->self.release, sizeof n->self.release, "%s", releases_current(n->releases));
     snprintf(n->self.release_publisher, sizeof n->self.release_publisher, "%s", publisher);
     n->self.synchronized = releases_synchronized(n->releases);
+    n->self.tasks_sequence = n->self.release_sequence;
 }
 
 static int make_self(struct node *n)

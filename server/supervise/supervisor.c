@@ -461,6 +461,11 @@ static enum supervisor_status status_of(const struct supervisor_task *t)
     return t->ready > 0 ? SUPERVISOR_ONLINE : SUPERVISOR_STARTING;
 }
 
+static bool is_outdated(const struct sup_task *t, const struct sup_child *c)
+{
+    return c && !c->exited && memcmp(c->digest, t->spec.digest, sizeof c->digest) != 0;
+}
+
 static void list_task(struct listing *l, const struct sup_task *t)
 {
     struct supervisor_task *out = l->tasks++;
@@ -468,6 +473,7 @@ static void list_task(struct listing *l, const struct sup_task *t)
                                     .wanted = t->wanted, .instances = l->instances, .places = l->places};
     l->text += sprintf(l->text, "%s/%s", t->release->tasks_folder, t->spec.path) + 1;
     for (size_t i = 0; i < t->slot_count; i++) {
+        out->renewing |= is_outdated(t, t->slots[i]->serving);
         list_child(l, out, t->slots[i]->serving, t->supervisor->firewall);
         list_child(l, out, t->slots[i]->starting, t->supervisor->firewall);
         list_place(l, out, t->slots[i]);

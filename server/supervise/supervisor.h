@@ -123,6 +123,7 @@ struct supervisor_task {
     const struct supervisor_place *places; /* by instance number */
     size_t place_count;
     uint32_t ready;
+    bool renewing;            /* a ready instance is of a version before the present one, which is not ready there (yet) */
     bool hopeless;            /* not ready, and backoff_is_hopeless: nobody need wait for it */
     int64_t next_start_at_ms; /* of the place that comes first, 0 for none */
 };

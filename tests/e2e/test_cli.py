@@ -266,6 +266,25 @@ def test_deploy_warns_of_tasks_that_cannot_run():
         grid[0].grid("rollback", check_code=4)
 
 
+def test_deploy_is_done_when_every_node_answers_from_the_new_version():
+    with Grid(2) as grid:
+        def version(number, on_node2=""):
+            return grid.project().js("slow", f"if (process.env.GRID_NODE === 'node2') {{ {on_node2} }}\nexports.handler = () => {number};\n")
+
+        def answer():
+            return grid[0].invoke("slow", headers={"Grid-Node": "node2"}).json
+
+        grid.deploy(version(1))
+        check_in("live on 2 of 2", grid[0].grid("deploy", str(version(2, "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200);")), check_code=0).out, "a start that takes its time")
+        check_equal(answer(), 2, "the other node's answer right after the deploy")
+        done = grid[0].grid("deploy", str(version(3, "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600); throw new Error('not on this machine');")), check_code=4)
+        check_in("the task slow cannot be started on node2: it exited", done.err, "what cannot be started elsewhere")
+        check_in('not on this machine; "grid logs slow --node node2" tells more', done.err, "why, and where to look")
+        check_equal((answer(), grid[0].invoke("slow", headers={"Grid-Node": "node1"}).json), (2, 3), "both nodes' answers")
+        grid[0].grid("rollback", check_code=0)
+        check_equal(grid[0].invoke("slow", headers={"Grid-Node": "node1"}).json, 2, "an answer right after the rollback")
+
+
 def test_deploy_of_a_bad_folder_exits_1():
     node = pair()[0]
     for folder in ("/no/such/folder", pair().folder / "node1"):

@@ -190,7 +190,7 @@ static const struct sim_net_events NET_EVENTS = {on_up, on_frame, on_lost, on_di
 
 static struct member record_of(const struct sim_node *n)
 {
-    static const struct member_task TASKS[] = {{"render", 2, ""}, {"resize", 1, ""}, {"thumbnail", 4, ""}};
+    static const struct member_task TASKS[] = {{"render", 2, "", false}, {"resize", 1, "", false}, {"thumbnail", 4, "", false}};
     struct member self = {.hostname = n->name, .platform = "linux-x86_64", .user = "grid", .version = "1.0.0"};
     memcpy(self.name, n->name, sizeof n->name);
     memcpy(self.id, n->id, sizeof self.id);

@@ -277,7 +277,7 @@ static void test_gossip__finds_a_seed_by_name(void **state)
 static void test_gossip__spreads_records_and_releases(void **state)
 {
     struct rig *r = *state;
-    struct member_task task = {"echo", 2, ""};
+    struct member_task task = {"echo", 2, "", false};
     start_three(r);
     struct member next = r->nodes[1].self;
     next.tasks = &task, next.task_count = 1, next.synchronized = true;

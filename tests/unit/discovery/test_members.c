@@ -767,7 +767,7 @@ static void test_member__runs_an_entry_and_not_only_its_files(void **state)
     }
 }
 
-static void test_member__says_why_a_task_cannot_be_started(void **state)
+static void test_member__says_why_a_task_cannot_be_started_and_what_serves_meanwhile(void **state)
 {
     char longer[MEMBER_FAULT_MAX + 8];
     struct member back = record_of(THIRD, "third", 10, 0);
@@ -778,13 +778,17 @@ static void test_member__says_why_a_task_cannot_be_started(void **state)
     memset(longer, 'x', sizeof longer);
     memcpy(longer, "a\nb", 3);
     memcpy(longer + MEMBER_FAULT_MAX - 1, "\xc3\xa9", 3); /* a character over the cut */
-    const struct member_task tasks[] = {{"fine", 1, ""}, {"broken", 0, member_fault_shown(arena, longer)}};
+    const struct member_task tasks[] = {{"fine", 1, "", true}, {"broken", 0, member_fault_shown(arena, longer), false}};
     load.tasks = tasks;
     load.task_count = 2;
+    load.tasks_sequence = 7;
     buf_init(&packed, 0);
     assert_int_equal(member_load_pack(&load, &packed), 0);
     assert_int_equal(member_load_unpack(buf_slice(&packed), arena, &loaded), 0);
     back.tasks = loaded.tasks, back.task_count = loaded.task_count;
+    assert_int_equal(loaded.tasks_sequence, 7);
+    assert_true(loaded.tasks[0].renewing);
+    assert_false(loaded.tasks[1].renewing);
     assert_null(member_task_fault(&back, "fine"));
     assert_null(member_task_fault(&back, "absent"));
     assert_int_equal(strlen(member_task_fault(&back, "broken")), MEMBER_FAULT_MAX - 1);
@@ -796,7 +800,7 @@ static void test_member__says_why_a_task_cannot_be_started(void **state)
 static void test_member__lacks_a_task_only_when_it_names_them_all(void **state)
 {
     static const char *const all[] = {"newer", MEMBER_NAMES_ALL_TASKS};
-    static const struct member_task tasks[] = {{"here", 0, ""}};
+    static const struct member_task tasks[] = {{"here", 0, "", false}};
     struct member m = record_of(THIRD, "third", 10, 0), copy;
     struct arena *arena = arena_create(1024, 0);
     (void) state;
@@ -1026,7 +1030,7 @@ static void test_member_seal__signs_the_certificate_too(void **state)
 
 static void say_load(struct rig *r, uint64_t link, const char *id, int64_t started_at_ms, uint64_t revision, uint32_t instances)
 {
-    const struct member_task task = {"echo", instances, ""};
+    const struct member_task task = {"echo", instances, "", false};
     struct member_load load = {.started_at_ms = started_at_ms, .revision = revision, .in_flight = 4, .tasks = &task, .task_count = 1};
     struct gossip_frame frame = {.kind = GOSSIP_LOAD};
     struct buf packed;
@@ -1090,7 +1094,7 @@ static void test_load__ends_with_its_process(void **state)
 static void test_load__tells_ready_instances_at_once_and_leaves_the_record_alone(void **state)
 {
     struct rig *r = *state;
-    struct member_task task = {"echo", 1, ""};
+    struct member_task task = {"echo", 1, "", false};
     struct member self = *members_at(r->m, 0);
     uint64_t revision = self.revision;
     link_peer(r, LINK, PEER, "peer");
@@ -1134,7 +1138,7 @@ static void test_load__is_passed_on_by_who_is_not_linked_with_all(void **state)
 static void test_load__goes_with_a_record_that_changes_too(void **state)
 {
     struct rig *r = *state;
-    struct member_task task = {"new-task", 1, ""};
+    struct member_task task = {"new-task", 1, "", false};
     struct member self = *members_at(r->m, 0);
     link_peer(r, LINK, PEER, "peer");
     self.tasks = &task, self.task_count = 1;
@@ -1150,7 +1154,7 @@ static void test_load__goes_with_a_record_that_changes_too(void **state)
 static void test_load__is_paused_with_its_link_and_then_told_once(void **state)
 {
     struct rig *r = *state;
-    struct member_task task = {"echo", 1, ""};
+    struct member_task task = {"echo", 1, "", false};
     struct member self = *members_at(r->m, 0);
     link_peer(r, LINK, PEER, "peer");
     self.tasks = &task, self.task_count = 1;
@@ -1170,7 +1174,7 @@ static void test_load__is_paused_with_its_link_and_then_told_once(void **state)
 static void test_load__that_changes_after_the_greeting_is_told_when_the_link_is_there(void **state)
 {
     struct rig *r = *state;
-    struct member_task task = {"echo", 7, ""};
+    struct member_task task = {"echo", 7, "", false};
     struct member self = *members_at(r->m, 0);
     assert_int_equal(members_link_up(r->m, LINK, PEER, 0, r->now), 0);
     drain(r);
@@ -1707,7 +1711,7 @@ int main(void)
         CASE(test_members__dials_a_seed_named_later_and_anew_when_it_is_named_again),
         CASE(test_members__bounds_its_view),
         CASE(test_members__passes_unknown_frames_and_fields_over),
-        cmocka_unit_test(test_member__says_why_a_task_cannot_be_started),
+        cmocka_unit_test(test_member__says_why_a_task_cannot_be_started_and_what_serves_meanwhile),
         cmocka_unit_test(test_member__lacks_a_task_only_when_it_names_them_all),
         cmocka_unit_test(test_member__runs_an_entry_and_not_only_its_files),
     };
