@@ -22,6 +22,7 @@
 #include "server/ingress/rpc_roles.h"
 #include "server/node_internal.h"
 #include "server/node_ask.h"
+#include "server/node_delegate.h"
 #include "server/node_join.h"
 #include "server/node_ledger.h"
 #include "server/node_logs.h"
@@ -445,6 +446,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     node_load_stop(n);
     node_ledger_stop(n);
     node_decide_stop(n);
+    node_delegate_stop(n);
     admin_stop(n->admin);
     node_ask_stop(n);
     node_logs_stop(n);

@@ -8,6 +8,7 @@
 #include "grid/v1/trust.pb-c.h"
 #include "net/grpc.h"
 #include "server/node_ask.h"
+#include "server/node_delegate.h"
 #include "server/node_ledger.h"
 #include "trust/stretch.h"
 #include "trust/weak_password.h"
@@ -68,6 +69,7 @@ static void decide_rotate(struct node *n, const Grid__V1__RotateRequest *asked, 
 /* A password while the pool stretches it. */
 struct stretching {
     struct node *node;
+    bool handed_on; /* to an issuer; `arg` is the administrator's call then */
     node_answer_fn done;
     void *arg;
     struct buf plain;
@@ -89,25 +91,33 @@ static void stretching_free(struct stretching *s)
     free(s);
 }
 
-static void stretch_done(void *arg)
+static void open_door(struct node *n, const uint8_t *stretched, size_t size, node_answer_fn done, void *arg)
 {
-    struct stretching *s = arg;
-    if (!s->done) { /* the node stops: it has been told */
-        stretching_free(s);
-        return;
-    }
-    s->node->stretching = NULL;
     Grid__V1__DecideResponse response = GRID__V1__DECIDE_RESPONSE__INIT;
     Grid__V1__SetPasswordResponse set = GRID__V1__SET_PASSWORD_RESPONSE__INIT;
-    char why[NODE_WHY_MAX] = "the password cannot be taken: give one of 1 to 1,024 bytes";
-    int status = s->err != 0 ? GRPC_INVALID_ARGUMENT : !s->node->releases ? GRPC_UNAVAILABLE : node_ledger_set_password(s->node, s->stretched, sizeof s->stretched, why);
+    char why[NODE_WHY_MAX] = "the request is malformed";
+    int status = size != STRETCH_SIZE ? GRPC_INVALID_ARGUMENT : node_ledger_set_password(n, stretched, size, why);
     set.message = pb_str(why);
     response.what_case = GRID__V1__DECIDE_RESPONSE__WHAT_SET_PASSWORD;
     response.set_password = &set;
     if (status == GRPC_OK)
-        done_with(s->node, &response, s->done, s->arg);
+        done_with(n, &response, done, arg);
     else
-        s->done(s->node, s->arg, status, slice_of(NULL, 0), why);
+        done(n, arg, status, slice_of(NULL, 0), why);
+}
+
+static void stretch_done(void *arg)
+{
+    struct stretching *s = arg;
+    struct node *n = s->node;
+    if (s->done) /* else the node stops: it has been told */
+        n->stretching = NULL;
+    if (s->done && (s->err != 0 || !n->releases))
+        s->done(n, s->arg, s->err != 0 ? GRPC_INVALID_ARGUMENT : GRPC_UNAVAILABLE, slice_of(NULL, 0), "the password cannot be taken: give one of 1 to 1,024 bytes");
+    else if (s->done && s->handed_on)
+        node_delegate_password(n, s->arg, s->stretched);
+    else if (s->done)
+        open_door(n, s->stretched, sizeof s->stretched, s->done, s->arg);
     stretching_free(s);
 }
 
@@ -122,7 +132,7 @@ void node_decide_stop(struct node *n)
     done(n, s->arg, GRPC_UNAVAILABLE, slice_of(NULL, 0), "the node is stopping: ask again when it is back, or another one");
 }
 
-static void decide_set_password(struct node *n, const Grid__V1__SetPasswordRequest *asked, node_answer_fn done, void *arg)
+static void stretch_begin(struct node *n, const Grid__V1__SetPasswordRequest *asked, bool handed_on, node_answer_fn done, void *arg)
 {
     if (n->stretching) {
         done(n, arg, GRPC_RESOURCE_EXHAUSTED, slice_of(NULL, 0), "another password is being set: try again in a moment");
@@ -136,7 +146,7 @@ static void decide_set_password(struct node *n, const Grid__V1__SetPasswordReque
     }
     struct stretching *s = calloc(1, sizeof *s);
     if (s) {
-        *s = (struct stretching){.node = n, .done = done, .arg = arg};
+        *s = (struct stretching){.node = n, .handed_on = handed_on, .done = done, .arg = arg};
         buf_init(&s->plain, STRETCH_PASSWORD_MAX);
         snprintf(s->grid, sizeof s->grid, "%s", n->grid);
         if (buf_append(&s->plain, pb_slice(asked->password)) == 0 && loop_work(n->loop, stretch_work, stretch_done, s) == 0) {
@@ -158,7 +168,9 @@ void node_decide(struct node *n, struct slice packed, node_answer_fn done, void 
     else if (asked && asked->what_case == GRID__V1__DECIDE_REQUEST__WHAT_ROTATE)
         decide_rotate(n, asked->rotate, done, arg);
     else if (asked && asked->what_case == GRID__V1__DECIDE_REQUEST__WHAT_SET_PASSWORD)
-        decide_set_password(n, asked->set_password, done, arg);
+        stretch_begin(n, asked->set_password, false, done, arg);
+    else if (asked && asked->what_case == GRID__V1__DECIDE_REQUEST__WHAT_OPEN_DOOR)
+        open_door(n, asked->open_door->stretched.data, asked->open_door->stretched.len, done, arg);
     else
         done(n, arg, GRPC_INVALID_ARGUMENT, slice_of(NULL, 0), "the request is malformed");
     arena_destroy_wiped(a);
@@ -196,24 +208,14 @@ static void on_decided(struct node *n, void *arg, int status, struct slice packe
     arena_destroy(a);
 }
 
-/* Who is to be evicted is not asked for it. */
-static void ask_an_issuer(struct node *n, struct admin_call *call, const struct member *evictee, struct slice packed)
+/* Stretched here, so that it goes to nobody as it was given. */
+static void hand_on_password(struct node *n, struct admin_call *call, const Grid__V1__SetPasswordRequest *asked)
 {
-    const struct member *issuer = n->ledger ? node_ledger_issuer(n, evictee) : NULL;
-    if (!issuer)
-        admin_finish(call, GRPC_FAILED_PRECONDITION,
-                     n->ledger ? "no issuer can be reached: no living member holds the authority's key. Bring back one that did, or start one with the Gridfile that has it; when it is lost "
-                                "for good, run \"grid adopt\" on each node, which founds the grid anew"
-                               : "this node is in no grid: there is nobody to decide for");
-    else if (node_ask(n, issuer, "Decide", packed, on_decided, call) != 0)
-        admin_finish(call, GRPC_UNAVAILABLE, "the issuer cannot be asked: try again later");
-}
-
-/* NULL when nobody is to be evicted, or it is not known here who is meant. */
-static const struct member *evictee_of(const struct node *n, const Grid__V1__DecideRequest *request)
-{
-    size_t matches;
-    return n->ledger && request->what_case == GRID__V1__DECIDE_REQUEST__WHAT_EVICT ? node_ledger_member(n, pb_slice(request->evict->node), &matches) : NULL;
+    const char *refusal = node_delegate_refusal(n);
+    if (refusal)
+        admin_finish(call, GRPC_FAILED_PRECONDITION, refusal);
+    else
+        stretch_begin(n, asked, true, on_decided, call);
 }
 
 static void decide_for(struct node *n, struct admin_call *call, const Grid__V1__DecideRequest *request)
@@ -226,8 +228,10 @@ static void decide_for(struct node *n, struct admin_call *call, const Grid__V1__
         node_decide(n, buf_slice(&packed), on_decided, call);
     else if (n->ledger && request->what_case == GRID__V1__DECIDE_REQUEST__WHAT_EVICT && node_ledger_means_self(n, pb_slice(request->evict->node)))
         admin_finish(call, GRPC_INVALID_ARGUMENT, NODE_EVICTS_ITSELF); /* the issuer would, and nobody would hear its answer */
+    else if (request->what_case == GRID__V1__DECIDE_REQUEST__WHAT_SET_PASSWORD)
+        hand_on_password(n, call, request->set_password);
     else
-        ask_an_issuer(n, call, evictee_of(n, request), buf_slice(&packed));
+        node_delegate(n, call, request);
     buf_dispose_wiped(&packed);
 }
 

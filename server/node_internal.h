@@ -54,6 +54,7 @@ struct node {
     struct certificate_memo *certificate_memo;
     struct standing standing;
     struct buf brief_ledger;
+    struct delegation *delegations; /* of node_delegate.c */
     struct stretching *stretching; /* a new password on the pool; of node_decide.c */
     struct ledger *ledger;       /* NULL: a grid of one */
     struct authority *authority; /* the ledger's root; NULL: a grid of one */

@@ -28,6 +28,11 @@ struct node_trust_work {
     bool asking;  /* for a certificate */
     bool unkept;  /* the disk has not taken what is in force */
     bool handing;
+    char phase_of[TRUST_ID_SIZE]; /* the authority to come whose phase began here then */
+    enum ledger_phase phase;
+    uint64_t phase_since_ms;
+    char calm[TRUST_ID_SIZE];      /* the authority that was seen here, as a member, with none to follow it */
+    char witnessed[TRUST_ID_SIZE]; /* the one to follow, whose coming was seen here */
     bool telling; /* an issuer of an eviction */
     uint64_t tell_at_ms;
     struct map *seen; /* ids of members that were linked here, to the number in which they came; NULL before the first */
@@ -234,7 +239,7 @@ static void note_root(struct node *n, const char *before, struct slice before_de
     const struct ledger_authority *root = ledger_root(n->ledger);
     standing_add_former(&n->standing, before);
     n->standing.provisional = false;
-    pin_members(n, before_der, root->until_s);
+    pin_members(n, before_der, root->until_s > root->when_s ? now_s() + (root->until_s - root->when_s) : 0); /* by this node's clock */
     log_line(LOG_WARN, "the grid's authority has been replaced", LOGF_STR("before", before), LOGF_STR("authority", root->id));
 }
 
@@ -612,11 +617,10 @@ static void find_missing(const struct node *n, struct node_rotation *out)
         out->missing[out->missing_count++] = n->name;
 }
 
-static void go_on(struct node *n, enum ledger_phase phase)
+static void go_on(struct node *n, enum ledger_phase phase, int64_t left_s)
 {
-    int64_t until_s = ledger_next(n->ledger)->until_s;
     struct authority *next = n->next;
-    int err = ledger_announce(n->ledger, n->authority, next, phase, now_s(), phase == LEDGER_REMOVE ? 0 : until_s);
+    int err = ledger_announce(n->ledger, n->authority, next, phase, now_s(), phase == LEDGER_REMOVE ? 0 : now_s() + left_s);
     if (err != 0) {
         log_line(LOG_ERROR, "the rotation of the authority cannot go on", LOGF_ERR(err));
         return;
@@ -625,6 +629,30 @@ static void go_on(struct node *n, enum ledger_phase phase)
     node_ledger_changed(n);
     if (phase == LEDGER_REMOVE)
         sign_release_again(n);
+}
+
+/* How long this node has known the phase. Another's moments are by another clock, which may be a day off: only how far they lie apart counts. */
+static int64_t phase_age_s(struct node *n, const struct ledger_authority *next)
+{
+    struct node_trust_work *w = work_of(n);
+    uint64_t now_ms = loop_now_ms(n->loop);
+    if (w->phase != next->phase || strcmp(w->phase_of, next->id) != 0) {
+        memcpy(w->phase_of, next->id, sizeof w->phase_of);
+        w->phase = next->phase;
+        w->phase_since_ms = now_ms;
+    }
+    return (int64_t) ((now_ms - w->phase_since_ms) / 1000);
+}
+
+/* Who has joined or started since a rotation began does not know who was away before that. */
+static void witness_look(struct node *n)
+{
+    struct node_trust_work *w = work_of(n);
+    const struct ledger_authority *next = ledger_next(n->ledger), *root = ledger_root(n->ledger);
+    if (!next && node_ledger_has_heard(n))
+        memcpy(w->calm, root->id, sizeof w->calm);
+    else if (next && strcmp(w->calm, root->id) == 0)
+        memcpy(w->witnessed, next->id, sizeof w->witnessed);
 }
 
 /* Whoever holds both keys goes on; that several do so at once changes nothing. Nobody can hold it up for long: who has not shown that he knows the new
@@ -636,11 +664,12 @@ static void rotation_look(struct node *n)
     if (!next || !n->next || !authority_can_issue(n->next) || !authority_can_issue(n->authority))
         return;
     find_missing(n, &now);
-    bool enough = now.missing_count == 0 || now_s() >= next->when_s + INSTALL_MAX_S || now_s() >= next->until_s;
-    if (next->phase == LEDGER_INSTALL && enough)
-        go_on(n, LEDGER_USE);
-    else if (next->phase == LEDGER_USE && (now.missing_count == 0 || now_s() >= next->until_s))
-        go_on(n, LEDGER_REMOVE);
+    int64_t age_s = phase_age_s(n, next), left_s = next->until_s - next->when_s - age_s;
+    bool knows_all = strcmp(work_of(n)->witnessed, next->id) == 0;
+    if (next->phase == LEDGER_INSTALL && (now.missing_count == 0 || age_s >= INSTALL_MAX_S || left_s <= 0))
+        go_on(n, LEDGER_USE, left_s > 0 ? left_s : 0);
+    else if (next->phase == LEDGER_USE && ((knows_all && now.missing_count == 0) || left_s <= 0))
+        go_on(n, LEDGER_REMOVE, 0);
 }
 
 int node_ledger_rotate(struct node *n, bool begin, uint32_t overlap_s, struct node_rotation *out, char why[NODE_WHY_MAX])
@@ -656,6 +685,7 @@ int node_ledger_rotate(struct node *n, bool begin, uint32_t overlap_s, struct no
         int err = announce_fresh(n, LEDGER_INSTALL, now_s() + (overlap_s ? overlap_s : OVERLAP_S), NULL, NULL);
         if (err != 0)
             return of_ledger_err(err, why);
+        memcpy(work_of(n)->calm, ledger_root(n->ledger)->id, TRUST_ID_SIZE);
         log_line(LOG_INFO, "rotation: a new authority is announced to every member");
         node_ledger_changed(n);
     }
@@ -891,6 +921,7 @@ static void look(void *arg)
     listen_look(n);
     pins_look(n);
     owed_look(n);
+    witness_look(n);
     rotation_look(n);
     certificate_look(n);
     heirs_look(n);

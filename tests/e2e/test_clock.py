@@ -70,3 +70,19 @@ def test_a_node_whose_clock_is_a_day_off_joins_by_password_and_follows_a_rotatio
         grid[0].grid("rotate", "--wait", "60s", check_code=0)
         wait_for(lambda: said(node, "the grid's authority has been replaced"), "it follows the rotation")
         works(grid, node)
+
+
+@once
+def test_a_clock_that_is_most_of_a_day_ahead_ends_no_rotation_before_its_time():
+    with Grid(2) as grid:
+        ahead = add_off(grid, "+23h")
+        grid.wait_linked()
+        away = grid[1]
+        away.kill()
+        wait_for(lambda: any(h["name"] == away.name and h["state"] == "dead" for h in json.loads(ahead.grid("list", "--all", "--json").out)), "it is seen to be gone")
+        grid[0].grid("rotate", "--overlap", "1h", "--wait", "1ms")
+        for _ in range(8):  # each look of an issuer that goes by another's clock would end it
+            wait_for(lambda: "use: authority" in ahead.grid("rotate", "--status").err, "the phase in which both count", 20, 0.2)
+        away.start()
+        grid.wait_linked()
+        wait_for(lambda: "done" in grid[0].grid("rotate", "--status").err, "the rotation ends when who was away is back", None, 0.2)

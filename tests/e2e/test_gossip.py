@@ -322,12 +322,13 @@ def test_what_a_newer_version_adds_is_passed_on_as_it_is():
             check_in(b"newer version", made, "what was added")
 
 
-class EmptyIssuer(Liar):
-    """A member that says it is an issuer, and answers all it is asked, over TLS as members speak it, with an empty message; `asked` are the methods."""
+class FalseIssuer(Liar):
+    """A member that says it is an issuer, and answers all it is asked, over TLS as members speak it, as `answers` says, else with an empty message; `asked` are the
+    methods and what came with them."""
 
-    def __init__(self, grid, node, name):
+    def __init__(self, grid, node, name, answers=None):
         super().__init__(grid, node, name)
-        self.asked = []
+        self.asked, self.answers = [], answers or (lambda request: b"")
         self.server = grpc.server(futures.ThreadPoolExecutor(2))
         self.server.add_generic_rpc_handlers((self,))
         self.plain = self.server.add_insecure_port("127.0.0.1:0")
@@ -338,8 +339,11 @@ class EmptyIssuer(Liar):
         self.tls.set_alpn_protocols(["grid-control/1"])
 
     def service(self, details):
-        self.asked.append(details.method)
-        return grpc.unary_unary_rpc_method_handler(lambda request, context: b"")
+        def answer(request, context):
+            self.asked.append((details.method, request))
+            return self.answers(request)
+
+        return grpc.unary_unary_rpc_method_handler(answer)
 
     def __enter__(self):
         super().__enter__()
@@ -371,30 +375,73 @@ def pump(source, sink):
         sink.shutdown(socket.SHUT_WR)
 
 
+def keyless_node(grid):
+    """A member without the authority's key, which must ask others to decide."""
+    whole, node = grid.gridfile, grid.add(start=False)
+    node.gridfile = grid.folder / "keyless"
+    node.gridfile.write_text(whole.read_text()[:whole.read_text().index("authority_key")])
+    node.gridfile.chmod(0o600)
+    node.state.mkdir(parents=True)
+    key, crt = Leaf(Authority.of_gridfile(whole), ("node",), name=node.name).save(grid.folder / "own")
+    for kind, path in (("key", key), ("crt", crt)):
+        (node.state / f"node.{kind}").write_bytes(path.read_bytes())
+        (node.state / f"node.{kind}").chmod(0o600)
+    return node.start()
+
+
+def say_issuer(liar):
+    """Its record says that it holds the authority's key."""
+    liar.hello(sealed(liar.record(capabilities=["trust=0.0.0.0", "issuer=99.99"]), liar.der, liar.leaf.key))
+    wait_for(lambda: liar.name in states(liar.node), "it is a member")
+
+
 @once
 def test_an_issuer_that_answers_with_nothing_harms_nobody_who_asks_it():
     with Grid(0, start=False) as grid:
-        whole = grid.gridfile
-        node = grid.add(start=False)
-        node.gridfile = grid.folder / "keyless"
-        node.gridfile.write_text(whole.read_text()[:whole.read_text().index("authority_key")])
-        node.gridfile.chmod(0o600)
-        node.state.mkdir(parents=True)
-        key, crt = Leaf(Authority.of_gridfile(whole), ("node",), name=node.name).save(grid.folder / "own")
-        for kind, path in (("key", key), ("crt", crt)):
-            (node.state / f"node.{kind}").write_bytes(path.read_bytes())
-            (node.state / f"node.{kind}").chmod(0o600)
-        node.start()
+        node = keyless_node(grid)
         check_in("no issuer can be reached", node.grid("evict", "nobody").err, "what it is told while there is none")
-        with EmptyIssuer(grid, node, "mallory") as liar:
-            liar.hello(sealed(liar.record(capabilities=["trust=0.0.0.0", "issuer=0.1"]), liar.der, liar.leaf.key))
-            wait_for(lambda: "mallory" in states(node), "it is a member")
+        with FalseIssuer(grid, node, "mallory") as liar:
+            say_issuer(liar)
             for words in (("evict", "nobody"), ("rotate",)):
                 answer = node.grid(*words)
                 check_equal(answer.returncode, 1, f"exit code of {words}: {answer.err}")
                 check_in("gave an empty answer", answer.err, f"what {words} is told")
-            check_equal(set(liar.asked), {"/grid.v1.PeerTrust/Decide"}, "what it was asked")
+            check_equal({method for method, _ in liar.asked}, {"/grid.v1.PeerTrust/Decide"}, "what it was asked")
             check(node.alive(), "who has asked is still there")
+
+
+def says_done(request):
+    """Whatever it was asked to decide, it says yes."""
+    asked = message_class("grid.v1.DecideRequest").FromString(request)
+    kind = {"open_door": "set_password"}.get(asked.WhichOneof("what"), asked.WhichOneof("what"))
+    answer = message("DecideResponse")
+    getattr(answer, kind).SetInParent()
+    if kind == "rotate":
+        answer.rotate.phase = "install"
+    else:
+        getattr(answer, kind).message = "it is done"
+    return answer.SerializeToString()
+
+
+@once
+def test_an_issuer_that_says_it_is_done_is_not_believed_and_hears_no_password():
+    with Grid(0, start=False) as grid:
+        node, secret = keyless_node(grid), grid.folder / "secret"
+        secret.write_text("marble-orchard-77-kites\n")
+        secret.chmod(0o600)
+        with FalseIssuer(grid, node, "mallory", says_done) as liar, Liar(grid, node, "bob") as bob:
+            say_issuer(liar)
+            bob.hello()
+            wait_for(lambda: "bob" in states(node), "both are members")
+            for words in (("evict", "bob"), ("rotate", "--wait", "1s"), ("password", "--password-file", secret)):
+                answer = node.grid(*words)
+                check_equal(answer.returncode, 1, f"exit code of {words}: {answer.err}")
+                check_in("mallory says that it is done", answer.err, f"what {words} is told")
+            check("bob" in states(node), "he is no member any more")
+            check_equal(len(liar.asked), 3, "how often it was asked")
+            check(not any(b"marble" in request for _, request in liar.asked), "the password was told as it is")
+            answer = node.grid("evict", "mallory")
+            check_equal((answer.returncode, len(liar.asked)), (1, 3), f"whether the one that is meant was asked: {answer.err}")
 
 
 @once

@@ -9,7 +9,7 @@ import time
 from certs import greet, refusal, tls_client
 from gridtest import Grid, check, check_equal, check_in, grid_command, http_request, node_rpc, once, shared, wait_for
 from test_evict import can_issue
-from test_join import PASSWORD, authority_of, said, secret_file
+from test_join import PASSWORD, authority_of, password_grid, said, secret_file
 from test_publishers import with_publishers
 
 RATE, SECONDS = 200, 5
@@ -176,6 +176,27 @@ def test_a_rotation_leaves_a_pinned_publishers_release_the_grids_and_newcomers_f
         rotate(grid, grid[0])
         grid.wait_linked()
         wait_for(lambda: {newest(n) for n in grid.nodes} == {(before[0] + 2, *before[1:])}, "the newcomer follows")
+
+
+@once
+def test_a_node_joins_by_password_while_the_new_authority_comes_into_use():
+    with password_grid(3) as grid:
+        grid.wait_linked()
+        grid.deploy(grid.project().program("cecho"))  # settles the grid
+        issuer = next(n for n in grid.nodes if said(n, "a node has joined by password"))
+        away = next(n for n in reversed(grid.nodes) if n is not issuer)
+        away.kill()
+        wait_for(lambda: states(issuer)[away.name] == "dead", "the others see it gone")
+        before = authority_of(issuer)
+        issuer.grid("rotate", "--wait", "1ms")
+        wait_for(lambda: "use: authority" in issuer.grid("rotate", "--status").err, "the phase in which both count", 20, 0.2)
+        newcomer = grid.add(join=issuer.listen_text)
+        grid.wait_linked()
+        check_equal(issuer.invoke("cecho", b"1", {"Grid-Node": newcomer.name}).status if grid.wait_ready(["cecho"]) else None, 200, "a call to it")
+        away.start()
+        wait_for(lambda: "done: authority" in issuer.grid("rotate", "--status").err, "the rotation ends when who was away is back", None, 0.2)
+        wait_for(lambda: {authority_of(n) for n in grid.nodes} == {authority_of(issuer)} != {before}, "all use the new authority")
+        grid.wait_linked()
 
 
 def test_gridfile_of_another_authority_is_refused_until_the_node_adopts_it():
