@@ -306,7 +306,7 @@ int verify_parsed(const struct verifier *v, struct x509_st *const *chain, size_t
 int verify_chain(const struct verifier *v, const struct slice *chain, size_t count, int64_t now_s, struct verify_holder *holder,
                  char why[TRUST_WHY_MAX])
 {
-    X509 *parsed[1 + CHAIN_LOOKED_AT];
+    X509 *parsed[1 + CHAIN_LOOKED_AT] = {NULL};
     size_t looked_at = count < 1 + CHAIN_LOOKED_AT ? count : 1 + CHAIN_LOOKED_AT;
     for (size_t i = 0; i < looked_at; i++)
         parsed[i] = certificate_parse(chain[i]);
