@@ -29,6 +29,7 @@ struct job *job_create(struct releases *r, const struct release_events *events, 
     job->events = events;
     job->events_ctx = ctx;
     buf_init(&job->config, 0);
+    buf_init(&job->certificate, 0);
     uv_mutex_init(&job->lock);
     return job;
 }
@@ -38,6 +39,7 @@ void job_free(struct job *job)
     loop_timer_stop(&job->progress_timer);
     free(job->folder);
     buf_dispose(&job->config);
+    buf_dispose(&job->certificate);
     fs_report_dispose(&job->report);
     release_plan_dispose(&job->plan);
     uv_mutex_destroy(&job->lock);
@@ -219,12 +221,15 @@ static int entry_make(struct job *job)
 {
     struct releases *r = job->releases;
     const struct release_entry *newest = release_log_current(r->log, RELEASES_APP);
+    buf_clear(&job->certificate);
+    int err = buf_append(&job->certificate, r->options.certificate_der);
     job->entry = (struct release_entry){.app = RELEASES_APP, .sequence = newest ? newest->sequence + 1 : 1, .root = job->root, .has_parent = newest != NULL,
                                         .publisher = slice_of_str(r->options.publisher), .published_at_ms = loop_wall_ms(), .files = job->files,
-                                        .size_bytes = job->bytes, .config = buf_slice(&job->config), .certificate = r->options.certificate_der};
+                                        .size_bytes = job->bytes, .config = buf_slice(&job->config), .certificate = buf_slice(&job->certificate)};
     if (newest)
         job->entry.parent = newest->root;
-    int err = hash_sha256(job->entry.config, job->entry.config_hash);
+    if (err == 0)
+        err = hash_sha256(job->entry.config, job->entry.config_hash);
     return err == 0 ? entry_sign(job) : err;
 }
 

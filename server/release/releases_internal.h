@@ -28,6 +28,7 @@ struct job {
     bool has_rights, groups_unknown;
     struct rights rights; /* to scan it with, where has_rights */
     struct buf config; /* packed ReleaseConfig */
+    struct buf certificate; /* the entry's: the node's own may be made anew while the entry is written */
     struct object_id root;
     struct entry_key key; /* of the entry put in place */
     uint64_t files, bytes;

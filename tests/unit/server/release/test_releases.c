@@ -43,11 +43,17 @@ struct fixture {
 
 /* ---- what a node gives its releases ---- */
 
+/* The node's certificate, which is made anew in its place as soon as an entry has been signed; NULL: it stays. */
+static char *renewed;
+
 static int sign(void *ctx, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size)
 {
     (void) ctx;
     *size = 32;
-    return hash_sha256(bytes, signature);
+    int err = hash_sha256(bytes, signature);
+    if (renewed)
+        memset(renewed, 'x', strlen(renewed));
+    return err;
 }
 
 static int verify(void *ctx, struct slice certificate, const char *publisher, struct slice bytes, struct slice signature, char why[160])
@@ -368,6 +374,19 @@ static void test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new
     assert_int_equal(releases_newest(s->releases)->sequence, 2);
 }
 
+static void test_releases__a_certificate_made_anew_meanwhile_changes_no_entry(void **state)
+{
+    struct fixture *f = *state;
+    char certificate[] = "first";
+    renewed = certificate;
+    releases_set_certificate(f->sides[0].releases, slice_of_str(certificate));
+    publish_whole(&f->sides[0], TASK("one"));
+    renewed = NULL;
+    UNTIL(f, releases_newest(f->sides[2].releases) != NULL);
+    assert_true(slice_equal_str(releases_newest(f->sides[2].releases)->certificate, "first"));
+    releases_set_certificate(f->sides[0].releases, SLICE("first"));
+}
+
 static void test_releases__what_was_published_in_no_grid_gives_way_to_the_grids(void **state)
 {
     struct fixture *f = *state;
@@ -642,6 +661,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__what_was_published_in_no_grid_gives_way_to_the_grids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_ran_in_a_grid_that_was_left_gives_way_to_the_grids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new_certificate, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_certificate_made_anew_meanwhile_changes_no_entry, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_failed_publish_leaves_what_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_publish_whose_asker_leaves_is_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_a_failed_publish_stored_is_tidied_at_once, setup, teardown),
