@@ -17,6 +17,7 @@ enum { TLS_CHAIN_MAX = 8, TLS_CHAIN_BYTES = 16 * 1024, TLS_ALPN_BYTES = 128 };
 struct tls_terms {
     atomic_int references;
     SSL_CTX *ssl;
+    struct tls_terms *whole; /* whose `ssl` it is, when these are another's but for the protocols offered */
     tls_verify_fn verify;
     void *verify_arg;
     void (*release)(void *verify_arg);
@@ -40,6 +41,11 @@ SSL_CTX *tls_terms_ssl(struct tls_terms *t)
     return t->ssl;
 }
 
+struct slice tls_terms_offered(const struct tls_terms *t)
+{
+    return slice_of(t->alpn, t->offered_size);
+}
+
 bool tls_terms_has(const struct tls_terms *t, struct slice protocol)
 {
     for (unsigned at = 0; at < t->alpn_size; at += 1u + t->alpn[at])
@@ -52,7 +58,10 @@ void tls_terms_unref(struct tls_terms *t)
 {
     if (!t || atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1)
         return;
-    SSL_CTX_free(t->ssl);
+    if (t->whole)
+        tls_terms_unref(t->whole);
+    else
+        SSL_CTX_free(t->ssl);
     X509_free(t->guest_certificate);
     EVP_PKEY_free(t->guest_key);
     if (t->release)
@@ -238,10 +247,8 @@ static int terms_create(const struct tls_config *config, struct tls_terms **out)
         err = GRID_ENOMEM;
     if (err == 0)
         err = context_set_certificates(t->ssl, config);
-    if (err == 0) {
+    if (err == 0)
         context_set_policy(t);
-        err = SSL_CTX_set_alpn_protos(t->ssl, t->alpn, t->offered_size) == 0 ? 0 : GRID_ENOMEM;
-    }
     ERR_clear_error();
     if (err != 0) {
         tls_terms_unref(t);
@@ -263,18 +270,50 @@ int tls_context_create_empty(struct tls_context **out)
     return 0;
 }
 
-int tls_context_replace(struct tls_context *c, const struct tls_config *config)
+static void context_take(struct tls_context *c, struct tls_terms *fresh)
 {
-    struct tls_terms *fresh = NULL, *before;
-    int err = terms_create(config, &fresh);
-    if (err != 0)
-        return err;
     pthread_mutex_lock(&c->lock);
-    before = c->terms;
+    struct tls_terms *before = c->terms;
     c->terms = fresh;
     pthread_mutex_unlock(&c->lock);
     tls_terms_unref(before);
+}
+
+int tls_context_replace(struct tls_context *c, const struct tls_config *config)
+{
+    struct tls_terms *fresh = NULL;
+    int err = terms_create(config, &fresh);
+    if (err == 0)
+        context_take(c, fresh);
+    return err;
+}
+
+/* OpenSSL is told the protocols with each dial; what it asks back on the way are `whole`'s terms. */
+static int terms_follow(struct tls_terms *whole, const char *alpn, struct tls_terms **out)
+{
+    struct tls_terms *t = calloc(1, sizeof *t);
+    int err = t ? alpn_encode(alpn, t) : GRID_ENOMEM;
+    if (err != 0) {
+        free(t);
+        return err;
+    }
+    atomic_init(&t->references, 1);
+    atomic_fetch_add_explicit(&whole->references, 1, memory_order_relaxed);
+    t->whole = whole;
+    t->ssl = whole->ssl;
+    t->offered_size = t->alpn_size;
+    *out = t;
     return 0;
+}
+
+int tls_context_follow(struct tls_context *c, struct tls_context *like, const char *alpn)
+{
+    struct tls_terms *fresh, *now = tls_context_terms(like);
+    int err = now ? terms_follow(now->whole ? now->whole : now, alpn, &fresh) : GRID_EPERM;
+    if (err == 0)
+        context_take(c, fresh);
+    tls_terms_unref(now);
+    return err;
 }
 
 int tls_context_create(const struct tls_config *config, struct tls_context **out)

@@ -61,6 +61,9 @@ int tls_context_create(const struct tls_config *config, struct tls_context **out
 int tls_context_create_empty(struct tls_context **out);
 /* Any thread. Errors as tls_context_create, and then nothing has changed. */
 int tls_context_replace(struct tls_context *c, const struct tls_config *config);
+/* `c` presents what `like` does now, and is judged and judges as it does, without guests, for dials that offer these protocols (as tls_config's `alpn`). Cheap: nothing is decoded.
+ * 0, GRID_EPERM (`like` has nothing to present), GRID_EINVAL or GRID_ENOMEM, and then nothing has changed. Any thread. */
+int tls_context_follow(struct tls_context *c, struct tls_context *like, const char *alpn);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c);
 

@@ -14,6 +14,8 @@ struct tls_terms *tls_context_terms(struct tls_context *c);
 void tls_terms_unref(struct tls_terms *t);
 /* Their OpenSSL half. A session sets its judgement as the SSL's app data, where the verification callback finds it. */
 SSL_CTX *tls_terms_ssl(struct tls_terms *t);
+/* What a dial offers: names with their lengths before them (RFC 7301). */
+struct slice tls_terms_offered(const struct tls_terms *t);
 /* True when this protocol is among those that members and clients may agree on. */
 bool tls_terms_has(const struct tls_terms *t, struct slice protocol);
 

@@ -30,6 +30,13 @@ static void on_info(const SSL *ssl, int where, int value)
         s->alert = value & 0xff;
 }
 
+/* 0 is success here alone. */
+static bool offer(struct tls_session *s)
+{
+    struct slice offered = tls_terms_offered(s->terms);
+    return SSL_set_alpn_protos(s->ssl, offered.data, (unsigned) offered.size) == 0;
+}
+
 static int session_set_up(struct tls_session *s, bool server)
 {
     s->ssl = SSL_new(tls_terms_ssl(s->terms));
@@ -49,7 +56,7 @@ static int session_set_up(struct tls_session *s, bool server)
         SSL_set_accept_state(s->ssl);
     else
         SSL_set_connect_state(s->ssl);
-    return 0;
+    return server || offer(s) ? 0 : GRID_ENOMEM;
 }
 
 int tls_session_create(struct tls_context *c, bool server, struct tls_session **out)

@@ -10,13 +10,13 @@
 #define ALPN_PLAIN_CALLS "http/1.1" /* of remote clients that know no HTTP/2 */
 
 /* Those who dial in may be strangers that want to join; this node dials nobody as one here. */
-static int replace_context(struct tls_context *c, struct node *n, const char *alpn, struct verdict *v, struct slice issuer_der)
+static int replace_server(struct node *n, struct verdict *v, struct slice issuer_der)
 {
-    bool accepts = c == n->server_tls;
-    struct tls_config config = {.guest_alpn = accepts ? NODE_JOIN_ALPN : NULL, .guest_certificate_der = node_join_guest_certificate(n),
+    struct tls_config config = {.guest_alpn = NODE_JOIN_ALPN, .guest_certificate_der = node_join_guest_certificate(n),
                                 .guest_key_der = node_join_guest_key(n), .certificate_der = buf_slice(&n->standing.certificate), .issuer_der = issuer_der,
-                                .key_der = key_private_der(n->key), .verify = verdict_judge, .verify_arg = verdict_ref(v), .release = verdict_release, .alpn = alpn};
-    int err = tls_context_replace(c, &config);
+                                .key_der = key_private_der(n->key), .verify = verdict_judge, .verify_arg = verdict_ref(v), .release = verdict_release,
+                                .alpn = ALPN_CALLS "," ALPN_CONTROL "," ALPN_PLAIN_CALLS};
+    int err = tls_context_replace(n->server_tls, &config);
     if (err != 0)
         verdict_unref(v);
     return err;
@@ -24,8 +24,8 @@ static int replace_context(struct tls_context *c, struct node *n, const char *al
 
 int node_verdict_apply(struct node *n, struct verdict *v, struct slice issuer_der)
 {
-    int err = replace_context(n->server_tls, n, ALPN_CALLS "," ALPN_CONTROL "," ALPN_PLAIN_CALLS, v, issuer_der);
+    int err = replace_server(n, v, issuer_der);
     if (err == 0)
-        err = replace_context(n->call_tls, n, ALPN_CALLS, v, issuer_der);
-    return err == 0 ? replace_context(n->control_tls, n, ALPN_CONTROL, v, issuer_der) : err;
+        err = tls_context_follow(n->call_tls, n->server_tls, ALPN_CALLS);
+    return err == 0 ? tls_context_follow(n->control_tls, n->server_tls, ALPN_CONTROL) : err;
 }
