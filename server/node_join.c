@@ -517,12 +517,17 @@ static int make_guest(struct node_join *s)
     int err = key_mint(&s->guest_key);
     if (err == 0)
         err = certificate_self_sign(s->guest_key, NODE_JOIN_ALPN, (int64_t) time(NULL), &s->guest_certificate);
-    if (err != 0)
-        return err;
+    return err;
+}
+
+struct tls_context *join_dial_tls(struct node_join *s)
+{
     struct tls_config config = {.guest_alpn = NODE_JOIN_ALPN,
                                 .guest_certificate_der = buf_slice(&s->guest_certificate),
                                 .guest_key_der = key_private_der(s->guest_key)};
-    return tls_context_create(&config, &s->dial_tls);
+    if (!s->dial_tls && tls_context_create(&config, &s->dial_tls) != 0)
+        return NULL;
+    return s->dial_tls;
 }
 
 static int make_parts(struct node_join *s)

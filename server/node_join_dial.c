@@ -198,8 +198,9 @@ static void dial_address(struct node_join *s)
         return;
     s->dial_terms = join_terms(s, s->dial_hosts);
     struct join_exchange_config config = {s->node->loop, &s->dial_terms, &JOIN_EVENTS, s};
+    struct tls_context *tls = join_dial_tls(s);
     struct join_exchange *x;
-    if (join_exchange_dial(&config, &s->addresses[s->address_next++], s->dial_tls, &x) != 0) {
+    if (!tls || join_exchange_dial(&config, &s->addresses[s->address_next++], tls, &x) != 0) {
         attempts_give_back(s->dialled, ANYBODY);
         failed(s, "it cannot be dialled");
         return;

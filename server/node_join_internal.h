@@ -84,6 +84,8 @@ extern const struct join_exchange_events JOIN_EVENTS;
 /* What this node brings to an exchange. `addresses` has TRUST_ADDRESSES_MAX places, for as long as the result. */
 struct join_config join_terms(struct node_join *s, const char **addresses);
 struct join_slot *join_slot_free(struct node_join *s);
+/* To dial as a guest; made when first asked for, NULL without memory. */
+struct tls_context *join_dial_tls(struct node_join *s);
 
 /* node_join_dial.c */
 int join_dial_open(struct node_join *s);

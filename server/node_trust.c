@@ -450,19 +450,27 @@ int node_trust_keep(struct node *n, char why[NODE_WHY_MAX])
     return err == 0 ? standing_store(n->options->state, &n->standing, why) : err;
 }
 
+/* The ledger's root is at hand with its key: reading keys is a good part of a start. */
+static bool has_root(const struct node *n)
+{
+    return n->authority && authority_can_issue(n->authority) && slice_equal(authority_certificate_der(n->authority), ledger_root(n->ledger)->der);
+}
+
 int node_trust_load_authorities(struct node *n, char why[NODE_WHY_MAX])
 {
     char clause[TRUST_WHY_MAX];
     const struct ledger_authority *next = ledger_next(n->ledger);
-    struct authority *root, *coming = NULL;
-    int err = load_authority(&n->standing, ledger_root(n->ledger)->der, &root, clause);
-    if (err == 0 && next && (err = load_authority(&n->standing, next->der, &coming, clause)) != 0)
+    bool stays = has_root(n);
+    struct authority *root = n->authority, *coming = NULL;
+    int err = stays ? 0 : load_authority(&n->standing, ledger_root(n->ledger)->der, &root, clause);
+    if (err == 0 && next && (err = load_authority(&n->standing, next->der, &coming, clause)) != 0 && !stays)
         authority_destroy(root);
     if (err != 0) {
         snprintf(why, NODE_WHY_MAX, "the grid's authority cannot be used: %s", clause);
         return err;
     }
-    authority_destroy(n->authority);
+    if (!stays)
+        authority_destroy(n->authority);
     authority_destroy(n->next);
     n->authority = root;
     n->next = coming;

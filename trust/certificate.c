@@ -319,16 +319,22 @@ X509 *certificate_parse(struct slice der)
     return NULL;
 }
 
-int certificate_id(struct slice der, char id[TRUST_ID_SIZE])
+int certificate_id_parsed(X509 *x, char id[TRUST_ID_SIZE])
 {
     uint8_t *spki = NULL;
-    X509 *x = certificate_parse(der);
     int size = x ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki) : -1;
     if (size > 0)
         key_id_of_public(slice_of(spki, (size_t) size), id);
     OPENSSL_free(spki);
-    X509_free(x);
     return size > 0 ? 0 : GRID_EINVAL;
+}
+
+int certificate_id(struct slice der, char id[TRUST_ID_SIZE])
+{
+    X509 *x = certificate_parse(der);
+    int err = certificate_id_parsed(x, id);
+    X509_free(x);
+    return err;
 }
 
 bool certificate_same_issuer(struct slice a, struct slice b)

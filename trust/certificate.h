@@ -52,6 +52,7 @@ int certificate_append_pem(struct slice der, struct buf *pem);
 X509 *certificate_parse(struct slice der);
 /* Hex SHA-256 of its SubjectPublicKeyInfo. 0 or GRID_EINVAL. */
 int certificate_id(struct slice der, char id[TRUST_ID_SIZE]);
+int certificate_id_parsed(X509 *x, char id[TRUST_ID_SIZE]);
 /* Whether one key signed both, by what they say of it (RFC 5280, 4.2.1.1); false for what is no certificate. */
 bool certificate_same_issuer(struct slice a, struct slice b);
 /* The start of the issuer's id by which a certificate names the key that signed it: 40 digits. 0; GRID_ENOENT when it names none. It is a

@@ -44,5 +44,7 @@ int verify_parsed(const struct verifier *v, struct x509_st *const *chain, size_t
 
 /* Judges a signature of key_sign's form by the key in a DER certificate (judge that with verify_chain first). 0, or GRID_EPERM. */
 int verify_signature(struct slice certificate_der, struct slice bytes, struct slice signature);
+/* The same by a certificate that has been read already; NULL is refused. */
+int verify_signature_parsed(struct x509_st *certificate, struct slice bytes, struct slice signature);
 
 #endif
