@@ -18,7 +18,7 @@ enum { KEPT_MAX = 64 };
 static struct {
     OSSL_PROVIDER *whole; /* the default provider, loaded in a context that nobody else uses */
     OSSL_PROVIDER *own;
-    OSSL_ALGORITHM decoders[KEPT_MAX + 1], encoders[KEPT_MAX + 1], keys[KEPT_MAX + 1];
+    OSSL_ALGORITHM decoders[KEPT_MAX + 1], encoders[KEPT_MAX + 1];
 } lean;
 
 /* "EC:id-ecPublicKey:1.2.840.10045.2.1" is kept; so is "DER", which unwraps PEM and encrypted keys. */
@@ -28,19 +28,13 @@ static bool is_kept(const char *names)
     return (first == 2 && memcmp(names, "EC", 2) == 0) || (first == 3 && memcmp(names, "DER", 3) == 0);
 }
 
-static bool is_kept_key(const char *names)
-{
-    size_t first = strcspn(names, ":");
-    return (first == 2 && memcmp(names, "EC", 2) == 0) || (first == 6 && memcmp(names, "X25519", 6) == 0) || (first == 4 && memcmp(names, "HMAC", 4) == 0);
-}
-
 static int keep_some(int operation, OSSL_ALGORITHM *kept)
 {
     int no_cache = 0;
     size_t count = 0;
     const OSSL_ALGORITHM *all = OSSL_PROVIDER_query_operation(lean.whole, operation, &no_cache);
     for (; all && all->algorithm_names; all++) {
-        if (operation == OSSL_OP_KEYMGMT ? !is_kept_key(all->algorithm_names) : !is_kept(all->algorithm_names))
+        if (!is_kept(all->algorithm_names))
             continue;
         if (count == KEPT_MAX)
             return GRID_ELIMIT;
@@ -57,8 +51,6 @@ static const OSSL_ALGORITHM *query_operation(void *context, int operation, int *
         return lean.decoders;
     if (operation == OSSL_OP_ENCODER)
         return lean.encoders;
-    if (operation == OSSL_OP_KEYMGMT)
-        return lean.keys;
     return OSSL_PROVIDER_query_operation(lean.whole, operation, no_cache);
 }
 
@@ -135,7 +127,7 @@ int crypto_provider_install(void)
         OSSL_LIB_CTX_free(context);
         return GRID_EIO;
     }
-    if (keep_some(OSSL_OP_DECODER, lean.decoders) != 0 || keep_some(OSSL_OP_ENCODER, lean.encoders) != 0 || keep_some(OSSL_OP_KEYMGMT, lean.keys) != 0)
+    if (keep_some(OSSL_OP_DECODER, lean.decoders) != 0 || keep_some(OSSL_OP_ENCODER, lean.encoders) != 0)
         return GRID_EIO;
     if (OSSL_PROVIDER_add_builtin(NULL, "gridcontrol", initialize) != 1)
         return GRID_EIO;
