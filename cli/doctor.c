@@ -26,12 +26,36 @@ static void examine_node(const Grid__V1__NodeInfo *node, struct doctor_report *r
     const char *of = node->grid.len > 0 ? " of grid " : ", a grid of one,";
     find(r, DOCTOR_OK, "node",
          arena_printf(r->arena, "%.*s%s%.*s answers at %.*s", SLICE_FMT(name), of, SLICE_FMT(pb_slice(node->grid)), SLICE_FMT(pb_slice(node->api))));
+    for (size_t i = 0; i < node->n_faults; i++)
+        find(r, DOCTOR_FAULT, "node", arena_printf(r->arena, "%.*s", SLICE_FMT(pb_slice(node->faults[i]))));
+    if (node->not_ready.len > 0 && node->n_faults == 0)
+        find(r, DOCTOR_WARNING, "node", arena_printf(r->arena, "it takes no calls from a load balancer yet (/readyz): %.*s", SLICE_FMT(pb_slice(node->not_ready))));
+}
+
+/* Another node has its name: it is back with a new state folder, or was replaced. */
+static bool is_replaced(const Grid__V1__ListNodesResponse *nodes, const Grid__V1__Host *host)
+{
+    for (size_t i = 0; i < nodes->n_nodes; i++)
+        if (slice_equal(pb_slice(nodes->nodes[i]->name), pb_slice(host->name)) && slice_equal_str(pb_slice(nodes->nodes[i]->state), "alive"))
+            return true;
+    return false;
+}
+
+/* It went in order, was sent away, or has a follower. */
+static bool is_over(const Grid__V1__ListNodesResponse *nodes, const Grid__V1__Host *host)
+{
+    struct slice state = pb_slice(host->state);
+    return slice_equal_str(state, "left") || slice_equal_str(state, "evicted") || (slice_equal_str(state, "dead") && is_replaced(nodes, host));
 }
 
 static void examine_peer(const Grid__V1__Host *host, struct doctor_report *r, size_t *well)
 {
     struct slice name = pb_slice(host->name), state = pb_slice(host->state);
-    if (!slice_equal_str(state, "alive"))
+    if (slice_equal_str(state, "dead"))
+        find(r, DOCTOR_FAULT, "peers",
+             arena_printf(r->arena, "%.*s is dead: start it again; if it runs, look at its log, and whether port %u of it can be reached from here; if it is gone for good, grid evict %.*s", SLICE_FMT(name),
+                          host->listen_port, SLICE_FMT(name)));
+    else if (!slice_equal_str(state, "alive"))
         find(r, DOCTOR_FAULT, "peers",
              arena_printf(r->arena, "%.*s is %.*s: look at its log, and whether port %u of it can be reached from here", SLICE_FMT(name), SLICE_FMT(state), host->listen_port));
     else if (!host->synchronized)
@@ -43,11 +67,27 @@ static void examine_peer(const Grid__V1__Host *host, struct doctor_report *r, si
 
 static void examine_peers(const Grid__V1__ListNodesResponse *nodes, struct doctor_report *r)
 {
-    size_t well = 0;
-    for (size_t i = 0; i < nodes->n_nodes; i++)
+    size_t well = 0, looked_at = 0;
+    for (size_t i = 0; i < nodes->n_nodes; i++) {
+        if (is_over(nodes, nodes->nodes[i]))
+            continue;
+        looked_at++;
         examine_peer(nodes->nodes[i], r, &well);
-    if (well == nodes->n_nodes)
+    }
+    if (well == looked_at)
         find(r, DOCTOR_OK, "peers", arena_printf(r->arena, "%zu node%s linked and synchronized", well, well == 1 ? " is" : "s are"));
+}
+
+/* How many nodes cannot start it. */
+static size_t examine_elsewhere(const Grid__V1__TaskInfo *task, struct doctor_report *r)
+{
+    struct slice name = pb_slice(task->name);
+    for (size_t i = 0; i < task->n_faults_elsewhere; i++) {
+        struct slice node = pb_slice(task->faults_elsewhere[i]->key);
+        find(r, DOCTOR_FAULT, "tasks", arena_printf(r->arena, "%.*s cannot be started on %.*s: %.*s; see grid logs %.*s --node %.*s", SLICE_FMT(name), SLICE_FMT(node),
+                                                    SLICE_FMT(pb_slice(task->faults_elsewhere[i]->value)), SLICE_FMT(name), SLICE_FMT(node)));
+    }
+    return task->n_faults_elsewhere;
 }
 
 static void examine_tasks(const Grid__V1__ListTasksResponse *tasks, struct doctor_report *r)
@@ -56,8 +96,13 @@ static void examine_tasks(const Grid__V1__ListTasksResponse *tasks, struct docto
     for (size_t i = 0; i < tasks->n_tasks; i++) {
         const Grid__V1__TaskInfo *task = tasks->tasks[i];
         struct slice name = pb_slice(task->name), status = pb_slice(task->status), reason = pb_slice(task->reason);
+        size_t found = examine_elsewhere(task, r);
+        if (slice_equal_str(status, "online") && reason.size == 0) {
+            well += found == 0;
+            continue;
+        }
         if (slice_equal_str(status, "online")) {
-            well++;
+            find(r, DOCTOR_FAULT, "tasks", arena_printf(r->arena, "%.*s cannot be started in its newest version here, and the one before answers: %.*s; see grid logs %.*s", SLICE_FMT(name), SLICE_FMT(reason), SLICE_FMT(name)));
             continue;
         }
         find(r, slice_equal_str(status, "starting") && reason.size == 0 ? DOCTOR_WARNING : DOCTOR_FAULT, "tasks",

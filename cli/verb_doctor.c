@@ -22,6 +22,7 @@ static int ask(struct cli *cli, struct arena *arena, struct doctor_answers *a)
 {
     Grid__V1__GetNodeRequest node = GRID__V1__GET_NODE_REQUEST__INIT;
     Grid__V1__ListNodesRequest nodes = GRID__V1__LIST_NODES_REQUEST__INIT;
+    nodes.all = true; /* the dead too */
     Grid__V1__ListTasksRequest tasks = GRID__V1__LIST_TASKS_REQUEST__INIT;
     Grid__V1__ListProcessesRequest processes = GRID__V1__LIST_PROCESSES_REQUEST__INIT;
     void *answer;

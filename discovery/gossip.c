@@ -332,9 +332,21 @@ static void client_draining(void *ctx, struct http_client *client)
     (void) ctx, (void) client;
 }
 
+/* With TLS 1.3 the other side judges when this one has finished: the link may have been up for a moment. */
+static void tell_denied(const struct gossip *g, const struct conn *c)
+{
+    char address[ADDR_TEXT_MAX];
+    if (g->closing || !g->events->on_denied)
+        return;
+    addr_format(conn_peer_addr(c), address);
+    g->events->on_denied(g->ctx, address, conn_tls_why(c), conn_tls_is_revoked(c));
+}
+
 static void client_closed(void *ctx, struct http_client *client, int err)
 {
     struct link *l = ctx;
+    if (err == GRID_EPERM)
+        tell_denied(l->g, http_client_conn(client));
     bool connected = conn_was_connected(http_client_conn(client));
     l->client = NULL;
     if (l->token != 0) { /* it never came up */

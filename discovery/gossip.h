@@ -19,6 +19,9 @@ struct gossip_events {
     void (*on_ledger)(void *ctx, struct slice packed, const struct member *from);
     /* A link was refused, by the other side or by this one, for this reason (a sentence). NULL: only logged. */
     void (*on_refused)(void *ctx, enum gossip_refusal refusal, struct slice reason, bool by_peer);
+    /* A connection that was dialled has failed, since one side does not take the other's certificate. `revoked`: a member has said that this node's key
+     * is evicted. NULL: only logged. */
+    void (*on_denied)(void *ctx, const char *address, const char *why, bool revoked);
 };
 
 struct gossip_config {

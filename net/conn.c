@@ -762,6 +762,16 @@ int conn_tls_channel(const struct conn *c, struct tls_channel *out)
     return c->tls ? tls_session_channel(c->tls, out) : GRID_EUNSUPPORTED;
 }
 
+const char *conn_tls_why(const struct conn *c)
+{
+    return c->tls ? tls_session_why(c->tls) : "";
+}
+
+bool conn_tls_is_revoked(const struct conn *c)
+{
+    return c->tls && tls_session_is_revoked(c->tls);
+}
+
 bool conn_tls_peer_named(const struct conn *c, const char *host)
 {
     return c->tls && tls_session_peer_named(c->tls, host);

@@ -95,6 +95,10 @@ const struct addr *conn_local_addr(const struct conn *c);
 const struct tls_peer *conn_tls_peer(const struct conn *c);
 /* What tells this connection from any other, of an open one under TLS. 0, GRID_EPROTO, GRID_EUNSUPPORTED in the clear. */
 int conn_tls_channel(const struct conn *c, struct tls_channel *out);
+/* Why TLS failed, as the log says it; "" when it did not. As long as the connection. */
+const char *conn_tls_why(const struct conn *c);
+/* Whether the other side has refused this side's key for good: it was evicted from the grid. */
+bool conn_tls_is_revoked(const struct conn *c);
 /* Whether the other side's certificate is for this host name; false in the clear. */
 bool conn_tls_peer_named(const struct conn *c, const char *host);
 /* The protocol agreed by ALPN, "" in the clear. */

@@ -58,6 +58,7 @@ struct grpc_server {
     struct loop *loop;
     grpc_roles_fn roles; /* NULL: nobody over TLS */
     size_t max_message;
+    const char *limit_text;
     struct budget *budget; /* NULL: none */
     const struct grpc_service **services;
     size_t service_count;
@@ -108,6 +109,11 @@ int grpc_server_create(struct loop *l, size_t max_message, struct grpc_server **
     s->max_message = max_message;
     *out = s;
     return 0;
+}
+
+void grpc_server_set_limit_text(struct grpc_server *s, const char *text)
+{
+    s->limit_text = text;
 }
 
 static void call_free(struct grpc_call *call)
@@ -452,10 +458,21 @@ size_t grpc_call_queued(const struct grpc_call *call)
 
 /* ---- the request's messages ---- */
 
+/* A method's own limit is fixed; the server's is what its users may be told how to raise. */
+static void refuse_size(struct grpc_call *call)
+{
+    char why[256];
+    if (call->method->max_message || !call->server->limit_text)
+        snprintf(why, sizeof why, "the request message is larger than %zu bytes: send less", call->in.max_message);
+    else
+        snprintf(why, sizeof why, "%s", call->server->limit_text);
+    grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, why);
+}
+
 static void refuse_stream(struct grpc_call *call, int err)
 {
     if (err == GRID_ELIMIT)
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "the request message is larger than the limit");
+        refuse_size(call);
     else if (err == GRID_ENOMEM)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory for the request message");
     else

@@ -69,6 +69,9 @@ struct grpc_service {
 /* A set of services. Not changed once serving. */
 struct grpc_server;
 int grpc_server_create(struct loop *l, size_t max_message, struct grpc_server **out);
+
+/* What one is told whose message is larger than max_message: a sentence, which must live as long as the server. Without it the limit alone is named. */
+void grpc_server_set_limit_text(struct grpc_server *s, const char *text);
 /* Counts the bytes of requests being held in a budget that others may share: beyond it calls are refused with RESOURCE_EXHAUSTED.
  * It must outlive the server. */
 void grpc_server_share(struct grpc_server *s, struct budget *budget);

@@ -157,7 +157,7 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
     } else {
         judgement->err = t->verify(t->verify_arg, chain, count, &judgement->peer, judgement->why);
     }
-    X509_STORE_CTX_set_error(store, judgement->err == 0 ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
+    X509_STORE_CTX_set_error(store, judgement->err == 0 ? X509_V_OK : judgement->peer.revoked ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_CERT_REJECTED);
     return judgement->err == 0;
 }
 

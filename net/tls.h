@@ -19,6 +19,7 @@ struct tls_peer {
     unsigned roles; /* of enum tls_role */
     char name[64];  /* common name, for logs only */
     char issuer[65]; /* id of the authority on whose word it was taken; "" when the judge names none */
+    bool revoked;   /* the judge refuses its key for good: it is told so (RFC 8446 6.2, certificate_revoked) */
 };
 
 /* Judges the peer's certificate chain, leaf first, as OpenSSL has read it (its X509), borrowed for the call. Fills `peer`. 0 to go on; an error ends the

@@ -121,6 +121,11 @@ static void explain_fault(unsigned long code, char *why, size_t size)
     snprintf(why, size, "the TLS handshake or a record of it is malformed (%s)", text ? text : "it ended");
 }
 
+bool tls_session_is_revoked(const struct tls_session *s)
+{
+    return s->alert == SSL_AD_CERTIFICATE_REVOKED;
+}
+
 /* Remembers why, once, and says which error it is. */
 static int session_failed(struct tls_session *s)
 {

@@ -40,6 +40,8 @@ const char *tls_session_alpn(const struct tls_session *s);
 int tls_session_channel(const struct tls_session *s, struct tls_channel *out);
 /* Whether the other side's certificate is for this host name. */
 bool tls_session_peer_named(const struct tls_session *s, const char *host);
+/* The other side has refused this side's key for good. */
+bool tls_session_is_revoked(const struct tls_session *s);
 /* Why it failed, for the log; "" when it did not. */
 const char *tls_session_why(const struct tls_session *s);
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "grid/v1/control.pb-c.h"
 #include "server/node_ask.h"
+#include "server/node_faults.h"
 #include "server/node_internal.h"
 #include "server/node_logs.h"
 
@@ -58,7 +59,8 @@ static void get_node(void *ctx, struct admin_call *call, struct slice request)
     Grid__V1__NodeInfo info = GRID__V1__NODE_INFO__INIT;
     Grid__V1__Host host;
     struct option_view option;
-    char api[ADDR_TEXT_MAX], listen[ADDR_TEXT_MAX] = "";
+    char api[ADDR_TEXT_MAX], listen[ADDR_TEXT_MAX] = "", not_ready[NODE_REASON_MAX];
+    const char *faults[NODE_FAULTS_MAX];
     (void) request;
     if (!a)
         return;
@@ -73,6 +75,12 @@ static void get_node(void *ctx, struct admin_call *call, struct slice request)
     info.state_dir = pb_str(n->options->state);
     info.workers = n->options->workers;
     info.resident_bytes = host_resident_bytes(0);
+    info.faults = arena_calloc(a, NODE_FAULTS_MAX, sizeof *info.faults);
+    size_t fault_count = info.faults ? node_faults_list(n, a, faults) : 0;
+    for (; info.n_faults < fault_count; info.n_faults++)
+        info.faults[info.n_faults] = pb_str(faults[info.n_faults]);
+    if (!node_is_ready(n, not_ready))
+        info.not_ready = pb_str(not_ready);
     info.options = arena_calloc(a, OPTIONS_MAX, sizeof *info.options);
     for (size_t i = 0; info.options && info.n_options + 2 < OPTIONS_MAX && option_view(n->options->set, i, &option); i++)
         if (option.text)
@@ -263,6 +271,23 @@ static void take_counters(const struct node *n, const char *task, Grid__V1__Task
     }
 }
 
+/* Where it, or its newest version, cannot be started. */
+static void take_faults(const struct node *n, struct arena *a, Grid__V1__TaskInfo *task, const char *name)
+{
+    task->faults_elsewhere = arena_calloc(a, node_member_count(n), sizeof *task->faults_elsewhere);
+    for (size_t i = 1; task->faults_elsewhere && i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        const char *fault = member_routable(m) ? member_task_fault(m, name) : NULL;
+        Grid__V1__StringPair *pair = fault ? arena_alloc(a, sizeof *pair) : NULL;
+        if (!pair)
+            continue;
+        grid__v1__string_pair__init(pair);
+        pair->key = pb_str(m->name);
+        pair->value = pb_str(fault);
+        task->faults_elsewhere[task->n_faults_elsewhere++] = pair;
+    }
+}
+
 static void list_tasks(void *ctx, struct admin_call *call, struct slice request)
 {
     struct node *n = ctx;
@@ -290,6 +315,7 @@ static void list_tasks(void *ctx, struct admin_call *call, struct slice request)
         task->reason = pb_str(tasks[i].reason);
         task->next_start_at_ms = tasks[i].next_start_at_ms;
         take_counters(n, tasks[i].name, task);
+        take_faults(n, a, task, tasks[i].name);
         response.tasks[response.n_tasks++] = task;
     }
     reply_and_finish(call, &response.base);

@@ -6,6 +6,7 @@
 #include "api/pb.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "server/node_faults.h"
 #include "server/node_internal.h"
 #include "server/node_join.h"
 #include "server/node_ledger.h"
@@ -236,6 +237,7 @@ static void on_event(void *ctx, enum members_event_kind kind, const struct membe
         log_line(kind == MEMBERS_FAILED ? LOG_WARN : LOG_INFO, "membership", LOGF_STR("event", members_event_name(kind)), LOGF_STR("member", m->name), LOGF_STR("id", m->id));
     if (kind == MEMBERS_LINKED) {
         joined(n);
+        node_faults_accepted(n);
         node_join_linked(n);
         node_ledger_look_soon(n);
     }
@@ -302,6 +304,13 @@ static void on_refused(void *ctx, enum gossip_refusal refusal, struct slice reas
     node_routes_changed(n);
 }
 
+static void on_denied(void *ctx, const char *address, const char *why, bool revoked)
+{
+    struct node *n = ctx;
+    if (n->releases)
+        node_faults_denied(n, address, why, revoked);
+}
+
 static void on_ledger(void *ctx, struct slice packed, const struct member *from)
 {
     struct node *n = ctx;
@@ -309,7 +318,7 @@ static void on_ledger(void *ctx, struct slice packed, const struct member *from)
         node_ledger_receive(n, packed, from);
 }
 
-static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release, .on_refused = on_refused, .on_ledger = on_ledger};
+static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release, .on_refused = on_refused, .on_ledger = on_ledger, .on_denied = on_denied};
 
 static void on_join_timeout(void *arg)
 {

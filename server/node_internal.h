@@ -100,6 +100,12 @@ struct node {
     struct loop_timer join_timer;
     unsigned join_waits;
     struct loop_timer refused_timer; /* since a link was made after a refusal */
+    struct node_denied { /* the last dial that failed since one side does not take the other's certificate */
+        char address[ADDR_TEXT_MAX];
+        char why[NODE_REASON_MAX];
+        uint64_t at_ms; /* monotonic; 0: none has */
+    } denied;
+    bool evicted; /* a member has said so, and none has been linked since */
 
     /* read by workers */
     _Atomic bool ready;

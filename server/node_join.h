@@ -23,6 +23,9 @@ void node_join_start(struct node *n);
 /* This node has yet to join by its password, and something is done about it: the password is being stretched, or a node of --join is asked. */
 bool node_join_is_under_way(const struct node *n);
 
+/* Who of --join has refused this node for good, each a sentence with a remedy in the arena; at most `max`. Returns how many. */
+size_t node_join_faults(const struct node *n, struct arena *arena, const char **out, size_t max);
+
 /* A guest's connection that a worker has accepted: taken over. */
 void node_join_accept(struct node *n, struct conn *c);
 

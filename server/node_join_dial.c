@@ -120,6 +120,7 @@ static void settle(struct node_join *s)
     t->failures = 0;
     t->differs = false;
     t->said[0] = '\0';
+    t->remedy = NULL;
     t->settled = t->hint || is_settled(s->node);
     again(s);
 }
@@ -147,6 +148,20 @@ void join_dial_again(struct node_join *s)
 }
 
 /* Once for as long as it stays the same. */
+size_t node_join_faults(const struct node *n, struct arena *arena, const char **out, size_t max)
+{
+    const struct node_join *s = n->join;
+    size_t count = 0;
+    for (size_t i = 0; s && i < s->target_count && count < max; i++) {
+        const struct join_target *t = &s->targets[i];
+        if (t->settled || !t->remedy)
+            continue;
+        out[count] = arena_printf(arena, "%s does not let this node in: %s%s", t->address, t->said, t->remedy);
+        count += out[count] != NULL;
+    }
+    return count;
+}
+
 static void say(struct join_target *t, enum log_level level, const char *why)
 {
     if (strcmp(t->said, why) == 0)
@@ -240,6 +255,7 @@ static void dial_now(void *arg)
 static void refused(struct node_join *s, const struct join *j)
 {
     bool by_peer;
+    s->at->remedy = NULL;
     const struct join_refusal *r = join_refusal_of(j, &by_peer);
     if (!by_peer && r->reason == JOIN_NOT_ISSUER) { /* it was told who can, and goes there itself */
         s->at->differs = true;
@@ -268,9 +284,11 @@ static void refused(struct node_join *s, const struct join *j)
     case JOIN_OTHER_GRID:
         say(s->at, LOG_ERROR,
             "it belongs to another grid of the same name, and both are settled: run \"grid adopt\" on the side that is to change");
+        s->at->remedy = "";
         break;
     default:
         say(s->at, LOG_ERROR, join_reason_text(r->reason));
+        s->at->remedy = ": see that all nodes of the grid have the same name and password, and that --join names one of them";
         break;
     }
     retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));

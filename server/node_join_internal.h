@@ -33,6 +33,7 @@ struct join_target {
     bool differs; /* was found in another grid, which may be about to yield */
     unsigned failures;
     uint64_t due_ms;
+    const char *remedy;   /* static, of the refusal in `said`; NULL: it has not refused this node */
     char said[TRUST_SENTENCE_MAX]; /* the last line about it, so that it is said once */
 };
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "server/ingress/host_json.h"
+#include "server/node_faults.h"
 #include "server/node_internal.h"
 #include "server/node_join.h"
 
@@ -261,6 +262,8 @@ static void tell_lack(struct node *n, char why[NODE_REASON_MAX])
     why[0] = '\0';
     if (n->stopping)
         snprintf(why, NODE_REASON_MAX, "the node is stopping");
+    else if (node_is_evicted(n))
+        snprintf(why, NODE_REASON_MAX, "the grid has evicted this node: stop it, and start it with a new state folder to join as another node");
     else if (n->refused[0])
         snprintf(why, NODE_REASON_MAX, "refused by the grid: %.130s", n->refused);
     else if (!n->linked_once)

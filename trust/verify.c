@@ -254,7 +254,8 @@ static int judge_holder(struct judgement *j)
     key_id_of_public(slice_of(spki, (size_t) size), j->holder->id);
     OPENSSL_free(spki);
     certificate_name(j->leaf, j->holder->name);
-    if (has_id(j->v->revoked, j->v->revoked_count, j->holder->id))
+    j->holder->evicted = has_id(j->v->revoked, j->v->revoked_count, j->holder->id);
+    if (j->holder->evicted)
         return refuse(j, "its key has been evicted from the grid");
     if (verifier_refuses(j->v, j->holder->id, j->holder->issuer))
         return refuse(j, "its authority has been replaced, and it was no member then");
@@ -299,7 +300,7 @@ int verify_parsed(const struct verifier *v, struct x509_st *const *chain, size_t
         err = questions[i](&j);
     ERR_clear_error();
     if (err != 0)
-        *holder = (struct verify_holder){0};
+        *holder = (struct verify_holder){.evicted = holder->evicted};
     return err;
 }
 

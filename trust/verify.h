@@ -25,6 +25,7 @@ struct verify_holder {
     unsigned roles; /* of enum trust_role, never 0 */
     char name[TRUST_NAME_MAX + 1];
     char issuer[TRUST_ID_SIZE]; /* the accepted authority on whose word it was taken */
+    bool evicted; /* why it is refused: the only field that counts then */
 };
 
 /* True when who was taken by `issuer`'s word as `id` would not be taken any more: evicted, or his authority has been removed. */

@@ -276,10 +276,7 @@ static void drop_body(struct door_request *r)
 static void refuse_body(struct door_request *r)
 {
     drop_body(r);
-    door_refuse(r, 413, "RESOURCE_EXHAUSTED",
-                arena_printf(r->arena,
-                             "the payload is larger than %zu bytes: send less, or start gridd with a larger --max-payload",
-                             r->ingress->options.max_payload));
+    door_refuse(r, 413, "RESOURCE_EXHAUSTED", r->ingress->payload_limit);
 }
 
 /* 429 in the form of the grid's own routes, whatever the door. */

@@ -95,6 +95,7 @@ int ingress_create(struct loop *l, const struct ingress_options *options, struct
     if (!i)
         return GRID_ENOMEM;
     *i = (struct ingress){.loop = l, .options = *options, .dispatch = dispatch, .admin = admin};
+    snprintf(i->payload_limit, sizeof i->payload_limit, "the payload is larger than %zu bytes: send less, or start gridd with a larger --max-payload", options->max_payload);
     i->held.max = options->held_bytes ? options->held_bytes : SIZE_MAX;
     i->invoke_service = service_for(&RPC_INVOKE, i);
     i->control_service = service_for(&RPC_CONTROL, i);
@@ -106,6 +107,8 @@ int ingress_create(struct loop *l, const struct ingress_options *options, struct
         err = grpc_server_create(l, options->max_payload + MESSAGE_OVERHEAD, &i->peer_grpc);
     if (err == 0) {
         grpc_server_set_roles(i->peer_grpc, rpc_roles);
+        grpc_server_set_limit_text(i->api_grpc, i->payload_limit);
+        grpc_server_set_limit_text(i->peer_grpc, i->payload_limit);
         grpc_server_share(i->api_grpc, &i->held);
         grpc_server_share(i->peer_grpc, &i->held);
         err = add_services(i, i->api_grpc);

@@ -12,6 +12,7 @@ struct ingress {
     struct ingress_options options;
     struct dispatch *dispatch;
     struct admin *admin;
+    char payload_limit[112]; /* what one is told whose payload is larger than --max-payload */
     struct budget held; /* bytes of requests, at all doors */
     struct grpc_server *api_grpc;
     struct grpc_server *peer_grpc;

@@ -327,7 +327,7 @@ static int take_request(struct rpc_call *r, struct invocation *inv, struct slice
     struct slice raw;
     if (call_request_decode(message, inv, &r->json, why) != 0)
         return GRPC_INVALID_ARGUMENT;
-    *why = "the payload is larger than --max-payload: send less, or start gridd with a larger one";
+    *why = r->ingress->payload_limit;
     if (inv->payload.size > r->ingress->options.max_payload)
         return GRPC_RESOURCE_EXHAUSTED;
     *why = "json is not one valid JSON value: send other bytes as payload";

@@ -110,6 +110,10 @@ def shut_out_a_plain_member(made):
     for node in others:
         check_equal(sorted(h["name"] for h in node.hosts()), sorted(n.name for n in others), f"hosts of {node.name}")
     wait_for(lambda: all(said(n, "evicted from the grid") for n in others), "each member has refused it with a reason in its log")
+    ready = wait_for(lambda: (r := victim.get("/readyz")).status == 503 and r, "the evicted node is told so, and is not ready")
+    check_in("the grid has evicted this node: stop it", ready.text, "why it is not ready")
+    told = victim.grid("doctor", check_code=1).out
+    check_in("the grid has evicted this node, and no member speaks with it", told, "what the doctor says on the evicted node")
     return victim
 
 

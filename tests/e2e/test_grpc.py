@@ -66,6 +66,9 @@ def test_a_payload_over_the_limit_is_resource_exhausted():
     check_in(code, ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"), f"6 MiB and a byte ({text})")
     code, text = rpc_code(lambda: invoke().Call({"task": "cecho", "payload": b"x" * (40 * 1024 * 1024)}))
     check_equal(code, "RESOURCE_EXHAUSTED", f"40 MiB ({text})")
+    for size in (6 * 1024 * 1024 + 1, 7 * 1024 * 1024):
+        _, text = rpc_code(lambda: invoke().Call({"task": "cecho", "payload": b"x" * size}))
+        check("6291456 bytes" in text and "--max-payload" in text, f"what {size} bytes are answered: {text}")
     check_equal(invoke().Call({"task": "cecho", "payload": b"x"}).payload, b"x", "the next call")
 
 

@@ -164,6 +164,8 @@ def test_a_wrong_password_never_joins_and_both_sides_say_so():
         wait_for(lambda: said(other, "this node cannot join", "the password or the grid's name differs"), "the grid's name counts like the password")
         check_equal([len(node.hosts()) for node in grid.nodes], [1, 1, 1], "hosts that each sees")
         wait_for(lambda: "none of --join has let it in" in wrong.get("/readyz").text, "/readyz says that it is outside")
+        told = [line for line in wrong.grid("doctor", check_code=1).out.splitlines() if line.startswith("fault ")]
+        check(any(f"{grid[0].listen_text} does not let this node in" in line and "same name and password" in line for line in told), f"what the doctor says: {told}")
         check("has answered" not in wrong.text(), "it has been answered, and does not say otherwise")
 
 
@@ -592,6 +594,7 @@ def test_two_settled_grids_of_one_name_refuse_each_other_and_name_the_way_out():
         wait_for(lambda: said(lone, "this node cannot join", "grid adopt"), "the comer names grid adopt")
         wait_for(lambda: said(grid[0], "grid adopt") or said(grid[1], "grid adopt"), "the member names it")
         check_equal([len(node.hosts()) for node in grid.nodes], [2, 2, 1], "hosts that each sees")
+        check_in('both are settled: run "grid adopt"', lone.grid("doctor", check_code=1).out, "what the doctor says")
 
 
 def test_a_gridfile_with_a_password_lets_in_by_either():

@@ -586,6 +586,25 @@ def test_the_doctor_names_a_task_that_cannot_start_and_a_node_that_is_not_there(
         check_equal(node.grid("doctor").returncode, 1, "exit code with a fault")
 
 
+def faults(node, about):
+    return [f["text"] for f in json.loads(node.grid("doctor", "--json").out) if f["level"] == "fault" and f["about"] == about]
+
+
+@once
+def test_the_doctor_names_a_task_that_only_another_node_cannot_start_and_a_node_that_died():
+    with Grid(2) as grid:
+        one, two = grid
+        grid.deploy(grid.project().js("picky", "exports.handler = () => 1;\n"))
+        check_equal(doctor(one, 0) and faults(one, "tasks"), [], "faults of a grid that is well")
+        project = grid.project().js("picky", "if (process.env.GRID_NODE === 'node2') throw new Error('not on this machine');\nexports.handler = () => 2;\n")
+        one.grid("deploy", str(project), check_code=4)
+        for node, sentence in ((one, "picky cannot be started on node2"), (two, "picky cannot be started in its newest version here, and the one before answers")):
+            found = wait_for(lambda: faults(node, "tasks"), "the doctor finds it")
+            check(sentence in found[0] and "not on this machine" in found[0] and "grid logs picky" in found[0], f"what it says: {found}")
+        two.kill()
+        wait_for(lambda: [f for f in faults(one, "peers") if "node2 is dead" in f and "grid evict node2" in f], "a dead node is a fault, with what to do")
+
+
 # ---- systems that give less ---------------------------------------------------------------------------------------------------
 
 

@@ -85,7 +85,7 @@ static void on_refused(void *ctx, enum gossip_refusal refusal, struct slice reas
     n->refused_by_peer = by_peer;
 }
 
-static const struct gossip_events EVENTS = {on_event, on_release, NULL, on_refused};
+static const struct gossip_events EVENTS = {.on_event = on_event, .on_release = on_release, .on_refused = on_refused};
 
 static void on_accept(void *ctx, int fd, const struct addr *from)
 {
