@@ -1,10 +1,12 @@
 """The examples of README.md and docs/tasks.md, extracted and run as they stand there: each page in its order and in one shell."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 
-from gridtest import BIN, PRESET, ROOT, Grid, check, check_in, clean_environment, grid_command, once, timeout
+from gridtest import BIN, PRESET, ROOT, Grid, check, check_in, clean_environment, grid_command, once, timeout, wait_for
 
 
 def shell_script(page):
@@ -78,3 +80,26 @@ def test_the_examples_for_writers_of_tasks_work_as_printed():
     with Grid(1) as grid:
         printed, _ = run_script(script, grid[0], grid.folder / "home")
         check_promises(promised, printed)
+
+
+@once
+def test_quickstart_stop_ends_what_a_killed_node_has_left():
+    with Grid(1, start=False) as grid:
+        state, tree = grid.folder / "xdg/gridcontrol-quickstart", grid.folder / "tree"
+        state.mkdir(parents=True)
+        (tree / "deploy").mkdir(parents=True)
+        (tree / "build/release").mkdir(parents=True)
+        (tree / "build/release/bin").symlink_to(BIN)
+        shutil.copy(ROOT / "deploy/quickstart", tree / "deploy")
+        shutil.copy(grid.gridfile, state / "Gridfile")
+        node = grid.add(start=False)
+        node.state = state / "node1"
+        node.start()
+        grid.deploy(grid.project().js("left", "exports.handler = () => 1;\n"))
+        (state / "node1.pid").write_text(f"{node.process.pid}\n")
+        node.kill()
+        check(node.task_pids(), "a killed node leaves its tasks")
+        done = subprocess.run([tree / "deploy/quickstart", "stop"], env=clean_environment(grid.folder, {"XDG_STATE_HOME": str(grid.folder / "xdg")}), capture_output=True, text=True, timeout=90)
+        check("node1 was killed and has left tasks running" in done.stdout and "the grid is down" in done.stdout and done.returncode == 0, f"what it says: {done}")
+        wait_for(lambda: not node.task_pids(), "nothing is left", 3)
+        check(not os.path.exists(state / "node1.pid"), "the node that was started to end them is not left either")
