@@ -19,7 +19,7 @@ int cert_authority_of_gridfile(const char *path, struct authority **out)
     struct gridfile card;
     int err = gridfile_load(path, NULL, NULL, &card, sentence);
     if (err == GRID_ENOENT)
-        return cli_fail(GRID_FAILED, "there is no %s: run this where the grid's Gridfile is, or name it with --gridfile", path);
+        return cli_fail(GRID_FAILED, "there is no %s: run this where the grid's Gridfile is, name it with --gridfile, or name an issuer's state folder with --state (of a grid by password: one that has the key)", path);
     if (err != 0)
         return cli_fail(GRID_FAILED, "%s", sentence);
     err = gridfile_authority(&card, NULL, out, sentence);

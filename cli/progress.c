@@ -111,7 +111,7 @@ void progress_append_summary(const struct progress *p, struct buf *out)
     if (p->files > 0)
         buf_printf(out, ": %" PRIu64 " files, %s", p->files, size);
     if (p->bytes_saved > 0)
-        buf_printf(out, ", %s of it already there", saved);
+        buf_printf(out, ", %s of it already there", p->bytes_saved < p->bytes ? saved : "all"); /* folders' listings count too */
     buf_append_byte(out, '\n');
 }
 

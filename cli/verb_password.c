@@ -1,6 +1,7 @@
 /* grid password: sets the grid's password, read from a terminal without echo or from a file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -35,7 +36,9 @@ static int read_file(const char *path, struct buf *out)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return cli_fail(GRID_USAGE, "--password-file: %s cannot be read: %s", path, strerror(errno));
-    int code = read_line(fd, out);
+    struct stat st;
+    bool is_open = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) != 0;
+    int code = is_open ? cli_fail(GRID_USAGE, "--password-file: others than its owner may read %s: chmod 600 it", path) : read_line(fd, out);
     close(fd);
     return code;
 }

@@ -559,7 +559,7 @@ int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[N
     int err = e.issuer || replace ? announce_fresh(n, LEDGER_REMOVE, now_s() + OVERLAP_S, e.id, e.name) : ledger_evict(n->ledger, n->authority, e.id, e.name, now_s());
     if (err != 0)
         return of_ledger_err(err, why);
-    log_line(LOG_WARN, "a node is evicted", LOGF_STR("node", e.name), LOGF_STR("id", e.id));
+    log_line(LOG_WARN, "a node is evicted", LOGF_STR("member", e.name), LOGF_STR("id", e.id));
     node_ledger_changed(n);
     sign_release_again(n);
     snprintf(why, NODE_WHY_MAX, "%s is evicted; joining by password is closed until \"grid password\" sets a new one%s", e.name,

@@ -357,7 +357,7 @@ static void on_client_open(void *ctx, struct http_client *http)
     if (client->state != CLIENT_DIALLING)
         return;
     if (!identity_right(link, http)) {
-        log_line(LOG_WARN, "an address of a node is answered by another", LOGF_STR("node", link->name));
+        log_line(LOG_WARN, "an address of a node is answered by another", LOGF_STR("member", link->name));
         http_client_close(http);
         return;
     }

@@ -154,6 +154,9 @@ def old_password_opens_nothing(made, victim):
     check_equal([h["name"] for h in fresh.hosts()], [fresh.name], "whom a new identity sees by the old password")
     fresh.stop()
     secret = secret_file(made, "ninety-mellow-harbours", "new-password")
+    secret.chmod(0o644)
+    check_in("chmod 600", made.issuer.grid("password", "--password-file", str(secret), check_code=2).err, "a file that others may read")
+    secret.chmod(0o600)
     made.issuer.grid("password", "--password-file", str(secret), check_code=0)
     fresh.options = [str(secret) if o == str(made.folder / "password") else o for o in fresh.options]
     with Knocker(victim) as knocker:
