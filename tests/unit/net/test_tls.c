@@ -466,6 +466,25 @@ static void test_tls__an_empty_context_opens_nothing_until_it_is_filled(void **s
     pair_shut(&p);
 }
 
+/* The server's side speaks two protocols, and so would a dial with its own terms; whoever follows them offers the one it is told. */
+static void test_tls__a_context_that_follows_presents_the_same_and_offers_its_own_protocol(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    struct tls_context *whole = identity_context(&p.b, &p.a, "h2,grid-control/1");
+    assert_int_equal(tls_context_create_empty(&p.client_tls), 0);
+    assert_int_equal(tls_context_follow(whole, p.client_tls, "h2"), GRID_EPERM);
+    assert_int_equal(tls_context_follow(p.client_tls, whole, ""), GRID_EINVAL);
+    assert_int_equal(tls_context_follow(p.client_tls, whole, "grid-control/1"), 0);
+    tls_context_unref(whole); /* what is followed lives on */
+    p.server_tls = identity_context(&p.a, &p.b, "h2,grid-control/1");
+    pair_dial(&p);
+    PUMP(p.loop, p.server.opened, 1);
+    assert_string_equal(conn_alpn(p.server.conn), "grid-control/1");
+    pair_shut(&p);
+}
+
 /* ---- HTTP/2 over it ---- */
 
 struct h2_world {
@@ -628,6 +647,7 @@ int main(void)
         cmocka_unit_test(test_tls__guests_without_a_certificate_or_where_there_are_none_are_refused),
         cmocka_unit_test(test_tls__goes_by_new_terms_once_they_are_replaced),
         cmocka_unit_test(test_tls__an_empty_context_opens_nothing_until_it_is_filled),
+        cmocka_unit_test(test_tls__a_context_that_follows_presents_the_same_and_offers_its_own_protocol),
         cmocka_unit_test(test_tls__carries_http2_and_the_handler_sees_who_asks),
         cmocka_unit_test(test_http_server__bounds_its_half_open_handshakes),
     };
