@@ -293,13 +293,24 @@ static void on_release(void *ctx, struct slice packed, const struct member *from
         hold_entry(n, packed);
 }
 
-/* A name that is taken is taken in the whole grid; other refusals are one node's view. */
+static bool is_linked_with_somebody(const struct node *n)
+{
+    for (size_t i = 1; i < node_member_count(n); i++)
+        if (node_member(n, i)->state == MEMBER_ALIVE)
+            return true;
+    return false;
+}
+
+/* A name that is taken is taken in the whole grid; other refusals are one node's view. While others take this node for a member it counts for a moment alone,
+ * in which they would have refused it too: one of them is not to make it unready. */
 static void on_refused(void *ctx, enum gossip_refusal refusal, struct slice reason, bool by_peer)
 {
     struct node *n = ctx;
     if (!n->releases || !by_peer || refusal != GOSSIP_REFUSAL_NAME)
         return;
     loop_timer_stop(&n->refused_timer);
+    if (is_linked_with_somebody(n))
+        loop_timer_start(n->loop, &n->refused_timer, REFUSED_MS, on_taken, n);
     snprintf(n->refused, sizeof n->refused, "%.*s", SLICE_FMT(reason));
     node_routes_changed(n);
 }

@@ -139,6 +139,19 @@ def states(node):
 
 
 @once
+def test_one_member_that_refuses_another_takes_it_out_for_a_moment_at_most():
+    with Grid(2) as grid:
+        grid.deploy(grid.project().js("t", "exports.handler = () => 1;\n"))
+        with Liar(grid, grid[0], "mallory") as liar:
+            liar.hello()
+            wait_for(lambda: "mallory" in states(grid[0]), "it is a member")
+            liar.say(refusal=message("Refusal", code=3, reason="the name is taken, by nobody at all"))
+            wait_for(lambda: liar.over is not None, "its word is heard")
+        wait_for(lambda: grid[0].get("/readyz").status == 200, "the node is ready as before", 10)
+        check_equal(grid[0].invoke("t").status, 200, "a call")
+
+
+@once
 def test_a_member_can_say_nothing_in_anothers_name():
     with Grid(3) as grid:
         grid.deploy(grid.project().js("t", "exports.handler = () => 1;\n"))
