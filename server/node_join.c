@@ -98,6 +98,19 @@ void node_join_forget_password(struct node *n)
     n->join->has_password = false;
 }
 
+void node_join_anew(struct node *n)
+{
+    struct node_join *s = n->join;
+    if (!s || s->closing)
+        return;
+    loop_timer_stop(&s->settle);
+    s->shared = false;
+    s->unsettled = 0;
+    s->hold_until_ms = 0;
+    s->granted_by[0] = '\0';
+    join_dial_again(s);
+}
+
 bool node_join_wanted(const struct node *n)
 {
     return n->join && n->join->wanted;

@@ -35,6 +35,8 @@ const uint8_t *node_join_password(const struct node *n);
 void node_join_set_password(struct node *n, const uint8_t *stretched);
 /* The one that this node knows opens nothing any more: it is overwritten, and this node joins nobody by it. */
 void node_join_forget_password(struct node *n);
+/* This node has left its grid and founded one of its own, to join anew by its password: those of --join are gone to at once, as at a start. */
+void node_join_anew(struct node *n);
 
 /* Ends what is under way; `done` comes when nothing of it is left on the loop. */
 void node_join_close(struct node *n, loop_fn done, void *arg);

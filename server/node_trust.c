@@ -805,8 +805,12 @@ static int found_to_join(struct node *n, char why[NODE_WHY_MAX])
 {
     struct node_standing now;
     node_trust_standing(n, &now);
-    if (!now.founded || now.door_open || !node_join_wanted(n))
-        return node_trust_found(n, why);
+    if (!now.founded || now.door_open || !node_join_wanted(n)) {
+        int err = node_trust_found(n, why);
+        if (err == 0)
+            node_join_anew(n);
+        return err;
+    }
     snprintf(why, NODE_WHY_MAX, "this node has forgotten the password, which opens nothing in its grid since somebody was evicted: stop it, run \"grid adopt --state %.200s\", and start it with the "
                                 "password of the grid that it shall join", n->options->state);
     return GRID_EPERM;

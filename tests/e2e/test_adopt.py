@@ -2,7 +2,9 @@
 
 import shutil
 
-from gridtest import Grid, check_equal, mint_gridfile, once, wait_for
+from gridtest import Grid, check, check_equal, free_port, mint_gridfile, once, wait_for
+from test_evict import can_issue, issuers
+from test_join import authority_of, password_grid
 from test_publishers import newest
 
 OLD, NEW = ("exports.handler = () => '%s';\n" % side for side in ("old", "new"))
@@ -63,3 +65,33 @@ def test_an_adopted_node_that_decides_does_not_sign_its_old_release_for_the_new_
         wait_for(lambda: len(grid[0].hosts()) == 3, "the victim is out")
         node.grid("rotate", "--wait", "30s", check_code=0)
         check_equal([newest(n) for n in grid.nodes[:2]], [(0, "")] * 2, "releases that the new grid has")
+
+
+def settled_grid(nodes):
+    """Whose nodes have joined by password and know each other by --join, which is settled by a deploy."""
+    grid = password_grid()
+    at = [f"127.0.0.1:{free_port()}" for _ in range(nodes)]
+    for own in at:
+        node = grid.add(start=False, options=["--listen", own])
+        node.join = ",".join(other for other in at if other != own)
+        node.start()
+    grid.wait_linked()
+    grid.deploy(grid.project().js("t", NEW))
+    return grid
+
+
+@once
+def test_running_nodes_that_had_joined_by_password_join_anew_when_they_adopt():
+    """One goes back to the grid it was in; when the first is lost for good the others adopt one after the other."""
+    with settled_grid(3) as grid:
+        first, second, third = grid.nodes
+        check("a provisional one" in third.grid("adopt", "--yes", check_code=0).err, "it founds one of its own")
+        grid.wait_linked()
+        check_equal(len({authority_of(n) for n in grid.nodes}), 1, "authorities, after one has joined anew")
+        wait_for(lambda: issuers(grid) == {n.name for n in grid.nodes}, "each holds the key, so that it outlives the first")
+        first.kill()
+        for node in (second, third):
+            node.grid("adopt", "--yes", check_code=0)
+            wait_for(lambda: len(node.hosts()) == 2 and can_issue(node), f"{node.name} has joined the other")
+        check_equal(authority_of(second), authority_of(third), "their authority")
+        check_equal(len(second.hosts()), 2, "hosts of the other")
