@@ -11,13 +11,15 @@
 #include "api/pb.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/token_bucket.h"
 #include "grid/v1/trust.pb-c.h"
 #include "net/grpc.h"
 #include "server/node_ask.h"
 #include "server/node_join.h"
 #include "trust/stretch.h"
 
-enum { LOOK_MS = 500, SOON_MS = 20, LISTEN_MS = 5000, ISSUERS_WANTED = 3, OVERLAP_S = 86400, INSTALL_MAX_S = 60, HAND_BYTES = 4096, SEEN_MAX = 4096, TELL_MS = 2000, FIRST_LOOK_MS = 200 };
+enum { LOOK_MS = 500, SOON_MS = 20, LISTEN_MS = 5000, ISSUERS_WANTED = 3, OVERLAP_S = 86400, INSTALL_MAX_S = 60, HAND_BYTES = 4096, SEEN_MAX = 4096, TELL_MS = 2000, FIRST_LOOK_MS = 200,
+       LINES_PER_S = 1, LINES_BURST = 10 };
 
 #define CAPABILITY_TRUST "trust="
 #define CAPABILITY_ISSUER "issuer="
@@ -39,6 +41,7 @@ struct node_trust_work {
     uintptr_t seen_count;
     bool heard;   /* node_ledger_has_heard */
     uint64_t listens_until_ms;
+    struct token_bucket lines; /* about packs that do not hold, which any member may send without end */
     char trust[96], issuer[64]; /* capabilities */
 };
 
@@ -49,10 +52,12 @@ static int64_t now_s(void)
 
 static struct node_trust_work *work_of(struct node *n)
 {
-    if (!n->trust_work)
-        n->trust_work = calloc(1, sizeof *n->trust_work);
+    if (n->trust_work)
+        return n->trust_work;
+    n->trust_work = calloc(1, sizeof *n->trust_work);
     if (!n->trust_work)
         abort(); /* without it a node could not say which authority it goes by */
+    token_bucket_init(&n->trust_work->lines, LINES_PER_S, LINES_BURST, 0);
     return n->trust_work;
 }
 
@@ -298,6 +303,16 @@ static void note_evictions(const struct node *n, size_t before)
         log_line(LOG_ERROR, "this node has been evicted from the grid: no member speaks with it any more");
 }
 
+static void say_refused(struct node *n, const struct member *from, const struct ledger_news *news, int err)
+{
+    if ((err == 0 && news->refused == 0) || !token_bucket_take(&work_of(n)->lines, 1, loop_now_ms(n->loop)))
+        return;
+    if (err != 0)
+        log_line(LOG_WARN, "a member's ledger cannot be taken in", LOGF_STR("member", from->name), LOGF_ERR(err));
+    else
+        log_line(LOG_WARN, "a member's ledger has statements that do not hold: they are refused", LOGF_STR("member", from->name), LOGF_INT("refused", (int64_t) news->refused));
+}
+
 void node_ledger_receive(struct node *n, struct slice packed, const struct member *from)
 {
     struct ledger_news news;
@@ -310,10 +325,7 @@ void node_ledger_receive(struct node *n, struct slice packed, const struct membe
     }
     size_t before = ledger_tombstone_count(n->ledger);
     int err = ledger_merge(n->ledger, packed, &news);
-    if (err != 0)
-        log_line(LOG_WARN, "a member's ledger cannot be taken in", LOGF_STR("member", from->name), LOGF_ERR(err));
-    if (news.refused > 0)
-        log_line(LOG_WARN, "a member's ledger has statements that do not hold: they are refused", LOGF_STR("member", from->name), LOGF_INT("refused", news.refused));
+    say_refused(n, from, &news, err);
     if (!news.changed)
         return;
     node_ledger_changed(n);

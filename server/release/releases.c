@@ -21,7 +21,7 @@
 
 #define LOG_NAME "releases.log"
 
-enum { CLOSE_LOOK_MS = 10, TIDY_MS = 30000, STUCK_AFTER_MS = 10000, SEQUENCE_AHEAD_MS = 24 * 3600 * 1000 };
+enum { CLOSE_LOOK_MS = 10, TIDY_MS = 30000, STUCK_AFTER_MS = 10000, SEQUENCE_AHEAD_MS = 24 * 3600 * 1000, DROPPED_LINES_PER_S = 1, DROPPED_LINES_BURST = 10 };
 
 static void releases_step(void *arg);
 
@@ -199,6 +199,7 @@ static struct job *job_next(struct releases *r)
     r->queue = job->next;
     if (!r->queue)
         r->queue_tail = &r->queue;
+    token_bucket_init(&r->dropped_lines, DROPPED_LINES_PER_S, DROPPED_LINES_BURST, 0);
     return job;
 }
 
@@ -419,9 +420,11 @@ static void take_new(struct releases *r, const struct release_entry *e, enum rel
     releases_tell_change(r);
 }
 
-static void drop_entry(struct slice publisher, const char *why, int err)
+/* Any member may send entries that do not hold, without end: a few are said, then one a second. */
+static void drop_entry(struct releases *r, struct slice publisher, const char *why, int err)
 {
-    log_line(LOG_WARN, "a release entry from a peer was dropped", LOGF_SLICE("publisher", publisher), LOGF_STR("why", why), LOGF_ERR(err));
+    if (token_bucket_take(&r->dropped_lines, 1, loop_now_ms(r->options.loop)))
+        log_line(LOG_WARN, "a release entry from a peer was dropped", LOGF_SLICE("publisher", publisher), LOGF_STR("why", why), LOGF_ERR(err));
 }
 
 /* Sequences count releases, and nobody publishes one every millisecond since 1970: by this bound, which moves on, no entry can be the last that
@@ -487,7 +490,7 @@ static void receive_entry(struct releases *r, struct slice packed, struct arena 
     if (err == 0)
         take_new(r, &e, outcome);
     else
-        drop_entry(e.publisher, why, err);
+        drop_entry(r, e.publisher, why, err);
 }
 
 void releases_receive(struct releases *r, struct slice packed)
@@ -496,7 +499,7 @@ void releases_receive(struct releases *r, struct slice packed)
     if (arena)
         receive_entry(r, packed, arena);
     else
-        drop_entry(slice_of(NULL, 0), "out of memory", GRID_ENOMEM);
+        drop_entry(r, slice_of(NULL, 0), "out of memory", GRID_ENOMEM);
     arena_destroy(arena);
 }
 

@@ -5,6 +5,7 @@
 
 #include <limits.h>
 
+#include "base/token_bucket.h"
 #include "server/release/release_plan.h"
 #include "server/release/releases.h"
 
@@ -67,6 +68,7 @@ struct releases {
     struct job *queue, **queue_tail;
     bool on_pool; /* the running job's work, or a tidy */
     bool tidy_due;
+    struct token_bucket dropped_lines;
     struct loop_deferred step, change;
     struct loop_timer retry, tidy, stuck;
     char current[OBJECT_ID_HEX + 1];
