@@ -164,14 +164,14 @@ static void link_up(struct link *l, const struct tls_peer *peer)
 }
 
 /* The core hears of a loss once, and only of links that it did not close itself. */
-static void link_lost(struct link *l, bool kernel_gave_up)
+static void link_lost(struct link *l, enum members_loss loss)
 {
     struct gossip *g = l->g;
     uint64_t now = loop_now_ms(g->loop);
     if (!l->up)
         return;
     l->up = false;
-    members_link_down(g->core, l->id, kernel_gave_up ? MEMBERS_LOST_TIMEOUT : MEMBERS_LOST_RESET, now);
+    members_link_down(g->core, l->id, loss, now);
     kick(g);
 }
 
@@ -209,7 +209,7 @@ static void link_receive(struct link *l, struct slice message)
     l->g->heard = NULL;
     if (err != 0) {
         log_line(LOG_WARN, "a gossip frame is malformed: the link is closed", LOGF_STR("peer", l->peer), LOGF_ERR(err));
-        link_lost(l, false);
+        link_lost(l, MEMBERS_LOST_RESET);
         link_end(l);
     }
     kick(l->g);
@@ -241,7 +241,7 @@ static void in_half_close(void *ctx, struct grpc_call *call)
 {
     struct link *l = ctx;
     (void) call;
-    link_lost(l, false);
+    link_lost(l, MEMBERS_LOST_RESET);
     link_end(l);
 }
 
@@ -256,7 +256,7 @@ static void in_close(void *ctx, struct grpc_call *call, int err)
     struct link *l = ctx;
     (void) err;
     l->in = NULL;
-    link_lost(l, conn_has_timed_out(grpc_call_conn(call)));
+    link_lost(l, conn_has_timed_out(grpc_call_conn(call)) ? MEMBERS_LOST_TIMEOUT : MEMBERS_LOST_RESET);
     link_free(l);
 }
 
@@ -303,7 +303,7 @@ static void out_close(void *ctx, struct grpc_client_call *call, int status, stru
         loop_timer_start(l->g->loop, &l->timer, CLOSE_MS, link_abort, l);
         return;
     }
-    link_lost(l, false);
+    link_lost(l, MEMBERS_LOST_RESET);
     http_client_close(l->client);
 }
 
@@ -357,7 +357,7 @@ static void client_closed(void *ctx, struct http_client *client, int err)
         dial_next(l);
         return;
     }
-    link_lost(l, err == GRID_ETIMEOUT);
+    link_lost(l, err == GRID_ETIMEOUT ? MEMBERS_LOST_TIMEOUT : err == GRID_EPERM ? MEMBERS_LOST_DENIED : MEMBERS_LOST_RESET); /* in TLS 1.3 who dials hears last that he was refused */
     link_free(l);
 }
 

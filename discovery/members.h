@@ -61,7 +61,7 @@ struct members_times {
     uint32_t mesh_ms;         /* in a grid of more than 8 a newcomer's neighbours are dialled after it, the others after twice it, spread over it */
     uint32_t spread_ms;       /* between two rounds of passing news on */
     uint32_t sync_ms;         /* between two comparisons of views with somebody at random */
-    uint32_t denied_ms;       /* before somebody who refused our handshake is dialled again */
+    uint32_t denied_ms;       /* before somebody who refused our handshake is dialled again; at most, where he refused us at its end */
     uint32_t reap_ms;         /* after which the dead and those that left are forgotten */
     uint32_t connect_ms;      /* TCP's part of a dial. A SYN into a cut is lost, a fresh dial sends a fresh one */
     uint32_t handshake_ms;    /* for the driver: the rest of it; only then the process is silent */
@@ -105,9 +105,10 @@ uint64_t members_tick(struct members *m, uint64_t now_ms);
  * it, 0 for one that was accepted. 0 or GRID_ENOMEM (close it). */
 int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint64_t token, uint64_t now_ms);
 
-/* A link is gone: reset or ended by the other side, or given up by the kernel since nothing was acknowledged. Links that members_next_close
+/* A link is gone: reset or ended by the other side, given up by the kernel since nothing was acknowledged, or DENIED: the other side has refused this node's
+ * certificate, and is dialled ever more rarely until it takes a link. Links that members_next_close
  * named need not be reported. */
-enum members_loss { MEMBERS_LOST_RESET, MEMBERS_LOST_TIMEOUT };
+enum members_loss { MEMBERS_LOST_RESET, MEMBERS_LOST_TIMEOUT, MEMBERS_LOST_DENIED };
 void members_link_down(struct members *m, uint64_t link, enum members_loss loss, uint64_t now_ms);
 
 /* Back-pressure: nothing is given out for a paused link; member records that change meanwhile are sent once, in their last form. */

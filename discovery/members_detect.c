@@ -510,7 +510,7 @@ void members_lost(struct members *m, struct members_entry *e, enum members_loss 
     e->pinged_ms = 0;
     m->ring_changed = true;
     members_touch(m, e);
-    if (e->link || !members_lives(e) || (loss == MEMBERS_LOST_RESET && !members_wanted(m, e)))
+    if (e->link || !members_lives(e) || (loss != MEMBERS_LOST_TIMEOUT && !members_wanted(m, e)))
         return;
     if (loss == MEMBERS_LOST_TIMEOUT && is_accused(m, e)) {
         members_convict(m, e); /* the others saw it before us */

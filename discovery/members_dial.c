@@ -169,6 +169,11 @@ static bool may_dial(const struct members *m, const struct members_entry *e)
            members_wanted(m, e);
 }
 
+static uint64_t may_dial_at(const struct members_entry *e)
+{
+    return members_later(e->dial_at_ms, e->denied_until_ms);
+}
+
 uint64_t members_consider_dial(struct members *m, struct members_entry *e)
 {
     uint64_t bit = UINT64_C(1) << e->slot % 64;
@@ -178,14 +183,31 @@ uint64_t members_consider_dial(struct members *m, struct members_entry *e)
         return NEVER;
     if (members_link_pending(m, e->member.id))
         return m->now_ms + m->times->ack_ms;
-    if (m->now_ms < e->dial_at_ms)
-        return e->dial_at_ms;
+    if (m->now_ms < may_dial_at(e))
+        return may_dial_at(e);
     m->dial_count += !(m->dial_wanted[e->slot / 64] & bit);
     m->dial_wanted[e->slot / 64] |= bit;
     return NEVER;
 }
 
 /* ---- dials that end ---- */
+
+void members_dial_denied(struct members *m, struct members_entry *e)
+{
+    e->denied_until_ms = m->now_ms + members_backoff(m, e->denials++, m->times->denied_ms);
+    m->any_denied = true;
+    members_touch(m, e);
+}
+
+void members_dial_the_denied(struct members *m)
+{
+    for (size_t i = 1; m->any_denied && i < m->count; i++) {
+        m->order[i]->denials = 0;
+        m->order[i]->denied_until_ms = 0;
+        members_touch(m, m->order[i]);
+    }
+    m->any_denied = false;
+}
 
 /* Often for some minutes: it may be the only way to the others. */
 static uint64_t seed_backoff(struct members *m, unsigned failures)
@@ -352,7 +374,7 @@ static struct members_entry *take_wanted(struct members *m, size_t word)
 {
     for (uint64_t left = m->dial_wanted[word]; left != 0; left &= left - 1) {
         struct members_entry *e = m->slots[word * 64 + (unsigned) __builtin_ctzll(left)];
-        bool stale = !e || !may_dial(m, e) || m->now_ms < e->dial_at_ms || members_link_pending(m, e->member.id);
+        bool stale = !e || !may_dial(m, e) || m->now_ms < may_dial_at(e) || members_link_pending(m, e->member.id);
         if (!stale && is_meeting(e) && m->meetings >= MEMBERS_MEETINGS_MAX)
             continue;
         m->dial_wanted[word] &= ~(left & -left);

@@ -90,6 +90,8 @@ struct members_entry {
     bool meeting;               /* counted among the dials to those that nothing is held against */
     bool near;                  /* in the active view */
     unsigned failures, refusals; /* of our dials in a row, and those of them that were refused */
+    unsigned denials;            /* links in a row that he took for none of his grid's */
+    uint64_t denied_until_ms;    /* is not dialled before */
 };
 
 struct members_seed {
@@ -117,7 +119,7 @@ struct members {
     void *ctx;
     uint64_t now_ms, due_ms, random, next_token;
     uint64_t precise_ms, precise_us; /* the time in microseconds, when it was that of now_ms */
-    bool leaving;
+    bool leaving, any_denied;
     struct members_entry *self;
     struct members_entry *by_id; /* uthash */
     struct members_entry *slots[MEMBERS_MAX];
@@ -277,6 +279,9 @@ uint64_t members_consider_dial(struct members *m, struct members_entry *e);
 void members_dial_ended(struct members *m, struct members_entry *e);
 void members_dial_settled(struct members *m, uint64_t token, const char *peer);
 /* After a dead one's dial, or its death. */
+/* He has refused a link of ours; and somebody has taken one, so that others may. */
+void members_dial_denied(struct members *m, struct members_entry *e);
+void members_dial_the_denied(struct members *m);
 uint64_t members_redial_dead(struct members *m, const struct members_entry *e);
 void members_ring_update(struct members *m);
 

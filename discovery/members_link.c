@@ -92,6 +92,7 @@ void members_link_ready(struct members *m, struct members_link *l, struct member
     e->link = l;
     e->member.linked = true;
     e->pinged_ms = 0;
+    members_dial_the_denied(m);
     m->ring_changed = true;
     members_touch(m, e);
 }
@@ -196,8 +197,11 @@ void members_link_down(struct members *m, uint64_t link, enum members_loss loss,
     if (!l)
         return;
     struct members_entry *e = l->entry;
+    struct members_entry *denied = loss == MEMBERS_LOST_DENIED && l->dialled && !l->ready ? members_entry_find(m, l->peer) : NULL;
     bool used = e && e->link == l;
     members_link_free(m, l);
+    if (denied)
+        members_dial_denied(m, denied);
     if (used)
         members_lost(m, e, loss);
     members_settle(m);

@@ -71,8 +71,10 @@ void members_set_authorities(struct members *m, const char *const *authorities, 
     m->also_count = 0;
     for (size_t i = 1; i < count && i <= GOSSIP_ALSO_MAX; i++)
         snprintf(m->also[m->also_count++], MEMBER_ID_SIZE, "%s", authorities[i]);
-    if (!same)
+    if (!same) {
+        members_dial_the_denied(m);
         compare_views(m);
+    }
 }
 
 /* ---- the ledger ---- */

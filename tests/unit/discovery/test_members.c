@@ -471,6 +471,37 @@ static void test_members__holds_its_own_pause_against_nobody(void **state)
     expect_state(r, PEER, MEMBER_DEAD);
 }
 
+/* Dials of a minute, each of which makes a link that the other side ends by refusing this node's certificate. */
+static size_t denied_dials(struct rig *r, uint64_t *link)
+{
+    size_t dials = 0;
+    for (uint64_t end = r->now + 60000; r->now < end;) {
+        for (size_t i = 0; i < r->dial_count; i++) {
+            if (strcmp(r->dialled[i], PEER) != 0)
+                continue;
+            dials++;
+            assert_int_equal(members_link_up(r->m, ++*link, PEER, r->dials[i].token, r->now), 0);
+            members_link_down(r->m, *link, MEMBERS_LOST_DENIED, r->now);
+        }
+        tick(r, 100);
+    }
+    return dials;
+}
+
+static void test_members__dials_rarely_who_refuses_it_until_somebody_takes_a_link(void **state)
+{
+    struct rig *r = *state;
+    uint64_t link = LINK;
+    link_peer(r, link, PEER, "peer");
+    members_link_down(r->m, link, MEMBERS_LOST_RESET, r->now);
+    drain(r);
+    size_t first = denied_dials(r, &link), later = denied_dials(r, &link);
+    assert_in_range(first, 5, 12);
+    assert_in_range(later, 1, 3);
+    link_peer(r, ++link, THIRD, "third");
+    assert_in_range(denied_dials(r, &link), 5, 12);
+}
+
 static void test_members__convicts_on_two_refusals_where_it_is_the_only_witness(void **state)
 {
     struct rig *r = *state;
@@ -1698,6 +1729,7 @@ int main(void)
         CASE(test_members__distrusts_itself_less_when_its_dials_are_answered),
         CASE(test_members__holds_its_own_pause_against_nobody),
         CASE(test_members__judges_nobody_by_the_time_it_stood_still_itself),
+        CASE(test_members__dials_rarely_who_refuses_it_until_somebody_takes_a_link),
         CASE(test_members__convicts_on_two_refusals_where_it_is_the_only_witness),
         CASE(test_members__convicts_on_two_witnesses),
         CASE(test_members__does_not_convict_whom_others_hear),
