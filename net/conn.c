@@ -9,9 +9,9 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/token_bucket.h"
 #include "net/conn_process.h"
 #include "net/conn_uid.h"
+#include "net/refusal_log.h"
 #include "net/tls_session.h"
 
 enum {
@@ -21,8 +21,6 @@ enum {
     CONN_LOW_MARK = 64 * 1024,
     CONN_READS_PER_TURN = 4,
     CONN_KEEP_CAPACITY = 64 * 1024, /* a drained buffer larger than this is given back */
-    CONN_REFUSALS_NAMED_BURST = 100, /* in the log, of each thread */
-    CONN_REFUSALS_NAMED_PER_S = 2,
     CONN_THIN_RTO_MAX_MS = 1000,  /* the least that the kernel takes */
     CONN_TCP_RTO_MAX_MS = 44,     /* TCP_RTO_MAX_MS of Linux 6.15: headers of today lack it, older kernels refuse it */
 };
@@ -360,20 +358,15 @@ static void conn_opened(struct conn *c)
         c->events->on_open(c->ctx, c);
 }
 
-/* Strangers must not fill a disk with our log: a burst is named one by one, after that a few a second, and the rest are counted. */
-static bool refusal_may_be_named(uint64_t now_ms)
+/* Each thread goes by its own. */
+static bool refusal_is_named(const struct conn *c, const char *why)
 {
-    static _Thread_local struct token_bucket bucket;
-    static _Thread_local uint64_t left_out;
-    if (bucket.burst_milli == 0)
-        token_bucket_init(&bucket, CONN_REFUSALS_NAMED_PER_S, CONN_REFUSALS_NAMED_BURST, now_ms);
-    if (!token_bucket_take(&bucket, 1, now_ms)) {
-        left_out++;
+    static _Thread_local struct refusal_log said;
+    uint64_t left_out;
+    if (!refusal_log_names(&said, &c->peer, why, loop_now_ms(c->loop), &left_out))
         return false;
-    }
     if (left_out > 0)
-        log_line(LOG_WARN, "more TLS connections were refused or broken than are named here", LOGF_INT("left_out", left_out));
-    left_out = 0;
+        log_line(LOG_WARN, "more TLS connections were refused or broken than are named here", LOGF_INT("left_out", (int64_t) left_out));
     return true;
 }
 
@@ -382,7 +375,7 @@ static void conn_tls_failed(struct conn *c, int err)
 {
     char peer[ADDR_TEXT_MAX];
     addr_format(&c->peer, peer);
-    if (refusal_may_be_named(loop_now_ms(c->loop)))
+    if (refusal_is_named(c, tls_session_why(c->tls)))
         log_line(LOG_WARN, "a TLS connection was refused or broken", LOGF_STR("peer", peer), LOGF_STR("why", tls_session_why(c->tls)));
     if (tls_session_drain(c->tls, &c->wire.bytes) == 0)
         queue_send(&c->wire, c->fd);

@@ -384,8 +384,8 @@ def test_a_client_that_names_no_protocol_speaks_http_1_1():
 @once
 def test_a_storm_of_strangers_does_not_fill_the_log():
     with Grid(1, workers=1, options=["--handshake-rate", "0"]) as grid:
-        for _ in range(400):
-            with socket.create_connection(grid[0].listen, timeout=10) as sock:
+        for i in range(400):
+            with socket.create_connection(grid[0].listen, timeout=10, source_address=(f"127.0.1.{i % 20 + 1}", 0)) as sock:
                 sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
                 sock.recv(10)
         named = lambda: grid[0].text().count("a TLS connection was refused or broken")  # noqa: E731
