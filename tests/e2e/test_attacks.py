@@ -108,6 +108,26 @@ def test_without_a_certificate_no_byte_of_http2_is_spoken():
         check(error is not None and not isinstance(error, TimeoutError), f"how it ended under ALPN {alpn}: {error!r}")
 
 
+def shaken_by_openssl(grid, alpn, *options):
+    """What openssl tells of a connection with a sound certificate, until the node ends it."""
+    key, crt = Leaf(Authority.of_gridfile(grid.gridfile), ("node",)).save(grid.folder / "openssl")
+    command = ["openssl", "s_client", "-connect", grid[0].listen_text, "-alpn", alpn, "-key", key, "-cert", crt, "-msg", "-ign_eof", *options]
+    done = subprocess.run(command, input=b"nonsense\r\n\r\n", capture_output=True, timeout=20)
+    return done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
+
+
+@once
+def test_no_connection_can_be_taken_up_again_and_no_early_data_is_taken():
+    """Both take a ticket of the node's (RFC 8446, 2.2 and 2.3), and it gives none."""
+    grid = two()
+    kept = grid.folder / "session"
+    for alpn in ("h2", "http/1.1", "grid-control/1", "grid-join/1"):
+        told = shaken_by_openssl(grid, alpn, "-sess_out", kept)
+        check("Finished" in told and f"ALPN protocol: {alpn}" in told, f"the handshake under {alpn}: {told[-2000:]}")
+        check_equal(told.count("NewSessionTicket"), 0, f"tickets under {alpn}")
+        check(not kept.exists(), f"a session was left under {alpn}")
+
+
 class HalfOpen(threading.Thread):
     """Keeps this many connections open, from an address of its own, that begin a handshake and never end it; each that is closed is opened again."""
 
