@@ -199,7 +199,6 @@ static struct job *job_next(struct releases *r)
     r->queue = job->next;
     if (!r->queue)
         r->queue_tail = &r->queue;
-    token_bucket_init(&r->dropped_lines, DROPPED_LINES_PER_S, DROPPED_LINES_BURST, 0);
     return job;
 }
 
@@ -655,6 +654,7 @@ int releases_create(const struct releases_options *options, struct releases **ou
     }
     r->options = *options;
     r->state_fd = r->trees_fd = -1;
+    token_bucket_init(&r->dropped_lines, DROPPED_LINES_PER_S, DROPPED_LINES_BURST, 0);
     r->queue_tail = &r->queue;
     buf_init(&r->save_bytes, 0);
     char state[PATH_MAX];
