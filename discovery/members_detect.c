@@ -740,6 +740,16 @@ static void forgive(uint64_t *moment_ms, uint64_t pause_ms, uint64_t now_ms)
         *moment_ms = members_earlier(*moment_ms + pause_ms, now_ms);
 }
 
+/* A link whose Hello was on its way when a long pause began has most likely been given up by the other side, in silence: if the Hello is not here soon, another
+ * one is dialled. */
+static void forgive_link(struct members *m, struct members_link *l, uint64_t pause_ms)
+{
+    forgive(&l->heard_ms, pause_ms, m->now_ms);
+    forgive(&l->opened_ms, pause_ms, m->now_ms);
+    if (!l->ready && pause_ms > m->times->hello_ms && m->now_ms > m->times->hello_ms)
+        l->opened_ms = members_earlier(l->opened_ms, m->now_ms - m->times->hello_ms + m->times->late_ms);
+}
+
 /* When we ourselves did not run (a stopped process, a sleeping machine), the others' silence is ours: it is not held against them. */
 static void forgive_pause(struct members *m)
 {
@@ -748,10 +758,8 @@ static void forgive_pause(struct members *m)
         return;
     m->due_ms = m->now_ms;
     swim_health_note(&m->health, SWIM_HEALTH_PAUSED);
-    for (struct members_link *l = m->links; l; l = l->next) {
-        forgive(&l->heard_ms, pause, m->now_ms);
-        forgive(&l->opened_ms, pause, m->now_ms);
-    }
+    for (struct members_link *l = m->links; l; l = l->next)
+        forgive_link(m, l, pause);
     for (size_t i = 1; i < m->count; i++) {
         struct members_entry *e = m->order[i];
         uint64_t *const moments[] = {&e->known_ms, &e->heard_ms, &e->vouched_ms, &e->pinged_ms, &e->unanswered_ms, &e->suspicion.began_ms};

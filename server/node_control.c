@@ -513,9 +513,13 @@ static void clear(void *ctx, struct admin_call *call, struct slice request)
     struct arena *a = answer_arena(call);
     Grid__V1__ClearResponse response = GRID__V1__CLEAR_RESPONSE__INIT;
     size_t count;
-    (void) request;
     if (!a)
         return;
+    if (!pb_unpack(&grid__v1__clear_request__descriptor, a, request)) { /* nothing is ended for what was perhaps meant otherwise */
+        admin_finish(call, GRPC_INVALID_ARGUMENT, "the message is not a ClearRequest");
+        arena_destroy(a);
+        return;
+    }
     const struct task_process *list = all_processes(n, a, false, &count);
     response.processes = arena_calloc(a, count + 1, sizeof *response.processes);
     for (size_t i = 0; response.processes && i < count; i++)
