@@ -133,6 +133,40 @@ static void decide_all(struct slice bytes)
     ledger_destroy(own), ledger_destroy(other);
 }
 
+/* Evictions that are owed come from the disk: they are in force, are kept the same again, and all of them can be paid. */
+static void owe_and_pay(struct slice statements)
+{
+    struct ledger *own, *again;
+    struct buf once, twice;
+    uint64_t epoch;
+    bool open;
+    buf_init(&once, 0), buf_init(&twice, 0);
+    if (ledger_create(authority_certificate_der(authority(0)), &own) != 0 || ledger_create(authority_certificate_der(authority(0)), &again) != 0)
+        abort();
+    (void) ledger_load_owed(own, statements);
+    size_t owed = ledger_owed_count(own);
+    for (size_t i = 0; i < owed; i++)
+        if (!ledger_is_evicted(own, ledger_owed_at(own, i)->id))
+            abort();
+    ledger_door(own, &epoch, &open);
+    if (open != (owed == 0) || ledger_pack_owed(own, &once) != 0 || ledger_load_owed(again, buf_slice(&once)) != 0 || ledger_pack_owed(again, &twice) != 0 ||
+        !slice_equal(buf_slice(&once), buf_slice(&twice)))
+        abort();
+    if (ledger_pay(own, authority(1), NOW_S) != GRID_EPERM && owed > 0)
+        abort();
+    if (ledger_pay(own, authority(0), NOW_S) == 0 && (ledger_owed_count(own) != 0 || ledger_tombstone_count(own) != owed))
+        abort();
+    ledger_destroy(own), ledger_destroy(again);
+    buf_dispose(&once), buf_dispose(&twice);
+}
+
+/* What stands behind the root in a pack. */
+static struct slice statements_of(struct slice bytes)
+{
+    struct slice root = root_of(bytes);
+    return root.size > 0 ? slice_from(bytes, (size_t) (root.data - bytes.data) + root.size) : bytes;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size <= DECISIONS_MAX) {
@@ -141,5 +175,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     load_and_load_again(slice_of(data, size));
     merge_twice(slice_of(data, size));
+    owe_and_pay(statements_of(slice_of(data, size)));
     return 0;
 }
