@@ -38,9 +38,4 @@ struct publish_result {
 int release_publish(struct store *s, int dir_fd, const struct publish_options *options, struct fs_report *report,
                     struct publish_result *out);
 
-/* Adds the ids of all that `root` reaches in the store to `live`, its own too, and counts what the store lacks in *missing (may be
- * NULL): a release is whole when that is 0. What hangs below a missing directory is not known and not counted. GRID_EPROTO when the
- * manifest is malformed, GRID_ENOMEM, GRID_EIO. */
-int release_mark(struct store *s, const struct object_id *root, struct id_map *live, uint64_t *missing);
-
 #endif

@@ -91,7 +91,7 @@ struct store_hold {
 void store_hold_begin(struct store *s, struct store_hold *h);
 void store_hold_end(struct store *s, struct store_hold *h);
 
-/* Collection in two steps: begin; then list the kept roots and gather what they reach (release_mark in fs/publish.h) into `live`; then
+/* Collection in two steps: begin; then list the kept roots and gather what they reach (release_mark in fs/reach.h) into `live`; then
  * sweep. What came into use after begin, or during a hold that was open at begin, is kept whatever `live` says. What lies dead at the end
  * of a segment is cut off; segments of which less than half is alive then are rewritten and unlinked, the copies being synced first. begin is GRID_EBUSY while another collection runs;
  * a begun one ends with sweep, or with abort. An error of sweep leaves everything that is alive. */

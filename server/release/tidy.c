@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "fs/materialize.h"
-#include "fs/publish.h"
+#include "fs/reach.h"
 
 enum { TIDY_TREES_MAX = 64, TIDY_ROOTS_MAX = 640 };
 

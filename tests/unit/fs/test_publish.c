@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "fs/publish.h"
+#include "fs/reach.h"
 
 struct fixture {
     char *folder; /* the project is FOLDER/p */

@@ -2,6 +2,7 @@
 #include "tests/unit/fs/tree.h"
 
 #include "fs/publish.h"
+#include "fs/reach.h"
 #include "fs/sync.h"
 
 struct fixture {

@@ -2,6 +2,7 @@
 #include "tests/unit/server/release/chunk_node.h"
 
 #include "fs/id_map.h"
+#include "fs/reach.h"
 
 enum { NODES_MAX = 12, FILES = 600 };
 

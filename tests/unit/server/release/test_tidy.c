@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "fs/materialize.h"
 #include "fs/publish.h"
+#include "fs/reach.h"
 #include "server/release/tidy.h"
 
 /* Releases 1 and 2 are kept, 0 is not; processes run in the tree of 2. */
