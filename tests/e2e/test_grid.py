@@ -111,12 +111,19 @@ def test_a_broadcast_waits_for_no_node_that_was_cleared():
         grid.deploy(grid.project().program("cecho"))
         node_rpc(grid[1]).control.Clear({})
         wait_for(lambda: [t.ready_in_grid for t in node_rpc(grid[0]).control.ListTasks({}).tasks] == [1], "the other node knows")
-        for asked in grid.nodes:
+        took = []
+
+        def both_answer(asked):
             began = time.monotonic()
             answers = {a.node.name: a for a in node_rpc(asked).invoke.Broadcast({"task": "cecho", "payload": b"x"}, timeout=30)}
-            check(time.monotonic() - began < 10, f"a broadcast at {asked.name} took as long as it was allowed to")
+            took.append(time.monotonic() - began)
             check_equal(sorted(answers), ["node1", "node2"], "who answered")
             check_equal((answers["node1"].payload, "does not exists" in answers["node2"].error.message), (b"x", True), f"answers {answers}")
+            return True
+
+        for asked in grid.nodes:  # one that a busy machine has not let run for a second is not asked
+            wait_for(lambda: both_answer(asked), f"both answer a broadcast of {asked.name}")
+        check(max(took) < 10, f"a broadcast took as long as it was allowed to: {took} s")
 
 
 def test_broadcast_asks_every_node():
