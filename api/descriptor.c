@@ -1,6 +1,8 @@
 /* A walk over the embedded FileDescriptorSet. The bytes are protoc's own, so that malformed ones only end the walk. */
 #include "api/descriptor.h"
 
+#include "api/pb.h"
+
 extern const unsigned char grid_descriptor_set[];
 extern const size_t grid_descriptor_set_size;
 
@@ -9,31 +11,18 @@ enum { SET_FILE = 1, FILE_NAME = 1, FILE_PACKAGE = 2, FILE_DEPENDENCY = 3, FILE_
 enum { ELEMENT_NAME = 1, MESSAGE_FIELD = 2, MESSAGE_NESTED = 3, MESSAGE_ENUM = 4, MESSAGE_ONEOF = 8, ENUM_VALUE = 2 };
 enum { SYMBOL_DEPTH_MAX = 16 };
 
-static bool read_varint(struct slice *in, uint64_t *out)
-{
-    *out = 0;
-    for (unsigned shift = 0; shift < 64 && in->size > 0; shift += 7) {
-        uint8_t byte = in->data[0];
-        *in = slice_from(*in, 1);
-        *out |= (uint64_t) (byte & 0x7f) << shift;
-        if (!(byte & 0x80))
-            return true;
-    }
-    return false;
-}
-
 /* The next length-delimited field; others are passed over. */
 static bool next_field(struct slice *in, unsigned *field, struct slice *value)
 {
     uint64_t tag, number;
-    while (in->size > 0 && read_varint(in, &tag)) {
+    while (in->size > 0 && pb_varint_take(in, &tag)) {
         *field = (unsigned) (tag >> 3);
         if ((tag & 7) == 0) {
-            if (!read_varint(in, &number))
+            if (!pb_varint_take(in, &number))
                 return false;
             continue;
         }
-        if ((tag & 7) != 2 || !read_varint(in, &number) || number > in->size)
+        if ((tag & 7) != 2 || !pb_varint_take(in, &number) || number > in->size)
             return false;
         *value = slice_first(*in, (size_t) number);
         *in = slice_from(*in, (size_t) number);

@@ -22,31 +22,18 @@ ProtobufCAllocator pb_arena_allocator(struct arena *a)
 /* Wire types of the encoding; groups (3 and 4) are not taken. */
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-static bool take_varint(struct slice *in, uint64_t *out)
-{
-    *out = 0;
-    for (unsigned shift = 0; shift < 64 && in->size > 0; shift += 7) {
-        uint8_t byte = in->data[0];
-        *in = slice_from(*in, 1);
-        *out |= (uint64_t) (byte & 0x7f) << shift;
-        if (!(byte & 0x80))
-            return true;
-    }
-    return false;
-}
-
 /* One field with its tag; `content` is what one of WIRE_BYTES holds. */
 static bool take_field(struct slice *in, uint64_t *tag, struct slice *content)
 {
     uint64_t size = 0;
     *content = slice_of(NULL, 0);
-    if (!take_varint(in, tag))
+    if (!pb_varint_take(in, tag))
         return false;
     if ((*tag & 7) == WIRE_VARINT)
-        return take_varint(in, &size);
+        return pb_varint_take(in, &size);
     if ((*tag & 7) == WIRE_FIXED64 || (*tag & 7) == WIRE_FIXED32)
         size = (*tag & 7) == WIRE_FIXED64 ? 8 : 4;
-    else if ((*tag & 7) != WIRE_BYTES || !take_varint(in, &size))
+    else if ((*tag & 7) != WIRE_BYTES || !pb_varint_take(in, &size))
         return false;
     if (size > in->size)
         return false;

@@ -104,48 +104,6 @@ static int pack_news(const struct gossip_frame *f, Grid__V1__GossipFrame *messag
     return pack_body(message, out);
 }
 
-static int pack_digest(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
-{
-    Grid__V1__ViewDigest view = GRID__V1__VIEW_DIGEST__INIT;
-    view.hash = f->view;
-    view.members = f->view_count;
-    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_VIEW;
-    message->view = &view;
-    return pack_body(message, out);
-}
-
-static Grid__V1__MemberVersion version_message(const struct gossip_version *v)
-{
-    Grid__V1__MemberVersion message = GRID__V1__MEMBER_VERSION__INIT;
-    message.id = pb_bytes(slice_of(v->id, sizeof v->id));
-    message.incarnation = v->incarnation;
-    message.revision = v->revision;
-    message.state = state_to_wire(v->state);
-    return message;
-}
-
-static int pack_summary(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
-{
-    Grid__V1__ViewSummary summary = GRID__V1__VIEW_SUMMARY__INIT;
-    Grid__V1__MemberVersion *versions = calloc(f->version_count + 1, sizeof *versions);
-    Grid__V1__MemberVersion **version_at = calloc(f->version_count + 1, sizeof *version_at);
-    int err = versions && version_at ? 0 : GRID_ENOMEM;
-    for (size_t i = 0; err == 0 && i < f->version_count; i++) {
-        versions[i] = version_message(&f->versions[i]);
-        version_at[i] = &versions[i];
-    }
-    summary.n_members = f->version_count;
-    summary.members = version_at;
-    summary.last = f->last;
-    message->body_case = GRID__V1__GOSSIP_FRAME__BODY_SUMMARY;
-    message->summary = &summary;
-    if (err == 0)
-        err = pack_body(message, out);
-    free(versions);
-    free(version_at);
-    return err;
-}
-
 static int pack_load(const struct gossip_frame *f, Grid__V1__GossipFrame *message, struct buf *out)
 {
     Grid__V1__MemberLoad load = GRID__V1__MEMBER_LOAD__INIT;
@@ -160,7 +118,7 @@ int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out)
 {
     static int (*const packers[])(const struct gossip_frame *, Grid__V1__GossipFrame *, struct buf *) = {
         [GOSSIP_HELLO] = pack_hello, [GOSSIP_RELEASE] = pack_release, [GOSSIP_REFUSAL] = pack_refusal, [GOSSIP_LEDGER] = pack_ledger,
-        [GOSSIP_NEWS] = pack_news,   [GOSSIP_DIGEST] = pack_digest,   [GOSSIP_SUMMARY] = pack_summary, [GOSSIP_LOAD] = pack_load};
+        [GOSSIP_NEWS] = pack_news,   [GOSSIP_LOAD] = pack_load};
     if (gossip_quick_can(frame))
         return gossip_quick_pack(frame, out);
     Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
@@ -193,12 +151,11 @@ static int take_load(struct arena *arena, ProtobufCBinaryData from, struct slice
 /* Nothing of it is read again but whether the load is another one. */
 static bool take_known(const struct gossip_known *known, struct slice load, struct gossip_entry *out)
 {
-    const struct member *member = NULL;
     struct slice last;
-    out->known = known && (member = known->find(known->ctx, out->record, &last)) != NULL;
+    out->known = known ? known->find(known->ctx, out->record, &last) : NULL;
     if (!out->known)
         return false;
-    out->member = *member;
+    out->member.leaving = out->known->leaving;
     if (slice_equal(load, last))
         out->load = slice_of(NULL, 0);
     return true;
@@ -207,7 +164,7 @@ static bool take_known(const struct gossip_known *known, struct slice load, stru
 int gossip_entry_read(struct arena *arena, struct gossip_entry *entry)
 {
     int err = member_seal_unpack(entry->record, arena, &entry->seal);
-    entry->known = false;
+    entry->known = NULL;
     return err != 0 ? err : member_unpack(entry->seal.record, arena, &entry->member);
 }
 
@@ -267,7 +224,11 @@ static int take_hello(const Grid__V1__Hello *hello, struct arena *arena, const s
         err = take_slice(hello->grid, MEMBER_TEXT_MAX, &out->grid);
     if (hello->protocol < GOSSIP_PROTOCOL_MIN) /* to be refused; its record looks otherwise */
         return err;
-    return err != 0 ? err : take_entries(&hello->self, 1, arena, known, out);
+    if (err == 0)
+        err = take_entries(&hello->self, 1, arena, known, out);
+    if (err == 0 && out->entries[0].known)
+        out->entries[0].member = *out->entries[0].known;
+    return err;
 }
 
 static int take_ack(const Grid__V1__Ack *ack, struct gossip_frame *out)

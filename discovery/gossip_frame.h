@@ -28,7 +28,7 @@ struct gossip_entry {
     struct slice record;     /* member_seal_pack's */
     enum member_state state; /* ALIVE, STALLED, DEAD or LEFT; read as LEFT when the record is `leaving`, and then only: DEAD else, which can be refuted */
     struct slice load; /* member_load_pack's; empty: none is told, or the one that is known */
-    bool known;        /* as gossip_known knows it: `member` is borrowed from there, `seal` is empty */
+    const struct member *known; /* what gossip_known has found: `seal` is empty, and `member` too, but that of a Hello, which is a copy; NULL: it was read */
     struct member member;
     struct member_seal seal;
     struct member_load loaded;

@@ -1,17 +1,20 @@
-/* Six frames by hand, in protobuf's wire format: a tag is a field's number and its type in one byte, numbers and lengths are varints, and a field that is 0 or
+/* Eight frames by hand, in protobuf's wire format: a tag is a field's number and its type in one byte, numbers and lengths are varints, and a field that is 0 or
  * empty is left out. */
 #include "discovery/gossip_quick.h"
 
+#include "api/pb.h"
 #include "base/err.h"
 
 enum {
-    VARINT_MAX = 10,
     LENGTH_MAX = 4, /* bytes of a length */
+    HASH_BYTES = 8,
     SHORT_MAX = 64, /* a Ping or an Ack: tags and lengths, five numbers */
     ABOUT_MAX = MEMBER_ID_SIZE + 32,
     TAG_PING = 2 << 3 | 2,
     TAG_ACK = 3 << 3 | 2,
     TAG_TABLE = 4 << 3 | 2,
+    TAG_DIGEST = 11 << 3 | 2,
+    TAG_SUMMARY = 12 << 3 | 2,
     /* of Ping and Ack */
     TAG_SEQUENCE = 1 << 3,
     TAG_SENT_AT = 2 << 3,
@@ -25,6 +28,15 @@ enum {
     TAG_STATE = 2 << 3,
     TAG_SEALED = 3 << 3 | 2,
     TAG_LOAD = 4 << 3 | 2,
+    /* of ViewDigest, ViewSummary and MemberVersion */
+    TAG_HASH = 1 << 3 | 1,
+    TAG_MEMBERS = 2 << 3,
+    TAG_VERSION = 1 << 3 | 2,
+    TAG_LAST = 2 << 3,
+    TAG_ID = 1 << 3 | 2,
+    TAG_INCARNATION = 2 << 3,
+    TAG_REVISION = 3 << 3,
+    TAG_VERSION_STATE = 4 << 3,
     STATE_BYTES = 2,
     STATE_FIRST = MEMBER_ALIVE + 1, /* 0 on the wire is none */
     STATE_LAST = MEMBER_LEFT + 1,
@@ -61,27 +73,12 @@ static const struct about *about_tagged(uint8_t tag)
 
 /* ---- packing ---- */
 
-bool gossip_quick_can(const struct gossip_frame *frame)
-{
-    if (frame->kind == GOSSIP_NEWS && frame->observer[0] != '\0')
-        return false;
-    return frame->kind == GOSSIP_PING || frame->kind == GOSSIP_ACK || frame->kind == GOSSIP_TABLE || about_of(frame->kind) != NULL;
-}
-
-static uint8_t *put_varint(uint8_t *at, uint64_t number)
-{
-    for (; number >= 0x80; number >>= 7)
-        *at++ = (uint8_t) (number | 0x80);
-    *at++ = (uint8_t) number;
-    return at;
-}
-
 static uint8_t *put_number(uint8_t *at, uint8_t tag, uint64_t number)
 {
     if (number == 0)
         return at;
     *at++ = tag;
-    return put_varint(at, number);
+    return pb_varint_put(at, number);
 }
 
 /* Fewer than 128 bytes stand behind `begin`, which has room for their tag and length. */
@@ -109,10 +106,7 @@ static int pack_short(const struct gossip_frame *frame, struct buf *out)
 /* With a tag and a length before it. */
 static size_t size_of_field(size_t size)
 {
-    size_t length = 1;
-    for (size_t left = size; left >= 0x80; left >>= 7)
-        length++;
-    return 1 + length + size;
+    return 1 + pb_varint_size(size) + size;
 }
 
 static size_t size_of_bytes(struct slice bytes)
@@ -135,13 +129,31 @@ static uint8_t *put_bytes(uint8_t *at, uint8_t tag, struct slice bytes)
 }
 
 /* Who holds the tombstone of an evicted one too knows better than what is told. */
+static uint64_t wire_state(enum member_state state)
+{
+    return (uint64_t) (state == MEMBER_EVICTED ? MEMBER_LEFT : state) + STATE_FIRST;
+}
+
 static uint8_t *put_entry(uint8_t *at, const struct gossip_entry *e)
 {
-    enum member_state state = e->state == MEMBER_EVICTED ? MEMBER_LEFT : e->state;
     at = put_number(at, TAG_ENTRY, size_of_entry(e));
-    at = put_number(at, TAG_STATE, (uint64_t) state + STATE_FIRST);
+    at = put_number(at, TAG_STATE, wire_state(e->state));
     at = put_bytes(at, TAG_SEALED, e->record);
     return put_bytes(at, TAG_LOAD, e->load);
+}
+
+/* Makes room in `out` for a field of so many bytes, which are to be put at *at. */
+static int begin_great(struct buf *out, uint8_t tag, size_t inside, uint8_t **at)
+{
+    size_t size = size_of_field(inside);
+    int err = size > GOSSIP_FRAME_MAX ? GRID_ELIMIT : buf_reserve(out, size);
+    if (err != 0)
+        return err;
+    uint8_t *begin = out->data + out->size;
+    *begin++ = tag;
+    *at = pb_varint_put(begin, inside);
+    out->size += size;
+    return 0;
 }
 
 static int pack_table(const struct gossip_frame *frame, struct buf *out)
@@ -149,17 +161,57 @@ static int pack_table(const struct gossip_frame *frame, struct buf *out)
     size_t inside = 0;
     for (size_t i = 0; i < frame->entry_count; i++)
         inside += size_of_field(size_of_entry(&frame->entries[i]));
-    size_t size = size_of_field(inside);
-    int err = size > GOSSIP_FRAME_MAX ? GRID_ELIMIT : buf_reserve(out, size);
-    if (err != 0)
-        return err;
-    uint8_t *at = out->data + out->size;
-    *at++ = TAG_TABLE;
-    at = put_varint(at, inside);
-    for (size_t i = 0; i < frame->entry_count; i++)
+    uint8_t *at;
+    int err = begin_great(out, TAG_TABLE, inside, &at);
+    for (size_t i = 0; err == 0 && i < frame->entry_count; i++)
         at = put_entry(at, &frame->entries[i]);
-    out->size += size;
-    return 0;
+    return err;
+}
+
+static int pack_digest(const struct gossip_frame *frame, struct buf *out)
+{
+    uint8_t bytes[SHORT_MAX], *end = bytes + 2;
+    if (frame->view != 0) {
+        *end++ = TAG_HASH;
+        for (unsigned i = 0; i < HASH_BYTES; i++)
+            *end++ = (uint8_t) (frame->view >> 8 * i);
+    }
+    end = put_number(end, TAG_MEMBERS, frame->view_count);
+    put_short_length(bytes, TAG_DIGEST, end);
+    return buf_append(out, slice_of(bytes, (size_t) (end - bytes)));
+}
+
+static size_t size_of_number(uint64_t number)
+{
+    return number > 0 ? 1 + pb_varint_size(number) : 0;
+}
+
+static size_t size_of_version(const struct gossip_version *v)
+{
+    return size_of_field(sizeof v->id) + size_of_number(v->incarnation) + size_of_number(v->revision) + STATE_BYTES;
+}
+
+static uint8_t *put_version(uint8_t *at, const struct gossip_version *v)
+{
+    at = put_number(at, TAG_VERSION, size_of_version(v));
+    at = put_bytes(at, TAG_ID, slice_of(v->id, sizeof v->id));
+    at = put_number(at, TAG_INCARNATION, v->incarnation);
+    at = put_number(at, TAG_REVISION, v->revision);
+    return put_number(at, TAG_VERSION_STATE, wire_state(v->state));
+}
+
+static int pack_summary(const struct gossip_frame *frame, struct buf *out)
+{
+    size_t inside = size_of_number(frame->last);
+    for (size_t i = 0; i < frame->version_count; i++)
+        inside += size_of_field(size_of_version(&frame->versions[i]));
+    uint8_t *at;
+    int err = begin_great(out, TAG_SUMMARY, inside, &at);
+    for (size_t i = 0; err == 0 && i < frame->version_count; i++)
+        at = put_version(at, &frame->versions[i]);
+    if (err == 0)
+        (void) put_number(at, TAG_LAST, frame->last);
+    return err;
 }
 
 static int pack_about(const struct about *row, const struct gossip_frame *frame, struct buf *out)
@@ -176,12 +228,26 @@ static int pack_about(const struct about *row, const struct gossip_frame *frame,
     return buf_append(out, slice_of(bytes, (size_t) (end - bytes)));
 }
 
+typedef int (*packer)(const struct gossip_frame *frame, struct buf *out);
+
+static packer packer_of(enum gossip_kind kind)
+{
+    static const packer packers[GOSSIP_UNKNOWN + 1] = {
+        [GOSSIP_PING] = pack_short, [GOSSIP_ACK] = pack_short, [GOSSIP_TABLE] = pack_table, [GOSSIP_DIGEST] = pack_digest, [GOSSIP_SUMMARY] = pack_summary};
+    return packers[kind];
+}
+
+bool gossip_quick_can(const struct gossip_frame *frame)
+{
+    if (frame->kind == GOSSIP_NEWS && frame->observer[0] != '\0')
+        return false;
+    return packer_of(frame->kind) != NULL || about_of(frame->kind) != NULL;
+}
+
 int gossip_quick_pack(const struct gossip_frame *frame, struct buf *out)
 {
-    const struct about *row = about_of(frame->kind);
-    if (row)
-        return pack_about(row, frame, out);
-    return frame->kind == GOSSIP_TABLE ? pack_table(frame, out) : pack_short(frame, out);
+    packer pack = packer_of(frame->kind);
+    return pack ? pack(frame, out) : pack_about(about_of(frame->kind), frame, out);
 }
 
 /* ---- unpacking ---- */
@@ -203,17 +269,11 @@ static bool is_done(const struct reader *r)
 
 static uint64_t take_varint(struct reader *r, unsigned max_bytes)
 {
-    uint64_t number = 0;
-    for (unsigned i = 0; i < max_bytes && r->at < r->end; i++) {
-        uint8_t byte = *r->at++;
-        number |= (uint64_t) (byte & 0x7f) << 7 * i;
-        if (byte < 0x80) {
-            r->fine &= i < VARINT_MAX - 1 || byte <= 1;
-            return number;
-        }
-    }
-    r->fine = false;
-    return 0;
+    uint64_t number;
+    const uint8_t *rest = pb_varint_read(r->at, r->end, max_bytes, &number);
+    r->fine &= rest != NULL;
+    r->at = rest ? rest : r->end;
+    return rest ? number : 0;
 }
 
 /* The number of the field if that is the next one; 0 if not. */
@@ -222,7 +282,7 @@ static uint64_t take_number(struct reader *r, uint8_t tag, uint64_t max)
     if (r->at == r->end || *r->at != tag)
         return 0;
     r->at++;
-    uint64_t number = take_varint(r, VARINT_MAX);
+    uint64_t number = take_varint(r, PB_VARINT_MAX);
     r->fine &= number <= max;
     return number;
 }
@@ -305,8 +365,71 @@ static bool take_table(struct slice inside, struct arena *arena, struct gossip_f
     return true;
 }
 
+static uint64_t take_hash(struct reader *r)
+{
+    uint64_t hash = 0;
+    if (r->at == r->end || *r->at != TAG_HASH)
+        return 0;
+    r->fine &= r->end - r->at > HASH_BYTES;
+    for (unsigned i = 0; r->fine && i < HASH_BYTES; i++)
+        hash |= (uint64_t) r->at[1 + i] << 8 * i;
+    r->at = r->fine ? r->at + 1 + HASH_BYTES : r->end;
+    return hash;
+}
+
+static bool take_digest(struct slice inside, struct gossip_frame *out)
+{
+    struct reader body = reader_of(inside);
+    uint64_t view = take_hash(&body), count = take_number(&body, TAG_MEMBERS, UINT32_MAX);
+    if (!is_done(&body))
+        return false;
+    out->kind = GOSSIP_DIGEST;
+    out->view = view;
+    out->view_count = (uint32_t) count;
+    return true;
+}
+
+static bool take_version(struct slice inside, struct gossip_version *out)
+{
+    struct reader r = reader_of(inside);
+    struct slice id;
+    (void) take_inside(&r, TAG_ID, &id);
+    out->incarnation = take_number(&r, TAG_INCARNATION, MEMBER_INCARNATION_LIMIT - 1);
+    out->revision = take_number(&r, TAG_REVISION, UINT64_MAX);
+    uint64_t state = take_number(&r, TAG_VERSION_STATE, STATE_LAST);
+    if (!is_done(&r) || id.size != sizeof out->id || state < STATE_FIRST)
+        return false;
+    memcpy(out->id, id.data, sizeof out->id);
+    out->state = (enum member_state) (state - STATE_FIRST);
+    return true;
+}
+
+static bool take_summary(struct slice inside, struct arena *arena, struct gossip_frame *out)
+{
+    struct reader r = reader_of(inside);
+    struct slice version;
+    size_t count = 0;
+    while (take_inside(&r, TAG_VERSION, &version))
+        count++;
+    uint64_t last = take_number(&r, TAG_LAST, 1);
+    struct gossip_version *versions = is_done(&r) && count <= GOSSIP_VERSIONS_MAX ? arena_calloc(arena, count + 1, sizeof *versions) : NULL;
+    r = reader_of(inside);
+    for (size_t i = 0; versions && i < count; i++)
+        if (!take_inside(&r, TAG_VERSION, &version) || !take_version(version, &versions[i]))
+            return false;
+    if (!versions)
+        return false;
+    out->kind = GOSSIP_SUMMARY;
+    out->last = last != 0;
+    out->versions = versions;
+    out->version_count = count;
+    return true;
+}
+
 static bool take_about(const struct about *row, struct slice inside, struct gossip_frame *out)
 {
+    if (!row)
+        return false;
     struct reader body = reader_of(inside);
     struct slice target;
     uint64_t news = row->news != 0 ? take_number(&body, row->news, NEWS_LAST) : NEWS_FIRST;
@@ -328,12 +451,14 @@ bool gossip_quick_unpack(struct slice bytes, struct arena *arena, struct gossip_
     struct reader frame = reader_of(bytes);
     struct slice inside;
     uint8_t tag = bytes.size > 0 ? bytes.data[0] : 0;
-    const struct about *row = about_tagged(tag);
-    if ((tag != TAG_PING && tag != TAG_ACK && tag != TAG_TABLE && !row) || !take_inside(&frame, tag, &inside) || !is_done(&frame))
+    if (!take_inside(&frame, tag, &inside) || !is_done(&frame))
         return false;
-    if (row)
-        return take_about(row, inside, out);
-    if (tag == TAG_TABLE)
-        return take_table(inside, arena, out);
-    return take_short(tag == TAG_PING ? GOSSIP_PING : GOSSIP_ACK, inside, out);
+    switch (tag) {
+    case TAG_PING: return take_short(GOSSIP_PING, inside, out);
+    case TAG_ACK: return take_short(GOSSIP_ACK, inside, out);
+    case TAG_TABLE: return take_table(inside, arena, out);
+    case TAG_DIGEST: return take_digest(inside, out);
+    case TAG_SUMMARY: return take_summary(inside, arena, out);
+    default: return take_about(about_tagged(tag), inside, out);
+    }
 }

@@ -216,21 +216,43 @@ static void claim_record(struct members *m, struct members_link *from, struct me
     tell_others(m, e, from);
 }
 
-/* What was known when the frame was read may have given way to a claim before this one. */
-static bool is_known_no_more(const struct members_entry *e, const struct gossip_entry *claim)
+static struct members_entry *find_claimed(const struct members *m, const struct gossip_entry *claim)
 {
-    return claim->known && (!e || !slice_equal(e->record, claim->record));
+    return members_entry_find(m, claim->known ? (const char *) member_seal_peek_id(claim->record).data : claim->member.id);
+}
+
+/* Most of what is told is told again, and looked at no further. False when it is not so: what was known when the frame was read may have given way to a
+ * claim before this one. */
+static bool claim_again(struct members *m, struct members_link *from, struct members_entry *e, const struct gossip_entry *claim)
+{
+    if (!e || e == m->self || rank_of(claim->state) != rank_of(e->member.state) || !slice_equal(e->record, claim->record))
+        return false;
+    members_echoed(m, from, e);
+    if (claim->load.size > 0)
+        members_load_hear(m, from, e, claim->load, &claim->loaded, false);
+    return true;
+}
+
+/* Fills what was left out of a known one. */
+static int complete(struct members *m, const struct members_entry *e, struct gossip_entry *claim)
+{
+    if (!e || !slice_equal(e->record, claim->record))
+        return gossip_entry_read(m->scratch, claim);
+    claim->member = e->member;
+    return 0;
 }
 
 void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim)
 {
-    struct members_entry *e = members_entry_find(m, claim->member.id);
-    struct gossip_entry again;
-    if (is_known_no_more(e, claim)) {
-        again = *claim;
-        if (gossip_entry_read(m->scratch, &again) != 0)
+    struct members_entry *e = find_claimed(m, claim);
+    struct gossip_entry whole;
+    if (claim->known) {
+        if (claim_again(m, from, e, claim))
             return;
-        claim = &again;
+        whole = *claim;
+        if (complete(m, e, &whole) != 0)
+            return;
+        claim = &whole;
     }
     bool news = !e || is_newer_record(&claim->member, &e->member);
     claim_record(m, from, e, claim);

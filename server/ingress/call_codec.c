@@ -2,36 +2,21 @@
  * already. Protocol buffers encoding: length-delimited fields and varints. */
 #include "server/ingress/call_codec.h"
 
+#include "api/pb.h"
 #include "base/err.h"
 
 enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
 
-static size_t varint_size(uint64_t value)
-{
-    size_t size = 1;
-    for (; value >= 0x80; value >>= 7)
-        size++;
-    return size;
-}
-
-static uint8_t *put_varint(uint8_t *at, uint64_t value)
-{
-    for (; value >= 0x80; value >>= 7)
-        *at++ = (uint8_t) (value | 0x80);
-    *at++ = (uint8_t) value;
-    return at;
-}
-
 /* Field numbers here are below 16: one byte of tag. Empty fields are left out, as proto3 has it. */
 static size_t bytes_size(struct slice s)
 {
-    return s.size == 0 ? 0 : 1 + varint_size(s.size) + s.size;
+    return s.size == 0 ? 0 : 1 + pb_varint_size(s.size) + s.size;
 }
 
 static uint8_t *put_bytes_always(uint8_t *at, unsigned field, struct slice s)
 {
     *at++ = (uint8_t) (field << 3 | WIRE_BYTES);
-    at = put_varint(at, s.size);
+    at = pb_varint_put(at, s.size);
     if (s.size > 0)
         memcpy(at, s.data, s.size);
     return at + s.size;
@@ -44,7 +29,7 @@ static uint8_t *put_bytes(uint8_t *at, unsigned field, struct slice s)
 
 static size_t number_size(uint64_t value)
 {
-    return value == 0 ? 0 : 1 + varint_size(value);
+    return value == 0 ? 0 : 1 + pb_varint_size(value);
 }
 
 static uint8_t *put_number(uint8_t *at, unsigned field, uint64_t value)
@@ -52,21 +37,21 @@ static uint8_t *put_number(uint8_t *at, unsigned field, uint64_t value)
     if (value == 0)
         return at;
     *at++ = (uint8_t) (field << 3 | WIRE_VARINT);
-    return put_varint(at, value);
+    return pb_varint_put(at, value);
 }
 
 static size_t error_size(const struct task_error *e)
 {
     size_t size = bytes_size(e->type) + bytes_size(e->message);
     for (size_t i = 0; i < e->stack_count; i++)
-        size += 1 + varint_size(e->stack[i].size) + e->stack[i].size;
+        size += 1 + pb_varint_size(e->stack[i].size) + e->stack[i].size;
     return size;
 }
 
 static uint8_t *put_error(uint8_t *at, unsigned field, const struct task_error *e)
 {
     *at++ = (uint8_t) (field << 3 | WIRE_BYTES);
-    at = put_varint(at, error_size(e));
+    at = pb_varint_put(at, error_size(e));
     at = put_bytes(at, 1, e->type);
     at = put_bytes(at, 2, e->message);
     for (size_t i = 0; i < e->stack_count; i++)
@@ -76,10 +61,10 @@ static uint8_t *put_error(uint8_t *at, unsigned field, const struct task_error *
 
 size_t call_response_size(const struct call_answer *a)
 {
-    size_t size = 1 + varint_size(a->output.size) + a->output.size; /* a oneof's member is there even when it is empty */
+    size_t size = 1 + pb_varint_size(a->output.size) + a->output.size; /* a oneof's member is there even when it is empty */
     size += bytes_size(a->content_type) + number_size((uint64_t) a->status);
     if (a->error)
-        size += 1 + varint_size(error_size(a->error)) + error_size(a->error);
+        size += 1 + pb_varint_size(error_size(a->error)) + error_size(a->error);
     return size + bytes_size(a->node_packed) + bytes_size(a->request_id) + bytes_size(a->release) + number_size(a->attempts);
 }
 
@@ -98,13 +83,13 @@ void call_response_write(const struct call_answer *a, uint8_t *at)
 
 static int chunk_begin(struct buf *out, unsigned field, size_t inner, uint8_t **at)
 {
-    size_t size = 1 + varint_size(inner) + inner;
+    size_t size = 1 + pb_varint_size(inner) + inner;
     if (buf_reserve(out, size) != 0)
         return GRID_ENOMEM;
     *at = out->data + out->size;
     out->size += size;
     *(*at)++ = (uint8_t) (field << 3 | WIRE_BYTES);
-    *at = put_varint(*at, inner);
+    *at = pb_varint_put(*at, inner);
     return 0;
 }
 
@@ -138,7 +123,7 @@ int call_chunk_data(struct slice bytes, struct buf *out)
 int call_chunk_end(const struct task_error *error, struct buf *out)
 {
     uint8_t *at;
-    size_t inner = error ? 1 + varint_size(error_size(error)) + error_size(error) : 0;
+    size_t inner = error ? 1 + pb_varint_size(error_size(error)) + error_size(error) : 0;
     int err = chunk_begin(out, 3, inner, &at);
     if (err == 0 && error)
         put_error(at, 1, error);

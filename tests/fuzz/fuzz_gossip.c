@@ -121,6 +121,21 @@ static void check_table(const struct gossip_frame *f, const Grid__V1__GossipFram
     }
 }
 
+static void check_digest(const struct gossip_frame *f, const Grid__V1__GossipFrame *message)
+{
+    expect(message->body_case == GRID__V1__GOSSIP_FRAME__BODY_VIEW && f->view == message->view->hash && f->view_count == message->view->members);
+}
+
+static void check_summary(const struct gossip_frame *f, const Grid__V1__GossipFrame *message)
+{
+    expect(message->body_case == GRID__V1__GOSSIP_FRAME__BODY_SUMMARY && f->version_count == message->summary->n_members && f->last == (message->summary->last != 0));
+    for (size_t i = 0; i < f->version_count; i++) {
+        const Grid__V1__MemberVersion *v = message->summary->members[i];
+        expect(slice_equal(slice_of(f->versions[i].id, sizeof f->versions[i].id), slice_of(v->id.data, v->id.len)) && f->versions[i].incarnation == v->incarnation);
+        expect(f->versions[i].revision == v->revision && (int) f->versions[i].state + 1 == (int) v->state);
+    }
+}
+
 static void check_about(const struct gossip_frame *f, const Grid__V1__GossipFrame *message)
 {
     ProtobufCBinaryData target = f->kind == GOSSIP_PROBE ? message->probe->target : f->kind == GOSSIP_NEWS ? message->news->target : message->witness->target;
@@ -145,6 +160,10 @@ static void check_quick(struct slice bytes, struct arena *arena)
         check_ack(&quick, message);
     else if (quick.kind == GOSSIP_TABLE)
         check_table(&quick, message);
+    else if (quick.kind == GOSSIP_DIGEST)
+        check_digest(&quick, message);
+    else if (quick.kind == GOSSIP_SUMMARY)
+        check_summary(&quick, message);
     else
         check_about(&quick, message);
     grid__v1__gossip_frame__free_unpacked(message, NULL);

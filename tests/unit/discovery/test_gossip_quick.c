@@ -160,6 +160,64 @@ static void test_gossip_quick__packs_tables_of_all_sizes_as_the_generated_code(v
     arena_destroy(arena);
 }
 
+static void expect_packed(const struct gossip_frame *f, const Grid__V1__GossipFrame *message, struct arena *arena, struct gossip_frame *back)
+{
+    static uint8_t generated[ENTRIES * 128];
+    struct buf packed;
+    buf_init(&packed, 0);
+    *back = (struct gossip_frame){.kind = GOSSIP_UNKNOWN};
+    assert_true(gossip_quick_can(f));
+    assert_int_equal(gossip_quick_pack(f, &packed), 0);
+    assert_true(slice_equal(buf_slice(&packed), slice_of(generated, grid__v1__gossip_frame__pack(message, generated))));
+    assert_true(gossip_quick_unpack(buf_slice(&packed), arena, back));
+    assert_int_equal(back->kind, f->kind);
+    buf_dispose(&packed);
+}
+
+static void test_gossip_quick__compares_views_in_the_bytes_of_the_generated_code(void **state)
+{
+    (void) state;
+    for (size_t i = 0; i < NUMBER_COUNT * NUMBER_COUNT; i++) {
+        struct gossip_frame f = {.kind = GOSSIP_DIGEST, .view = NUMBERS[i / NUMBER_COUNT], .view_count = (uint32_t) NUMBERS[i % NUMBER_COUNT]}, back;
+        Grid__V1__ViewDigest digest = GRID__V1__VIEW_DIGEST__INIT;
+        Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
+        digest.hash = f.view, digest.members = f.view_count;
+        message.body_case = GRID__V1__GOSSIP_FRAME__BODY_VIEW, message.view = &digest;
+        expect_packed(&f, &message, NULL, &back);
+        assert_true(back.view == f.view && back.view_count == f.view_count);
+    }
+}
+
+static void test_gossip_quick__lists_versions_in_the_bytes_of_the_generated_code(void **state)
+{
+    struct gossip_version versions[ENTRIES];
+    Grid__V1__MemberVersion messages[ENTRIES], *message_at[ENTRIES];
+    struct arena *arena = arena_create(1024, 0);
+    (void) state;
+    for (size_t i = 0; i < ENTRIES; i++) {
+        versions[i] = (struct gossip_version){.incarnation = NUMBERS[i % 7], .revision = NUMBERS[i % NUMBER_COUNT], .state = (enum member_state) (i % 4)};
+        memset(versions[i].id, (int) i, sizeof versions[i].id);
+        grid__v1__member_version__init(&messages[i]);
+        messages[i].id = pb_bytes(slice_of(versions[i].id, sizeof versions[i].id));
+        messages[i].incarnation = versions[i].incarnation, messages[i].revision = versions[i].revision;
+        messages[i].state = (Grid__V1__MemberState) ((int) versions[i].state + 1);
+        message_at[i] = &messages[i];
+    }
+    for (size_t count = 0; count <= ENTRIES; count++) {
+        struct gossip_frame f = {.kind = GOSSIP_SUMMARY, .versions = versions, .version_count = count, .last = count % 2 != 0}, back;
+        Grid__V1__ViewSummary summary = GRID__V1__VIEW_SUMMARY__INIT;
+        Grid__V1__GossipFrame message = GRID__V1__GOSSIP_FRAME__INIT;
+        summary.members = message_at, summary.n_members = count, summary.last = f.last;
+        message.body_case = GRID__V1__GOSSIP_FRAME__BODY_SUMMARY, message.summary = &summary;
+        expect_packed(&f, &message, arena, &back);
+        assert_true(back.version_count == count && back.last == f.last);
+        for (size_t i = 0; i < count; i++)
+            assert_true(memcmp(back.versions[i].id, versions[i].id, sizeof versions[i].id) == 0 && back.versions[i].incarnation == versions[i].incarnation &&
+                        back.versions[i].revision == versions[i].revision && back.versions[i].state == versions[i].state);
+    }
+    arena_destroy(arena);
+}
+
 /* Each is a frame, or might be one, of which the general decoder knows what to think. */
 static void test_gossip_quick__leaves_other_forms_to_the_general_decoder(void **state)
 {
@@ -183,6 +241,13 @@ static void test_gossip_quick__leaves_other_forms_to_the_general_decoder(void **
         {"\x32\x04\x0a\x02" "ab", 6},                /* an id that is none */
         {"\x52\x46\x08\x04\x12\x40" TARGET "\x18\x01", 72}, /* news of a newer version */
         {"\x3a\x46\x0a\x40" TARGET "\x10\x01\x18\x02", 72}, /* a truth that is none */
+        {"\x5a\x03\x09\x01\x02", 5},                 /* a hash that is cut off */
+        {"\x5a\x04\x10\x05\x10\x05", 6},             /* twice */
+        {"\x62\x02\x18\x01", 4},                     /* a field that is unknown */
+        {"\x62\x02\x10\x02", 4},                     /* a truth that is none */
+        {"\x62\x04\x0a\x02\x20\x01", 6},             /* a version of nobody */
+        {"\x62\x26\x0a\x24\x0a\x20" "abcdefghijklmnopqrstuvwxyz012345" "\x20\x05", 40}, /* a state that is unknown */
+        {"\x62\x2d\x0a\x2b\x0a\x20" "abcdefghijklmnopqrstuvwxyz012345" "\x10\x80\x80\x80\x80\x80\x80\x80\x10\x20\x01", 47}, /* an incarnation over the limit */
         {"\x22\x00", 2},                             /* nobody */
         {"\x22\x02\x0a\x00", 4},                     /* somebody without a state */
         {"\x22\x04\x0a\x02\x10\x05", 6},             /* a state that is unknown */
@@ -207,6 +272,8 @@ int main(void)
         cmocka_unit_test(test_gossip_quick__has_the_bytes_of_the_generated_code),
         cmocka_unit_test(test_gossip_quick__tells_of_somebody_in_the_bytes_of_the_generated_code),
         cmocka_unit_test(test_gossip_quick__packs_tables_of_all_sizes_as_the_generated_code),
+        cmocka_unit_test(test_gossip_quick__compares_views_in_the_bytes_of_the_generated_code),
+        cmocka_unit_test(test_gossip_quick__lists_versions_in_the_bytes_of_the_generated_code),
         cmocka_unit_test(test_gossip_quick__leaves_other_forms_to_the_general_decoder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
