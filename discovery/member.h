@@ -35,33 +35,33 @@ struct member_task {
     bool renewing;      /* a ready one is of a version before, since its newest is not ready yet */
 };
 
-/* Strings are never NULL. What it points to belongs to whoever made it: an arena, or the members it was read from. */
+/* Strings are never NULL. What it points to belongs to whoever made it: an arena, or the members it was read from. What is looked at most stands together. */
 struct member {
+    enum member_state state;
+    bool local;           /* this node itself */
+    bool linked;          /* a control link to it is up */
+    bool leaving;         /* its record is its last word */
+    bool synchronized;
+    uint64_t incarnation; /* Unix milliseconds at its start, raised to refute */
+    uint64_t revision;    /* counts changes within the incarnation */
+    int64_t started_at_ms; /* Unix time */
+    uint32_t in_flight, queued; /* load, which is not in its record: calls at its tasks, and waiting for a free instance */
+    uint32_t cpu_percent;
+    uint32_t rtt_us; /* of the last probe */
     char id[MEMBER_ID_SIZE]; /* 64 lowercase hex digits */
     char name[MEMBER_NAME_MAX + 1];
     char release[MEMBER_ID_SIZE]; /* hex root it runs, "" before the first */
     char release_publisher[MEMBER_ID_SIZE]; /* hex id of who published the entry it runs; "" when unknown */
     uint64_t release_sequence; /* of that entry; 0 before the first, and from versions that tell the root alone */
-    enum member_state state;
-    bool local;           /* this node itself */
-    bool linked;          /* a control link to it is up */
-    bool leaving;         /* its record is its last word */
-    uint64_t incarnation; /* Unix milliseconds at its start, raised to refute */
-    uint64_t revision;    /* counts changes within the incarnation */
-    int64_t started_at_ms; /* Unix time */
     const char *const *addresses; /* "host:port", best first */
     size_t address_count;
     uint32_t api_port;
     const char *hostname, *platform, *user, *version;
-    bool synchronized;
     const char *const *capabilities;
     size_t capability_count;
-    const struct member_task *tasks; /* from here on load, which is not in its record */
+    const struct member_task *tasks; /* load again */
     size_t task_count;
     uint64_t tasks_sequence; /* of the release entry that `tasks` are of; 0 before the first, and from versions that do not tell it */
-    uint32_t in_flight, queued; /* calls at its tasks, and waiting for a free instance */
-    uint32_t cpu_percent;
-    uint32_t rtt_us; /* of the last probe */
 };
 
 /* "alive", "stalled", "dead", "left", "evicted". Static storage. */

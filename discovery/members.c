@@ -39,6 +39,8 @@ void members_note(struct members *m, enum members_event_kind kind, const char *i
 
 bool members_next_event(struct members *m, struct members_event *out)
 {
+    if (m->note_count == 0)
+        return false;
     free(m->given.bytes);
     m->given = (struct members_note){0};
     const struct members_entry *e = NULL;
@@ -289,6 +291,7 @@ void members_destroy(struct members *m)
         return;
     while (m->links)
         members_link_free(m, m->links);
+    members_frames_free(m);
     HASH_CLEAR(hh, m->by_id);
     for (size_t i = 0; i < m->count; i++)
         members_entry_free(m->order[i]);

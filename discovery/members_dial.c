@@ -7,8 +7,6 @@
 
 enum { MAX_SHIFT = 7, NEIGHBOURS = 2, MESH_SHARE_MS = 10, SOON = 8, FEW_DEAD = 4, OFTEN = 100, KNOCKS = 4 };
 
-static const uint64_t NEVER = UINT64_MAX;
-
 uint64_t members_backoff(struct members *m, unsigned failures, uint64_t max_ms)
 {
     uint64_t delay = members_earlier((uint64_t) m->times->redial_min_ms << (failures < MAX_SHIFT ? failures : MAX_SHIFT), max_ms);
@@ -180,14 +178,14 @@ uint64_t members_consider_dial(struct members *m, struct members_entry *e)
     if (e->unplanned)
         plan_first_dial(m, e);
     if (m->leaving || !may_dial(m, e))
-        return NEVER;
+        return MEMBERS_NEVER;
     if (members_link_pending(m, e->member.id))
         return m->now_ms + m->times->ack_ms;
     if (m->now_ms < may_dial_at(e))
         return may_dial_at(e);
     m->dial_count += !(m->dial_wanted[e->slot / 64] & bit);
     m->dial_wanted[e->slot / 64] |= bit;
-    return NEVER;
+    return MEMBERS_NEVER;
 }
 
 /* ---- dials that end ---- */
@@ -343,7 +341,7 @@ static bool seed_due(const struct members *m, const struct members_seed *s)
 
 static bool take_seed(struct members *m, struct members_dial *out)
 {
-    m->seed_due_ms = NEVER;
+    m->seed_due_ms = MEMBERS_NEVER;
     for (size_t i = 0; i < m->seed_count; i++) {
         struct members_seed *s = &m->seeds[i];
         if (seed_due(m, s)) {

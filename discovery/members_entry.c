@@ -6,6 +6,8 @@
 
 #include "base/err.h"
 
+enum { TEXTS_BYTES = 512 }; /* of most records, beside what is sealed */
+
 /* Ids are hashes already. */
 static unsigned hash_of(const char *id)
 {
@@ -159,7 +161,7 @@ static void keep_own_view(const struct member *before, struct member *after)
 
 int members_entry_set(struct members *m, struct members_entry *e, const struct member *member, struct slice record)
 {
-    struct arena *arena = arena_create(1024, 0);
+    struct arena *arena = arena_create(record.size + TEXTS_BYTES, 0);
     struct member copy;
     struct slice bytes = {0};
     int err = arena ? member_copy(member, arena, &copy) : GRID_ENOMEM;

@@ -1,7 +1,8 @@
 /* discovery/members_internal.h: what the parts of the membership core share: members.c (its life, events, what comes in), members_entry.c (what is
  * known of each), members_link.c (links and their queues), members_self.c (this node's record), members_merge.c (claims and greetings), members_sync.c
- * (news passed on, views compared), members_load.c (what is ready where), members_detect.c (who is heard, silent, suspected, dead), members_dial.c
- * (whom to connect to) and members_trust.c (what the grid has decided). */
+ * (news passed on, views compared), members_load.c (what is ready where), members_hear.c (who is heard, who is silent), members_ask.c (what is said of a
+ * third), members_suspect.c (suspicion, witnesses, conviction), members_judge.c (what time brings to a member), members_tick.c (what this node does by the
+ * clock), members_dial.c (whom to connect to) and members_trust.c (what the grid has decided). */
 #ifndef GRID_DISCOVERY_MEMBERS_INTERNAL_H
 #define GRID_DISCOVERY_MEMBERS_INTERNAL_H
 
@@ -16,6 +17,8 @@
 #include "discovery/swim_suspicion.h"
 #include "discovery/swim_timers.h"
 
+#define MEMBERS_NEVER UINT64_MAX
+
 enum {
     MEMBERS_QUEUE_MAX = 256, /* frames that wait on one link */
     MEMBERS_FOUND = 256,
@@ -29,6 +32,7 @@ enum {
     MEMBERS_SPREAD_FANOUT = 3, /* links of one round of passing on */
     MEMBERS_TICK_MAX_MS = 500,
     MEMBERS_PAUSE_MS = 150,    /* run so much too late, and the time does not count */
+    MEMBERS_ASK_MS = 1000,     /* between two askings of others about one member */
     MEMBERS_MEETINGS_MAX = 4,  /* first dials at a time: each costs both sides a handshake, and on a busy machine more at once only take longer */
 };
 
@@ -54,37 +58,39 @@ struct members_link {
     uint64_t has[MEMBERS_MAX / 64];   /* by slot: whose record in its present version and state was sent or came here */
 };
 
+/* What every frame from a member and every look at it touches stands first. */
 struct members_entry {
     UT_hash_handle hh;
     uint16_t slot;
-    struct arena *arena;
+    bool living; /* counted as such */
+    bool told;   /* that it is stalled, by somebody or by us */
+    bool blamed; /* our own health has suffered for its silence */
+    unsigned asker_count;
+    struct members_link *link;
+    uint64_t heard_ms;
+    uint64_t pinged_ms, repinged_ms; /* the first ping that nothing came after, 0: none; the latest */
+    uint64_t accused_ms, accused_incarnation; /* since when, and which: others hold this one for dead, and we do not yet; 0: none */
+    uint64_t token, dial_at_ms; /* token of the dial under way, 0: none; when the next may be */
     struct member member;
     struct slice record; /* sealed by its owner; in the arena */
-    struct arena *load_arena;
-    struct slice load; /* packed by its owner; in that arena, as the member's tasks; empty: none is known of this process */
+    struct slice load; /* packed by its owner; in load_arena, as the member's tasks; empty: none is known of this process */
     uint64_t load_revision;
-    struct members_link *link;
+    struct arena *arena, *load_arena;
     uint64_t key, pair; /* the id's first half; a hash of both this id and our own */
-    bool living;   /* counted as such */
     uint64_t hash; /* its share of the view's */
-    uint64_t known_ms, heard_ms, vouched_ms, ended_ms;
+    uint64_t known_ms, vouched_ms, ended_ms;
     /* probing */
-    uint64_t pinged_ms, repinged_ms; /* the first ping that nothing came after, 0: none; the latest */
     uint64_t unanswered_ms; /* like pinged_ms, of the link that was lost last */
     uint64_t asked_ms;
     uint64_t askers[MEMBERS_ASKERS_MAX]; /* links on which somebody waits for word of it */
-    unsigned asker_count;
-    bool told;   /* that it is stalled, by somebody or by us */
-    bool blamed; /* our own health has suffered for its silence */
     /* conviction */
     bool gone;    /* nothing was acknowledged: a link given up by the kernel, or a dial without an answer */
     uint64_t silent_since_ms; /* a dial found its kernel alive and its process silent, or not yet answering; 0: none did */
-    uint64_t accused_ms, accused_incarnation; /* since when, and which: others hold this one for dead, and we do not yet; 0: none */
     struct swim_suspicion suspicion;
     char witnesses[MEMBERS_WITNESSES_MAX][MEMBER_ID_SIZE];
     unsigned witness_count;
     /* dialling */
-    uint64_t token, dialled_ms, dial_at_ms; /* token of the dial under way, 0: none; when it began; when the next may */
+    uint64_t dialled_ms;        /* when the dial under way began */
     uint64_t keep_until_ms;     /* beyond the active view: for a probe */
     bool unplanned;             /* when its first dial is due is said at the end of the input that told of it */
     bool meeting;               /* counted among the dials to those that nothing is held against */
@@ -110,54 +116,55 @@ struct members_note { /* an event that waits */
     bool by_peer;
 };
 
+/* What every input and every tick touches stands first, what is great last. */
 struct members {
-    char authority[MEMBER_ID_SIZE];
-    char grid[MEMBER_NAME_MAX + 1];
-    const struct members_times *times;
-    bool (*admit)(void *ctx, const struct gossip_entry *entry);
-    int (*seal)(void *ctx, struct slice record, struct buf *out);
-    void *ctx;
     uint64_t now_ms, due_ms, random, next_token;
-    uint64_t precise_ms, precise_us; /* the time in microseconds, when it was that of now_ms */
-    bool leaving, any_denied;
+    const struct members_times *times;
     struct members_entry *self;
     struct members_entry *by_id; /* uthash */
-    struct members_entry *slots[MEMBERS_MAX];
-    size_t slot_end;
-    struct members_entry **order; /* for members_at; MEMBERS_MAX of them */
-    size_t count, living, stalled, dead; /* all; alive or stalled, this node included; of those the stalled; dead */
-    uint64_t view;                /* sum of the living entries' hashes */
     struct members_link *links;
-    struct members_link *found[MEMBERS_FOUND]; /* by id: where members_link_find found one last */
     struct members_link *sending; /* those before it have nothing to send; NULL: not known */
     size_t link_count, pending_count, closing_count, output_count; /* not closing; of those not ready; closing; frames and marks that wait, roughly */
-    struct members_seed *seeds;
-    size_t seed_count;
+    size_t count, living, stalled, dead; /* all; alive or stalled, this node included; of those the stalled; dead */
     uint64_t seed_due_ms; /* not before: nothing is to be dialled */
-    struct members_note *notes;
-    size_t note_count, note_capacity, note_at;
-    struct members_note given; /* the one the caller holds */
-    struct buf out, packed; /* the frame that the caller holds; the one being queued */
-    struct buf release;
+    size_t dial_count; /* bits of dial_wanted */
+    size_t note_count, note_at;
     struct arena *scratch; /* of the frame at hand */
-    char also[GOSSIP_ALSO_MAX][MEMBER_ID_SIZE]; /* further authorities */
-    size_t also_count;
-    struct buf digest, ledger;
-    struct map *evicted; /* ids; NULL before the first */
-    struct members_counters counters;
-    /* SWIM */
-    struct swim_probe probe;
-    struct swim_spread spread;
-    struct swim_timers timers;
+    struct buf out, packed; /* the table that the caller holds; the frame being queued */
+    struct members_frame *held, *spare; /* the frame that the caller holds; short ones to be used again */
+    unsigned spare_count;
+    bool leaving, any_denied, ring_changed;
     struct swim_health health;
-    bool ring_changed;
     struct members_entry *watched, *watcher; /* the next living linked one on the ring, and the one before; NULL: none */
     uint64_t probe_at_ms, spread_at_ms, sync_at_ms, looked_ms; /* looked: when all were last pinged */
     uint64_t refuted_ms, refute_above; /* the latest refutation; a claim that waits to be refuted, 0: none */
     unsigned refuted_count;            /* within a second */
-    uint64_t dial_wanted[MEMBERS_MAX / 64];
-    size_t dial_count; /* bits of it */
+    uint64_t view;                /* sum of the living entries' hashes */
+    uint64_t precise_ms, precise_us; /* the time in microseconds, when it was that of now_ms */
+    size_t slot_end;
+    struct members_entry **order; /* for members_at; MEMBERS_MAX of them */
+    struct members_counters counters;
+    bool (*admit)(void *ctx, const struct gossip_entry *entry);
+    int (*seal)(void *ctx, struct slice record, struct buf *out);
+    void *ctx;
+    char authority[MEMBER_ID_SIZE];
+    char grid[MEMBER_NAME_MAX + 1];
+    char also[GOSSIP_ALSO_MAX][MEMBER_ID_SIZE]; /* further authorities */
+    size_t also_count;
+    struct members_seed *seeds;
+    size_t seed_count;
+    struct members_note *notes;
+    size_t note_capacity;
+    struct members_note given; /* the one the caller holds */
+    struct buf release, digest, ledger;
+    struct map *evicted; /* ids; NULL before the first */
     size_t meetings;
+    uint64_t dial_wanted[MEMBERS_MAX / 64];
+    struct members_link *found[MEMBERS_FOUND]; /* by id: where members_link_find found one last */
+    struct swim_timers timers;
+    struct swim_spread spread;
+    struct swim_probe probe;
+    struct members_entry *slots[MEMBERS_MAX];
 };
 
 /* members_entry.c */
@@ -184,6 +191,8 @@ struct members_link *members_link_spare(const struct members *m, const struct me
 void members_link_ready(struct members *m, struct members_link *l, struct members_entry *e);
 /* Taken out of all lists and counts. */
 void members_link_free(struct members *m, struct members_link *l);
+/* Frames that are kept for use again, at the end. */
+void members_frames_free(struct members *m);
 
 /* members_self.c */
 int members_self_repack(struct members *m, const struct member *self);
@@ -243,29 +252,57 @@ bool members_shares_authority(const struct members *m, const struct gossip_frame
 void members_tell_digest(struct members *m, struct members_link *l);
 void members_receive_ledger(struct members *m, struct members_link *l, const struct gossip_frame *f);
 
-/* members_detect.c */
+/* members_hear.c */
 bool members_link_fresh(const struct members *m, const struct members_link *l);
+void members_kernel_found(struct members *m, struct members_entry *e);
 void members_heard(struct members *m, struct members_link *l);
 void members_ping(struct members *m, struct members_entry *e);
 void members_receive_ack(struct members *m, struct members_link *l, const struct gossip_frame *f);
-bool members_lives(const struct members_entry *e);
+/* A silent one: others are told, and asked, unless they told us; then it is stalled. */
+void members_tell_of_silence(struct members *m, struct members_entry *e);
 void members_stall(struct members *m, struct members_entry *e);
+
+/* members_ask.c */
+void members_tell_news(struct members *m, const struct members_entry *e, enum gossip_news news);
+/* That this one refused a dial of ours, or is heard by us. */
+struct gossip_frame members_witness_frame(const struct members_entry *e, bool refused);
+/* SWIM's indirect probe (section 3.1): k others, at most once a second, whether they hear from a member that we do not. */
+void members_ask_others(struct members *m, struct members_entry *e);
+/* It is heard: whoever waits for word of it hears that. */
+void members_answer_askers(struct members *m, struct members_entry *e);
+void members_probe_asked(struct members *m, struct members_link *l, const char *target);
+void members_receive_news(struct members *m, struct members_link *l, const struct gossip_frame *f);
+
+/* members_suspect.c */
+/* Forgets what counted against it. */
+void members_acquit(struct members_entry *e);
+/* Ends our suspicion; who has counted it hears that it was none. */
+void members_take_back(struct members *m, struct members_entry *e);
+/* How many others could confirm a suspicion of it. */
+unsigned members_others_living(const struct members *m, const struct members_entry *but);
+void members_begin_suspicion(struct members *m, struct members_entry *e, uint16_t accuser);
+/* By what this node has seen itself; told to all. */
+void members_suspect(struct members *m, struct members_entry *e);
 void members_convict(struct members *m, struct members_entry *e);
-void members_seek(struct members *m, struct members_entry *e);
-void members_kernel_found(struct members *m, struct members_entry *e);
+/* Others have convicted it of late, and we were not sure. */
+bool members_is_accused(const struct members *m, const struct members_entry *e);
+void members_refused(struct members *m, struct members_entry *e);
+/* Others have seen of it what we have: its silence was not our fault. */
+void members_corroborated(struct members *m, struct members_entry *e);
+void members_witness(struct members *m, const char *witness, const struct gossip_frame *frame);
+
+/* members_judge.c */
 /* When it was last heard by anybody, or would have been: who is not watched by us is not expected to say anything before we ask. 0: never. */
 uint64_t members_last_sign_ms(const struct members *m, const struct members_entry *e);
 void members_lost(struct members *m, struct members_entry *e, enum members_loss loss);
-void members_refused(struct members *m, struct members_entry *e);
-void members_witness(struct members *m, const char *witness, const struct gossip_frame *frame);
-void members_receive_news(struct members *m, struct members_link *l, const struct gossip_frame *f);
-void members_probe_asked(struct members *m, struct members_link *l, const char *target);
-/* Forgets what counted against it. */
-void members_acquit(struct members_entry *e);
-/* It is to be looked at now, or at the end of the input at hand. */
-void members_touch(struct members *m, struct members_entry *e);
+/* How long this node has not run when it should have; 0: it has. */
+uint64_t members_pause_ms(const struct members *m);
 /* What an input brought about at once. */
 void members_settle(struct members *m);
+
+/* members_tick.c */
+/* Beyond the active view: dialled now, and kept for a while. */
+void members_seek(struct members *m, struct members_entry *e);
 
 /* members_dial.c */
 uint64_t members_backoff(struct members *m, unsigned failures, uint64_t max_ms);
@@ -293,6 +330,17 @@ static inline uint64_t members_later(uint64_t a, uint64_t b)
 static inline uint64_t members_earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
+}
+
+static inline bool members_lives(const struct members_entry *e)
+{
+    return e->member.state == MEMBER_ALIVE || e->member.state == MEMBER_STALLED;
+}
+
+/* It is to be looked at now, or at the end of the input at hand. */
+static inline void members_touch(struct members *m, const struct members_entry *e)
+{
+    swim_timers_set(&m->timers, e->slot, m->now_ms);
 }
 
 #endif

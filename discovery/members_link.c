@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 
+enum { FRAME_SHORT = 112, FRAMES_SPARE = 64 };
+
 struct members_link *members_link_find(struct members *m, uint64_t id)
 {
     struct members_link **found = &m->found[id % MEMBERS_FOUND];
@@ -18,11 +20,46 @@ struct members_link *members_link_find(struct members *m, uint64_t id)
     return NULL;
 }
 
+/* Most frames are short, and memory for one is used again. */
+static struct members_frame *frame_new(struct members *m, struct slice bytes)
+{
+    struct members_frame *f = bytes.size <= FRAME_SHORT ? m->spare : NULL;
+    if (f) {
+        m->spare = f->next;
+        m->spare_count--;
+    } else if (!(f = malloc(sizeof *f + (bytes.size > FRAME_SHORT ? bytes.size : FRAME_SHORT))))
+        return NULL;
+    f->next = NULL;
+    f->size = bytes.size;
+    memcpy(f->data, bytes.data, bytes.size);
+    return f;
+}
+
+static void frame_drop(struct members *m, struct members_frame *f)
+{
+    if (!f || f->size > FRAME_SHORT || m->spare_count == FRAMES_SPARE) {
+        free(f);
+        return;
+    }
+    f->next = m->spare;
+    m->spare = f;
+    m->spare_count++;
+}
+
+void members_frames_free(struct members *m)
+{
+    frame_drop(m, m->held);
+    for (struct members_frame *f; (f = m->spare);) {
+        m->spare = f->next;
+        free(f);
+    }
+}
+
 static void drop_frames(struct members *m, struct members_link *l)
 {
     while (l->head) {
         struct members_frame *next = l->head->next;
-        free(l->head);
+        frame_drop(m, l->head);
         l->head = next;
         m->output_count--;
     }
@@ -110,10 +147,8 @@ void members_queue(struct members *m, struct members_link *l, const struct gossi
     if (l->closing)
         return;
     buf_clear(&m->packed);
-    struct members_frame *f = gossip_frame_pack(frame, &m->packed) == 0 ? malloc(sizeof *f + m->packed.size) : NULL;
+    struct members_frame *f = gossip_frame_pack(frame, &m->packed) == 0 ? frame_new(m, buf_slice(&m->packed)) : NULL;
     if (f) {
-        *f = (struct members_frame){.size = m->packed.size};
-        memcpy(f->data, m->packed.data, m->packed.size);
         *l->tail = f;
         l->tail = &f->next;
         l->queued++;
@@ -228,17 +263,17 @@ bool members_next_close(struct members *m, uint64_t *link)
 
 /* ---- what goes out ---- */
 
-static void pop_frame(struct members *m, struct members_link *l)
+static struct slice pop_frame(struct members *m, struct members_link *l)
 {
     struct members_frame *f = l->head;
-    buf_clear(&m->out);
-    buf_append(&m->out, slice_of(f->data, f->size));
+    frame_drop(m, m->held);
+    m->held = f;
     l->head = f->next;
     if (!l->head)
         l->tail = &l->head;
     l->queued--;
     m->output_count--;
-    free(f);
+    return slice_of(f->data, f->size);
 }
 
 static bool is_full(const struct gossip_frame *table, size_t bytes)
@@ -273,12 +308,13 @@ bool members_next_send(struct members *m, uint64_t *link, struct slice *bytes)
         if (l->paused)
             continue;
         if (l->head)
-            pop_frame(m, l);
-        else if (!l->any_dirty || !pack_marked(m, l))
+            *bytes = pop_frame(m, l);
+        else if (l->any_dirty && pack_marked(m, l))
+            *bytes = buf_slice(&m->out);
+        else
             continue;
         m->sending = l;
         *link = l->id;
-        *bytes = buf_slice(&m->out);
         l->sent_ms = m->now_ms;
         m->counters.frames_out++;
         m->counters.bytes_out += bytes->size;

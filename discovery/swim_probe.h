@@ -11,8 +11,8 @@
 enum { SWIM_SLOTS_MAX = 1024 };
 
 struct swim_probe {
-    uint16_t order[SWIM_SLOTS_MAX];
     size_t count, at;
+    uint16_t order[SWIM_SLOTS_MAX];
 };
 
 /* Puts a newcomer in at a random place, so that many who come at once are not probed in the order they came. False when full. */

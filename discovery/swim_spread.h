@@ -14,9 +14,9 @@ struct swim_spread_item {
 };
 
 struct swim_spread {
-    struct swim_spread_item items[SWIM_SLOTS_MAX]; /* least sent first */
     size_t count;
     uint64_t queued[SWIM_SLOTS_MAX / 64]; /* by slot */
+    struct swim_spread_item items[SWIM_SLOTS_MAX]; /* least sent first */
 };
 
 /* There is news of this member: it begins at the front, unsent. */

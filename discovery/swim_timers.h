@@ -5,10 +5,10 @@
 #include "discovery/swim_probe.h"
 
 struct swim_timers {
-    uint64_t due_ms[SWIM_SLOTS_MAX];
-    uint16_t heap[SWIM_SLOTS_MAX];
-    uint16_t place[SWIM_SLOTS_MAX]; /* 1 + index in the heap; 0: none */
     size_t count;
+    uint16_t heap[SWIM_SLOTS_MAX];
+    uint64_t due_ms[SWIM_SLOTS_MAX];
+    uint16_t place[SWIM_SLOTS_MAX]; /* 1 + index in the heap; 0: none */
 };
 
 /* Sets or moves it. */

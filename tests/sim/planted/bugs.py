@@ -1,7 +1,10 @@
 """Bugs to plant into the membership core: (file, exact text that stands in it once, what takes its place, what that breaks)."""
 
 MERGE = "discovery/members_merge.c"
-DETECT = "discovery/members_detect.c"
+HEAR = "discovery/members_hear.c"
+ASK = "discovery/members_ask.c"
+SUSPECT = "discovery/members_suspect.c"
+JUDGE = "discovery/members_judge.c"
 DIAL = "discovery/members_dial.c"
 SYNC = "discovery/members_sync.c"
 
@@ -9,7 +12,7 @@ BUGS = [
     # Claims and refutation (SWIM, section 4.2)
     (MERGE, "next.incarnation = incarnation + 1;", "next.incarnation = incarnation;", "a refutation that does not raise the incarnation"),
     (MERGE, "if (accused || taken || claim_compare(claim, self) > 0)", "if (false)", "a skipped refutation of a claim"),
-    (DETECT, "    members_refute(m, f->incarnation);", "", "a skipped refutation of a suspicion"),
+    (ASK, "    members_refute(m, f->incarnation);", "", "a skipped refutation of a suspicion"),
     (MERGE, "int order = compare_u64(claim->member.incarnation, known->incarnation);", "int order = 0;", "a stale incarnation accepted"),
     (MERGE, "order = rank_of(claim->state) - rank_of(known->state);", "order = 0;", "the death of the incarnation that is known is not believed"),
     (MERGE, "    if (order < 0)\n        members_link_mark(m, from, e);", "", "a stale view is not put right"),
@@ -19,22 +22,22 @@ BUGS = [
      "a refutation that nobody is told of"),
     (MERGE, "    bool forged = asked && !m->admit(m->ctx, claim);", "    bool forged = false;", "forged records count"),
     # Who is heard, and who is silent
-    (DETECT, "    e->pinged_ms = 0;\n    e->told", "    e->told", "an answer that does not count"),
-    (DETECT, "    if (e->member.state == MEMBER_STALLED)\n        resume(m, e);", "", "who is heard again stays stalled"),
-    (DETECT, "        if (m->now_ms < late)\n            return late;\n", "", "no time for an acknowledgement"),
-    (DETECT, "    if (e->link && e->pinged_ms == 0 && e->heard_ms < m->now_ms)\n        members_ping(m, e);", "", "nobody looks when others tell of a silence"),
-    (DETECT, "if (e->pinged_ms == 0 && e == m->watched)", "if (false)", "nobody watches his neighbour"),
-    (DETECT, "members_later(e->link->heard_ms, e->pinged_ms) + m->times->silent_ms", "e->link->heard_ms + m->times->silent_ms",
+    (HEAR, "    e->pinged_ms = 0;\n    e->told", "    e->told", "an answer that does not count"),
+    (HEAR, "    if (e->member.state == MEMBER_STALLED)\n        resume(m, e);", "", "who is heard again stays stalled"),
+    (JUDGE, "        if (m->now_ms < late)\n            return late;\n", "", "no time for an acknowledgement"),
+    (ASK, "    if (e->link && e->pinged_ms == 0 && e->heard_ms < m->now_ms)\n        members_ping(m, e);", "", "nobody looks when others tell of a silence"),
+    (JUDGE, "if (e->pinged_ms == 0 && e == m->watched)", "if (false)", "nobody watches his neighbour"),
+    (JUDGE, "members_later(e->link->heard_ms, e->pinged_ms) + m->times->silent_ms", "e->link->heard_ms + m->times->silent_ms",
      "a standstill counted from before anybody asked"),
-    (DETECT, "    members_touch(m, e);\n    look_at_all(m);", "    members_touch(m, e);", "two are silent, and nobody looks at the rest"),
+    (HEAR, "    members_touch(m, e);\n    look_at_all(m);", "    members_touch(m, e);", "two are silent, and nobody looks at the rest"),
     # Suspicion (Lifeguard, section IV) and conviction
-    (DETECT, "e->gone = loss == MEMBERS_LOST_TIMEOUT;", "e->gone = false;", "what the kernel gave up is not held for gone"),
-    (DETECT, "e->witness_count >= 2)", "e->witness_count >= 100)", "refused dials are no witnesses"),
-    (DETECT, "    if (m->now_ms >= due)\n        members_convict(m, e);\n    return due;", "    return due;", "a standstill without end"),
+    (JUDGE, "e->gone = loss == MEMBERS_LOST_TIMEOUT;", "e->gone = false;", "what the kernel gave up is not held for gone"),
+    (SUSPECT, "e->witness_count >= 2)", "e->witness_count >= 100)", "refused dials are no witnesses"),
+    (JUDGE, "    if (m->now_ms >= due)\n        members_convict(m, e);\n    return due;", "    return due;", "a standstill without end"),
     ("discovery/swim_suspicion.c", "    s->accusers[s->accuser_count++] = accuser;\n", "", "a lost confirmation"),
     ("discovery/swim_suspicion.c", "    if (confirmed >= s->needed)", "    if (true)", "a suspicion that needs no confirmation"),
     ("discovery/swim_health.c", "h->score < SWIM_HEALTH_MAX", "1", "local health without a limit"),
-    (DETECT, "    e->gone = false;\n    e->failures = 0;\n    e->vouched_ms = m->now_ms;\n", "    return;\n", "a host that takes a dial stays gone"),
+    (HEAR, "    e->gone = false;\n    e->failures = 0;\n    e->vouched_ms = m->now_ms;\n", "    return;\n", "a host that takes a dial stays gone"),
     (MERGE, "        swim_health_note(&m->health, SWIM_HEALTH_ANSWERED);", "        (void) l;", "who was cut off distrusts itself for long"),
     # Probing and passing on
     ("discovery/swim_probe.c", "    if (at < p->at)\n        p->at++;", "", "a newcomer takes another's turn"),
@@ -45,7 +48,7 @@ BUGS = [
     (SYNC, "    m->view -= e->hash;\n", "", "a digest that no two views share"),
     # Dialling
     (DIAL, "    if (fault == MEMBERS_DIAL_TIMEOUT)\n        return 1 +", "    if (false)\n        return 1 +", "who is gone is seldom knocked for"),
-    (DIAL, "        e->dial_at_ms = members_redial_dead(m, e);\n        return;", "        e->dial_at_ms = NEVER;\n        return;", "the dead are dialled once"),
+    (DIAL, "        e->dial_at_ms = members_redial_dead(m, e);\n        return;", "        e->dial_at_ms = MEMBERS_NEVER;\n        return;", "the dead are dialled once"),
     (DIAL, "if (m->now_ms >= e->ended_ms + m->times->redial_slow_after_ms)", "if (true)", "the dead are dialled seldom from the beginning"),
     (DIAL, "    if (s->id[0] == '\\0')\n        return true;", "    if (s->id[0] == '\\0')\n        return s->failures == 0;", "a seed that fails once is not dialled again"),
     (DIAL, "e->member.state != MEMBER_ALIVE; /* who is doubted", "false; /* who is doubted", "beyond the active view a doubt stays"),
