@@ -63,6 +63,7 @@ void sim_check_event(struct sim_world *w, uint32_t observer, const struct member
         judge_death(w, observer, target, m);
     if (w->calm && (e->kind != MEMBERS_UPDATED && e->kind != MEMBERS_LINKED))
         sim_break(w, "node %u: node %u %s, in calm", observer, target, members_event_name(e->kind));
+    w->nodes[observer].right_since = 0;
     v->state = (uint8_t) m->state;
     v->incarnation = m->incarnation;
     v->started_at_ms = m->started_at_ms;
@@ -158,8 +159,12 @@ static void judge_ended(struct sim_world *w, uint32_t observer, uint32_t target,
         sim_break(w, "node %u sees node %u as %s %.3f s after its end", observer, target, state_name(v->state), (double) (sim_now(w) - since) / 1000);
 }
 
+/* Views that were all right stay so until one of them or what they are of changes. */
 static void sweep_observer(struct sim_world *w, uint32_t observer)
 {
+    uint32_t wrong_before = w->wrong_pairs;
+    if (w->nodes[observer].right_since == w->facts)
+        return;
     for (uint32_t t = 0; t < w->count; t++) {
         struct sim_view *v = sim_view_of(w, observer, t);
         const struct sim_node *target = &w->nodes[t];
@@ -172,6 +177,7 @@ static void sweep_observer(struct sim_world *w, uint32_t observer)
         else
             v->wrong_since = SIM_NEVER;
     }
+    w->nodes[observer].right_since = w->wrong_pairs == wrong_before ? w->facts : 0;
 }
 
 static void judge_budget(struct sim_world *w, uint32_t node)

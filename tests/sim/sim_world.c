@@ -207,6 +207,7 @@ static struct member record_of(const struct sim_node *n)
 /* Nothing is known to a new process. */
 static void forget_views(struct sim_world *w, uint32_t observer)
 {
+    w->nodes[observer].right_since = 0;
     for (uint32_t t = 0; t < w->count; t++)
         *sim_view_of(w, observer, t) = (struct sim_view){.state = SIM_UNKNOWN, .wrong_since = SIM_NEVER};
 }
@@ -221,6 +222,7 @@ void sim_start(struct sim_world *w, uint32_t node)
     int64_t wall = EPOCH_MS + sim_now(w) + n->wall_offset_ms;
     n->started_at_ms = wall == n->started_at_ms ? wall + 1 : wall;
     n->birth = (uint64_t) wall;
+    w->facts++;
     struct member self = record_of(n);
     struct members_config config = {.authority = "authority", .grid = "sim", .self = &self, .seeds = seeds, .seed_count = seed_count,
                                     .seed = sim_random(&w->random)};
@@ -241,6 +243,7 @@ static void end_process(struct sim_world *w, uint32_t node, enum sim_host host)
     struct sim_node *n = &w->nodes[node];
     members_destroy(n->core);
     n->core = NULL;
+    w->facts++;
     n->well_since = SIM_NEVER;
     n->ended_at = sim_now(w);
     sim_net_set_host(w->net, node, host);

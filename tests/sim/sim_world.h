@@ -31,6 +31,7 @@ struct sim_node {
     uint32_t doubtful_until; /* and until then claims of that time are about */
     bool mortal;          /* stopped for long */
     uint64_t frames_before; /* sent, at the last look at the budget */
+    uint32_t right_since; /* how many facts there were when a sweep found all its views right; 0: one may be wrong */
 };
 
 /* What one node's events have told of another. */
@@ -54,6 +55,7 @@ struct sim_world {
     struct sim_view *views;      /* [observer * count + target] */
     uint32_t *path_well_since;   /* the same; symmetric */
     uint32_t net_well_since, sweep_at, sweeps, loss;
+    uint32_t facts;              /* counts processes that begin and end: by them views that do not change become wrong */
     uint32_t *touched;           /* nodes */
     uint32_t touched_count;
     uint32_t wrong_pairs;        /* in the last sweep */
