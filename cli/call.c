@@ -41,7 +41,7 @@ static int read_file(const char *path, struct buf *out)
 {
     FILE *file = fopen(path, "rbe");
     if (!file)
-        return cli_fail(GRID_FAILED, "%s cannot be read: %s", path, strerror(errno));
+        return cli_fail(GRID_FAILED, "%s cannot be read (%s): -d @FILE sends what a file holds, so give one that you may read", path, strerror(errno));
     int code = read_all(file, path, out);
     fclose(file);
     return code;
@@ -81,6 +81,13 @@ int call_init(struct call *call, struct cli *cli)
 void call_dispose(struct call *call)
 {
     buf_dispose(&call->data);
+}
+
+int call_fail(const struct grid_error *error)
+{
+    if (error->code != GRID_CODE_DEADLINE_EXCEEDED)
+        return node_link_fail(error);
+    return cli_fail(GRID_FAILED, "%s: give it longer with --timeout, or see in grid logs --all what it does meanwhile", error->message);
 }
 
 /* Python's frames have lines of their own: the place, and what stands there. */

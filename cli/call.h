@@ -19,6 +19,8 @@ void call_dispose(struct call *call);
 /* Bytes are sent as JSON when they are JSON and `raw` is not asked for. *content_type is set for other text. Pure. */
 struct grid_input call_classify(struct slice data, bool is_raw, const char **content_type);
 
+/* Says why there is no answer, and what to do; GRID_FAILED. */
+int call_fail(const struct grid_error *error);
 /* "hello failed on node1: TypeError: message" with the stack below, to stderr; GRID_FAILED. */
 int call_explain_error(const char *task, const struct grid_result *result);
 

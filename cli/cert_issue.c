@@ -101,7 +101,7 @@ static int set_path(const struct cert_order *order, const char *name, const char
 {
     bool here = strcmp(order->folder, ".") == 0;
     int size = snprintf(out, 4096, "%s%s%s%s", here ? "" : order->folder, here ? "" : "/", name, ending);
-    return size < 4096 ? GRID_DONE : cli_fail(GRID_FAILED, "%.80s... is too long a path", order->folder);
+    return size < 4096 ? GRID_DONE : cli_fail(GRID_FAILED, "%.80s... is too long a path: give a shorter --out", order->folder);
 }
 
 static int set_paths(const struct cert_order *order, struct cert_files *out)
@@ -118,7 +118,7 @@ static int explain(const char *path, int err)
         return GRID_DONE;
     if (err == GRID_EEXIST)
         return cli_fail(GRID_FAILED, "%s exists already and is left alone: give another name or --out, or --force to replace it", path);
-    return cli_fail(GRID_FAILED, "%s cannot be written: %s", path, grid_err_text(err));
+    return cli_fail(GRID_FAILED, "%s cannot be written (%s): give another --out", path, grid_err_text(err));
 }
 
 /* True when the file holds just this. */
@@ -136,7 +136,7 @@ static int make_folder(const char *path)
 {
     if (mkdir(path, 0700) == 0 || errno == EEXIST)
         return GRID_DONE;
-    return cli_fail(GRID_FAILED, "the folder %s cannot be made: %s", path, strerror(errno));
+    return cli_fail(GRID_FAILED, "the folder %s cannot be made (%s): give another --out", path, strerror(errno));
 }
 
 static int put(const char *path, const struct buf *text, mode_t mode, bool force)

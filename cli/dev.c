@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "cli/dev_child.h"
 #include "cli/dev_folder.h"
+#include "cli/dev_output.h"
 #include "cli/dev_watch.h"
 #include "cli/gridfile_new.h"
 
@@ -37,6 +38,7 @@ struct dev {
     int signals;
     struct dev_watch *watch;
     struct arena *arena;
+    struct dev_output *output; /* of the tasks */
     struct dev_child children[CHILDREN_MAX]; /* nodes, then their logs, then the deploy */
     char api[DEV_NODES_MAX][ADDRESS_SIZE];   /* "" until ready */
     char listen[ADDRESS_SIZE];               /* of the first node */
@@ -83,7 +85,7 @@ static void start(struct dev *d, struct dev_child *child, char **argv, size_t co
         complete = complete && argv[i];
     argv[count] = NULL;
     if (!complete || dev_child_start(child, argv) != 0)
-        stop_with(d, cli_fail(GRID_FAILED, "%s cannot be started: %s", argv[0], strerror(errno)));
+        stop_with(d, cli_fail(GRID_FAILED, "%s cannot be started (%s): install GridControl whole", argv[0], strerror(errno)));
 }
 
 static char *text(const char *constant)
@@ -91,6 +93,16 @@ static char *text(const char *constant)
     return (char *) (uintptr_t) constant;
 }
 
+static size_t add_option(char **argv, size_t count, const char *name, const char *value)
+{
+    if (!value)
+        return count;
+    argv[count] = text(name);
+    argv[count + 1] = text(value);
+    return count + 2;
+}
+
+/* Its folder is open to the tasks' own user, who passes it; what lies in it is not. */
 static void start_node(struct dev *d, unsigned index)
 {
     char *argv[ARGUMENTS_MAX] = {text(d->options->gridd), text("--name"), arena_printf(d->arena, "node%u", index + 1),
@@ -105,22 +117,41 @@ static void start_node(struct dev *d, unsigned index)
                                  text("--log-level"), text(d->options->log_level),
                                  text("--ready-file"), node_path(d, index, "ready")};
     size_t count = 23;
-    if (index > 0) {
-        argv[count++] = text("--join");
-        argv[count++] = d->listen;
-    }
+    count = add_option(argv, count, "--join", index > 0 ? d->listen : NULL);
+    count = add_option(argv, count, "--task-user", d->options->task_user);
+    count = add_option(argv, count, "--task-sandbox", d->options->task_sandbox);
     char *folder = node_path(d, index, "");
-    if (folder && mkdir(folder, 0700) == 0)
+    if (folder && mkdir(folder, 0711) == 0)
         start(d, node_child(d, index), argv, count);
     else
-        stop_with(d, cli_fail(GRID_FAILED, "%s cannot be made: %s", d->temp, strerror(errno)));
+        stop_with(d, cli_fail(GRID_FAILED, "folders in %s cannot be made (%s): make room there, or name another place with TMPDIR", d->temp, strerror(errno)));
     d->started = index + 1;
 }
 
 static void start_logs(struct dev *d, unsigned index)
 {
-    char *argv[ARGUMENTS_MAX] = {text(d->options->grid), text("logs"), text("--follow"), text("--lines"), text("1000"), text("--api"), d->api[index]};
-    start(d, logs_child(d, index), argv, 7);
+    char *argv[ARGUMENTS_MAX] = {text(d->options->grid), text("logs"), text("--follow"), text("--json"), text("--lines"), text("1000"), text("--api"), d->api[index]};
+    start(d, logs_child(d, index), argv, 8);
+}
+
+/* Shows and disposes of it. Nobody who reads it any more ends the grid. */
+static void show(struct dev *d, struct buf *out)
+{
+    if (!d->has_lost_stdout && cli_write_buf(out) != GRID_DONE) {
+        d->has_lost_stdout = true;
+        stop_with(d, GRID_FAILED);
+    } else if (d->has_lost_stdout) {
+        buf_dispose(out);
+    }
+}
+
+/* What is held of the old version, whose failures are not those of the next. */
+static void forget_failures(struct dev *d)
+{
+    struct buf held;
+    buf_init(&held, 0);
+    dev_output_forget(d->output, &held);
+    show(d, &held);
 }
 
 static void start_deploy(struct dev *d)
@@ -129,6 +160,7 @@ static void start_deploy(struct dev *d)
     size_t count = 5;
     for (size_t i = 0; i < d->options->deploy_argument_count && count < ARGUMENTS_MAX - 1; i++)
         argv[count++] = text(d->options->deploy_arguments[i]);
+    forget_failures(d);
     d->first_change_ms = d->last_change_ms = 0;
     start(d, &d->children[DEPLOY], argv, count);
 }
@@ -222,18 +254,21 @@ static int deploy_wait(const struct dev *d)
     return due <= now ? 0 : (int) (due - now);
 }
 
-/* Shows what there is. Nobody who reads it any more ends the grid. */
+/* Shows what there is. */
 static void read_child(struct dev *d, struct dev_child *child)
 {
     struct buf out;
     buf_init(&out, 0);
     dev_child_read(child, &out);
-    if (!d->has_lost_stdout && cli_write_buf(&out) != GRID_DONE) {
-        d->has_lost_stdout = true;
-        stop_with(d, GRID_FAILED);
-    } else if (d->has_lost_stdout) {
-        buf_dispose(&out);
-    }
+    show(d, &out);
+}
+
+static void show_held(struct dev *d)
+{
+    struct buf out;
+    buf_init(&out, 0);
+    dev_output_release(d->output, &out);
+    show(d, &out);
 }
 
 /* All that a process wrote before it ended. */
@@ -265,8 +300,10 @@ static void take_end(struct dev *d, struct dev_child *child, int status)
     dev_child_describe(status, how);
     if (child == &d->children[DEPLOY])
         conclude_deploy(d, status);
+    else if (is_node && !d->is_stopping && WIFEXITED(status) && WEXITSTATUS(status) == GRID_USAGE)
+        stop_with(d, cli_fail(GRID_FAILED, "%s cannot start here, for the reason that stands above: the grid is taken down; grid dev takes --task-user and --task-sandbox too", child->merge.name));
     else if (is_node && !d->is_stopping)
-        stop_with(d, cli_fail(GRID_FAILED, "%s ended by itself (%s): the grid is taken down", child->merge.name, how));
+        stop_with(d, cli_fail(GRID_FAILED, "%s ended by itself (%s): the grid is taken down; what it said stands above", child->merge.name, how));
 }
 
 static void reap(struct dev *d)
@@ -297,6 +334,12 @@ static void read_signals(struct dev *d)
     }
 }
 
+/* Of two waits, where -1 is for ever. */
+static int sooner(int a, int b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* Waits at most `wait_ms` (-1: for ever) for something to happen, and handles it. */
 static void turn(struct dev *d, int wait_ms)
 {
@@ -304,7 +347,10 @@ static void turn(struct dev *d, int wait_ms)
                                            {.fd = d->watch ? dev_watch_fd(d->watch) : -1, .events = POLLIN}};
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         fds[i + 2] = (struct pollfd){.fd = d->children[i].output, .events = POLLIN};
-    if (poll(fds, CHILDREN_MAX + 2, wait_ms) < 0)
+    int happened = poll(fds, CHILDREN_MAX + 2, sooner(wait_ms, dev_output_wait(d->output)));
+    dev_output_set_time(d->output, now_ms());
+    show_held(d);
+    if (happened < 0)
         return;
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         if (fds[i + 2].revents)
@@ -324,7 +370,7 @@ static void start_grid(struct dev *d)
         if (!d->is_stopping)
             advance_start(d);
         if (now_ms() > limit)
-            stop_with(d, cli_fail(GRID_FAILED, "node%u is not ready after %d s: its log stands above", d->ready + 1, START_LIMIT_MS / 1000));
+            stop_with(d, cli_fail(GRID_FAILED, "node%u is not ready after %d s: its log stands above, and --log-level info tells more", d->ready + 1, START_LIMIT_MS / 1000));
     }
 }
 
@@ -352,6 +398,7 @@ static void stop_grid(struct dev *d)
     signal_all(d, SIGTERM);
     while (runs_something(d) && now_ms() < limit)
         turn(d, (int) (limit - now_ms()));
+    forget_failures(d);
     dev_children_kill_all();
 }
 
@@ -368,6 +415,8 @@ static void init_children(struct dev *d)
         merge_init(&d->children[i].merge, i == DEPLOY ? "deploy" : name, i == DEPLOY ? 5 : i % DEV_NODES_MAX, style_of(d->cli));
         d->children[i].output = -1;
     }
+    for (unsigned i = 0; i < DEV_NODES_MAX; i++)
+        dev_output_take(d->output, i, &logs_child(d, i)->merge);
 }
 
 static int catch_signals(void)
@@ -392,7 +441,7 @@ static void run(struct dev *d)
     }
     d->watch = dev_watch_create(d->options->folder);
     if (!d->watch)
-        fprintf(stderr, "Changes of %s cannot be watched (%s): they are not deployed by themselves.\n", d->options->folder, strerror(errno));
+        fprintf(stderr, "Changes of %s cannot be watched (%s): they are not deployed by themselves; start grid dev anew for that, and raise sysctl fs.inotify if that is the limit.\n", d->options->folder, strerror(errno));
     else if (dev_watch_is_partial(d->watch))
         fprintf(stderr, "The project has more folders than can be watched: changes in some go unseen.\n");
     start_grid(d);
@@ -404,17 +453,19 @@ static void run(struct dev *d)
 int dev_run(const struct cli *cli, const struct dev_options *options)
 {
     struct dev *d = calloc(1, sizeof *d);
-    if (!d || !(d->arena = arena_create(ARENA_BLOCK, 0))) {
+    if (!d || !(d->arena = arena_create(ARENA_BLOCK, 0)) || !(d->output = dev_output_create())) {
+        arena_destroy(d ? d->arena : NULL);
         free(d);
         return cli_fail(GRID_FAILED, "out of memory");
     }
+    dev_output_set_time(d->output, now_ms());
     d->cli = cli;
     d->options = options;
     init_children(d);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     d->signals = catch_signals();
     if (dev_folder_create(d->temp) != 0) {
-        d->code = cli_fail(GRID_FAILED, "no temporary folder can be made: %s", strerror(errno));
+        d->code = cli_fail(GRID_FAILED, "no temporary folder can be made (%s): name a place that you may write to with TMPDIR", strerror(errno));
     } else {
         run(d);
         dev_folder_remove(d->temp);
@@ -422,6 +473,7 @@ int dev_run(const struct cli *cli, const struct dev_options *options)
     int code = d->code;
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         merge_dispose(&d->children[i].merge);
+    dev_output_destroy(d->output);
     close(d->signals);
     arena_destroy(d->arena);
     free(d);

@@ -16,6 +16,7 @@ struct dev_options {
     unsigned nodes;     /* 1 to DEV_NODES_MAX */
     uint16_t port;      /* API port of the first node, 0 for any */
     const char *log_level;
+    const char *task_user, *task_sandbox; /* gridd's options; NULL when not given */
     const char *const *deploy_arguments; /* passed on to grid deploy */
     size_t deploy_argument_count;
 };

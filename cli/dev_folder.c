@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { TMPDIR_MAX = 60, OPEN_FOLDERS = 16 };
 
@@ -14,7 +16,9 @@ int dev_folder_create(char path[DEV_PATH_MAX])
     if (!base || *base != '/' || strlen(base) > TMPDIR_MAX)
         base = "/tmp";
     snprintf(path, DEV_PATH_MAX, "%s/grid-dev-XXXXXX", base);
-    return mkdtemp(path) ? 0 : -1;
+    if (!mkdtemp(path))
+        return -1;
+    return geteuid() == 0 ? chmod(path, 0711) : 0;
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)

@@ -17,7 +17,7 @@ void merge_dispose(struct merge *m)
     buf_dispose(&m->partial);
 }
 
-static void append_line(const struct merge *m, struct slice line, struct buf *out)
+void merge_append(const struct merge *m, struct slice line, struct buf *out)
 {
     /* cyan, green, yellow, magenta, blue, bright cyan: readable on dark and light grounds */
     static const unsigned COLOURS[] = {36, 32, 33, 35, 34, 96};
@@ -34,10 +34,18 @@ static void append_line(const struct merge *m, struct slice line, struct buf *ou
     buf_append_byte(out, '\n');
 }
 
+static void take_line(const struct merge *m, struct slice line, struct buf *out)
+{
+    if (m->on_line)
+        m->on_line(m->ctx, m, line, out);
+    else
+        merge_append(m, line, out);
+}
+
 void merge_flush(struct merge *m, struct buf *out)
 {
     if (m->partial.size > 0)
-        append_line(m, buf_slice(&m->partial), out);
+        take_line(m, buf_slice(&m->partial), out);
     buf_clear(&m->partial);
 }
 
@@ -56,7 +64,7 @@ void merge_feed(struct merge *m, struct slice bytes, struct buf *out)
             keep(m, line);
             merge_flush(m, out);
         } else {
-            append_line(m, line, out);
+            take_line(m, line, out);
         }
         bytes = slice_from(bytes, (size_t) end + 1);
     }

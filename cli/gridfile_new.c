@@ -34,7 +34,7 @@ static int explain_write(const char *path, int err)
         return GRID_DONE;
     if (err == GRID_EEXIST)
         return cli_fail(GRID_FAILED, "%s exists already: it holds a grid's key, so it is left alone; move it away to mint another", path);
-    return cli_fail(GRID_FAILED, "%s cannot be written: %s", path, grid_err_text(err));
+    return cli_fail(GRID_FAILED, "%s cannot be written (%s): run this in a folder that you may write to", path, grid_err_text(err));
 }
 
 int gridfile_new(const char *path, const char *name)

@@ -41,6 +41,8 @@ static int load_library(struct client_functions *lib)
 
 static int explain_connect(const struct grid_error *error)
 {
+    if (error->code == GRID_CODE_NOT_FOUND)
+        return cli_fail(GRID_NO_NODE, "%s", error->message);
     if (error->code != GRID_CODE_UNAVAILABLE)
         return cli_fail(GRID_USAGE, "%s", error->message);
     return cli_fail(GRID_NO_NODE, "%s: start gridd, or name another address with --api", error->message);
@@ -64,6 +66,8 @@ int node_link_open(struct cli *cli)
 
 int node_link_fail(const struct grid_error *error)
 {
+    if (error->code == GRID_CODE_DEADLINE_EXCEEDED)
+        return cli_fail(GRID_FAILED, "%s: the node is busy or stands still; ask again, or look into its log", error->message);
     return cli_fail(GRID_FAILED, "%s", error->message);
 }
 
@@ -91,7 +95,7 @@ int node_ask(struct cli *cli, const char *method, const ProtobufCMessage *reques
     if (cli->link->lib.grid_unary(cli->link->client, path, packed.data, packed.size, ASK_TIMEOUT_MS, &bytes, &size, &error) != GRID_CODE_OK)
         code = node_link_fail(&error);
     else if (!(*out = pb_unpack(answer, arena, slice_of(bytes, size))))
-        code = cli_fail(GRID_FAILED, "the node's answer to %s could not be read", method);
+        code = cli_fail(GRID_FAILED, "the node's answer to %s could not be read: it may be of another version; compare grid version on both", method);
     free(bytes);
     buf_dispose(&packed);
     return code;
@@ -125,18 +129,25 @@ int node_ask_and_say(struct cli *cli, const char *method, const ProtobufCMessage
     return node_ask_for(cli, method, request, answer, say, NULL);
 }
 
-int node_follow(struct cli *cli, const char *method, const ProtobufCMessage *request, grid_message_fn on_message, void *ctx)
+enum grid_code node_stream(const struct cli *cli, const char *method, const ProtobufCMessage *request, grid_message_fn on_message, void *ctx, struct grid_error *error)
 {
     char path[64];
     struct buf packed;
-    struct grid_error error = {0};
-    int code = node_link_open(cli);
-    if (code == GRID_DONE)
-        code = pack(method, request, path, &packed);
-    if (code != GRID_DONE)
-        return code;
-    if (cli->link->lib.grid_server_stream(cli->link->client, path, packed.data, packed.size, 0, on_message, ctx, &error) != GRID_CODE_OK)
-        code = node_link_fail(&error);
+    enum grid_code code = error->code = GRID_CODE_RESOURCE_EXHAUSTED;
+    snprintf(error->message, sizeof error->message, "out of memory");
+    snprintf(path, sizeof path, "/grid.v1.Control/%s", method);
+    buf_init(&packed, 0);
+    if (pb_append(&packed, request) == 0)
+        code = cli->link->lib.grid_server_stream(cli->link->client, path, packed.data, packed.size, 0, on_message, ctx, error);
     buf_dispose(&packed);
+    return code;
+}
+
+int node_follow(struct cli *cli, const char *method, const ProtobufCMessage *request, grid_message_fn on_message, void *ctx)
+{
+    struct grid_error error;
+    int code = node_link_open(cli);
+    if (code == GRID_DONE && node_stream(cli, method, request, on_message, ctx, &error) != GRID_CODE_OK)
+        code = node_link_fail(&error);
     return code;
 }

@@ -1,5 +1,5 @@
 /* cli/node_link.h: the way to a node: libgridcontrol, loaded when a verb first needs it, since loading gRPC takes longer than all the rest
- * of `grid --help`. One thread; nothing forks afterwards. */
+ * of `grid --help`. One thread, but for node_stream; nothing forks afterwards. */
 #ifndef GRID_CLI_NODE_LINK_H
 #define GRID_CLI_NODE_LINK_H
 
@@ -48,7 +48,9 @@ int node_ask_for(struct cli *cli, const char *method, const ProtobufCMessage *re
 /* The same for an answer whose field `message` is a sentence: it is said. */
 int node_ask_and_say(struct cli *cli, const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *answer);
 
-/* The same for a method with many answers; on_message as grid_server_stream's. No deadline. *out_cancelled may be NULL. */
+/* A method with many answers; on_message as grid_server_stream's. No deadline. The link is open, nothing is said, and any thread may. */
+enum grid_code node_stream(const struct cli *cli, const char *method, const ProtobufCMessage *request, grid_message_fn on_message, void *ctx, struct grid_error *error);
+/* The same, with the link opened and a failure said. An exit code. */
 int node_follow(struct cli *cli, const char *method, const ProtobufCMessage *request, grid_message_fn on_message, void *ctx);
 
 #endif

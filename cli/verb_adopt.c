@@ -31,12 +31,12 @@ static int adopt_stopped(const char *state)
     snprintf(lock, sizeof lock, "%.4000s/lock", state);
     int fd = open(lock, O_RDWR | O_CLOEXEC);
     if (fd < 0)
-        return cli_fail(GRID_USAGE, "--state: %s is not a node's state folder (%s)", state, strerror(errno));
+        return cli_fail(GRID_USAGE, "--state: %s is not a node's state folder (%s): give the one that gridd has with --state", state, strerror(errno));
     int code = GRID_DONE;
     if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         code = cli_fail(GRID_FAILED, "--state: the node of %s runs: stop it first, or leave --state out to ask it", state);
     else if (unlink(path) != 0 && errno != ENOENT)
-        code = cli_fail(GRID_FAILED, "%s cannot be taken away: %s", path, strerror(errno));
+        code = cli_fail(GRID_FAILED, "%s cannot be taken away (%s): run this as the folder's owner", path, strerror(errno));
     else
         fprintf(stderr, "the node belongs to no grid now: start it with the Gridfile, or the name and password, of the one it shall join\n");
     close(fd);

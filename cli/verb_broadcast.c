@@ -82,7 +82,7 @@ static int conclude(const struct broadcast *b)
 {
     if (b->failed == 0)
         return b->done ? GRID_DONE : cli_fail(GRID_FAILED, "no node answered: grid list shows which are synchronized");
-    cli_fail(GRID_FAILED, "%s failed on %u of %u nodes", b->task, b->failed, b->failed + b->done);
+    cli_fail(GRID_FAILED, "%s failed on %u of %u nodes: their lines tell why, and grid logs --all more", b->task, b->failed, b->failed + b->done);
     return b->done ? GRID_IN_PART : GRID_FAILED;
 }
 
@@ -97,7 +97,7 @@ static int run(struct cli *cli)
             GRID_CODE_OK)
             code = conclude(&b);
         else
-            code = node_link_fail(&error);
+            code = call_fail(&error);
         if (code == GRID_FAILED && b.done > 0)
             code = GRID_IN_PART;
     }

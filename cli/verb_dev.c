@@ -67,6 +67,8 @@ static int run_in(struct cli *cli, const char *folder)
         .nodes = (unsigned) option_number(cli->options, "nodes"),
         .port = (uint16_t) option_number(cli->options, "port"),
         .log_level = option_string(cli->options, "log-level"),
+        .task_user = option_string(cli->options, "task-user"),
+        .task_sandbox = option_string(cli->options, "task-sandbox"),
         .deploy_arguments = arguments,
     };
     options.deploy_argument_count = pass_on(cli, arguments);
@@ -78,7 +80,7 @@ static int run(struct cli *cli)
     const char *given = cli_argument(cli, 0, ".");
     char *folder = realpath(given, NULL);
     if (!folder)
-        return cli_fail(GRID_FAILED, "%s cannot be served: %s", given, strerror(errno));
+        return cli_fail(GRID_FAILED, "%s cannot be served (%s): give the folder of a project, as grid sample writes one", given, strerror(errno));
     int code = run_in(cli, folder);
     free(folder);
     return code;
@@ -91,14 +93,19 @@ static const struct option_row OPTIONS[] = {
     {.name = "task-folder", .kind = OPTION_STRING, .placeholder = "F", .example = "tasks", .help = "the folder of the tasks inside DIR"},
     {.name = "log-level", .kind = OPTION_STRING, .placeholder = "LEVEL", .fallback = "error", .choices = "debug|info|warn|error",
      .help = "what the nodes log"},
+    {.name = "task-user", .kind = OPTION_STRING, .placeholder = "USER",
+     .help = "gridd's option: whom tasks run as, when you are root; \"root\" where a user of their own cannot reach them"},
+    {.name = "task-sandbox", .kind = OPTION_STRING, .placeholder = "LEVEL", .choices = "off|standard|strict", .example = "standard",
+     .help = "gridd's option: how tasks are kept apart from the node and the system"},
 };
 
 const struct verb VERB_dev = {
     .name = "dev",
     .arguments = "[DIR]",
     .summary = "run a local grid that serves a folder, deployed again on save",
-    .details = "Starts nodes on this machine with a temporary state and a Gridfile of their own, and shows all their logs. DIR is\n"
-               "the current folder when not given. Ctrl-C ends the grid and leaves nothing behind.",
+    .details = "Starts nodes on this machine with a temporary state and a Gridfile of their own, and shows all their logs; a task\n"
+               "that fails again in the same way is counted. DIR is the current folder when not given. Ctrl-C ends the grid and leaves\n"
+               "nothing behind.",
     .example = "grid dev --nodes 3",
     .shorts = "e=env",
     .max_arguments = 1,

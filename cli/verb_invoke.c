@@ -28,7 +28,7 @@ static int conclude(const struct cli *cli, const struct call *call, const struct
     if (result->task_error)
         return call_explain_error(call->task, result);
     if (result->status >= 400)
-        return cli_fail(GRID_FAILED, "%s answered with status %d on %s", call->task, result->status, result->node);
+        return cli_fail(GRID_FAILED, "%s answered with status %d on %s: what it says of that is its output", call->task, result->status, result->node);
     return GRID_DONE;
 }
 
@@ -38,7 +38,7 @@ static int run_whole(struct cli *cli, const struct call *call)
     struct grid_error error = {0};
     const struct client_functions *lib = &cli->link->lib;
     if (lib->grid_call(cli->link->client, call->task, NULL, call->input, &call->options, &result, &error) != GRID_CODE_OK)
-        return node_link_fail(&error);
+        return call_fail(&error);
     int code = result->task_error ? GRID_DONE : print_output(cli, slice_of(result->output, result->output_size));
     int told = conclude(cli, call, result);
     lib->grid_result_destroy(result);
@@ -63,7 +63,7 @@ static int run_streamed(struct cli *cli, const struct call *call)
     const struct client_functions *lib = &cli->link->lib;
     if (lib->grid_call_stream(cli->link->client, call->task, NULL, call->input, &call->options, on_data, cli, &result, &error) !=
         GRID_CODE_OK)
-        return node_link_fail(&error);
+        return call_fail(&error);
     int code = conclude(cli, call, result);
     lib->grid_result_destroy(result);
     return code;

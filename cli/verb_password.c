@@ -26,16 +26,16 @@ static int read_line(int fd, struct buf *out)
     ssize_t got;
     while ((got = read(fd, &byte, 1)) == 1 && byte != '\n')
         if (buf_append_byte(out, byte) != 0)
-            return cli_fail(GRID_USAGE, "a password has at most %d bytes", PASSWORD_MAX);
+            return cli_fail(GRID_USAGE, "a password has at most %d bytes: give a shorter one", PASSWORD_MAX);
     cut_line_end(out);
-    return got < 0 ? cli_fail(GRID_FAILED, "the password cannot be read: %s", strerror(errno)) : GRID_DONE;
+    return got < 0 ? cli_fail(GRID_FAILED, "the password cannot be read (%s): give it in a file with --password-file FILE", strerror(errno)) : GRID_DONE;
 }
 
 static int read_file(const char *path, struct buf *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return cli_fail(GRID_USAGE, "--password-file: %s cannot be read: %s", path, strerror(errno));
+        return cli_fail(GRID_USAGE, "--password-file: %s cannot be read (%s): give a file of yours that holds the password", path, strerror(errno));
     struct stat st;
     bool is_open = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) != 0;
     int code = is_open ? cli_fail(GRID_USAGE, "--password-file: others than its owner may read %s: chmod 600 it", path) : read_line(fd, out);
@@ -69,7 +69,7 @@ static int read_terminal(struct buf *out)
     if (code == GRID_DONE)
         code = ask_terminal(fd, "again", &again);
     if (code == GRID_DONE && !slice_equal(buf_slice(out), buf_slice(&again)))
-        code = cli_fail(GRID_FAILED, "the two are not the same: nothing was changed");
+        code = cli_fail(GRID_FAILED, "the two are not the same, and nothing was changed: run it again");
     if (again.data)
         explicit_bzero(again.data, again.size);
     buf_dispose(&again);
@@ -81,7 +81,7 @@ static int judge(struct cli *cli, struct slice password)
 {
     char why[WEAK_PASSWORD_WHY];
     if (password.size == 0)
-        return cli_fail(GRID_USAGE, "the password is empty: nothing was changed");
+        return cli_fail(GRID_USAGE, "the password is empty, and nothing was changed: give one, for example of head -c 15 /dev/urandom | base64");
     if (option_flag(cli->options, "weak-password") || !weak_password(password, "", why))
         return GRID_DONE;
     return cli_fail(GRID_USAGE, "the password is too easy to guess: %s; give a better one, or --weak-password", why);

@@ -11,7 +11,7 @@ enum { PATH_SIZE = 4096 };
 
 static int explain(const char *path)
 {
-    return cli_fail(GRID_FAILED, "%s cannot be written: %s", path, strerror(errno));
+    return cli_fail(GRID_FAILED, "%s cannot be written (%s): give the name of a new folder in one that you may write to", path, strerror(errno));
 }
 
 /* Makes the folders of `path` behind its first `skip` bytes. */
@@ -32,7 +32,7 @@ static int write_file(const char *folder, const struct sample_file *file)
     char path[PATH_SIZE];
     int size = snprintf(path, sizeof path, "%s/%s", folder, file->path);
     if (size >= PATH_SIZE)
-        return cli_fail(GRID_FAILED, "%.80s... is too long a path", folder);
+        return cli_fail(GRID_FAILED, "%.80s... is too long a path: give a shorter one", folder);
     int code = make_folders(path, strlen(folder) + 1);
     if (code != GRID_DONE)
         return code;

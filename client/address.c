@@ -1,6 +1,8 @@
 /* Addresses of a node's local API. */
 #include "client/address.h"
 
+#include <arpa/inet.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +18,20 @@ static int copy(char out[ADDRESS_MAX], const char *prefix, const char *text)
     return size < 0 || size >= ADDRESS_MAX ? GRID_ELIMIT : 0;
 }
 
+static bool is_digits_and_dots(const char *text, size_t size)
+{
+    return strspn(text, "0123456789.") >= size;
+}
+
+/* An IP address of the family. */
+static bool is_literal(int family, const char *text, size_t size)
+{
+    uint8_t bytes[sizeof(struct in6_addr)];
+    char copied[INET6_ADDRSTRLEN];
+    int length = snprintf(copied, sizeof copied, "%.*s", (int) size, text);
+    return length < (int) sizeof copied && inet_pton(family, copied, bytes) == 1;
+}
+
 /* "host:port" with a host of letters, digits, dots and hyphens, or "[v6]:port". */
 static bool is_host_port(const char *text)
 {
@@ -24,9 +40,11 @@ static bool is_host_port(const char *text)
     uint64_t port = 0;
     if (!colon || colon == text || slice_parse_u64(slice_of_str(colon + 1), 65535, &port) != 0 || port == 0)
         return false;
-    if (*text != '[')
-        return strspn(text, HOST) == (size_t) (colon - text);
-    return colon - text > 2 && colon[-1] == ']' && strspn(text + 1, "0123456789abcdefABCDEF:.") == (size_t) (colon - text - 2);
+    if (*text == '[')
+        return colon - text > 2 && colon[-1] == ']' && is_literal(AF_INET6, text + 1, (size_t) (colon - text - 2));
+    if (is_digits_and_dots(text, (size_t) (colon - text)))
+        return is_literal(AF_INET, text, (size_t) (colon - text));
+    return strspn(text, HOST) == (size_t) (colon - text);
 }
 
 int address_normalize(const char *text, char out[ADDRESS_MAX])
@@ -50,9 +68,18 @@ int address_target(const char *normalized, char out[ADDRESS_MAX])
         return copy(out, "", normalized);
     if (*normalized == '[')
         return copy(out, "ipv6:", normalized);
-    if (strspn(normalized, "0123456789.") == (size_t) (colon - normalized))
+    if (is_digits_and_dots(normalized, (size_t) (colon - normalized)))
         return copy(out, "ipv4:", normalized);
     return copy(out, "dns:///", normalized);
+}
+
+bool address_host_name(const char *normalized, char out[ADDRESS_MAX])
+{
+    const char *colon = strrchr(normalized, ':');
+    if (address_socket_path(normalized) || *normalized == '[' || is_digits_and_dots(normalized, (size_t) (colon - normalized)))
+        return false;
+    snprintf(out, ADDRESS_MAX, "%.*s", (int) (colon - normalized), normalized);
+    return true;
 }
 
 static const char *socket_path(const struct address_surroundings *around, char room[ADDRESS_MAX])

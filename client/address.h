@@ -21,6 +21,9 @@ int address_normalize(const char *text, char out[ADDRESS_MAX]);
 /* The target that gRPC wants, from a normalized address: literal IP addresses and sockets need no resolver. 0 or GRID_ELIMIT. */
 int address_target(const char *normalized, char out[ADDRESS_MAX]);
 
+/* The host of a normalized address that is a name, which a resolver must know. False for literal IP addresses and sockets. */
+bool address_host_name(const char *normalized, char out[ADDRESS_MAX]);
+
 /* The path behind "unix:", NULL for other addresses. Borrowed from `normalized`. */
 const char *address_socket_path(const char *normalized);
 

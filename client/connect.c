@@ -1,7 +1,9 @@
 /* Connecting to a node: the first address that speaks HTTP/2 is taken. */
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,6 +63,19 @@ static bool is_absent(const char *address)
     struct stat st;
     const char *path = address_socket_path(address);
     return path && (stat(path, &st) != 0 || !S_ISSOCK(st.st_mode));
+}
+
+/* A name must have an address; getaddrinfo's code when it has none. What is no name has its own. */
+static int look_up(const char *address)
+{
+    struct addrinfo *found = NULL;
+    char host[ADDRESS_MAX];
+    if (!address_host_name(address, host))
+        return 0;
+    int err = getaddrinfo(host, NULL, &(struct addrinfo){.ai_socktype = SOCK_STREAM}, &found);
+    if (err == 0)
+        freeaddrinfo(found);
+    return err;
 }
 
 static grpc_channel *connect_to(const char *address, const struct grid_client_options *options)
@@ -123,10 +138,13 @@ enum grid_code grid_client_create(const struct grid_client_options *options, str
     char addresses[ADDRESS_CANDIDATES_MAX][ADDRESS_MAX];
     if (!options)
         options = &DEFAULTS;
+    int err;
     *out = NULL;
     size_t count = list_addresses(options->address, addresses, error);
     if (count == 0)
         return GRID_CODE_INVALID_ARGUMENT;
+    if (count == 1 && (err = look_up(addresses[0])) != 0)
+        return fault_set(error, GRID_CODE_NOT_FOUND, "the name in the address %s is not found (%s): give a name that this machine knows, or an IP address", addresses[0], gai_strerror(err));
     grpc_init();
     for (size_t i = 0; i < count; i++) {
         grpc_channel *channel = connect_to(addresses[i], options);

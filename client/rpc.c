@@ -20,6 +20,7 @@ struct rpc {
     grpc_byte_buffer *message; /* what the read batch fills */
     grpc_status_code status;
     grpc_slice details;
+    const char *address; /* of the node, borrowed */
     uint32_t timeout_ms;
     bool is_over;
     grid_message_fn on_message;
@@ -51,6 +52,7 @@ static void rpc_init(struct rpc *rpc, struct grid_client *client, const struct r
     rpc->call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, rpc->queue, method, NULL,
                                          rpc_deadline(request->timeout_ms), NULL);
     grpc_slice_unref(method);
+    rpc->address = client->address;
     rpc->timeout_ms = request->timeout_ms;
     grpc_metadata_array_init(&rpc->head);
     grpc_metadata_array_init(&rpc->trailer);
@@ -133,6 +135,18 @@ static void run(struct rpc *rpc, unsigned pending)
     }
 }
 
+/* gRPC tells a lost connection by the same status and in the same place as the node's own refusals, but in words of its own. */
+static bool is_lost_connection(struct slice details)
+{
+    static const struct slice WORDS[] = {SLICE_INIT("Socket closed"), SLICE_INIT("Connection reset"), SLICE_INIT("Connection refused"), SLICE_INIT("Connection timed out"),
+                                         SLICE_INIT("Broken pipe"), SLICE_INIT("Endpoint read failed"), SLICE_INIT("Transport closed"), SLICE_INIT("GOAWAY received"),
+                                         SLICE_INIT("recvmsg"), SLICE_INIT("sendmsg"), SLICE_INIT("failed to connect"), SLICE_INIT("Stream removed")};
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (slice_has_prefix(details, WORDS[i]))
+            return true;
+    return false;
+}
+
 static enum grid_code conclude(struct rpc *rpc, struct grid_error *error)
 {
     struct slice details = slice_of(GRPC_SLICE_START_PTR(rpc->details), GRPC_SLICE_LENGTH(rpc->details));
@@ -142,7 +156,10 @@ static enum grid_code conclude(struct rpc *rpc, struct grid_error *error)
         return GRID_CODE_OK;
     /* gRPC's own timer says no more than this. */
     if (rpc->status == GRPC_STATUS_DEADLINE_EXCEEDED && slice_equal_str(details, "Deadline Exceeded"))
-        return fault_set(error, GRID_CODE_DEADLINE_EXCEEDED, "no answer came within %u ms", rpc->timeout_ms);
+        return fault_set(error, GRID_CODE_DEADLINE_EXCEEDED, "no answer came from %s within %u ms", rpc->address, rpc->timeout_ms);
+    if (rpc->status == GRPC_STATUS_UNAVAILABLE && is_lost_connection(details))
+        return fault_set(error, GRID_CODE_UNAVAILABLE, "the connection to %s ended before the answer came (%.*s): see whether gridd runs there, and what its log says; what was asked may have been done all the same",
+                         rpc->address, SLICE_FMT(slice_first(details, 200)));
     return fault_set_slice(error, (enum grid_code) rpc->status, details);
 }
 

@@ -1,6 +1,7 @@
 /* The table of gridd's options and its reading. */
 #include "server/options.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -93,7 +94,7 @@ static int read_whole(const char *path, struct buf *out, struct option_error *er
     size_t got;
     int err = 0;
     if (!file) {
-        snprintf(error->message, sizeof error->message, "--config: %.200s cannot be read: give a file that exists and is readable", path);
+        snprintf(error->message, sizeof error->message, "--config: %.200s cannot be read (%s): give a file of options that this user may read", path, strerror(errno));
         return GRID_EINVAL;
     }
     while (err == 0 && (got = fread(chunk, 1, sizeof chunk, file)) > 0)

@@ -30,7 +30,7 @@ enum grid_code {
     GRID_CODE_UNKNOWN = 2,
     GRID_CODE_INVALID_ARGUMENT = 3,
     GRID_CODE_DEADLINE_EXCEEDED = 4,
-    GRID_CODE_NOT_FOUND = 5, /* no such task */
+    GRID_CODE_NOT_FOUND = 5, /* no such task, or name */
     GRID_CODE_ALREADY_EXISTS = 6,
     GRID_CODE_PERMISSION_DENIED = 7,
     GRID_CODE_RESOURCE_EXHAUSTED = 8, /* the task is busy, or a message is too large */
@@ -62,7 +62,8 @@ struct grid_client_options {
     uint32_t max_message_bytes;    /* of an answer; 0: 64 MiB */
 };
 
-/* Connects to a node; `options` may be NULL. GRID_CODE_UNAVAILABLE: none answers; GRID_CODE_INVALID_ARGUMENT: not an address. */
+/* Connects to a node; `options` may be NULL. GRID_CODE_UNAVAILABLE: none answers; GRID_CODE_NOT_FOUND: the name in the address is
+ * not known; GRID_CODE_INVALID_ARGUMENT: not an address. */
 enum grid_code grid_client_create(const struct grid_client_options *options, struct grid_client **out, struct grid_error *error);
 /* NULL is allowed. */
 void grid_client_destroy(struct grid_client *client);

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -233,6 +234,47 @@ def processes_with_env(entry):
         if entry.encode() in environ and state not in "ZX":
             found.append(int(pid))
     return found
+
+
+class Running:
+    """A process that goes on, whose lines (stdout and stderr) are there as they come. Leaving it ends it."""
+
+    def __init__(self, command, **more):
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **more)
+        self.lines = []
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+    @property
+    def output(self):
+        return "".join(self.lines)
+
+    def count(self, text):
+        return self.output.count(text)
+
+    def wait_for(self, text):
+        wait_for(lambda: text in self.output, f"{text!r} stands in {self.output!r}")
+
+    def wait(self, deadline_s=PATIENCE):
+        """Its exit code, with all its output read."""
+        code = self.process.wait(deadline_s)
+        self.reader.join()
+        return code
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
+        self.process.kill()
+        self.wait()
 
 
 def describe_process(pid):

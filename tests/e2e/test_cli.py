@@ -3,13 +3,12 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import threading
 import time
 
 import zoo
-from gridtest import (BIN, Grid, check, check_equal, check_in, clean_environment, free_port, grid_command, http_request, need_isolation, node_rpc, once, processes_with_env, shared, timeout, wait_for)
+from gridtest import (BIN, Grid, Running, check, check_equal, check_in, clean_environment, free_port, grid_command, node_rpc, once, shared, timeout, wait_for)
 
 VERBS = ["new", "sample", "dev", "deploy", "list", "tasks", "ps", "processing", "invoke", "broadcast", "logs", "releases", "version"]
 
@@ -187,7 +186,7 @@ def test_logs_of_other_nodes_are_asked_for_and_put_in_order_of_time():
         check_equal(one.grid("logs", "-n", "1", check_code=0).out.split("  ")[1:], ["heard 2\n"], "the last line of this node")
         check_in("nosuch", one.grid("logs", "--node", "nosuch", check_code=1).err, "a node that is not there")
         check_in("runs no task", one.grid("logs", "nosuch", "--node", two.info["id"][:12], check_code=1).err, "a task that is not there")
-        check_equal(one.grid("logs", "--all", "-f").returncode, 2, "exit code of --all --follow")
+        check_in("leave one of the two out", one.grid("logs", "--all", "--node", "node2", check_code=2).err, "all nodes and one of them")
         follower = subprocess.Popen([BIN / "grid", "logs", "a", "--node", "node2", "-f", "-n", "1"], stdout=subprocess.PIPE, text=True,
                                     env=clean_environment(grid.folder, {"GRID_API": one.api_text}))
         try:
@@ -199,6 +198,35 @@ def test_logs_of_other_nodes_are_asked_for_and_put_in_order_of_time():
         finally:
             follower.kill()
             follower.wait()
+
+
+@once
+def test_logs_of_all_nodes_are_followed_as_nodes_come_and_go():
+    with Grid(2) as grid:
+        one, two = grid.nodes
+        grid.deploy(grid.project().js("a", "exports.handler = (event) => { console.log('heard', event); return 1; };\n"))
+        for word, node in (("one", one), ("two", two)):
+            one.invoke("a", json.dumps(word), {"Grid-Node": node.name})
+        wait_for(lambda: one.grid("logs", "--all", check_code=0).out.count("heard") == 2, "the old lines are there")
+        with Running([BIN / "grid", "logs", "a", "--all", "-f", "-n", "1"], env=clean_environment(grid.folder, {"GRID_API": one.api_text})) as all_lines:
+            all_lines.wait_for("node2 a.0  heard two")
+            for word, node in (("three", one), ("four", two)):
+                one.invoke("a", json.dumps(word), {"Grid-Node": node.name})
+                all_lines.wait_for(f"{node.name} a.0  heard {word}")
+            three = grid.add()
+            grid.wait_ready(["a"])
+            wait_for(lambda: one.invoke("a", '"five"', {"Grid-Node": "node3"}).status == 200, "the new node runs it")
+            all_lines.wait_for("node3 a.0  heard five")
+            check_equal(two.stop(), [], "the end of node2")
+            all_lines.wait_for("node2 has left the grid")
+            two.start()
+            grid.wait_linked().wait_ready(["a"])
+            wait_for(lambda: one.invoke("a", '"six"', {"Grid-Node": "node2"}).status == 200, "node2 runs it again")
+            all_lines.wait_for("node2 a.0  heard six")
+            check_equal((all_lines.count("heard one"), all_lines.count("heard four"), all_lines.count("heard five")), (0, 1, 1), f"lines that stand once: {all_lines.output}")
+            check_equal(one.stop(), [], "the end of the node that is asked")
+            check_equal(all_lines.wait(), 1, "exit code when it stops")
+            check(three.alive(), "node3 stays")
 
 
 @once
@@ -311,66 +339,3 @@ def test_new_mints_a_gridfile_once():
         check_equal((folder / "Gridfile").stat().st_mode & 0o077, 0, "others' rights on the Gridfile")
         check_equal(grid_command("new", "mygrid", cwd=folder).returncode, 1, "a Gridfile that exists")
         check_equal((folder / "Gridfile").read_text(), text, "the Gridfile is left alone")
-
-
-@once
-def test_dev_runs_a_local_grid_and_leaves_nothing_behind():
-    need_isolation()
-    with Grid(1, start=False) as grid:
-        project = grid.project().js("live", "exports.handler = () => ({v: 1, node: process.env.GRID_NODE_ID, mark: process.env.HOME});\n")
-        env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder), "GRID_TASK_ENV": "GRIDTEST_MARK"})
-        output = grid.folder / "dev.out"
-        with open(output, "wb") as out:
-            dev = subprocess.Popen([BIN / "grid", "dev", "--nodes", "2"], cwd=project.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            def call():
-                check(dev.poll() is None, f"grid dev ended with {dev.returncode}: {output.read_text()[-800:]}")
-                port = re.search(r"127\.0\.0\.1:(\d+)", output.read_text())
-                check(port, "no address was printed")
-                return http_request(("127.0.0.1", int(port[1])), "POST", "/invoke/live", b"{}", {"Content-Type": "application/json"})
-
-            wait_for(lambda: call().status == 200, "the task answers")
-            wait_for(lambda: len({call().json["node"] for _ in range(4)}) == 2, "both nodes answer")
-            hints = [line for line in output.read_text().splitlines() if line.startswith(("  grid ", "  curl "))]
-            check_equal(len(hints), 2, f"the commands that it prints to try: {hints}")
-            for hint in hints:
-                tried = subprocess.run(["bash", "-c", hint], env={**env, "PATH": f"{BIN}:{env['PATH']}"}, capture_output=True, text=True)
-                check_in('"v":1', tried.stdout, f"{hint} ({tried.stderr})")
-            project.js("live", "exports.handler = () => ({v: 2});\n")
-            wait_for(lambda: call().json["v"] == 2, "what was saved is deployed")
-            dev.send_signal(signal.SIGINT)
-            check_in(dev.wait(30), (0, 130), f"exit code ({output.read_text()[-800:]})")
-        finally:
-            if dev.poll() is None:
-                dev.kill()
-                dev.wait()
-        left = processes_with_env(f"GRIDTEST_MARK={grid.folder}")
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
-        check_equal(left, [], "processes left behind")
-
-
-@once
-def test_dev_is_taken_down_whole_when_a_node_dies():
-    need_isolation()
-    with Grid(1, start=False) as grid:
-        project = grid.project().js("live", "exports.handler = () => 1;\n")
-        env = clean_environment(project.folder, {"GRIDTEST_MARK": str(grid.folder), "GRID_TASK_ENV": "GRIDTEST_MARK", "TMPDIR": str(grid.folder)})
-        done = {}
-        dev = subprocess.Popen([BIN / "grid", "dev", "--nodes", "2"], cwd=project.folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        reader = threading.Thread(target=lambda: done.update(out=dev.communicate()[0].decode(errors="replace")))
-        reader.start()
-        try:
-            def second_node():
-                named = [pid for pid in processes_with_env(f"GRIDTEST_MARK={grid.folder}") if b"node2" in open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")]
-                return named and named[0]
-
-            os.kill(wait_for(second_node, "the second node runs"), signal.SIGKILL)
-            check_equal(dev.wait(30), 1, "exit code")
-        finally:
-            if dev.poll() is None:
-                dev.kill()
-            reader.join()
-        check_in("node2 ended by itself (signal 9)", done["out"], "what grid dev says")
-        check_equal(processes_with_env(f"GRIDTEST_MARK={grid.folder}"), [], "processes left behind")
-        check_equal(list(grid.folder.glob("grid-dev-*")), [], "folders left behind")

@@ -145,6 +145,30 @@ static void test_merge__names_the_source_of_every_line(void **state)
     buf_dispose(&out);
 }
 
+static void shout(void *ctx, const struct merge *m, struct slice line, struct buf *out)
+{
+    buf_append_str(out, ctx);
+    merge_append(m, line, out);
+}
+
+static void test_merge__gives_whole_lines_to_who_takes_them(void **state)
+{
+    (void) state;
+    struct merge m;
+    struct buf out;
+    char mark[] = "!";
+    buf_init(&out, 0);
+    merge_init(&m, "node1", 0, MERGE_PLAIN);
+    m.on_line = shout;
+    m.ctx = mark;
+    merge_feed(&m, SLICE("one\nt"), &out);
+    merge_feed(&m, SLICE("wo\nthree"), &out);
+    merge_flush(&m, &out);
+    assert_true(slice_equal_str(buf_slice(&out), "!node1  | one\n!node1  | two\n!node1  | three\n"));
+    buf_dispose(&out);
+    merge_dispose(&m);
+}
+
 static void test_merge__colours_names_and_escapes_text_on_terminals(void **state)
 {
     struct merge a, b;
@@ -244,6 +268,36 @@ static void take(struct progress *p, const char *phase, const char *node, bool l
     assert_int_equal(progress_take(p, &report), 0);
 }
 
+static void test_log_line__is_read_as_it_is_written(void **state)
+{
+    (void) state;
+    static const char *const NONE[] = {"", "grid: no node reachable", "1", "{}", "{\"time_ms\":1,\"instance\":0,\"task\":\"a\",\"stream\":\"stdout\"}",
+                                       "{\"time_ms\":1,\"instance\":-1,\"task\":\"a\",\"stream\":\"\",\"text\":\"\"}"};
+    struct arena *arena = arena_create(4096, 0);
+    Grid__V1__LogLine line = GRID__V1__LOG_LINE__INIT, read;
+    struct json_writer w;
+    struct buf json;
+    buf_init(&json, 0);
+    line.time_ms = 1700000000123;
+    line.task = pb_str("hello");
+    line.instance = 3;
+    line.stream = pb_str("stderr");
+    line.text = pb_str("a \"b\"\t\x1b");
+    json_writer_init(&w, &json);
+    pb_json_write(&w, &line.base);
+    assert_int_equal(json_writer_finish(&w), 0);
+    assert_true(log_line_parse(buf_slice(&json), arena, &read));
+    assert_int_equal(read.time_ms, line.time_ms);
+    assert_int_equal(read.instance, 3);
+    assert_true(slice_equal(pb_slice(read.task), pb_slice(line.task)));
+    assert_true(slice_equal(pb_slice(read.stream), pb_slice(line.stream)));
+    assert_true(slice_equal(pb_slice(read.text), pb_slice(line.text)));
+    for (size_t i = 0; i < sizeof NONE / sizeof *NONE; i++)
+        assert_false(log_line_parse(slice_of_str(NONE[i]), arena, &read));
+    buf_dispose(&json);
+    arena_destroy(arena);
+}
+
 static void test_progress__names_the_nodes_that_lag(void **state)
 {
     struct progress p;
@@ -341,10 +395,12 @@ int main(void)
         cmocka_unit_test(test_text__says_spans_sizes_and_times),
         cmocka_unit_test(test_text__makes_control_characters_harmless),
         cmocka_unit_test(test_merge__names_the_source_of_every_line),
+        cmocka_unit_test(test_merge__gives_whole_lines_to_who_takes_them),
         cmocka_unit_test(test_merge__colours_names_and_escapes_text_on_terminals),
         cmocka_unit_test(test_merge__cuts_a_line_that_never_ends),
         cmocka_unit_test(test_pb_json__writes_every_kind_of_field),
         cmocka_unit_test(test_log_line__colours_streams),
+        cmocka_unit_test(test_log_line__is_read_as_it_is_written),
         cmocka_unit_test(test_progress__names_the_nodes_that_lag),
         cmocka_unit_test(test_progress__draws_a_bar),
         cmocka_unit_test(test_broadcast__is_a_line_for_each_node),

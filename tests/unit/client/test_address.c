@@ -21,7 +21,8 @@ static void test_address__takes_hosts_ports_and_sockets(void **state)
         {"127.0.0.1:65536", NULL, NULL},                                {":1", NULL, NULL},
         {"[]:1", NULL, NULL},                                           {"::1:1", NULL, NULL},
         {"http://h:1", NULL, NULL},                                     {"h h:1", NULL, NULL},
-        {"unix:relative", NULL, NULL},
+        {"unix:relative", NULL, NULL},                                  {"300.1.1.1:1", NULL, NULL},
+        {"1.2.3:1", NULL, NULL},                                        {"[:::]:1", NULL, NULL},
     };
     (void) state;
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -32,6 +33,20 @@ static void test_address__takes_hosts_ports_and_sockets(void **state)
         assert_string_equal(normalized, CASES[i].normalized);
         assert_int_equal(address_target(normalized, target), 0);
         assert_string_equal(target, CASES[i].target);
+    }
+}
+
+static void test_address__tells_names_from_literals(void **state)
+{
+    static const struct {
+        const char *normalized, *name;
+    } CASES[] = {{"localhost:80", "localhost"}, {"a.example:1", "a.example"}, {"127.0.0.1:1", NULL}, {"[::1]:1", NULL}, {"unix:/x", NULL}};
+    char name[ADDRESS_MAX];
+    (void) state;
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        assert_int_equal(address_host_name(CASES[i].normalized, name), CASES[i].name != NULL);
+        if (CASES[i].name)
+            assert_string_equal(name, CASES[i].name);
     }
 }
 
@@ -83,6 +98,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_address__takes_hosts_ports_and_sockets),
+        cmocka_unit_test(test_address__tells_names_from_literals),
         cmocka_unit_test(test_address__refuses_what_is_too_long),
         cmocka_unit_test(test_address__looks_at_the_variable_alone_else_at_the_socket_then_the_port),
         cmocka_unit_test(test_address__names_a_variable_that_is_no_address),

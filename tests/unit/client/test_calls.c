@@ -84,6 +84,11 @@ static void send_stream(struct grpc_call *call)
     send_chunk(call, GRID__V1__CALL_CHUNK__PART_END, &end);
 }
 
+static bool ends_otherwise(struct slice task)
+{
+    return slice_equal_str(task, "absent") || slice_equal_str(task, "sleeps") || slice_equal_str(task, "unavailable") || slice_equal_str(task, "dies");
+}
+
 /* The task's name says what happens. "sleeps" never answers. */
 static void on_message(void *ctx, struct grpc_call *call, struct slice message)
 {
@@ -94,6 +99,10 @@ static void on_message(void *ctx, struct grpc_call *call, struct slice message)
     (void) ctx;
     if (slice_equal_str(task, "absent"))
         grpc_call_finish(call, GRPC_NOT_FOUND, "Task file absent does not exists");
+    else if (slice_equal_str(task, "unavailable"))
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "said by the node");
+    else if (slice_equal_str(task, "dies"))
+        conn_close(grpc_call_conn(call));
     else if (slice_equal_str(task, "garbage"))
         grpc_call_send(call, SLICE("\xff\xff\xff"));
     else if (strstr(path, "CallStream"))
@@ -102,7 +111,7 @@ static void on_message(void *ctx, struct grpc_call *call, struct slice message)
         send_response(call, request, "node1");
     if (strstr(path, "Broadcast"))
         send_response(call, request, "node2");
-    if (!slice_equal_str(task, "absent") && !slice_equal_str(task, "sleeps"))
+    if (!ends_otherwise(task))
         grpc_call_finish(call, GRPC_OK, NULL);
     arena_destroy(arena);
 }
@@ -266,6 +275,20 @@ static void test_client__keeps_the_deadline(void **state)
     struct grid_call_options options = {.timeout_ms = 50};
     assert_int_equal(grid_call(n->client, "sleeps", NULL, grid_nothing(), &options, &result, &error), GRID_CODE_DEADLINE_EXCEEDED);
     assert_null(result);
+    assert_non_null(strstr(error.message, "within 50 ms"));
+}
+
+static void test_client__says_what_a_connection_that_ends_leaves_open(void **state)
+{
+    struct node *n = *state;
+    struct grid_result *result;
+    struct grid_error error;
+    char sentence[128];
+    snprintf(sentence, sizeof sentence, "the connection to %s ended before the answer came (", grid_client_address(n->client));
+    assert_int_equal(grid_call(n->client, "dies", NULL, grid_nothing(), NULL, &result, &error), GRID_CODE_UNAVAILABLE);
+    assert_int_equal(strncmp(error.message, sentence, strlen(sentence)), 0);
+    assert_int_equal(grid_call(n->client, "unavailable", NULL, grid_nothing(), NULL, &result, &error), GRID_CODE_UNAVAILABLE);
+    assert_string_equal(error.message, "said by the node");
 }
 
 struct collected {
@@ -355,6 +378,9 @@ static void test_client__says_that_nobody_is_there(void **state)
     options.address = "/no/such.sock";
     assert_int_equal(grid_client_create(&options, &client, &error), GRID_CODE_UNAVAILABLE);
     assert_string_equal(error.message, "no node reachable at unix:/no/such.sock");
+    options.address = "no.such.name.invalid:1";
+    assert_int_equal(grid_client_create(&options, &client, &error), GRID_CODE_NOT_FOUND);
+    assert_non_null(strstr(error.message, "the name in the address no.such.name.invalid:1 is not found ("));
     options.address = "nonsense";
     assert_int_equal(grid_client_create(&options, &client, &error), GRID_CODE_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "nonsense is not an address"));
@@ -368,6 +394,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_client__gives_the_tasks_own_error, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client__tells_statuses_and_their_sentences, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client__keeps_the_deadline, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_client__says_what_a_connection_that_ends_leaves_open, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client__streams_the_pieces_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client__cancels_a_stream_that_is_not_wanted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client__broadcasts, setup, teardown),
