@@ -263,7 +263,11 @@ static void build_work(void *arg)
 {
     struct job *job = arg;
     struct releases *r = job->releases;
-    struct materialize_options options = {.previous = job->previous[0] ? job->previous : NULL, .sync = true};
+    const char *spares[SPARE_TREES_MAX];
+    for (size_t i = 0; i < job->spares.count; i++)
+        spares[i] = job->spares.names[i];
+    struct materialize_options options = {.previous = job->previous[0] ? job->previous : NULL, .spares = spares, .spare_count = job->spares.count,
+                                          .guarded = supervisor_user(r->options.supervisor)->own, .sync = true};
     struct materialize_result result;
     char hex[OBJECT_ID_HEX + 1], path[PATH_MAX + OBJECT_ID_HEX + 2];
     object_id_to_hex(&job->root, hex);
@@ -311,6 +315,8 @@ static void build_done(void *arg)
 static void job_build(struct job *job)
 {
     memcpy(job->previous, job->releases->current, sizeof job->previous);
+    if (!job->resumes) /* what ran before the restart runs again as it is */
+        releases_find_spares(job->releases, &job->spares);
     pool_start(job, build_work, build_done);
 }
 

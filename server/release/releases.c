@@ -219,6 +219,23 @@ static bool tree_is_used(void *ctx, const char *name)
     return strcmp(name, r->current) == 0 || supervisor_uses_root(r->options.supervisor, path);
 }
 
+void releases_find_spares(struct releases *r, struct spare_trees *out)
+{
+    spare_trees_find(r->trees_fd, r->store, tree_is_used, r, out);
+}
+
+/* What a tidy leaves. */
+struct kept_trees {
+    struct releases *releases;
+    struct spare_trees spares;
+};
+
+static bool tree_is_kept(void *ctx, const char *name)
+{
+    const struct kept_trees *kept = ctx;
+    return tree_is_used(kept->releases, name) || spare_trees_keep(&kept->spares, name);
+}
+
 static void tidied(void *ctx)
 {
     struct releases *r = ctx;
@@ -237,6 +254,14 @@ void releases_tidy_later(struct releases *r)
 {
     if (!loop_timer_running(&r->tidy)) /* releases that follow one another closely do not put it off for ever */
         loop_timer_start(r->options.loop, &r->tidy, TIDY_MS, tidy_now, r);
+}
+
+static void tidy_begin(struct releases *r)
+{
+    struct kept_trees kept = {.releases = r};
+    r->tidy_due = false;
+    releases_find_spares(r, &kept.spares);
+    r->on_pool = tidy_start(r->options.loop, r->store, r->log, r->trees_fd, tree_is_kept, &kept, tidied, r) == 0;
 }
 
 static void close_if_idle(struct releases *r);
@@ -258,8 +283,7 @@ static void releases_step(void *arg)
         releases_tell_change(r);
         job_start(job);
     } else if (r->tidy_due) {
-        r->tidy_due = false;
-        r->on_pool = tidy_start(r->options.loop, r->store, r->log, r->trees_fd, tree_is_used, r, tidied, r) == 0;
+        tidy_begin(r);
     }
 }
 

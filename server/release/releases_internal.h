@@ -8,6 +8,7 @@
 #include "base/token_bucket.h"
 #include "server/release/release_plan.h"
 #include "server/release/releases.h"
+#include "server/release/spare_trees.h"
 
 #define RELEASES_APP SLICE("default")
 #define RELEASES_LINK "current" /* in the folder of trees: what ran last */
@@ -44,7 +45,8 @@ struct job {
     struct fs_report report;
     struct release_plan plan;
     char why[TASK_ERROR_MAX];
-    char previous[OBJECT_ID_HEX + 1]; /* an older tree to take unchanged files from */
+    char previous[OBJECT_ID_HEX + 1]; /* the tree that runs, to take unchanged files from */
+    struct spare_trees spares;        /* trees to make the new one of */
     struct release_entry entry;       /* a new one, pointing into this job */
     uint8_t signature[ENTRY_SIGNATURE_BYTES];
     bool committing; /* waits for the log to be on disk */
@@ -96,6 +98,8 @@ void releases_announce(struct releases *r, const struct release_entry *e);
 /* An entry has come into the log: says so when another of its sequence is there. Returns that other one, NULL when there is none. */
 const struct release_entry *releases_find_conflict(struct releases *r, const struct release_entry *e);
 void releases_tell_conflict(struct releases *r, const struct release_entry *winner, const struct release_entry *loser);
+/* Trees that nobody runs in. */
+void releases_find_spares(struct releases *r, struct spare_trees *out);
 /* Takes rubbish away when half a minute has passed and no job is on. */
 void releases_tidy_later(struct releases *r);
 /* Writes the log when that is due or a job waits for it. */

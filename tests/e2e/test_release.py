@@ -60,6 +60,38 @@ def test_a_change_restarts_only_what_it_must():
             check_equal(pids(node)["b"], before[grid.nodes.index(node)]["b"], "pid of b")
 
 
+def runs_in(folder):
+    """Whether a process works in the folder, or below it."""
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.readlink(entry / "cwd").startswith(str(folder)):
+                return True
+        except OSError:
+            pass
+    return False
+
+
+@once
+def test_the_tree_of_a_release_that_nobody_runs_becomes_the_next_one():
+    with Grid(1) as grid:
+        trees, inodes, roots = Path(os.path.realpath(grid[0].state)) / "releases", [], []
+        project = grid.project()
+        for number in range(200):
+            project.write(f"lib/{number % 10}/{number}.txt", f"{number}\n")
+        for version in range(4):
+            project.js("which", f"exports.handler = () => {version};\n").write(f"lib/{version}/changes", f"{version}\n")
+            grid.deploy(project, tasks=["which"])
+            wait_for(lambda: grid[0].invoke("which").json == version, "the new version answers")
+            roots.append(next(r.root for r in node_rpc(grid[0]).control.ListReleases({}).releases if r.current))
+            inodes.append((trees / roots[-1]).stat().st_ino)
+            for older in roots[:-1]:
+                wait_for(lambda: not runs_in(trees / older), "the processes of the version before are gone")
+        check_equal([inodes[2], inodes[3]], [inodes[0], inodes[1]], "folders of the third and the fourth release, which are those of the first and the second")
+        check_equal(sorted(name.name for name in trees.iterdir()), sorted([*roots[2:], "current"]), "what is there")
+        diff = subprocess.run(["diff", "-r", str(project.folder), str(trees / roots[-1])], capture_output=True, text=True)
+        check_equal((diff.stdout, diff.returncode), ("", 0), "the patched tree and the project")
+
+
 def releases_said(asked, task, at):
     """What each way of calling says of the release that answered, one node asked for another one's answer."""
     rpc, request = node_rpc(asked).invoke, {"task": task, "node": at.name}

@@ -1,5 +1,5 @@
 /* Trees on disk: equal to what was published, whole or absent, and gone when removed. */
-#include "tests/unit/fs/tree.h"
+#include "tests/unit/fs/release.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -7,37 +7,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "fs/materialize.h"
-#include "fs/publish.h"
-
-struct fixture {
-    char *folder;
-    struct store *store;
-    int releases; /* descriptor of FOLDER/releases */
-};
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    f = (struct fixture){.folder = tree_make()};
-    tree_dir(f.folder, "p");
-    tree_dir(f.folder, "releases");
-    f.releases = tree_open(tree_path(f.folder, "releases"));
-    assert_int_equal(store_open(tree_path(f.folder, "store"), NULL, NULL, &f.store), 0);
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    close(f->releases);
-    store_close(f->store);
-    tree_remove(f->folder);
-    return 0;
-}
-
-static void fill_project(struct fixture *f)
+static void fill_project(struct release_fixture *f)
 {
     tree_dir(f->folder, "p/tasks");
     tree_dir(f->folder, "p/empty");
@@ -59,42 +29,18 @@ static void fill_project(struct fixture *f)
     free(bytes);
 }
 
-static struct object_id publish(struct fixture *f)
-{
-    struct publish_result out;
-    int fd = tree_open(tree_path(f->folder, "p"));
-    assert_int_equal(release_publish(f->store, fd, NULL, NULL, &out), 0);
-    close(fd);
-    return out.root;
-}
-
-static void assert_same_trees(struct fixture *f, const char *a, const char *b)
-{
-    char command[8192];
-    snprintf(command, sizeof command, "diff -r --no-dereference %s/%s %s/%s", f->folder, a, f->folder, b);
-    assert_int_equal(system(command), 0);
-}
-
-/* Nothing but finished trees and links is in the folder of releases. */
-static size_t count_releases(struct fixture *f)
-{
-    char command[4096];
-    snprintf(command, sizeof command, "exit $(ls -A %s/releases | wc -l)", f->folder);
-    return (size_t) WEXITSTATUS(system(command));
-}
-
 static void test_materialize__a_tree_comes_back_as_it_was(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     struct materialize_result out;
     struct materialize_options options = {.sync = true};
     struct stat st;
     fill_project(f);
-    struct object_id root = publish(f);
+    struct object_id root = release_of(f);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", &options, NULL, &out), 0);
     assert_int_equal(out.files, 203);
     assert_int_equal(out.reused_files, 0);
-    assert_same_trees(f, "p", "releases/one");
+    release_assert_same(f, "p", "releases/one");
     assert_int_equal(stat(tree_path(f->folder, "releases/one/tasks/run.sh"), &st), 0);
     assert_int_equal(st.st_mode & 0111, 0111);
     assert_int_equal(stat(tree_path(f->folder, "releases/one/long"), &st), 0);
@@ -102,16 +48,16 @@ static void test_materialize__a_tree_comes_back_as_it_was(void **state)
     assert_int_equal(stat(tree_path(f->folder, "releases/one/empty"), &st), 0);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), 0);
     assert_true(out.existed);
-    assert_int_equal(count_releases(f), 1);
+    assert_int_equal(release_count(f), 1);
 }
 
 static void test_materialize__republishing_a_built_tree_gives_the_same_root(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     struct materialize_result out;
     struct publish_result again;
     fill_project(f);
-    struct object_id root = publish(f);
+    struct object_id root = release_of(f);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), 0);
     int fd = tree_open(tree_path(f->folder, "releases/one"));
     assert_int_equal(release_publish(f->store, fd, NULL, NULL, &again), 0);
@@ -121,24 +67,24 @@ static void test_materialize__republishing_a_built_tree_gives_the_same_root(void
 
 static void test_materialize__takes_from_the_older_tree_what_is_untouched(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     struct materialize_result out;
     struct materialize_options options = {.previous = "one"};
     fill_project(f);
-    struct object_id root = publish(f);
+    struct object_id root = release_of(f);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), 0);
     tree_file(f->folder, "releases/one/tasks/run.sh", "#!/bin/sh\necho no\n"); /* a task wrote into its release, the same length */
     tree_file(f->folder, "p/deep/er/new", "new");
-    root = publish(f);
+    root = release_of(f);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "two", &options, NULL, &out), 0);
     assert_int_equal(out.files, 204);
     assert_int_equal(out.reused_files, 204 - 3); /* the new one, the changed one, and the empty one */
-    assert_same_trees(f, "p", "releases/two");
+    release_assert_same(f, "p", "releases/two");
 }
 
 static void test_materialize__the_switch_is_one_rename(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     char name[64];
     assert_int_equal(materialize_current(f->releases, "current", name, sizeof name), GRID_ENOENT);
     assert_int_equal(materialize_switch(f->releases, "current", "one"), 0);
@@ -146,19 +92,19 @@ static void test_materialize__the_switch_is_one_rename(void **state)
     assert_int_equal(materialize_current(f->releases, "current", name, sizeof name), 0);
     assert_string_equal(name, "two");
     assert_int_equal(materialize_current(f->releases, "current", name, 2), GRID_ELIMIT);
-    assert_int_equal(count_releases(f), 1);
+    assert_int_equal(release_count(f), 1);
     assert_int_equal(materialize_switch(f->releases, "current", "../x"), GRID_EINVAL);
 }
 
 static void test_materialize__a_missing_object_leaves_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     struct materialize_result out;
     struct fs_report report = {0};
     struct object_id root = {{1}};
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, &report, &out), GRID_ENOENT);
     assert_non_null(strstr(report.error, "fetched again"));
-    assert_int_equal(count_releases(f), 0);
+    assert_int_equal(release_count(f), 0);
     fs_report_dispose(&report);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "../x", NULL, NULL, &out), GRID_EINVAL);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, ".new-x", NULL, NULL, &out), GRID_EINVAL);
@@ -172,24 +118,24 @@ static bool stop_at(void *arg, uint64_t files, uint64_t bytes)
 
 static void test_materialize__ended_after_any_file_leaves_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     struct materialize_result out;
     uint64_t limit;
     struct materialize_options options = {.progress = stop_at, .arg = &limit};
     fill_project(f);
-    struct object_id root = publish(f);
+    struct object_id root = release_of(f);
     for (limit = 1; limit < 200; limit += 37) {
         assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", &options, NULL, &out), GRID_ECANCELED);
-        assert_int_equal(count_releases(f), 0);
+        assert_int_equal(release_count(f), 0);
     }
 }
 
 static void test_materialize__cleans_what_a_crash_left(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     struct materialize_result out;
     fill_project(f);
-    struct object_id root = publish(f);
+    struct object_id root = release_of(f);
     pid_t child = fork();
     if (child == 0) {
         signal(SIGXFSZ, SIG_DFL);
@@ -201,11 +147,11 @@ static void test_materialize__cleans_what_a_crash_left(void **state)
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
-    assert_int_equal(count_releases(f), 1);
+    assert_int_equal(release_count(f), 1);
     assert_int_equal(materialize_clean(f->releases), 0);
-    assert_int_equal(count_releases(f), 0);
+    assert_int_equal(release_count(f), 0);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), 0);
-    assert_same_trees(f, "p", "releases/one");
+    release_assert_same(f, "p", "releases/one");
 }
 
 /* Where a deploying process is killed: in the n-th file of publishing, of building, or behind a step. */
@@ -232,7 +178,7 @@ static bool die_building(void *arg, uint64_t files, uint64_t bytes)
 }
 
 /* A whole deploy: store, tree, switch. In a process of its own. */
-static void deploy(struct fixture *f, struct death *death)
+static void deploy(struct release_fixture *f, struct death *death)
 {
     struct store *store;
     struct publish_result published;
@@ -251,7 +197,7 @@ static void deploy(struct fixture *f, struct death *death)
     _exit(done ? 0 : 1);
 }
 
-static int deploy_in_child(struct fixture *f, struct death *death)
+static int deploy_in_child(struct release_fixture *f, struct death *death)
 {
     int status;
     pid_t child = fork();
@@ -263,13 +209,13 @@ static int deploy_in_child(struct fixture *f, struct death *death)
 
 static void test_materialize__killed_anywhere_leaves_the_old_release_or_the_new(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     struct materialize_result out;
     struct death never = {0}, deaths[] = {{.publishing = 1}, {.publishing = 100}, {.publishing = 203}, {.building = 1}, {.building = 77},
                                           {.building = 203}, {.before_switch = true}, {.after_switch = true}};
     char current[64];
     fill_project(f);
-    struct object_id root = publish(f);
+    struct object_id root = release_of(f);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "old", NULL, NULL, &out), 0);
     tree_file(f->folder, "p/tasks/run.sh", "#!/bin/sh\necho new\n");
     store_close(f->store);
@@ -281,18 +227,18 @@ static void test_materialize__killed_anywhere_leaves_the_old_release_or_the_new(
         assert_int_equal(materialize_current(f->releases, "current", current, sizeof current), 0);
         assert_string_equal(current, deaths[i].after_switch ? "new" : "old");
         if (deaths[i].after_switch)
-            assert_same_trees(f, "p", "releases/current/.");
+            release_assert_same(f, "p", "releases/current/.");
         assert_int_equal(access(tree_path(f->folder, "releases/old/nothing"), F_OK), 0);
         assert_int_equal(deploy_in_child(f, &never), 0);
-        assert_same_trees(f, "p", "releases/new");
-        assert_int_equal(count_releases(f), 3);
+        release_assert_same(f, "p", "releases/new");
+        assert_int_equal(release_count(f), 3);
     }
     assert_int_equal(store_open(tree_path(f->folder, "store"), NULL, NULL, &f->store), 0);
 }
 
 static void test_materialize__a_full_disk_leaves_nothing_and_the_store_whole(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     struct materialize_result out;
     struct store *small;
     struct publish_result published;
@@ -300,7 +246,7 @@ static void test_materialize__a_full_disk_leaves_nothing_and_the_store_whole(voi
     if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         skip();
     fill_project(f);
-    struct object_id root = publish(f);
+    struct object_id root = release_of(f);
     tree_dir(f->folder, "tiny");
     assert_int_equal(mount("tmpfs", tree_path(f->folder, "tiny"), "tmpfs", 0, "size=1m"), 0);
     int fd = tree_open(tree_path(f->folder, "tiny"));
@@ -327,7 +273,7 @@ static void test_materialize__a_full_disk_leaves_nothing_and_the_store_whole(voi
 
 static void test_materialize__removes_trees_however_deep_and_locked(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     int fd = f->releases;
     tree_dir(f->folder, "releases/deep");
     tree_file(f->folder, "outside", "stays");
@@ -342,18 +288,18 @@ static void test_materialize__removes_trees_however_deep_and_locked(void **state
     assert_int_equal(fchmod(fd, 0), 0);
     close(fd);
     assert_int_equal(materialize_remove(f->releases, "deep"), 0);
-    assert_int_equal(count_releases(f), 0);
+    assert_int_equal(release_count(f), 0);
     assert_int_equal(materialize_remove(f->releases, "deep"), 0);
     assert_int_equal(symlink("../outside", tree_path(f->folder, "releases/link")), 0);
     assert_int_equal(materialize_remove(f->releases, "link"), 0);
     assert_int_equal(access(tree_path(f->folder, "outside"), F_OK), 0);
-    assert_int_equal(count_releases(f), 0);
+    assert_int_equal(release_count(f), 0);
 }
 
 static void test_materialize__cleans_in_steps_what_was_set_aside(void **state)
 {
     enum { DEEP = 300, WIDE = 90, STEP = 50 };
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     char path[64];
     tree_dir(f->folder, "releases/tmp");
     for (int i = 0; i < WIDE; i++) {
@@ -372,20 +318,20 @@ static void test_materialize__cleans_in_steps_what_was_set_aside(void **state)
     assert_int_equal(materialize_set_aside(f->releases, "tmp"), 0); /* there is none */
     tree_dir(f->folder, "releases/tmp");
     assert_int_equal(materialize_set_aside(f->releases, "tmp"), 0); /* beside the first */
-    assert_int_equal(count_releases(f), 2);
+    assert_int_equal(release_count(f), 2);
     tree_dir(f->folder, "releases/kept");
     int steps = 1;
     for (int err; (err = materialize_clean_some(f->releases, STEP)) != 0; steps++)
         assert_true(err == GRID_EAGAIN && steps < 50);
     assert_in_range(steps, 4, 20);
-    assert_int_equal(count_releases(f), 1);
+    assert_int_equal(release_count(f), 1);
     assert_int_equal(materialize_set_aside(f->releases, "../releases"), GRID_EINVAL);
 }
 
 /* A root whose directory holds itself cannot be made; one that leads out can be said, and is refused. */
 static void test_materialize__refuses_a_link_that_leads_out(void **state)
 {
-    struct fixture *f = *state;
+    struct release_fixture *f = *state;
     struct materialize_result out;
     struct store_batch batch;
     struct manifest_writer w;
@@ -401,11 +347,11 @@ static void test_materialize__refuses_a_link_that_leads_out(void **state)
     assert_int_equal(store_batch_commit(&batch), 0);
     store_batch_dispose(&batch);
     assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), GRID_EPROTO);
-    assert_int_equal(count_releases(f), 0);
+    assert_int_equal(release_count(f), 0);
     buf_dispose(&content);
 }
 
-#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, release_setup, release_teardown)
 
 int main(void)
 {
