@@ -48,6 +48,8 @@ static const struct option_row ROWS[] = {
     {.name = "max-payload", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "6MiB", .min = 1024, .max = 1024 * 1024 * 1024, .help = "largest call and answer"},
     {.name = "max-held", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "512MiB", .min = 1024, .max = INT64_C(1024) * 1024 * 1024 * 1024,
      .help = "bytes of requests held in memory at a time; what would be more is refused with 429"},
+    {.name = "sync-rate", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "0", .max = INT64_C(1024) * 1024 * 1024 * 1024, .example = "10MiB",
+     .help = "bytes a second of releases that this node fetches from others, and as many that it gives them; 0 for no bound"},
     {.name = "drain-timeout", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "30s", .max = 24 * 3600 * 1000, .help = "how long calls in flight may take when the node or a task stops"},
     {.name = "log-level", .kind = OPTION_STRING, .placeholder = "LEVEL", .choices = "debug|info|warn|error", .fallback = "info", .attributes = OPTION_RELOADABLE, .help = "what is logged to stderr"},
     {.name = "log-format", .kind = OPTION_STRING, .placeholder = "FORMAT", .choices = "text|json", .fallback = "text", .help = "how it is logged"},
@@ -401,6 +403,7 @@ static int take_values(struct options *o, struct option_error *error)
     o->handshakes_per_s = (unsigned) option_number(set, "handshake-rate");
     o->max_payload = (size_t) option_number(set, "max-payload");
     o->max_held = (size_t) option_number(set, "max-held");
+    o->sync_rate = option_number(set, "sync-rate");
     o->drain_timeout_ms = option_number(set, "drain-timeout");
     o->ready_file = option_string(set, "ready-file");
     o->runtimes = option_string(set, "runtimes");

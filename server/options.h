@@ -39,6 +39,7 @@ struct options {
     unsigned workers;
     uint64_t busy_poll_us;
     unsigned handshakes_per_s; /* 0: no bound */
+    uint64_t sync_rate;        /* bytes a second; 0: no bound */
     size_t max_payload;
     size_t max_held; /* bytes of requests held at a time, by all workers */
     enum log_level log_level;

@@ -39,6 +39,7 @@ static const struct {
     {"/grid.v1.PeerTrust/Hand", MEMBERS},
     {"/grid.v1.PeerTrust/Decide", MEMBERS},
     {"/grid.v1.SyncChunk/Fetch", MEMBERS},
+    {"/grid.v1.SyncChunk/Have", MEMBERS},
     {"/grpc.health.v1.Health/Check", ANYBODY},
     {"/grpc.health.v1.Health/Watch", ANYBODY},
     {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ANYBODY},

@@ -1,107 +1,27 @@
-/* One fetch: connections to peers, requests as the planner asks for them, answers into the store.
+/* One fetch: what happens on the loop becomes an event; the pool feeds the planner and the store with them.
  *
  * The planner belongs to whoever works: what happens on the loop becomes an event in a queue; the pool takes the whole queue in order, feeds
  * planner and store, and walks listings; when it is out and nothing has come meanwhile, the loop makes new requests.
  *
  *   idle --events, or listings to walk--> working (pool) --> idle: connect, request, look at the state --> ended */
-#include "server/release/fetch.h"
-
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/pb.h"
 #include "base/err.h"
-#include "base/log.h"
-#include "fs/sync.h"
 #include "grid/v1/sync.pb-c.h"
-#include "net/grpc_client.h"
+#include "server/release/fetch_internal.h"
 
 enum {
-    FETCH_PEERS_MAX = 8,      /* connections at once */
     FETCH_RETRY_MS = 500,     /* before others are looked for again */
+    FETCH_TICK_MS = 100,      /* while answers are awaited: is one slow, may another be asked? */
     FETCH_WALK_LISTINGS = 256, /* per turn of the pool */
     FETCH_ARENA_MAX = 48 * 1024 * 1024,
-    FETCH_ANSWER_MAX = 10 * 1024 * 1024, /* of one request: over what may be asked for at once, and the largest listing */
-    FETCH_DEADLINE_MS = 600000,
-    FETCH_STALL_MS = 20000,
-    FETCH_ASIDE_MAX = 64,
-    FETCH_BREAK_MS = 500, FETCH_BREAK_MAX_MS = 30000,
-    FETCH_LIE_MS = 30000, FETCH_LIE_MAX_MS = 600000,
-};
-
-/* dialling (one address after the other) -> open -> asked (the planner knows it, by number) */
-struct fetch_peer {
-    struct fetch *fetch; /* NULL once the fetch is gone: only the connection's end is awaited */
-    struct http_client *client;
-    struct release_peer at;
-    size_t dialled; /* addresses, so far */
-    uint32_t number;
-    bool open;
-    bool asked;
-    bool failed;   /* told so, and being closed: what its calls still say is not heard */
-    bool stranger; /* another node answered at one of the addresses */
-    struct fetch_peer *next;
-};
-
-struct fetch_request {
-    struct fetch_peer *peer;
-    uint32_t number;
-    size_t received;
-    struct grpc_client_call *call;
-    struct loop_timer stall;
-};
-
-enum fetch_event_kind { EVENT_MESSAGE, EVENT_END, EVENT_FAILED, EVENT_REMOVED, EVENT_FORGET };
-
-/* Something the planner must hear of. */
-struct fetch_event {
-    struct fetch_event *next;
-    enum fetch_event_kind kind;
-    uint32_t peer, number;
-    size_t size; /* of a message */
-    uint8_t bytes[];
-};
-
-/* A peer that is left alone. */
-struct fetch_aside {
-    char id[65];
-    uint64_t until_ms;
-    unsigned times;
-};
-
-struct fetch {
-    struct fetch_options options;
-    struct object_id root;
-    char root_hex[OBJECT_ID_HEX + 1];
-    struct fetch_peer *peers;
-    unsigned peer_count;
-    struct loop_deferred pump;
-    struct loop_timer retry;
-    struct fetch_aside asides[FETCH_ASIDE_MAX];
-    unsigned aside_count;
-    uint64_t progress_ms; /* when something new arrived last */
-    uint64_t objects_had;
-    struct fetch_event *events, **events_tail;
-    bool working;
-    bool ended;
-    int end_err;
-    const char *end_sentence;
-    /* The pool's while working. */
-    struct sync *sync;
-    struct store_batch batch;
-    struct fetch_event *taken;
-    struct arena *arena; /* of one message */
-    struct buf content;
-    uint64_t now_ms;
-    uint64_t liars; /* bits by peer number */
-    bool walks;     /* more listings to look into */
-    int err;
 };
 
 static void fetch_pump(void *arg);
 
-static void fetch_pump_later(struct fetch *f)
+void fetch_pump_later(struct fetch *f)
 {
     loop_defer(f->options.loop, &f->pump, fetch_pump, f);
 }
@@ -120,17 +40,6 @@ static int source_load(void *arg, const struct object_id *id, enum object_type t
 
 /* ---- the end ---- */
 
-static void peer_unlink(struct fetch_peer *peer)
-{
-    struct fetch *f = peer->fetch;
-    for (struct fetch_peer **at = &f->peers; *at; at = &(*at)->next)
-        if (*at == peer) {
-            *at = peer->next;
-            f->peer_count--;
-            return;
-        }
-}
-
 static void drop_events(struct fetch_event *e)
 {
     for (struct fetch_event *next; e; e = next) {
@@ -139,40 +48,29 @@ static void drop_events(struct fetch_event *e)
     }
 }
 
-static void leave_peers(struct fetch *f)
-{
-    for (struct fetch_peer *peer = f->peers, *next; peer; peer = next) {
-        next = peer->next;
-        peer->fetch = NULL;
-        http_client_close(peer->client);
-    }
-    f->peers = NULL;
-    f->peer_count = 0;
-}
-
 static void fetch_free(struct fetch *f)
 {
     loop_defer_cancel(&f->pump);
-    loop_timer_stop(&f->retry);
-    leave_peers(f);
+    loop_timer_stop(&f->tick);
+    fetch_peers_leave(f);
     drop_events(f->events);
     drop_events(f->taken);
     store_batch_dispose(&f->batch);
     sync_destroy(f->sync);
     arena_destroy(f->arena);
     buf_dispose(&f->content);
+    free(f->had);
     free(f);
 }
 
-/* The first reason counts. `sentence` is static or lives in the fetch. */
-static void fetch_end(struct fetch *f, int err, const char *sentence)
+void fetch_end(struct fetch *f, int err, const char *sentence)
 {
     if (f->ended)
         return;
     f->ended = true;
     f->end_err = err;
     f->end_sentence = sentence;
-    leave_peers(f);
+    fetch_peers_leave(f);
     fetch_pump_later(f);
 }
 
@@ -192,7 +90,7 @@ void fetch_cancel(struct fetch *f)
 
 /* ---- events ---- */
 
-static void event_add(struct fetch *f, enum fetch_event_kind kind, uint32_t peer, uint32_t number, struct slice bytes)
+void fetch_event_add(struct fetch *f, enum fetch_event_kind kind, uint32_t peer, uint32_t number, struct slice bytes)
 {
     struct fetch_event *e = malloc(sizeof *e + bytes.size);
     if (!e) {
@@ -204,6 +102,7 @@ static void event_add(struct fetch *f, enum fetch_event_kind kind, uint32_t peer
         memcpy(e->bytes, bytes.data, bytes.size);
     *f->events_tail = e;
     f->events_tail = &e->next;
+    f->events_bytes += bytes.size;
     fetch_pump_later(f);
 }
 
@@ -238,23 +137,32 @@ static int take_message(struct fetch *f, const struct fetch_event *e)
     return err != 0 ? err : stored;
 }
 
+/* Wrong bytes are the peer's fault, all else is this node's. */
+static void take_bytes(struct fetch *f, const struct fetch_event *e)
+{
+    if (f->liars >> e->peer & 1)
+        return;
+    int err = e->kind == EVENT_MESSAGE ? take_message(f, e) : fetch_take_have(f, e->peer, slice_of(e->bytes, e->size));
+    if (err == GRID_ECORRUPT) {
+        f->liars |= UINT64_C(1) << e->peer;
+        sync_peer_failed(f->sync, e->peer, f->now_ms);
+    } else if (err != 0) {
+        f->err = err;
+    }
+}
+
 static void take_event(struct fetch *f, const struct fetch_event *e)
 {
-    int err;
     switch (e->kind) {
     case EVENT_MESSAGE:
-        if (f->liars >> e->peer & 1)
-            return;
-        err = take_message(f, e);
-        if (err == GRID_ECORRUPT) {
-            f->liars |= UINT64_C(1) << e->peer;
-            sync_peer_failed(f->sync, e->peer, f->now_ms);
-        } else if (err != 0) {
-            f->err = err;
-        }
+    case EVENT_HAVE:
+        take_bytes(f, e);
+        return;
+    case EVENT_MAYBE:
+        sync_peer_set_kind(f->sync, e->peer, SYNC_PEER_MAYBE, f->now_ms);
         return;
     case EVENT_END:
-        sync_request_end(f->sync, e->number);
+        sync_request_end(f->sync, e->number, f->now_ms);
         return;
     case EVENT_FAILED:
         sync_peer_failed(f->sync, e->peer, f->now_ms);
@@ -276,321 +184,46 @@ static void fetch_work(void *arg)
     f->walks = f->err == 0 && sync_walk(f->sync, FETCH_WALK_LISTINGS) == GRID_EAGAIN;
 }
 
-/* ---- who is left alone ---- */
-
-static struct fetch_aside *aside_of(struct fetch *f, const char *id)
-{
-    for (unsigned i = 0; i < f->aside_count; i++)
-        if (strcmp(f->asides[i].id, id) == 0)
-            return &f->asides[i];
-    return NULL;
-}
-
-static struct fetch_aside *aside_make(struct fetch *f, const char *id)
-{
-    struct fetch_aside *aside = aside_of(f, id);
-    if (aside)
-        return aside;
-    if (f->aside_count < FETCH_ASIDE_MAX) {
-        aside = &f->asides[f->aside_count++];
-    } else { /* the one whose time is over first gives its place */
-        aside = &f->asides[0];
-        for (unsigned i = 1; i < FETCH_ASIDE_MAX; i++)
-            if (f->asides[i].until_ms < aside->until_ms)
-                aside = &f->asides[i];
-    }
-    *aside = (struct fetch_aside){0};
-    snprintf(aside->id, sizeof aside->id, "%s", id);
-    return aside;
-}
-
-static void put_aside(struct fetch *f, const char *id, uint64_t base_ms, uint64_t max_ms)
-{
-    struct fetch_aside *aside = aside_make(f, id);
-    uint64_t wait = base_ms << (aside->times < 10 ? aside->times : 10);
-    aside->times++;
-    aside->until_ms = loop_now_ms(f->options.loop) + (wait < max_ms ? wait : max_ms);
-}
-
-static bool is_aside(struct fetch *f, const char *id)
-{
-    const struct fetch_aside *aside = aside_of(f, id);
-    return aside && aside->until_ms > loop_now_ms(f->options.loop);
-}
-
-static void peer_fail(struct fetch_peer *peer, uint64_t base_ms, uint64_t max_ms)
-{
-    struct fetch *f = peer->fetch;
-    if (!f || peer->failed)
-        return;
-    peer->failed = true;
-    put_aside(f, peer->at.id, base_ms, max_ms);
-    if (peer->asked)
-        event_add(f, EVENT_FAILED, peer->number, 0, slice_of(NULL, 0));
-    http_client_close(peer->client);
-}
-
-void fetch_close_some(struct fetch *f, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg)
-{
-    for (struct fetch_peer *peer = f->peers, *next; peer; peer = next) {
-        const struct tls_peer *who = peer->open ? conn_tls_peer(http_client_conn(peer->client)) : NULL;
-        next = peer->next;
-        if (who && whom(arg, who))
-            peer_fail(peer, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
-    }
-}
-
-/* What the pool found out. */
-static void close_liars(struct fetch *f)
-{
-    for (struct fetch_peer *peer = f->peers, *next; peer; peer = next) {
-        next = peer->next;
-        if (!peer->asked || !(f->liars >> peer->number & 1) || peer->failed)
-            continue;
-        log_line(LOG_WARN, "a peer sent wrong bytes and is left alone for a while", LOGF_STR("peer", peer->at.id), LOGF_STR("release", f->root_hex));
-        peer_fail(peer, FETCH_LIE_MS, FETCH_LIE_MAX_MS);
-    }
-    f->liars = 0;
-}
-
-/* ---- requests ---- */
-
-static void on_stall(void *arg)
-{
-    struct fetch_request *request = arg;
-    peer_fail(request->peer, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
-}
-
-static void watch_stall(struct fetch_request *request)
-{
-    const struct fetch_options *o = &request->peer->fetch->options;
-    loop_timer_start(o->loop, &request->stall, o->stall_ms ? o->stall_ms : FETCH_STALL_MS, on_stall, request);
-}
-
-static void on_message(void *ctx, struct grpc_client_call *call, struct slice message)
-{
-    struct fetch_request *request = ctx;
-    struct fetch_peer *peer = request->peer;
-    (void) call;
-    if (!peer->fetch || peer->failed)
-        return;
-    watch_stall(request);
-    request->received += message.size;
-    if (request->received > FETCH_ANSWER_MAX)
-        peer_fail(peer, FETCH_LIE_MS, FETCH_LIE_MAX_MS);
-    else
-        event_add(peer->fetch, EVENT_MESSAGE, peer->number, 0, message);
-}
-
-static void on_call_close(void *ctx, struct grpc_client_call *call, int status, struct slice message, enum http_sent sent, int64_t pushback_ms)
-{
-    struct fetch_request *request = ctx;
-    struct fetch_peer *peer = request->peer;
-    (void) call, (void) message, (void) sent, (void) pushback_ms;
-    loop_timer_stop(&request->stall);
-    if (status != GRPC_OK) {
-        peer_fail(peer, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
-    } else if (peer->fetch && !peer->failed) {
-        struct fetch_aside *aside = aside_of(peer->fetch, peer->at.id);
-        if (aside && request->received > 0)
-            aside->times = 0;
-        event_add(peer->fetch, EVENT_END, peer->number, request->number, slice_of(NULL, 0));
-    }
-    free(request);
-}
-
-static const struct grpc_client_events CALL_EVENTS = {.on_message = on_message, .on_close = on_call_close};
-
-static struct fetch_peer *peer_of(struct fetch *f, uint32_t number)
-{
-    struct fetch_peer *peer = f->peers;
-    while (peer && !(peer->asked && peer->number == number))
-        peer = peer->next;
-    return peer;
-}
-
-static int pack_request(const struct sync_request *asked, struct buf *out)
-{
-    Grid__V1__FetchRequest message = GRID__V1__FETCH_REQUEST__INIT;
-    ProtobufCBinaryData ids[SYNC_REQUEST_IDS_MAX];
-    for (uint32_t i = 0; i < asked->count; i++)
-        ids[i] = pb_bytes(slice_of(asked->ids[i].bytes, sizeof asked->ids[i].bytes));
-    message.ids = ids;
-    message.n_ids = asked->count;
-    return pb_append(out, &message.base);
-}
-
-static int send_request(struct fetch_peer *peer, const struct sync_request *asked)
-{
-    struct fetch_request *request = calloc(1, sizeof *request);
-    struct buf packed;
-    if (!request)
-        return GRID_ENOMEM;
-    *request = (struct fetch_request){.peer = peer, .number = asked->number};
-    buf_init(&packed, 0);
-    int err = pack_request(asked, &packed);
-    if (err == 0)
-        err = grpc_client_call_start(peer->client, "/grid.v1.SyncChunk/Fetch", FETCH_DEADLINE_MS, NULL, 0, buf_slice(&packed), false, FETCH_ANSWER_MAX,
-                                     &CALL_EVENTS, request, &request->call);
-    buf_dispose(&packed);
-    if (err != 0)
-        free(request);
-    else
-        watch_stall(request);
-    return err;
-}
-
-static void send_requests(struct fetch *f)
-{
-    struct sync_request request;
-    while (!f->ended && sync_next_request(f->sync, f->now_ms, &request)) {
-        struct fetch_peer *peer = peer_of(f, request.peer);
-        if (peer && !peer->failed && send_request(peer, &request) == 0)
-            continue;
-        sync_peer_failed(f->sync, request.peer, f->now_ms);
-        if (peer)
-            peer_fail(peer, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
-    }
-}
-
-/* ---- peers ---- */
-
-static const struct http_client_events PEER_EVENTS;
-
-/* Dials the next address that can be dialled; false when none is left. */
-static bool peer_dial(struct fetch_peer *peer)
-{
-    struct conn_options options = {.tls = peer->fetch->options.tls};
-    while (peer->dialled < peer->at.address_count)
-        if (http2_client_dial(peer->fetch->options.loop, &peer->at.addresses[peer->dialled++], &options, &PEER_EVENTS, peer, &peer->client) == 0)
-            return true;
-    return false;
-}
-
-/* Another node at that address is not asked in this one's name. */
-static void peer_on_open(void *ctx, struct http_client *c)
-{
-    struct fetch_peer *peer = ctx;
-    const struct tls_peer *who = conn_tls_peer(http_client_conn(c));
-    if (!peer->fetch)
-        return;
-    if (peer->fetch->options.tls && (!who || strcmp(who->id, peer->at.id) != 0 || !(who->roles & TLS_ROLE_NODE))) {
-        peer->stranger = true;
-        http_client_close(c);
-        return;
-    }
-    peer->open = true;
-    fetch_pump_later(peer->fetch);
-}
-
-static void peer_on_draining(void *ctx, struct http_client *c)
-{
-    (void) ctx, (void) c;
-}
-
-static void peer_lost(struct fetch_peer *peer)
-{
-    struct fetch *f = peer->fetch;
-    bool stranger = peer->stranger && !peer->open;
-    if (!peer->failed)
-        put_aside(f, peer->at.id, stranger ? FETCH_LIE_MS : FETCH_BREAK_MS, stranger ? FETCH_LIE_MAX_MS : FETCH_BREAK_MAX_MS);
-    if (peer->asked)
-        event_add(f, EVENT_REMOVED, peer->number, 0, slice_of(NULL, 0));
-    else
-        fetch_pump_later(f);
-}
-
-static void peer_on_close(void *ctx, struct http_client *c, int err)
-{
-    struct fetch_peer *peer = ctx;
-    (void) c, (void) err;
-    if (peer->fetch && !peer->open && !peer->failed && peer_dial(peer))
-        return;
-    if (peer->fetch)
-        peer_lost(peer);
-    if (peer->fetch) /* event_add may have ended it */
-        peer_unlink(peer);
-    free(peer);
-}
-
-static const struct http_client_events PEER_EVENTS = {peer_on_open, peer_on_draining, peer_on_close};
-
-static bool is_connected(const struct fetch *f, const char *id)
-{
-    for (const struct fetch_peer *peer = f->peers; peer; peer = peer->next)
-        if (strcmp(peer->at.id, id) == 0)
-            return true;
-    return false;
-}
-
-static void peer_connect(struct fetch *f, const struct release_peer *at)
-{
-    struct fetch_peer *peer = calloc(1, sizeof *peer);
-    if (!peer)
-        return;
-    peer->fetch = f;
-    peer->at = *at;
-    if (!peer_dial(peer)) {
-        put_aside(f, at->id, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
-        free(peer);
-        return;
-    }
-    peer->next = f->peers;
-    f->peers = peer;
-    f->peer_count++;
-}
-
-/* Those that run the release first. */
-static void connect_peers(struct fetch *f)
-{
-    static _Thread_local struct release_peer found[RELEASE_PEERS_MAX];
-    size_t count = f->options.peers(f->options.peers_ctx, f->root_hex, found);
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < count && f->peer_count < FETCH_PEERS_MAX; i++)
-            if (found[i].runs_it == (pass == 0) && !is_connected(f, found[i].id) && !is_aside(f, found[i].id))
-                peer_connect(f, &found[i]);
-}
-
-/* The planner hears of those whose connection is open. Nobody works. */
-static void ask_peers(struct fetch *f)
-{
-    for (struct fetch_peer *peer = f->peers; peer; peer = peer->next)
-        if (peer->open && !peer->asked && !peer->failed)
-            peer->asked = sync_add_peer(f->sync, &peer->number) == 0;
-}
-
-/* As many are connected as may be, and none of them has what is missing: the one of longest standing makes room for another. */
-static void rotate_peers(struct fetch *f)
-{
-    struct fetch_peer *oldest = f->peers;
-    if (f->working || f->ended || f->peer_count < FETCH_PEERS_MAX || sync_status(f->sync, loop_now_ms(f->options.loop), NULL) != SYNC_STUCK)
-        return;
-    while (oldest->next)
-        oldest = oldest->next;
-    peer_fail(oldest, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
-}
-
 void fetch_peers_changed(struct fetch *f)
 {
     if (!f->ended)
-        event_add(f, EVENT_FORGET, 0, 0, slice_of(NULL, 0));
+        fetch_event_add(f, EVENT_FORGET, 0, 0, slice_of(NULL, 0));
 }
 
 /* ---- the pump ---- */
 
+/* What has come since the pool was out last, for those who ask. */
+static void note_progress(struct fetch *f)
+{
+    size_t count, before = f->had_count;
+    const uint32_t *had = sync_had(f->sync, &count);
+    sync_progress_get(f->sync, &f->progress);
+    f->misnumbered = !sync_is_numbered_alike(f->sync);
+    if (count > f->had_capacity) {
+        uint32_t *grown = realloc(f->had, (count + count / 2) * sizeof *grown);
+        if (!grown)
+            return; /* others hear of it later, or ask somebody else */
+        f->had = grown;
+        f->had_capacity = count + count / 2;
+    }
+    if (count == before)
+        return;
+    memcpy(f->had + before, had + before, (count - before) * sizeof *had);
+    f->had_count = count;
+    f->progress_ms = loop_now_ms(f->options.loop);
+    if (f->options.on_progress && !f->ended)
+        f->options.on_progress(f->options.ctx);
+}
+
 static void work_done(void *arg)
 {
     struct fetch *f = arg;
-    struct sync_progress progress;
     f->working = false;
     drop_events(f->taken);
     f->taken = NULL;
-    sync_progress_get(f->sync, &progress);
-    if (progress.objects_had != f->objects_had)
-        f->progress_ms = loop_now_ms(f->options.loop);
-    f->objects_had = progress.objects_had;
+    note_progress(f);
     if (!f->ended)
-        close_liars(f);
+        fetch_peers_close_liars(f);
     if (f->err != 0)
         fetch_end(f, f->err, f->err == GRID_ENOSPC ? "the disk of the state folder is full: free some space, the node tries again" : NULL);
     fetch_pump(f);
@@ -602,6 +235,7 @@ static void start_work(struct fetch *f)
     f->taken = f->events;
     f->events = NULL;
     f->events_tail = &f->events;
+    f->events_bytes = 0;
     f->working = true;
     if (loop_work(f->options.loop, fetch_work, work_done, f) != 0) {
         f->working = false;
@@ -609,31 +243,47 @@ static void start_work(struct fetch *f)
     }
 }
 
-static void on_retry(void *arg)
+static void on_tick(void *arg)
 {
     struct fetch *f = arg;
-    rotate_peers(f);
+    if (f->retry_at_ms == 0 || loop_now_ms(f->options.loop) < f->retry_at_ms) {
+        fetch_pump(f);
+        return;
+    }
+    f->retry_at_ms = 0;
+    fetch_peers_rotate(f);
     fetch_peers_changed(f); /* who lacked something may have it by now */
 }
 
-static void wait_for_peers(struct fetch *f)
+static void tick_after(struct fetch *f, uint64_t delay_ms)
 {
-    if (f->options.patience_ms != 0 && fetch_idle_ms(f) >= f->options.patience_ms)
+    loop_timer_start(f->options.loop, &f->tick, delay_ms > 0 ? delay_ms : 1, on_tick, f);
+}
+
+/* Until time has passed, or somebody else is there. */
+static void wait_for_peers(struct fetch *f, uint64_t ask_at_ms)
+{
+    if (f->options.patience_ms != 0 && fetch_idle_ms(f) >= f->options.patience_ms) {
         fetch_end(f, GRID_ETIMEOUT, "no node that can be reached has all of the release: bring back one that ran it, or deploy it again");
-    else
-        loop_timer_start(f->options.loop, &f->retry, FETCH_RETRY_MS, on_retry, f);
+        return;
+    }
+    if (f->retry_at_ms == 0)
+        f->retry_at_ms = f->now_ms + FETCH_RETRY_MS;
+    uint64_t at = ask_at_ms < f->retry_at_ms ? ask_at_ms : f->retry_at_ms;
+    tick_after(f, at > f->now_ms ? at - f->now_ms : 0);
 }
 
 /* Nobody works and nothing is to be told: what next? */
 static void look(struct fetch *f)
 {
+    uint64_t ask_at_ms, wait_ms = 0;
     f->now_ms = loop_now_ms(f->options.loop);
     if (sync_status(f->sync, f->now_ms, NULL) != SYNC_DONE) {
-        connect_peers(f);
-        ask_peers(f);
-        send_requests(f);
+        fetch_peers_connect(f);
+        fetch_peers_tell(f);
+        wait_ms = fetch_calls_send(f);
     }
-    switch (sync_status(f->sync, f->now_ms, NULL)) {
+    switch (sync_status(f->sync, f->now_ms, &ask_at_ms)) {
     case SYNC_DONE:
         fetch_end(f, 0, NULL);
         break;
@@ -641,10 +291,12 @@ static void look(struct fetch *f)
         fetch_end(f, sync_error(f->sync), "the release's manifest is malformed: deploy it again");
         break;
     case SYNC_STUCK:
-        wait_for_peers(f);
+        wait_for_peers(f, ask_at_ms);
         break;
     case SYNC_WALK:
     case SYNC_MORE:
+        f->retry_at_ms = 0;
+        tick_after(f, wait_ms > 0 && wait_ms < FETCH_TICK_MS ? wait_ms : FETCH_TICK_MS);
         break;
     }
 }
@@ -662,14 +314,33 @@ static void fetch_pump(void *arg)
         start_work(f);
 }
 
+/* ---- start ---- */
+
 static int fetch_open(struct fetch *f)
 {
     struct sync_source source = {.have = source_have, .load = source_load, .arg = f};
+    struct sync_options options = {.base = f->has_base ? &f->base : NULL, .key = f->options.self ? fetch_key_of(f->options.self) : 0};
     f->arena = arena_create(64 * 1024, FETCH_ARENA_MAX);
     if (!f->arena)
         return GRID_ENOMEM;
     f->walks = true; /* the root itself may be here */
-    return sync_create(&f->root, &source, NULL, &f->sync);
+    return sync_create(&f->root, &source, &options, &f->sync);
+}
+
+static void fetch_init(struct fetch *f, const struct fetch_options *options, const struct object_id *root)
+{
+    static uint64_t serial; /* control thread */
+    f->options = *options;
+    f->root = *root;
+    f->has_base = options->base && !object_id_equal(options->base, root);
+    if (f->has_base)
+        f->base = *options->base;
+    f->serial = ++serial;
+    f->events_tail = &f->events;
+    f->now_ms = f->progress_ms = f->started_ms = loop_now_ms(options->loop);
+    object_id_to_hex(root, f->root_hex);
+    buf_init(&f->content, 0);
+    store_batch_init(&f->batch, options->store);
 }
 
 int fetch_start(const struct fetch_options *options, const struct object_id *root, struct fetch **out)
@@ -677,14 +348,10 @@ int fetch_start(const struct fetch_options *options, const struct object_id *roo
     struct fetch *f = calloc(1, sizeof *f);
     if (!f)
         return GRID_ENOMEM;
-    f->options = *options;
-    f->root = *root;
-    f->events_tail = &f->events;
-    f->now_ms = f->progress_ms = loop_now_ms(options->loop);
-    object_id_to_hex(root, f->root_hex);
-    buf_init(&f->content, 0);
-    store_batch_init(&f->batch, options->store);
+    fetch_init(f, options, root);
     int err = fetch_open(f);
+    f->options.base = NULL; /* borrowed for the call */
+    f->options.self = NULL;
     if (err != 0) {
         fetch_free(f);
         return err;
@@ -694,7 +361,26 @@ int fetch_start(const struct fetch_options *options, const struct object_id *roo
     return 0;
 }
 
+/* ---- what is known of it ---- */
+
 uint64_t fetch_idle_ms(const struct fetch *f)
 {
     return loop_now_ms(f->options.loop) - f->progress_ms;
+}
+
+void fetch_sum(const struct fetch *f, struct fetch_sum *out)
+{
+    *out = (struct fetch_sum){f->progress.objects_known, f->progress.objects_had, f->progress.bytes_wanted, f->progress.bytes_received};
+}
+
+const uint32_t *fetch_had(const struct fetch *f, size_t *count, uint64_t *serial)
+{
+    *count = f->had_count;
+    *serial = f->serial;
+    return f->had;
+}
+
+bool fetch_counts_from(const struct fetch *f, const struct object_id *base)
+{
+    return !f->misnumbered && f->has_base == (base != NULL) && (!base || object_id_equal(base, &f->base));
 }

@@ -135,6 +135,16 @@ static bool pool_start(struct job *job, loop_fn work, loop_fn done)
 
 /* ---- finish: announce, apply ---- */
 
+/* What was published or fetched is whole in the store; of what ran before a restart only the tree was looked at. */
+static void note_whole(struct job *job)
+{
+    struct releases *r = job->releases;
+    struct store_stats stats;
+    store_stats(r->store, &stats);
+    r->whole_dropped = stats.dropped;
+    snprintf(r->whole, sizeof r->whole, "%s", job->resumes ? "" : r->current);
+}
+
 static void job_apply(struct job *job)
 {
     struct releases *r = job->releases;
@@ -147,6 +157,7 @@ static void job_apply(struct job *job)
     for (size_t i = 0; i < job->plan.tasks.note_count; i++)
         log_line(LOG_INFO, "not a task", LOGF_STR("note", job->plan.tasks.notes[i]));
     memcpy(r->current, job->plan.env.release, sizeof r->current);
+    note_whole(job);
     r->runs = job->key;
     log_line(LOG_INFO, "a release runs", LOGF_STR("release", r->current), LOGF_INT("sequence", job->key.sequence), LOGF_INT("tasks", job->plan.tasks.count));
     releases_tidy_later(r);
@@ -358,11 +369,29 @@ static void maybe_stuck(void *arg)
     loop_timer_start(job->releases->options.loop, &job->releases->stuck, STUCK_MS, maybe_stuck, job);
 }
 
+/* More is here: nodes that fetch the same hear of it. */
+static void on_fetch_progress(void *ctx)
+{
+    sync_service_have_changed(((struct job *) ctx)->releases->sync_service);
+}
+
+/* What ran until now, when all of it is in the store: unless this fetch is to find what was not. */
+static bool fetch_base(const struct job *job, struct object_id *base)
+{
+    const struct releases *r = job->releases;
+    struct store_stats stats;
+    store_stats(r->store, &stats);
+    return job->attempts == 0 && stats.dropped == r->whole_dropped && object_id_from_hex(slice_of_str(r->whole), base) == 0;
+}
+
 static void job_fetch(struct job *job)
 {
     struct releases *r = job->releases;
-    struct fetch_options options = {.loop = r->options.loop, .store = r->store, .tls = r->options.peer_tls, .peers = r->options.peers,
-                                    .peers_ctx = r->options.ctx, .patience_ms = job->makes_entry ? PATIENCE_MS : 0, .on_done = fetched, .ctx = job};
+    struct object_id base;
+    struct fetch_options options = {.loop = r->options.loop, .store = r->store, .tls = r->options.peer_tls, .self = r->options.publisher,
+                                    .base = fetch_base(job, &base) ? &base : NULL, .pacer = &r->fetch_pacer, .peers = r->options.peers,
+                                    .peers_ctx = r->options.ctx, .patience_ms = job->makes_entry ? PATIENCE_MS : 0, .on_progress = on_fetch_progress,
+                                    .on_done = fetched, .ctx = job};
     job->err = fetch_start(&options, &job->root, &job->fetch);
     if (job->err != 0)
         job_fail(job);

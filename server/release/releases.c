@@ -33,6 +33,7 @@ void releases_step_later(struct releases *r)
 static void tell_change(void *arg)
 {
     struct releases *r = arg;
+    sync_service_have_changed(r->sync_service);
     r->options.on_change(r->options.ctx);
 }
 
@@ -618,6 +619,33 @@ const struct grpc_service *releases_sync_service(const struct releases *r)
     return sync_service_grpc(r->sync_service);
 }
 
+/* ---- for nodes that fetch a release ---- */
+
+static void have_of_job(const struct job *job, const struct object_id *base, struct sync_have *out)
+{
+    if (!job->fetch) {
+        out->kind = SYNC_HAVE_WHOLE;
+    } else if (fetch_counts_from(job->fetch, base)) {
+        out->kind = SYNC_HAVE_FILLING;
+        out->had = fetch_had(job->fetch, &out->had_count, &out->serial);
+    } else {
+        out->kind = SYNC_HAVE_MAYBE;
+    }
+}
+
+static void have_look(void *ctx, const struct object_id *root, const struct object_id *base, struct sync_have *out)
+{
+    const struct releases *r = ctx;
+    char hex[OBJECT_ID_HEX + 1];
+    object_id_to_hex(root, hex);
+    if (strcmp(r->current, hex) == 0)
+        out->kind = SYNC_HAVE_WHOLE;
+    else if (r->running && object_id_equal(&r->running->root, root))
+        have_of_job(r->running, base, out);
+    else
+        out->kind = store_has(r->store, root) ? SYNC_HAVE_MAYBE : SYNC_HAVE_NOTHING_YET;
+}
+
 /* ---- opening and closing ---- */
 
 static int folder_open(int parent_fd, const char *name, int *fd)
@@ -646,7 +674,12 @@ static int open_parts(struct releases *r, struct fs_report *report)
         r->last[0] = '\0';
     if (err == 0)
         err = sync_service_create(r->options.loop, r->store, &r->sync_service);
-    return err;
+    if (err != 0)
+        return err;
+    pacer_init(&r->fetch_pacer, r->options.sync_rate);
+    sync_service_set_rate(r->sync_service, r->options.sync_rate);
+    sync_service_set_have(r->sync_service, have_look, r);
+    return 0;
 }
 
 static void releases_free(struct releases *r)

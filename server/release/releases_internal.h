@@ -63,6 +63,7 @@ struct releases {
     struct store *store;
     struct release_log *log;
     struct sync_service *sync_service;
+    struct pacer fetch_pacer; /* of what is fetched */
     int state_fd;
     int trees_fd;
     char trees_path[PATH_MAX];
@@ -75,6 +76,8 @@ struct releases {
     struct loop_timer retry, tidy, stuck;
     char current[OBJECT_ID_HEX + 1];
     char last[OBJECT_ID_HEX + 1];      /* what ran before the restart; "" once looked at */
+    char whole[OBJECT_ID_HEX + 1];     /* a root of which every object was in the store when it was applied; "": not known */
+    uint64_t whole_dropped;            /* objects that the store had found to be damaged by then */
     struct entry_key runs;             /* applied since the start */
     struct entry_key refused;          /* cannot run here (no tasks in it, say): not tried again */
     struct entry_key delayed;          /* tried again when `retry` is over */

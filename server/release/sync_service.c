@@ -1,27 +1,23 @@
-/* Answers SyncChunk.Fetch. A call reads a batch on the pool, sends it, and reads the next when the last has left. */
-#include "server/release/sync_service.h"
-
+/* Answers SyncChunk.Fetch. A call waits for its turn, reads a batch on the pool, sends it, and waits again when the last has left. */
 #include <stdlib.h>
 
 #include "api/pb.h"
 #include "base/err.h"
 #include "grid/v1/sync.pb-c.h"
+#include "server/release/sync_service_internal.h"
 
-enum { FETCH_IDS_MAX = 4096, BATCH_BYTES = 1024 * 1024, BATCH_OBJECTS = 256, QUEUE_LOW = 256 * 1024, REQUEST_BYTES_MAX = 256 * 1024 };
+enum { FETCH_IDS_MAX = 4096, BATCH_BYTES = 1024 * 1024, BATCH_OBJECTS = 256, QUEUE_LOW = 256 * 1024, REQUEST_BYTES_MAX = 256 * 1024, READING_MAX = 3 };
 
-struct sync_service {
-    struct loop *loop;
-    struct store *store;
-    struct grpc_service grpc;
-    unsigned reading;
-};
+/* waits for the client -> ready (in line) -> reading (pool) -> sent: ready again, or waits until the queue is low, or ended */
 
 struct fetch_call {
+    struct fetch_call *next_ready;
     struct sync_service *service;
     struct grpc_call *call; /* NULL once closed */
     struct arena *arena;    /* the request */
     struct object_id *ids;
     size_t count, next;
+    bool ready; /* in line */
     bool reading;
     bool finished;
     struct buf batch; /* packed, filled on the pool */
@@ -30,7 +26,7 @@ struct fetch_call {
 
 static void fetch_free(struct fetch_call *f)
 {
-    if (f->call || f->reading)
+    if (f->call || f->reading || f->ready)
         return;
     buf_dispose(&f->batch);
     arena_destroy(f->arena);
@@ -103,25 +99,63 @@ static void finish(struct fetch_call *f, int status, const char *message)
 }
 
 static void fetch_continue(struct fetch_call *f);
+static void serve(void *service);
 
 static void batch_read(void *arg)
 {
     struct fetch_call *f = arg;
+    struct sync_service *s = f->service;
     f->reading = false;
-    f->service->reading--;
+    s->reading--;
     if (!f->call) {
         fetch_free(f);
     } else if (f->err != 0) {
         finish(f, GRPC_UNAVAILABLE, grid_err_text(f->err));
     } else {
+        pacer_spend(&s->pacer, f->batch.size, loop_now_ms(s->loop));
         grpc_call_send(f->call, buf_slice(&f->batch));
         fetch_continue(f);
+    }
+    serve(s);
+}
+
+static void start_reading(struct fetch_call *f)
+{
+    f->reading = true;
+    f->service->reading++;
+    if (loop_work(f->service->loop, read_batch, batch_read, f) == 0)
+        return;
+    f->reading = false;
+    f->service->reading--;
+    finish(f, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
+}
+
+/* Those in line, as many at once as may, while the rate allows. */
+static void serve(void *service)
+{
+    struct sync_service *s = service;
+    while (s->ready && s->reading < READING_MAX) {
+        uint64_t wait_ms = pacer_wait_ms(&s->pacer, loop_now_ms(s->loop));
+        if (wait_ms > 0) {
+            loop_timer_start(s->loop, &s->pace, wait_ms, serve, s);
+            return;
+        }
+        struct fetch_call *f = s->ready;
+        s->ready = f->next_ready;
+        if (!s->ready)
+            s->ready_tail = &s->ready;
+        f->ready = false;
+        if (f->call && !f->finished)
+            start_reading(f);
+        else
+            fetch_free(f);
     }
 }
 
 static void fetch_continue(struct fetch_call *f)
 {
-    if (f->reading || f->finished || !f->call)
+    struct sync_service *s = f->service;
+    if (f->ready || f->reading || f->finished || !f->call || !f->ids)
         return;
     if (f->next == f->count) {
         finish(f, GRPC_OK, NULL);
@@ -129,13 +163,11 @@ static void fetch_continue(struct fetch_call *f)
     }
     if (grpc_call_queued(f->call) > QUEUE_LOW)
         return; /* on_writable goes on */
-    f->reading = true;
-    f->service->reading++;
-    if (loop_work(f->service->loop, read_batch, batch_read, f) != 0) {
-        f->reading = false;
-        f->service->reading--;
-        finish(f, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
-    }
+    f->ready = true;
+    f->next_ready = NULL;
+    *s->ready_tail = f;
+    s->ready_tail = &f->next_ready;
+    serve(s);
 }
 
 static bool take_ids(struct fetch_call *f, struct slice message)
@@ -143,11 +175,11 @@ static bool take_ids(struct fetch_call *f, struct slice message)
     const Grid__V1__FetchRequest *request = pb_unpack(&grid__v1__fetch_request__descriptor, f->arena, message);
     if (!request || request->n_ids > FETCH_IDS_MAX)
         return false;
-    f->ids = arena_calloc(f->arena, request->n_ids, sizeof *f->ids);
+    f->ids = arena_calloc(f->arena, request->n_ids + 1, sizeof *f->ids);
     for (size_t i = 0; f->ids && i < request->n_ids; i++)
         if (object_id_from_slice(pb_slice(request->ids[i]), &f->ids[f->count++]) != 0)
             return false;
-    return f->ids != NULL || request->n_ids == 0;
+    return f->ids != NULL;
 }
 
 static void on_message(void *ctx, struct grpc_call *call, struct slice message)
@@ -196,6 +228,7 @@ static void on_fetch(void *ctx, struct grpc_call *call)
 
 static const struct grpc_method METHODS[] = {
     {.path = "/grid.v1.SyncChunk/Fetch", .server_streams = true, .on_call = on_fetch, .max_message = REQUEST_BYTES_MAX},
+    {.path = "/grid.v1.SyncChunk/Have", .server_streams = true, .on_call = sync_have_on_call, .max_message = 1024},
 };
 
 int sync_service_create(struct loop *l, struct store *store, struct sync_service **out)
@@ -204,14 +237,34 @@ int sync_service_create(struct loop *l, struct store *store, struct sync_service
     if (!s)
         return GRID_ENOMEM;
     *s = (struct sync_service){.loop = l, .store = store};
-    s->grpc = (struct grpc_service){.name = "grid.v1.SyncChunk", .methods = METHODS, .method_count = 1, .ctx = s};
+    s->ready_tail = &s->ready;
+    s->grpc = (struct grpc_service){.name = "grid.v1.SyncChunk", .methods = METHODS, .method_count = sizeof METHODS / sizeof *METHODS, .ctx = s};
     *out = s;
     return 0;
 }
 
+/* Calls that were in line and are closed by now. */
+static void drop_ready(struct sync_service *s)
+{
+    while (s->ready) {
+        struct fetch_call *f = s->ready;
+        s->ready = f->next_ready;
+        f->ready = false;
+        fetch_free(f);
+    }
+}
+
 void sync_service_destroy(struct sync_service *s)
 {
+    loop_timer_stop(&s->pace);
+    loop_timer_stop(&s->tell);
+    drop_ready(s);
     free(s);
+}
+
+void sync_service_set_rate(struct sync_service *s, uint64_t bytes_per_s)
+{
+    pacer_init(&s->pacer, bytes_per_s);
 }
 
 bool sync_service_idle(const struct sync_service *s)

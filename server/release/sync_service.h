@@ -1,5 +1,6 @@
-/* server/release/sync_service.h: grid.v1.SyncChunk: gives other nodes the objects of this node's store. Control thread; the store is read on
- * the thread pool, a batch at a time and no faster than the peer takes them. */
+/* server/release/sync_service.h: grid.v1.SyncChunk: gives other nodes the objects of this node's store, and tells them which it has of a release,
+ * also while it is fetching it. Control thread; the store is read on the thread pool, a batch at a time, few at once, no faster than the peer
+ * takes them and than the rate allows. */
 #ifndef GRID_SERVER_RELEASE_SYNC_SERVICE_H
 #define GRID_SERVER_RELEASE_SYNC_SERVICE_H
 
@@ -12,8 +13,27 @@ struct sync_service;
 int sync_service_create(struct loop *l, struct store *store, struct sync_service **out);
 /* After the server that serves it is gone, and when sync_service_idle. */
 void sync_service_destroy(struct sync_service *s);
+/* Bytes a second that all peers together get; 0: no bound, as at first. */
+void sync_service_set_rate(struct sync_service *s, uint64_t bytes_per_s);
 /* No read is under way on the thread pool. */
 bool sync_service_idle(const struct sync_service *s);
 const struct grpc_service *sync_service_grpc(const struct sync_service *s);
+
+enum sync_have_kind { SYNC_HAVE_NOTHING_YET, SYNC_HAVE_MAYBE, SYNC_HAVE_FILLING, SYNC_HAVE_WHOLE };
+
+/* What this node has of a release now. */
+struct sync_have {
+    enum sync_have_kind kind;
+    /* FILLING: which fetch it is, for numbers begin anew with the next; what came, by number, in order; borrowed until the loop's next turn. */
+    uint64_t serial;
+    const uint32_t *had;
+    size_t had_count;
+};
+
+/* Asks `look` for it; `base` is NULL when the caller began from none. Without this the answer is MAYBE. */
+typedef void (*sync_have_fn)(void *ctx, const struct object_id *root, const struct object_id *base, struct sync_have *out);
+void sync_service_set_have(struct sync_service *s, sync_have_fn look, void *ctx);
+/* What `look` says has changed: those who listen are told, soon. */
+void sync_service_have_changed(struct sync_service *s);
 
 #endif

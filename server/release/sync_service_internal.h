@@ -1,0 +1,32 @@
+/* server/release/sync_service_internal.h: what sync_service.c (objects) and sync_have.c (what there is of a release) share. */
+#ifndef GRID_SERVER_RELEASE_SYNC_SERVICE_INTERNAL_H
+#define GRID_SERVER_RELEASE_SYNC_SERVICE_INTERNAL_H
+
+#include "base/pacer.h"
+#include "server/release/sync_service.h"
+
+struct fetch_call;
+struct have_call;
+
+struct sync_service {
+    struct loop *loop;
+    struct store *store;
+    struct grpc_service grpc;
+    /* Fetch: calls whose turn to read is to come, in order. */
+    struct fetch_call *ready, **ready_tail;
+    unsigned reading;
+    struct pacer pacer;
+    struct loop_timer pace;
+    /* Have. */
+    sync_have_fn look;
+    void *look_ctx;
+    struct have_call *listeners;
+    unsigned listener_count;
+    struct loop_timer tell;
+    uint64_t told_ms;
+};
+
+/* sync_have.c */
+void sync_have_on_call(void *ctx, struct grpc_call *call);
+
+#endif
