@@ -5,8 +5,8 @@
 
 #include <lz4.h>
 
+#include "base/crc32c.h"
 #include "base/err.h"
-#include "fs/crc32c.h"
 
 /* Below this nothing is worth compressing. */
 #define PACK_MIN_BYTES 64u

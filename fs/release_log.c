@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/err.h"
-#include "fs/crc32c.h"
 
 #define SIGNING_CONTEXT "grid release entry 1\n"
 #define ENTRY_BYTES_MAX (RELEASE_CONFIG_MAX + RELEASE_CERTIFICATE_MAX + 4096u)

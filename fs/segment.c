@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/err.h"
-#include "fs/crc32c.h"
 
 /* Bytes looked at in one go by a scan; a record of any size fits. */
 #define SCAN_WINDOW_BYTES (1024u * 1024)

@@ -1,5 +1,5 @@
 /* CRC-32C by the processor's instruction where it has one, else by a table. */
-#include "fs/crc32c.h"
+#include "base/crc32c.h"
 
 #include <pthread.h>
 
