@@ -238,7 +238,7 @@ static int open_workers(struct node *n, char why[NODE_WHY_MAX])
 static int open_releases(struct node *n, char why[NODE_WHY_MAX])
 {
     struct releases_options r = {.loop = n->loop, .state_dir = n->options->state, .supervisor = n->supervisor, .publisher = node_id(n),
-                                 .certificate_der = buf_slice(&n->standing.certificate), .peer_tls = n->control_tls, .sync_rate = n->options->sync_rate, .sign = node_sign, .verify = node_verify_entry, .is_of_grid = node_trust_is_of_grid,
+                                 .certificate_der = buf_slice(&n->standing.certificate), .peer_tls = n->control_tls, .traffic = &n->sync_traffic, .sync_rate = n->options->sync_rate, .sign = node_sign, .verify = node_verify_entry, .is_of_grid = node_trust_is_of_grid,
                                  .peers = node_release_peers, .announce = node_announce, .on_conflict = node_deploys_conflict, .on_change = on_releases_changed, .ctx = n};
     return releases_create(&r, &n->releases, why);
 }

@@ -110,6 +110,7 @@ struct node {
     /* read by workers */
     _Atomic bool ready;
     char not_ready[NODE_REASON_MAX]; /* why, under metric_lock */
+    struct sync_traffic sync_traffic;
     _Atomic uint64_t metric_members, metric_tasks, metric_instances, metric_restarts, metric_releases;
     struct route_table *metric_table; /* under metric_lock, for /metrics */
     struct node_gossip_metrics {

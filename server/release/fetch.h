@@ -13,6 +13,7 @@
 #include "net/addr.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "server/release/sync_service.h"
 
 enum { RELEASE_PEERS_MAX = 64, RELEASE_PEER_ADDRESSES_MAX = 8 };
 
@@ -33,6 +34,7 @@ struct fetch_options {
     const char *self;        /* this node's id; NULL: none. Borrowed for the call */
     /* NULL, or the root of a release that is whole in the store: what the two have at the same place is not looked at. Borrowed for the call. */
     const struct object_id *base;
+    struct sync_traffic *traffic; /* where what is received is counted; NULL: nowhere. Outlives the fetch */
     struct pacer *pacer; /* of what is received, bytes; NULL: as fast as it comes. Outlives the fetch */
     /* Who may have the objects of a root (hex); returns how many were filled in. */
     size_t (*peers)(void *ctx, const char *root, struct release_peer out[RELEASE_PEERS_MAX]);

@@ -1,4 +1,5 @@
 /* Calls of a fetch to its peers: requests for objects, and what they say they have. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "grid/v1/sync.pb-c.h"
 #include "net/grpc_client.h"
 #include "server/release/fetch_internal.h"
+#include "server/release/have_codec.h"
 
 enum {
     FETCH_DEADLINE_MS = 600000,
@@ -50,6 +52,8 @@ static void on_message(void *ctx, struct grpc_client_call *call, struct slice me
         return;
     watch_stall(request);
     request->received += message.size;
+    if (peer->fetch->options.traffic)
+        atomic_fetch_add_explicit(&peer->fetch->options.traffic->received, message.size, memory_order_relaxed);
     if (request->received > request->most)
         fetch_peer_fail(peer, FETCH_LIE_MS, FETCH_LIE_MAX_MS);
     else
@@ -168,25 +172,28 @@ static void have_on_close(void *ctx, struct grpc_client_call *call, int status, 
 
 static const struct grpc_client_events HAVE_EVENTS = {.on_message = have_on_message, .on_close = have_on_close};
 
-int fetch_calls_ask_have(struct fetch_peer *peer)
+static int start_question(struct fetch_peer *peer, struct have_question *q)
 {
     const struct fetch *f = peer->fetch;
-    Grid__V1__HaveRequest message = GRID__V1__HAVE_REQUEST__INIT;
-    struct have_question *q = calloc(1, sizeof *q);
+    struct have_request asked = {.root = f->root, .beside = f->base, .has_beside = f->has_base};
     struct grpc_client_call *call;
     struct buf packed;
-    if (!q)
-        return GRID_ENOMEM;
-    q->peer = peer;
-    message.root = pb_bytes(slice_of(f->root.bytes, sizeof f->root.bytes));
-    if (f->has_base)
-        message.beside = pb_bytes(slice_of(f->base.bytes, sizeof f->base.bytes));
     buf_init(&packed, 0);
-    int err = pb_append(&packed, &message.base);
+    int err = have_request_pack(&asked, &packed);
     if (err == 0)
         err = grpc_client_call_start(peer->client, "/grid.v1.SyncChunk/Have", HAVE_DEADLINE_MS, NULL, 0, buf_slice(&packed), false, HAVE_MESSAGE_MAX, &HAVE_EVENTS, q,
                                      &call);
     buf_dispose(&packed);
+    return err;
+}
+
+int fetch_calls_ask_have(struct fetch_peer *peer)
+{
+    struct have_question *q = calloc(1, sizeof *q);
+    if (!q)
+        return GRID_ENOMEM;
+    q->peer = peer;
+    int err = start_question(peer, q);
     if (err != 0)
         free(q);
     return err;
@@ -194,16 +201,14 @@ int fetch_calls_ask_have(struct fetch_peer *peer)
 
 int fetch_take_have(struct fetch *f, uint32_t peer, struct slice packed)
 {
+    struct have_state state;
     arena_reset(f->arena);
-    const Grid__V1__HaveState *state = pb_unpack(&grid__v1__have_state__descriptor, f->arena, packed);
-    if (!state)
+    if (have_state_unpack(packed, f->arena, &state) != 0)
         return GRID_ECORRUPT;
-    if (state->whole || state->maybe || !sync_is_numbered_alike(f->sync)) {
-        sync_peer_set_kind(f->sync, peer, state->whole ? SYNC_PEER_WHOLE : SYNC_PEER_MAYBE, f->now_ms);
+    if (state.whole || state.maybe || !sync_is_numbered_alike(f->sync)) {
+        sync_peer_set_kind(f->sync, peer, state.whole ? SYNC_PEER_WHOLE : SYNC_PEER_MAYBE, f->now_ms);
         return 0;
     }
-    int err = state->bits.len > 0 ? sync_peer_has_bits(f->sync, peer, pb_slice(state->bits), f->now_ms) : 0;
-    if (err == 0)
-        err = sync_peer_has(f->sync, peer, state->had, state->n_had, f->now_ms);
-    return err == GRID_ELIMIT ? GRID_ECORRUPT : err;
+    int err = sync_peer_has_bits(f->sync, peer, state.bits, f->now_ms);
+    return err == 0 ? sync_peer_has(f->sync, peer, state.had, state.had_count, f->now_ms) : err;
 }

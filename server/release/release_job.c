@@ -389,7 +389,7 @@ static void job_fetch(struct job *job)
     struct releases *r = job->releases;
     struct object_id base;
     struct fetch_options options = {.loop = r->options.loop, .store = r->store, .tls = r->options.peer_tls, .self = r->options.publisher,
-                                    .base = fetch_base(job, &base) ? &base : NULL, .pacer = &r->fetch_pacer, .peers = r->options.peers,
+                                    .base = fetch_base(job, &base) ? &base : NULL, .traffic = r->options.traffic, .pacer = &r->fetch_pacer, .peers = r->options.peers,
                                     .peers_ctx = r->options.ctx, .patience_ms = job->makes_entry ? PATIENCE_MS : 0, .on_progress = on_fetch_progress,
                                     .on_done = fetched, .ctx = job};
     job->err = fetch_start(&options, &job->root, &job->fetch);

@@ -678,6 +678,7 @@ static int open_parts(struct releases *r, struct fs_report *report)
         return err;
     pacer_init(&r->fetch_pacer, r->options.sync_rate);
     sync_service_set_rate(r->sync_service, r->options.sync_rate);
+    sync_service_count(r->sync_service, r->options.traffic);
     sync_service_set_have(r->sync_service, have_look, r);
     return 0;
 }

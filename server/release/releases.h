@@ -27,6 +27,7 @@ struct releases_options {
     const char *publisher;        /* this node's id */
     struct slice certificate_der; /* this node's, put into the entries it signs */
     struct tls_context *peer_tls; /* for chunk connections; empty in a grid of one, NULL in tests */
+    struct sync_traffic *traffic; /* counted here; NULL: nowhere */
     uint64_t sync_rate;           /* bytes a second of objects that are fetched, and likewise of those that are given; 0: no bound */
     /* Signs an entry's bytes. 0 or GRID_E*. */
     int (*sign)(void *ctx, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);

@@ -1,9 +1,8 @@
 /* Answers SyncChunk.Have. Who listens is told at once what there is, and of what comes at most twenty times a second. */
 #include <stdlib.h>
 
-#include "api/pb.h"
 #include "base/err.h"
-#include "grid/v1/sync.pb-c.h"
+#include "server/release/have_codec.h"
 #include "server/release/sync_service_internal.h"
 
 enum { TELL_MS = 50, LISTENERS_MAX = 512, QUEUE_MAX = 256 * 1024, NUMBERS_LEAST = 64, NUMBER_BYTES = 3 /* of most varints */ };
@@ -12,8 +11,7 @@ struct have_call {
     struct have_call *next, **prev; /* among the listeners */
     struct sync_service *service;
     struct grpc_call *call; /* NULL once closed */
-    struct object_id root, base;
-    bool has_base;
+    struct have_request asked;
     bool begun;
     uint64_t serial; /* of the fetch that was told of */
     size_t told;     /* of its objects */
@@ -43,11 +41,11 @@ static void listen_on(struct have_call *h)
 
 /* ---- messages ---- */
 
-static int send_state(struct have_call *h, const Grid__V1__HaveState *state)
+static int send_state(struct have_call *h, const struct have_state *state)
 {
     struct buf packed;
     buf_init(&packed, 0);
-    int err = pb_append(&packed, &state->base);
+    int err = have_state_pack(state, &packed);
     if (err == 0)
         err = grpc_call_send(h->call, buf_slice(&packed));
     buf_dispose(&packed);
@@ -56,23 +54,18 @@ static int send_state(struct have_call *h, const Grid__V1__HaveState *state)
 
 static int send_numbers(struct have_call *h, const uint32_t *numbers, size_t count)
 {
-    Grid__V1__HaveState state = GRID__V1__HAVE_STATE__INIT;
-    state.had = (uint32_t *) (uintptr_t) numbers;
-    state.n_had = count;
-    return send_state(h, &state);
+    return send_state(h, &(struct have_state){.had = numbers, .had_count = count});
 }
 
 static int send_bits(struct have_call *h, const uint32_t *numbers, size_t count, uint32_t greatest)
 {
-    Grid__V1__HaveState state = GRID__V1__HAVE_STATE__INIT;
     size_t bytes = (size_t) greatest / 8 + 1;
     uint8_t *bits = calloc(1, bytes);
     if (!bits)
         return GRID_ENOMEM;
     for (size_t i = 0; i < count; i++)
         bits[numbers[i] / 8] |= (uint8_t) (1u << numbers[i] % 8);
-    state.bits = pb_bytes(slice_of(bits, bytes));
-    int err = send_state(h, &state);
+    int err = send_state(h, &(struct have_state){.bits = slice_of(bits, bytes)});
     free(bits);
     return err;
 }
@@ -92,11 +85,8 @@ static int send_had(struct have_call *h, const struct sync_have *have)
 /* Ends the call with its last word. */
 static void finish_with(struct have_call *h, bool whole)
 {
-    Grid__V1__HaveState state = GRID__V1__HAVE_STATE__INIT;
     struct grpc_call *call = h->call;
-    state.whole = whole;
-    state.maybe = !whole;
-    int err = send_state(h, &state);
+    int err = send_state(h, &(struct have_state){.whole = whole, .maybe = !whole});
     unlisten(h);
     grpc_call_finish(call, err == 0 ? GRPC_OK : GRPC_UNAVAILABLE, NULL);
 }
@@ -118,7 +108,7 @@ static void tell(struct have_call *h)
     struct sync_service *s = h->service;
     struct sync_have have = {.kind = SYNC_HAVE_MAYBE};
     if (s->look)
-        s->look(s->look_ctx, &h->root, h->has_base ? &h->base : NULL, &have);
+        s->look(s->look_ctx, &h->asked.root, h->asked.has_beside ? &h->asked.beside : NULL, &have);
     switch (have.kind) {
     case SYNC_HAVE_WHOLE:
     case SYNC_HAVE_MAYBE:
@@ -157,11 +147,7 @@ void sync_service_have_changed(struct sync_service *s)
 static bool take_request(struct have_call *h, struct slice message)
 {
     struct arena *arena = arena_create(1024, 64 * 1024);
-    const Grid__V1__HaveRequest *request = arena ? pb_unpack(&grid__v1__have_request__descriptor, arena, message) : NULL;
-    bool good = request && object_id_from_slice(pb_slice(request->root), &h->root) == 0;
-    h->has_base = good && request->beside.len > 0;
-    if (h->has_base)
-        good = object_id_from_slice(pb_slice(request->beside), &h->base) == 0;
+    bool good = arena && have_request_unpack(message, arena, &h->asked) == 0;
     arena_destroy(arena);
     return good;
 }

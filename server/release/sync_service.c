@@ -1,4 +1,5 @@
 /* Answers SyncChunk.Fetch. A call waits for its turn, reads a batch on the pool, sends it, and waits again when the last has left. */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "api/pb.h"
@@ -113,6 +114,8 @@ static void batch_read(void *arg)
         finish(f, GRPC_UNAVAILABLE, grid_err_text(f->err));
     } else {
         pacer_spend(&s->pacer, f->batch.size, loop_now_ms(s->loop));
+        if (s->traffic)
+            atomic_fetch_add_explicit(&s->traffic->sent, f->batch.size, memory_order_relaxed);
         grpc_call_send(f->call, buf_slice(&f->batch));
         fetch_continue(f);
     }
@@ -260,6 +263,11 @@ void sync_service_destroy(struct sync_service *s)
     loop_timer_stop(&s->tell);
     drop_ready(s);
     free(s);
+}
+
+void sync_service_count(struct sync_service *s, struct sync_traffic *t)
+{
+    s->traffic = t;
 }
 
 void sync_service_set_rate(struct sync_service *s, uint64_t bytes_per_s)

@@ -9,12 +9,19 @@
 
 struct sync_service;
 
+/* Bytes of objects as they travel, for /metrics: any thread may read. */
+struct sync_traffic {
+    _Atomic uint64_t sent, received;
+};
+
 /* `store` is borrowed and must outlive it. 0 or GRID_ENOMEM. */
 int sync_service_create(struct loop *l, struct store *store, struct sync_service **out);
 /* After the server that serves it is gone, and when sync_service_idle. */
 void sync_service_destroy(struct sync_service *s);
 /* Bytes a second that all peers together get; 0: no bound, as at first. */
 void sync_service_set_rate(struct sync_service *s, uint64_t bytes_per_s);
+/* Counts what is sent; `t` outlives the service. NULL, as at first: nowhere. */
+void sync_service_count(struct sync_service *s, struct sync_traffic *t);
 /* No read is under way on the thread pool. */
 bool sync_service_idle(const struct sync_service *s);
 const struct grpc_service *sync_service_grpc(const struct sync_service *s);

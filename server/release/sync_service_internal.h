@@ -16,6 +16,7 @@ struct sync_service {
     struct fetch_call *ready, **ready_tail;
     unsigned reading;
     struct pacer pacer;
+    struct sync_traffic *traffic; /* may be NULL */
     struct loop_timer pace;
     /* Have. */
     sync_have_fn look;

@@ -20,7 +20,7 @@ from gridtest import BIN, ROOT
 HERE = Path(__file__).resolve().parent
 OUT = ROOT / "build" / "bench"
 SETTLED_S = 3  # a file must be older than this for its stamp to be trusted: see docs/formats/stat-cache.md
-MODULES = []  # others with cases
+MODULES = ["replication_swarm"]  # others with cases
 
 Case = namedtuple("Case", "name title beside goal run")
 
@@ -211,6 +211,8 @@ def all_cases():
 
 
 def add_arguments(parser):
+    for name in MODULES:
+        getattr(importlib.import_module(name), "add_arguments", lambda _: None)(parser)
     parser.add_argument("--only", type=lambda text: text.split(","), help="cases, by name: " + ",".join(case.name for case in all_cases()))
 
 

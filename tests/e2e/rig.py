@@ -95,10 +95,23 @@ class Network:
     def heal(self):
         self.nft("flush set bridge rig cut\n")
 
+    def counted(self, number):
+        return json.loads(run_text("ip", "-n", self.host(number), "-s", "-j", "link", "show", "eth0"))[0]["stats64"]
+
     def received(self, number):
         """(bytes with Ethernet headers, packets) that came in at a host."""
-        counted = json.loads(run_text("ip", "-n", self.host(number), "-s", "-j", "link", "show", "eth0"))[0]["stats64"]["rx"]
-        return counted["bytes"], counted["packets"]
+        rx = self.counted(number)["rx"]
+        return rx["bytes"], rx["packets"]
+
+    def sent(self, number):
+        """Bytes with Ethernet headers that left a host."""
+        return self.counted(number)["tx"]["bytes"]
+
+    def cap(self, number, rate):
+        """Both directions of a host's link pass no more than `rate`, as tc writes it."""
+        shape = ["root", "tbf", "rate", rate, "burst", "64kb", "latency", "200ms"]
+        self.inside(number, "tc", "qdisc", "add", "dev", "eth0", *shape)
+        run_text("nsenter", f"--net=/run/netns/{self.hub}", "--", "tc", "qdisc", "add", "dev", f"v{number}", *shape)
 
     def close(self):
         names = [self.hub, *map(self.host, range(1, self.count + 1))]
