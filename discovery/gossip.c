@@ -381,15 +381,15 @@ static void dial_fail(struct link *l)
     link_free(l);
 }
 
-static void on_resolved(void *arg, int err, const struct addr *addresses, size_t count)
+static void on_resolved(void *arg, const struct resolved *answer)
 {
     struct link *l = arg;
     l->resolving = false;
-    if (err != 0)
+    if (answer->err != 0)
         l->timed_out = true;
     l->address = 0;
-    l->address_count = err == 0 ? count : 0;
-    memcpy(l->addresses, addresses, l->address_count * sizeof *addresses);
+    l->address_count = answer->err == 0 ? answer->count : 0;
+    memcpy(l->addresses, answer->addresses, l->address_count * sizeof *l->addresses);
     dial_next(l);
 }
 

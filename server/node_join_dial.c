@@ -223,17 +223,17 @@ static void dial_address(struct node_join *s)
     *slot = (struct join_slot){.exchange = x, .target = s->at};
 }
 
-static void on_resolved(void *arg, int err, const struct addr *addresses, size_t count)
+static void on_resolved(void *arg, const struct resolved *answer)
 {
     struct node_join *s = arg;
     if (s->closing)
         return;
     s->address_next = 0;
-    s->address_count = err == 0 ? count : 0;
-    memcpy(s->addresses, addresses, s->address_count * sizeof *addresses);
+    s->address_count = answer->err == 0 ? answer->count : 0;
+    memcpy(s->addresses, answer->addresses, s->address_count * sizeof *s->addresses);
     if (!s->has_password)
         s->at = NULL; /* it is over with it */
-    else if (err != 0)
+    else if (answer->err != 0)
         failed(s, "its name is not known");
     else
         dial_address(s);

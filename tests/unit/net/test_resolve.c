@@ -1,29 +1,33 @@
-/* Names to addresses: numbers, /etc/hosts, and what cannot be found. */
+/* Names and services to addresses: numbers, /etc/hosts, a name server, and what cannot be found. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "base/err.h"
 #include "net/resolve.h"
+#include "tests/unit/net/dns_server.h"
 #include "tests/unit/net/pump.h"
 
 struct answer {
     int done, err;
     size_t count;
+    uint32_t ttl_s;
     struct addr first;
 };
 
-static void on_resolved(void *arg, int err, const struct addr *addresses, size_t count)
+static void on_resolved(void *arg, const struct resolved *answer)
 {
     struct answer *a = arg;
     a->done++;
-    a->err = err;
-    a->count = count;
-    if (count > 0)
-        a->first = addresses[0];
+    a->err = answer->err;
+    a->count = answer->count;
+    a->ttl_s = answer->ttl_s;
+    if (answer->count > 0)
+        a->first = answer->addresses[0];
 }
 
 static void count_closed(void *arg)
@@ -90,12 +94,152 @@ static void test_resolver__cancels_what_is_under_way_when_it_closes(void **state
     loop_destroy(l);
 }
 
+/* ---- a name server ---- */
+
+enum { TYPE_A = 1, TYPE_AAAA = 28, TYPE_SRV = 33 };
+
+struct found {
+    int done, err;
+    struct dns_services services;
+};
+
+static void on_services(void *arg, int err, const struct dns_services *services)
+{
+    struct found *f = arg;
+    f->done++;
+    f->err = err;
+    if (err == 0)
+        f->services = *services;
+}
+
+static void reply_with_all(struct dns_server *s)
+{
+    static const uint8_t one[] = "\0\1\0\2\x1e\xdc\1a\4grid", two[] = "\0\1\0\2\x1e\xdd\1b\4grid", none[] = "\0\0\0\0\0\1";
+    switch (dns_server_question(s)) {
+    case TYPE_A:
+        dns_server_add(s, TYPE_A, 40, "\x7f\0\0\2", 4);
+        dns_server_add(s, TYPE_A, 30, "\x7f\0\0\3", 4);
+        break;
+    case TYPE_AAAA:
+        dns_server_add(s, TYPE_AAAA, 50, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+        break;
+    case TYPE_SRV:
+        dns_server_add(s, TYPE_SRV, 20, one, sizeof one);
+        dns_server_add(s, TYPE_SRV, 10, two, sizeof two);
+        dns_server_add(s, TYPE_SRV, 5, none, sizeof none); /* host ".": no such service */
+        break;
+    }
+}
+
+static void reply_no_such_name(struct dns_server *s)
+{
+    s->answer[3] = 0x83;
+}
+
+static void reply_cut_off(struct dns_server *s)
+{
+    dns_server_add(s, TYPE_SRV, 20, "\0\1\0\2\x1e\xdc\7too", 10);
+}
+
+struct asking {
+    struct loop *l;
+    struct resolver *r;
+    struct dns_server server;
+};
+
+static void asking_open(struct asking *a, void (*reply)(struct dns_server *s))
+{
+    assert_int_equal(loop_create(&a->l), 0);
+    dns_server_open(&a->server, a->l, reply);
+    assert_int_equal(resolver_create(a->l, &a->r), 0);
+    assert_int_equal(resolver_use_servers(a->r, a->server.address), 0);
+}
+
+static void asking_close(struct asking *a)
+{
+    int closed = 0;
+    uv_close((uv_handle_t *) &a->server.socket, NULL);
+    resolver_close(a->r, count_closed, &closed);
+    PUMP(a->l, closed, 1);
+    loop_destroy(a->l);
+}
+
+static void test_resolver__gives_all_addresses_of_a_name_and_how_long_they_hold(void **state)
+{
+    (void) state;
+    struct asking a;
+    struct answer answer = {0};
+    asking_open(&a, reply_with_all);
+    assert_int_equal(resolver_lookup(a.r, SLICE("many.grid.example:7900"), on_resolved, &answer), 0);
+    PUMP(a.l, answer.done, 1);
+    assert_int_equal(answer.err, 0);
+    assert_int_equal(answer.count, 3);
+    assert_int_equal(answer.ttl_s, 30);
+    assert_int_equal(addr_port(&answer.first), 7900);
+    asking_close(&a);
+}
+
+static void test_resolver__gives_the_services_of_a_name(void **state)
+{
+    (void) state;
+    struct asking a;
+    struct found f = {0};
+    asking_open(&a, reply_with_all);
+    assert_int_equal(resolver_lookup_services(a.r, SLICE("_gridcontrol._tcp.example."), on_services, &f), 0);
+    assert_int_equal(f.done, 0);
+    PUMP(a.l, f.done, 1);
+    assert_int_equal(f.err, 0);
+    assert_int_equal(f.services.count, 2);
+    assert_int_equal(f.services.ttl_s, 10);
+    assert_string_equal(f.services.at[0].host, "a.grid");
+    assert_int_equal(f.services.at[0].port, 7900);
+    assert_int_equal(f.services.at[0].priority, 1);
+    assert_int_equal(f.services.at[0].weight, 2);
+    assert_string_equal(f.services.at[1].host, "b.grid");
+    asking_close(&a);
+}
+
+static void test_resolver__tells_names_without_services_and_answers_that_are_cut_off(void **state)
+{
+    (void) state;
+    static const struct {
+        void (*reply)(struct dns_server *s);
+        int err;
+    } cases[] = {{reply_no_such_name, GRID_ENOENT}, {reply_cut_off, GRID_EPROTO}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct asking a;
+        struct found f = {0};
+        asking_open(&a, cases[i].reply);
+        assert_int_equal(resolver_lookup_services(a.r, SLICE("_gridcontrol._tcp.example."), on_services, &f), 0);
+        PUMP(a.l, f.done, 1);
+        assert_int_equal(f.err, cases[i].err);
+        asking_close(&a);
+    }
+}
+
+static void test_resolver__refuses_what_is_no_name_of_a_service(void **state)
+{
+    (void) state;
+    struct asking a;
+    struct found f = {0};
+    asking_open(&a, reply_with_all);
+    assert_int_equal(resolver_lookup_services(a.r, SLICE(""), on_services, &f), GRID_EINVAL);
+    assert_int_equal(resolver_lookup_services(a.r, slice_of("a\0b", 3), on_services, &f), GRID_EINVAL);
+    assert_int_equal(resolver_use_servers(a.r, "no address"), GRID_EINVAL);
+    asking_close(&a);
+    assert_int_equal(f.done, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resolver__answers_numbers_and_the_hosts_file_later),
         cmocka_unit_test(test_resolver__refuses_what_is_no_host_and_port),
         cmocka_unit_test(test_resolver__cancels_what_is_under_way_when_it_closes),
+        cmocka_unit_test(test_resolver__gives_all_addresses_of_a_name_and_how_long_they_hold),
+        cmocka_unit_test(test_resolver__gives_the_services_of_a_name),
+        cmocka_unit_test(test_resolver__tells_names_without_services_and_answers_that_are_cut_off),
+        cmocka_unit_test(test_resolver__refuses_what_is_no_name_of_a_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
