@@ -533,6 +533,16 @@ int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms)
     return err;
 }
 
+void gossip_remove_seed(struct gossip *g, const char *address)
+{
+    members_remove_seed(g->core, address);
+}
+
+enum members_seed_state gossip_seed_look(const struct gossip *g, const char *address, unsigned *failures)
+{
+    return members_seed_look(g->core, address, failures);
+}
+
 bool gossip_is_seed(const struct gossip *g, const char *id)
 {
     return members_is_seed(g->core, id);

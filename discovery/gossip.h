@@ -58,6 +58,10 @@ void gossip_cut(struct gossip *g, bool (*refuses)(const void *arg, const struct 
 /* One more node to dial ("host:port", copied), or one that is known to be dialled anew, in delay_ms. 0, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_add_seed(struct gossip *g, const char *address, uint64_t delay_ms);
 
+/* See members.h. */
+void gossip_remove_seed(struct gossip *g, const char *address);
+enum members_seed_state gossip_seed_look(const struct gossip *g, const char *address, unsigned *failures);
+
 /* Whether this member was found by dialling one of the seeds: it is one that this node was told of, not one that has come. */
 bool gossip_is_seed(const struct gossip *g, const char *id);
 

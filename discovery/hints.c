@@ -137,6 +137,7 @@ const struct hint *hints_take(struct hints *h, uint64_t now_ms, uint64_t *wait_m
     if (!chosen)
         return NULL;
     chosen->state = HINT_TRYING;
+    chosen->due_ms = now_ms;
     h->trying++;
     return chosen;
 }

@@ -35,7 +35,7 @@ struct hint {
     enum hint_source source;
     enum hint_state state;
     unsigned failures;
-    uint64_t due_ms;     /* waiting: not before */
+    uint64_t due_ms;     /* waiting: not before; trying: since */
     uint64_t expires_ms; /* unless it is named again */
 };
 

@@ -210,12 +210,39 @@ static int append_seed(struct members *m, const char *address)
     return 0;
 }
 
-int members_add_seed(struct members *m, const char *address, uint64_t delay_ms, uint64_t now_ms)
+static size_t find_seed(const struct members *m, const char *address)
 {
     size_t i = 0;
-    m->now_ms = members_later(m->now_ms, now_ms);
     while (i < m->seed_count && strcmp(m->seeds[i].address, address) != 0)
         i++;
+    return i;
+}
+
+void members_remove_seed(struct members *m, const char *address)
+{
+    size_t i = find_seed(m, address);
+    if (i == m->seed_count)
+        return;
+    free(m->seeds[i].address);
+    m->seeds[i] = m->seeds[--m->seed_count];
+}
+
+enum members_seed_state members_seed_look(const struct members *m, const char *address, unsigned *failures)
+{
+    size_t i = find_seed(m, address);
+    if (failures)
+        *failures = i < m->seed_count ? m->seeds[i].failures : 0;
+    if (i == m->seed_count)
+        return MEMBERS_SEED_NONE;
+    if (m->seeds[i].id[0] == '\0')
+        return MEMBERS_SEED_TRIED;
+    return strcmp(m->seeds[i].id, m->self->member.id) == 0 ? MEMBERS_SEED_SELF : MEMBERS_SEED_FOUND;
+}
+
+int members_add_seed(struct members *m, const char *address, uint64_t delay_ms, uint64_t now_ms)
+{
+    size_t i = find_seed(m, address);
+    m->now_ms = members_later(m->now_ms, now_ms);
     if (i == MEMBERS_SEEDS_MAX)
         return GRID_ELIMIT;
     int err = i == m->seed_count ? append_seed(m, address) : 0;

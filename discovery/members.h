@@ -138,6 +138,11 @@ int members_evict(struct members *m, const char *id, uint64_t now_ms);
 /* One more seed (copied), dialled in delay_ms; one that is known already is dialled anew then, unless somebody was found there. 0, GRID_ELIMIT,
  * GRID_ENOMEM. */
 int members_add_seed(struct members *m, const char *address, uint64_t delay_ms, uint64_t now_ms);
+/* Nobody is dialled for this one any more; a link that it has made stays. */
+void members_remove_seed(struct members *m, const char *address);
+/* What has become of a seed: it is none; nobody has been found there in so many dials (may be NULL); a member was; this node was. */
+enum members_seed_state { MEMBERS_SEED_NONE, MEMBERS_SEED_TRIED, MEMBERS_SEED_FOUND, MEMBERS_SEED_SELF };
+enum members_seed_state members_seed_look(const struct members *m, const char *address, unsigned *failures);
 /* Whether a dial to one of the seeds has found this member there. */
 bool members_is_seed(const struct members *m, const char *id);
 

@@ -23,6 +23,7 @@
 #include "server/node_internal.h"
 #include "server/node_ask.h"
 #include "server/node_delegate.h"
+#include "server/node_discover.h"
 #include "server/node_join.h"
 #include "server/node_ledger.h"
 #include "server/node_logs.h"
@@ -372,15 +373,21 @@ static void gossip_closed(void *arg)
     node_join_close(n, join_ended, n);
 }
 
+static void discover_closed(void *arg)
+{
+    struct node *n = arg;
+    if (n->gossip)
+        gossip_close(n->gossip, gossip_closed, n);
+    else
+        gossip_closed(n);
+}
+
 static void tasks_stopped(void *arg)
 {
     struct node *n = arg;
     node_load_stop(n); /* before it, where the start has failed */
     n->supervisor = NULL;
-    if (n->gossip)
-        gossip_close(n->gossip, gossip_closed, n);
-    else
-        gossip_closed(n);
+    node_discover_close(n, discover_closed, n);
 }
 
 static void releases_closed(void *arg)
@@ -572,12 +579,15 @@ int node_check(const struct options *options)
 
 static void start(struct node *n)
 {
+    char why[NODE_WHY_MAX];
     node_gossip_update(n);
     releases_start(n->releases);
     node_ledger_start(n);
     node_routes_changed(n);
     write_ready_file(n);
     node_join_start(n);
+    if (node_discover_open(n, why) != 0)
+        log_line(LOG_ERROR, "this node looks for no others", LOGF_STR("why", why));
 }
 
 /* Opens everything; on failure what was opened is closed by running the loop's stopping steps. */

@@ -365,7 +365,7 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
         snprintf(why, NODE_WHY_MAX, "membership cannot be started (%s): check --name, --advertise and --join", grid_err_text(err));
         return err;
     }
-    if (n->options->join_count > 0) {
+    if (n->options->join_count + n->options->seek_count > 0) {
         n->linked_once = n->joined = false;
         loop_timer_start(n->loop, &n->join_timer, JOIN_WAIT_MS, on_join_timeout, n);
     }

@@ -67,6 +67,7 @@ struct node {
     struct grpc_service trust_service;
     struct key *key;
     struct node_join *join;      /* server/node_join.h */
+    struct node_discover *discover; /* server/node_discover.h; NULL: it looks for nobody */
     struct tls_context *server_tls;  /* takes calls and control links */
     struct tls_context *call_tls;    /* dials calls */
     struct tls_context *control_tls; /* dials control links and chunk connections; these three are empty in a grid of one */

@@ -26,6 +26,10 @@ bool node_join_is_under_way(const struct node *n);
 /* Who of --join has refused this node for good, each a sentence with a remedy in the arena; at most `max`. Returns how many. */
 size_t node_join_faults(const struct node *n, struct arena *arena, const char **out, size_t max);
 
+/* A node may be at this address, as discovery has found: it is gone to while this node has yet to join. Again and again is fine. And: there seems to be none. */
+void node_join_try(struct node *n, const char *address);
+void node_join_forget(struct node *n, const char *address);
+
 /* A guest's connection that a worker has accepted: taken over. */
 void node_join_accept(struct node *n, struct conn *c);
 

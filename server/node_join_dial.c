@@ -24,14 +24,6 @@ static const uint8_t ANYBODY[ATTEMPTS_SOURCE_SIZE]; /* all attempts count togeth
 
 static void dial_now(void *arg);
 
-/* Of a grid that yields to no other. */
-static bool is_settled(const struct node *n)
-{
-    struct node_standing now;
-    node_trust_standing(n, &now);
-    return now.founded && !now.provisional;
-}
-
 /* Gossip has met the one who is reached by this address. */
 static bool is_linked(const struct node *n, const char *address)
 {
@@ -47,10 +39,10 @@ static bool is_linked(const struct node *n, const char *address)
 /* A settled member has nothing to ask of hints, and goes to seeds only to find out whether they are in its grid. */
 static bool is_wanted(const struct node_join *s, struct join_target *t)
 {
-    if (t->settled)
+    if (t->settled || t->given_up)
         return false;
-    if (is_settled(s->node))
-        t->settled = t->hint || is_linked(s->node, t->address);
+    if (node_trust_is_settled(s->node))
+        t->settled = t->hint || t->found || is_linked(s->node, t->address);
     return !t->settled;
 }
 
@@ -80,7 +72,7 @@ static void give_seeds(struct node_join *s)
 
 void join_dial_start(struct node_join *s)
 {
-    if (!s->seeds_given && is_settled(s->node))
+    if (!s->seeds_given && node_trust_is_settled(s->node))
         give_seeds(s);
     bool idle = !s->at && !s->closing && !s->node->stopping && s->has_password && s->resolver;
     struct join_target *t = idle ? next_due(s) : NULL;
@@ -121,7 +113,7 @@ static void settle(struct node_join *s)
     t->differs = false;
     t->said[0] = '\0';
     t->remedy = NULL;
-    t->settled = t->hint || is_settled(s->node);
+    t->settled = t->hint || node_trust_is_settled(s->node);
     again(s);
 }
 
@@ -135,7 +127,7 @@ bool join_dial_differs(const struct node_join *s)
 
 void join_dial_again(struct node_join *s)
 {
-    bool settled = is_settled(s->node);
+    bool settled = node_trust_is_settled(s->node);
     uint64_t due = loop_now_ms(s->node->loop) + (settled ? DIAL_GRACE_MS : DIAL_LINK_MS);
     for (size_t i = 0; i < s->target_count; i++) {
         struct join_target *t = &s->targets[i];
@@ -178,7 +170,7 @@ static void say(struct join_target *t, enum log_level level, const char *why)
 
 static void failed(struct node_join *s, const char *why)
 {
-    if (!is_settled(s->node))
+    if (!node_trust_is_settled(s->node))
         say(s->at, LOG_WARN, why);
     s->at->differs = false;
     retry(s, backoff(s->at->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
@@ -262,13 +254,13 @@ static void refused(struct node_join *s, const struct join *j)
         again(s);
         return;
     }
-    s->at->differs = !s->at->hint && join_is_proven(j) && !is_settled(s->node);
+    s->at->differs = !s->at->hint && join_is_proven(j) && !node_trust_is_settled(s->node);
     switch (r->reason) {
     case JOIN_BUSY:
         retry(s, DIAL_BUSY_MS + arc4random_uniform(4 * DIAL_BUSY_MS));
         return;
     case JOIN_NOT_ISSUER:
-        if (is_settled(s->node))
+        if (node_trust_is_settled(s->node))
             settle(s);
         else if (!join_is_proven(j))
             failed(s, "it has no password: --join must name a member that has");
@@ -345,15 +337,68 @@ void join_dial_hints(struct node_join *s, const struct slice *addresses, size_t 
 {
     struct slice host;
     uint16_t port;
-    for (size_t i = 0; i < count && !is_settled(s->node); i++)
+    for (size_t i = 0; i < count && !node_trust_is_settled(s->node); i++)
         if (addr_split(addresses[i], &host, &port) == 0 && port != 0)
             add_target(s, addresses[i], true, loop_now_ms(s->node->loop));
+}
+
+static struct join_target *find_target(struct node_join *s, const char *address)
+{
+    for (size_t i = 0; i < s->target_count; i++)
+        if (strcmp(s->targets[i].address, address) == 0)
+            return &s->targets[i];
+    return NULL;
+}
+
+static bool is_in_use(const struct node_join *s, const struct join_target *t)
+{
+    for (size_t i = 0; i < JOIN_SLOTS; i++)
+        if (s->slots[i].exchange && s->slots[i].target == t)
+            return true;
+    return t == s->at;
+}
+
+/* A place for one more that was found: a new one while there are few, or one that was given up. */
+static struct join_target *found_place(struct node_join *s)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < s->target_count; i++) {
+        struct join_target *t = &s->targets[i];
+        found += t->found;
+        if (t->found && t->given_up && !is_in_use(s, t))
+            return t;
+    }
+    return found < JOIN_FOUND_MAX && s->target_count < JOIN_TARGETS_MAX ? &s->targets[s->target_count++] : NULL;
+}
+
+void node_join_try(struct node *n, const char *address)
+{
+    struct node_join *s = n->join;
+    if (!s || s->closing || node_trust_is_settled(n) || strlen(address) > JOIN_ADDRESS_MAX)
+        return;
+    struct join_target *known = find_target(s, address), *t = known ? known : found_place(s);
+    if (!t || (known && !known->given_up))
+        return;
+    if (!known) {
+        *t = (struct join_target){.found = true};
+        snprintf(t->address, sizeof t->address, "%s", address);
+    }
+    t->given_up = false;
+    t->due_ms = loop_now_ms(n->loop);
+    join_dial_start(s);
+}
+
+void node_join_forget(struct node *n, const char *address)
+{
+    struct join_target *t = n->join ? find_target(n->join, address) : NULL;
+    if (t && t->found)
+        t->given_up = true;
 }
 
 int join_dial_open(struct node_join *s)
 {
     const struct options *o = s->node->options;
-    bool member = is_settled(s->node);
+    bool member = node_trust_is_settled(s->node);
     uint64_t due = loop_now_ms(s->node->loop) + (member ? DIAL_GRACE_MS : 0);
     s->seeds_given = member;
     for (size_t i = 0; i < o->join_count; i++)

@@ -12,7 +12,8 @@ enum {
     JOINS_AT_ONCE = 16,   /* of those that have proven that they know the password */
     JOIN_SLOTS = HALF_OPEN_MAX + 4 * JOINS_AT_ONCE, /* with those that have proven nothing, and those that are over and still closing */
     JOIN_SLOTS_SPARE = JOINS_AT_ONCE, /* when fewer are free, who is over is not waited for */
-    JOIN_TARGETS_MAX = OPTIONS_JOIN_MAX + 16,
+    JOIN_FOUND_MAX = 16,
+    JOIN_TARGETS_MAX = OPTIONS_JOIN_MAX + 16 + JOIN_FOUND_MAX,
     JOIN_SOURCES_MAX = 512,
     JOIN_MEMBER_LIMIT = 10,
     JOIN_MEMBER_WINDOW_MS = 60 * 1000,
@@ -29,6 +30,8 @@ enum {
 struct join_target {
     char address[JOIN_ADDRESS_MAX + 1];
     bool hint; /* named by another node, not by --join */
+    bool found; /* by discovery: as those of --join while this node has no place in a grid, and nothing after */
+    bool given_up; /* of those: another one may have the place */
     bool settled;
     bool differs; /* was found in another grid, which may be about to yield */
     unsigned failures;

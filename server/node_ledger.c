@@ -169,7 +169,7 @@ bool node_ledger_has_heard(const struct node *n)
 void node_ledger_listen(struct node *n)
 {
     struct node_trust_work *w = work_of(n);
-    w->heard = n->standing.provisional || n->options->join_count == 0;
+    w->heard = n->standing.provisional || n->options->join_count + n->options->seek_count == 0;
     w->listens_until_ms = loop_now_ms(n->loop) + LISTEN_MS;
 }
 

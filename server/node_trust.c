@@ -492,6 +492,13 @@ void node_trust_standing(const struct node *n, struct node_standing *out)
     out->door_open &= epoch == out->door_epoch;
 }
 
+bool node_trust_is_settled(const struct node *n)
+{
+    struct node_standing now;
+    node_trust_standing(n, &now);
+    return now.founded && !now.provisional;
+}
+
 struct slice node_trust_authority(const struct node *n)
 {
     return n->authority ? authority_certificate_der(n->authority) : slice_of(NULL, 0);
@@ -763,7 +770,7 @@ int node_trust_install(struct node *n, const struct node_trust_grant *grant, cha
 /* Without a Gridfile it is a grid of one until told. */
 static int check_way_in(const struct node *n, char why[NODE_WHY_MAX])
 {
-    if (n->authority || node_join_wanted(n) || (!n->options->grid && n->options->join_count == 0))
+    if (n->authority || node_join_wanted(n) || (!n->options->grid && n->options->join_count + n->options->seek_count == 0))
         return 0;
     snprintf(why, NODE_WHY_MAX, "%s needs a Gridfile or a password: give every node the same --password-file FILE, or mint a Gridfile with \"grid new\" and give it to "
                                 "every node with --gridfile FILE", n->options->grid ? "--grid" : "--join");

@@ -21,6 +21,8 @@ struct node_standing {
     uint64_t door_epoch; /* of the password that opens it */
 };
 void node_trust_standing(const struct node *n, struct node_standing *out);
+/* Of a grid that yields to no other. */
+bool node_trust_is_settled(const struct node *n);
 
 /* The authority's certificate (DER), empty in a grid of one; and what the grid has decided, with as many tombstones as go into so many bytes
  * (ledger_pack_brief). Until the next call. */

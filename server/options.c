@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/option_man.h"
+#include "discovery/dns_seeds.h"
 #include "net/addr.h"
 #include "trust/file.h"
 
@@ -29,8 +30,10 @@ static const struct option_row ROWS[] = {
     {.name = "api-socket", .kind = OPTION_STRING, .placeholder = "PATH", .help = "the same API on a Unix socket; when not given /run/gridcontrol/api.sock as root, else $XDG_RUNTIME_DIR/gridcontrol/api.sock; \"none\" for none"},
     {.name = "listen", .kind = OPTION_HOSTPORT, .placeholder = "HOST:PORT", .fallback = "[::]:7900", .example = "[::]:7900", .help = "peers"},
     {.name = "advertise", .kind = OPTION_HOSTPORT, .placeholder = "HOST:PORT", .help = "how peers reach this node; detected when not given"},
-    {.name = "join", .kind = OPTION_LIST, .placeholder = "A[,B...]", .help = "nodes to link to first, as host:port"},
-    {.name = "discover", .kind = OPTION_LIST, .placeholder = "LIST", .choices = "mdns|dns|dht|none", .fallback = "none", .help = "how to look for other nodes; this version has none but --join"},
+    {.name = "join", .kind = OPTION_LIST, .placeholder = "A[,B...]",
+     .help = "where to find other nodes: host:port, srv:NAME (DNS SRV records), or file:PATH (one of these a line, followed as it changes)"},
+    {.name = "discover", .kind = OPTION_LIST, .placeholder = "LIST", .choices = "mdns|dns|dht|none", .fallback = "none",
+     .help = "how else to look for other nodes: dns asks for _gridcontrol._tcp in the search domains; mdns and dht are not in this version"},
     {.name = "task-ports", .kind = OPTION_UINT, .placeholder = "FIRST", .min = 1, .max = 65535, .example = "10001",
      .help = "where task ports are taken from, upward; the API's port + 1 when not given"},
     {.name = "task-user", .kind = OPTION_STRING, .placeholder = "USER",
@@ -293,28 +296,54 @@ static int check_discover(struct option_set *set, struct option_error *error)
     size_t count;
     const char *const *list = option_list(set, "discover", &count);
     for (size_t i = 0; i < count; i++)
-        if (strcmp(list[i], "none") != 0) {
-            option_explain(set, "discover", "is not built into this version", "give --join host:port and --discover none", error);
+        if (strcmp(list[i], "none") != 0 && strcmp(list[i], "dns") != 0) {
+            option_explain(set, "discover", "names what is not built into this version", "give --discover dns or none, and --join", error);
             return GRID_EINVAL;
         }
     return 0;
 }
 
+static bool has_prefix(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
 static int check_join(const struct options *o, struct option_error *error)
 {
-    struct slice host;
-    uint16_t port;
-    for (size_t i = 0; i < o->join_count; i++) {
-        if (strncmp(o->join[i], "srv:", 4) == 0) {
-            option_explain(o->set, "join", "names a DNS SRV record, which is not built into this version", "give nodes as host:port", error);
-            return GRID_EINVAL;
-        }
-        if (addr_split(slice_of_str(o->join[i]), &host, &port) != 0 || host.size == 0 || port == 0) {
-            option_explain(o->set, "join", "is not a list of host:port", "give for example --join 192.0.2.1:7900", error);
+    size_t count;
+    const char *const *list = option_list(o->set, "join", &count);
+    for (size_t i = 0; i < count; i++) {
+        bool is_file = has_prefix(list[i], "file:") && list[i][5] != '\0';
+        if (!is_file && !dns_seed_valid(slice_of_str(list[i]))) {
+            option_explain(o->set, "join", "is not a list of host:port, srv:NAME and file:PATH", "give for example --join 192.0.2.1:7900", error);
             return GRID_EINVAL;
         }
     }
-    return 0;
+    if (count <= OPTIONS_JOIN_MAX)
+        return 0;
+    option_explain(o->set, "join", "has more than 64 places", "give fewer: the others are found by them, or put them into a file and give file:PATH", error);
+    return GRID_EINVAL;
+}
+
+/* After check_join. */
+static void take_join(struct options *o)
+{
+    struct addr numeric;
+    size_t count, ways;
+    const char *const *list = option_list(o->set, "join", &count);
+    const char *const *discover = option_list(o->set, "discover", &ways);
+    for (size_t i = 0; i < count; i++) {
+        bool is_place = !has_prefix(list[i], "srv:") && !has_prefix(list[i], "file:");
+        if (is_place)
+            o->join[o->join_count++] = list[i];
+        if (!is_place || addr_parse(slice_of_str(list[i]), &numeric) != 0)
+            o->seek[o->seek_count++] = list[i];
+    }
+    for (size_t i = 0; i < ways; i++)
+        if (strcmp(discover[i], "dns") == 0) {
+            o->seek[o->seek_count++] = "srv:_gridcontrol._tcp";
+            return;
+        }
 }
 
 /* A supervisor that waits for the file would wait for ever. */
@@ -349,7 +378,11 @@ static int check_combinations(struct options *o, struct option_error *error)
         err = check_socket(o, error);
     if (err == 0)
         err = check_join(o, error);
-    return err == 0 ? check_discover(o->set, error) : err;
+    if (err == 0)
+        err = check_discover(o->set, error);
+    if (err == 0)
+        take_join(o);
+    return err;
 }
 
 static void take_task_values(struct options *o)
@@ -393,7 +426,6 @@ static int take_values(struct options *o, struct option_error *error)
     o->api_socket = option_string(set, "api-socket");
     o->listen = option_hostports(set, "listen", &count)[0];
     o->advertise = option_string(set, "advertise");
-    o->join = option_list(set, "join", &o->join_count);
     o->task_ports = (uint16_t) option_number(set, "task-ports");
     take_task_values(o);
     o->workers = (unsigned) option_number(set, "workers");

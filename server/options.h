@@ -29,8 +29,10 @@ struct options {
     const char *api_socket; /* NULL: none */
     struct option_hostport listen;
     const char *advertise; /* "host:port", NULL: detected */
-    const char *const *join;
+    const char *join[OPTIONS_JOIN_MAX]; /* of --join: each "host:port" */
     size_t join_count;
+    const char *seek[OPTIONS_JOIN_MAX + 1]; /* of --join and --discover: "srv:NAME", "file:PATH", and of the above those that are names, whose addresses change */
+    size_t seek_count;
     const char *task_user; /* NULL: not given */
     enum task_sandbox task_sandbox;
     struct task_env_names task_env;
