@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "server/options.h"
 
 static void test_man__the_page_in_the_tree_is_what_the_table_gives(void **state)
@@ -94,6 +95,30 @@ static void test_options__check_is_a_variable_too(void **state)
     options_dispose(&o);
 }
 
+static void test_options__join_takes_places_services_and_files(void **state)
+{
+    (void) state;
+    char *arguments[] = {"gridd", "--state", "/tmp", "--discover", "dns", "--join", "10.0.0.1:7900,first.example:7901,srv:_g._tcp.example,file:/etc/peers", NULL};
+    char *bad[] = {"first", "first:0", "srv:", "file:", "10.0.0.1:7900,:7900"};
+    static const char *const seek[] = {"first.example:7901", "srv:_g._tcp.example", "file:/etc/peers", "srv:_gridcontrol._tcp"};
+    struct options o;
+    struct option_error error = {.message = ""};
+    assert_int_equal(options_read(&o, 7, arguments, (char *[]){NULL}, &error), 0);
+    assert_int_equal(o.join_count, 2);
+    assert_string_equal(o.join[0], "10.0.0.1:7900");
+    assert_string_equal(o.join[1], "first.example:7901");
+    assert_int_equal(o.seek_count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(o.seek[i], seek[i]);
+    options_dispose(&o);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        arguments[6] = bad[i];
+        assert_int_equal(options_read(&o, 7, arguments, (char *[]){NULL}, &error), GRID_EINVAL);
+        assert_non_null(strstr(error.message, "--join"));
+        options_dispose(&o);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +126,7 @@ int main(void)
         cmocka_unit_test(test_options__a_given_file_wins_over_the_gridfile),
         cmocka_unit_test(test_options__check_is_a_variable_too),
         cmocka_unit_test(test_man__the_page_in_the_tree_is_what_the_table_gives),
+        cmocka_unit_test(test_options__join_takes_places_services_and_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
