@@ -227,7 +227,7 @@ static void test_materialize__the_spare_that_differs_least_is_taken(void **state
     build(f, near);
     memset(lost, 'a', HEX - 1); /* nothing is known of it */
     lost[HEX - 1] = '\0';
-    tree_dir(f->folder, tree_path("releases", lost));
+    assert_int_equal(mkdirat(f->releases, lost, 0755), 0);
     const char *spares[] = {lost, far, near};
     run(f, "rm p/tasks/7");
     assert_true(patch(f, spares, 3, false, new).patched);
