@@ -2,6 +2,7 @@
 #include "net/dns_services.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <ares.h>
@@ -59,6 +60,20 @@ static int skip_questions(struct walk *w, uint16_t count)
     return err;
 }
 
+/* Labels of letters, digits, hyphens and underscores. What c-ares has escaped, or cut at a NUL, is none. */
+static bool is_host(const char *name)
+{
+    static const char LABEL[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    for (;;) {
+        size_t size = strspn(name, LABEL);
+        if (size == 0 || (name[size] != '.' && name[size] != '\0'))
+            return false;
+        if (name[size] == '\0')
+            return true;
+        name += size + 1;
+    }
+}
+
 /* The fixed part and the name of one SRV record, which fills its place to `end`. */
 static int take_service(struct walk *w, size_t end, struct dns_services *out)
 {
@@ -72,7 +87,7 @@ static int take_service(struct walk *w, size_t end, struct dns_services *out)
     int err = take_name(w, end, s.host);
     if (err == 0 && w->at != end)
         err = GRID_EPROTO;
-    if (err == 0 && s.host[0] != '\0' && s.port != 0 && out->count < DNS_SERVICES_MAX)
+    if (err == 0 && is_host(s.host) && s.port != 0 && out->count < DNS_SERVICES_MAX)
         out->at[out->count++] = s;
     return err;
 }

@@ -19,7 +19,8 @@ struct dns_services {
     struct dns_service at[DNS_SERVICES_MAX];
 };
 
-/* Reads an answer as it came (RFC 1035). More than DNS_SERVICES_MAX are passed over, as are records of other kinds, and a host "." (no such service). 0; GRID_EPROTO when it is malformed;
+/* Reads an answer as it came (RFC 1035). More than DNS_SERVICES_MAX are passed over, as are records of other kinds, a host "." (no such service), and what is
+ * no host's name. 0; GRID_EPROTO when it is malformed;
  * GRID_ENOMEM. */
 int dns_services_read(struct slice answer, struct dns_services *out);
 
