@@ -147,6 +147,12 @@ static bool is_lost_connection(struct slice details)
     return false;
 }
 
+/* What gRPC's clock here says, and a node's that is a little ahead: nothing of what was waited for. */
+static bool is_only_the_clock(struct slice details)
+{
+    return slice_equal_str(details, "Deadline Exceeded") || slice_equal_str(details, "the deadline passed");
+}
+
 static enum grid_code conclude(struct rpc *rpc, struct grid_error *error)
 {
     struct slice details = slice_of(GRPC_SLICE_START_PTR(rpc->details), GRPC_SLICE_LENGTH(rpc->details));
@@ -155,7 +161,7 @@ static enum grid_code conclude(struct rpc *rpc, struct grid_error *error)
     if (rpc->status == GRPC_STATUS_OK)
         return GRID_CODE_OK;
     /* gRPC's own timer says no more than this. */
-    if (rpc->status == GRPC_STATUS_DEADLINE_EXCEEDED && slice_equal_str(details, "Deadline Exceeded"))
+    if (rpc->status == GRPC_STATUS_DEADLINE_EXCEEDED && is_only_the_clock(details))
         return fault_set(error, GRID_CODE_DEADLINE_EXCEEDED, "no answer came from %s within %u ms", rpc->address, rpc->timeout_ms);
     if (rpc->status == GRPC_STATUS_UNAVAILABLE && is_lost_connection(details))
         return fault_set(error, GRID_CODE_UNAVAILABLE, "the connection to %s ended before the answer came (%.*s): see whether gridd runs there, and what its log says; what was asked may have been done all the same",
