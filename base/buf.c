@@ -13,8 +13,15 @@ void buf_init(struct buf *b, size_t max_size)
     *b = (struct buf){.max_size = max_size ? max_size : SIZE_MAX / 2};
 }
 
+static void wipe(const struct buf *b, size_t from, size_t to)
+{
+    if (b->wiped && from < to)
+        explicit_bzero(b->data + from, to - from);
+}
+
 void buf_dispose(struct buf *b)
 {
+    wipe(b, 0, b->capacity);
     free(b->data);
     *b = (struct buf){.max_size = b->max_size};
 }
@@ -26,15 +33,36 @@ void buf_dispose_wiped(struct buf *b)
     buf_dispose(b);
 }
 
+void buf_set_wiped(struct buf *b, bool wiped)
+{
+    b->wiped = wiped;
+}
+
 void buf_clear(struct buf *b)
 {
+    wipe(b, 0, b->size);
     b->size = 0;
 }
 
 void buf_truncate(struct buf *b, size_t size)
 {
-    if (size < b->size)
-        b->size = size;
+    if (size >= b->size)
+        return;
+    wipe(b, size, b->size);
+    b->size = size;
+}
+
+/* As realloc, which may leave a copy behind. */
+static uint8_t *move(const struct buf *b, size_t capacity)
+{
+    uint8_t *data = malloc(capacity);
+    if (!data)
+        return NULL;
+    if (b->size > 0)
+        memcpy(data, b->data, b->size);
+    wipe(b, 0, b->capacity);
+    free(b->data);
+    return data;
 }
 
 /* Room for `extra` bytes of content and `spare` that do not count against the cap. */
@@ -48,7 +76,7 @@ static int buf_grow(struct buf *b, size_t extra, size_t spare)
         return 0;
     while (capacity < needed)
         capacity *= 2;
-    uint8_t *data = realloc(b->data, capacity);
+    uint8_t *data = b->wiped ? move(b, capacity) : realloc(b->data, capacity);
     if (!data)
         return GRID_ENOMEM;
     b->data = data;
@@ -132,6 +160,7 @@ void buf_consume(struct buf *b, size_t count)
         count = b->size;
     if (count > 0 && count < b->size)
         memmove(b->data, b->data + count, b->size - count);
+    wipe(b, b->size - count, b->size);
     b->size -= count;
 }
 

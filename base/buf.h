@@ -12,6 +12,7 @@ struct buf {
     size_t size;
     size_t capacity;
     size_t max_size; /* appending beyond it is GRID_ELIMIT and changes nothing */
+    bool wiped;      /* what leaves it is overwritten */
 };
 
 /* `max_size` 0 means no cap but SIZE_MAX / 2. Takes no memory yet. */
@@ -19,6 +20,10 @@ void buf_init(struct buf *b, size_t max_size);
 void buf_dispose(struct buf *b);
 /* The same, for what held a secret: the memory is overwritten first. That which it had before it grew is not: buf_reserve at once as much as it will need. */
 void buf_dispose_wiped(struct buf *b);
+
+/* For secrets on their way: from here on whatever leaves the buffer is overwritten, and the memory that it grows out of, until it is disposed of or this is called
+ * with false. */
+void buf_set_wiped(struct buf *b, bool wiped);
 
 /* Forgets the content and keeps the memory. */
 void buf_clear(struct buf *b);

@@ -31,6 +31,14 @@ void pacer_spend(struct pacer *p, uint64_t amount, uint64_t now_ms)
     p->paid_at_us += time_of(p, amount);
 }
 
+void pacer_spend_within(struct pacer *p, uint64_t amount, uint64_t debt_max_ms, uint64_t now_ms)
+{
+    uint64_t before_us = p->paid_at_us, deepest_us = (now_ms + debt_max_ms) * US_PER_MS;
+    pacer_spend(p, amount, now_ms);
+    if (p->paid_at_us > deepest_us)
+        p->paid_at_us = before_us > deepest_us ? before_us : deepest_us;
+}
+
 void pacer_refund(struct pacer *p, uint64_t amount)
 {
     if (p->rate_per_s == 0)

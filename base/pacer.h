@@ -20,6 +20,9 @@ uint64_t pacer_wait_ms(const struct pacer *p, uint64_t now_ms);
 /* `amount` below 2^40. */
 void pacer_spend(struct pacer *p, uint64_t amount, uint64_t now_ms);
 
+/* Spends, but goes no deeper into debt for it than that takes so long to pay: for what is not held up however deep the debt is. */
+void pacer_spend_within(struct pacer *p, uint64_t amount, uint64_t debt_max_ms, uint64_t now_ms);
+
 /* Gives back what was spent and not used. */
 void pacer_refund(struct pacer *p, uint64_t amount);
 

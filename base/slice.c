@@ -47,6 +47,26 @@ ptrdiff_t slice_find_byte(struct slice s, size_t start, uint8_t byte)
     return found ? found - s.data : -1;
 }
 
+bool slice_take(struct slice *in, size_t size, struct slice *out)
+{
+    if (in->size < size)
+        return false;
+    *out = slice_first(*in, size);
+    *in = slice_from(*in, size);
+    return true;
+}
+
+bool slice_take_uint(struct slice *in, size_t size, uint64_t *out)
+{
+    struct slice bytes;
+    if (!slice_take(in, size, &bytes))
+        return false;
+    *out = 0;
+    for (size_t i = 0; i < size; i++)
+        *out = *out << 8 | bytes.data[i];
+    return true;
+}
+
 struct slice slice_trim(struct slice s)
 {
     while (s.size > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))

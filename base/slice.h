@@ -63,6 +63,12 @@ int slice_compare(struct slice a, struct slice b);
 /* Offset of the first `byte` at or after `start`, or -1. */
 ptrdiff_t slice_find_byte(struct slice s, size_t start, uint8_t byte);
 
+/* Cuts the first `size` bytes off `in` into `out`; false, with both as they were, when there are fewer. */
+bool slice_take(struct slice *in, size_t size, struct slice *out);
+
+/* The same for a big-endian number of `size` bytes, at most 8. */
+bool slice_take_uint(struct slice *in, size_t size, uint64_t *out);
+
 /* Without leading and trailing spaces and tabs. */
 struct slice slice_trim(struct slice s);
 

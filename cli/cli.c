@@ -122,7 +122,7 @@ static int run_verb(const struct verb *verb, int argc, char *const argv[], struc
     return code;
 }
 
-static int explain_unknown(const char *name)
+int cli_fail_unknown_verb(const char *name)
 {
     const char *nearest = verb_nearest(name);
     if (verb_is_planned(name))
@@ -151,7 +151,7 @@ int cli_run(int argc, char *const argv[])
         return run_bare(argc, argv);
     const struct verb *verb = verb_find(argv[index]);
     if (!verb)
-        return explain_unknown(argv[index]);
+        return cli_fail_unknown_verb(argv[index]);
     struct arena *arena = arena_create(ARENA_BLOCK, 0);
     char **rest = arena ? arena_calloc(arena, (size_t) argc, sizeof *rest) : NULL;
     int count = 0, code = GRID_FAILED;

@@ -29,6 +29,8 @@ bool cli_wants_json(const struct cli *cli);
 
 /* Writes "grid: sentence" and a line end to stderr, control characters escaped; returns `exit`. */
 int cli_fail(int exit, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Says that there is no such verb, and which may be meant. GRID_USAGE. */
+int cli_fail_unknown_verb(const char *name);
 
 /* Writes bytes as they are; GRID_DONE, or GRID_FAILED with a sentence said when stdout does not take them. */
 int cli_write(struct slice bytes);

@@ -2,7 +2,7 @@
  *
  *     starting the first --ready--> starting the others --all ready--> running --signal, or a node ends--> stopping
  *                                                                      |  ^
- *                                                        file saved    v  |  quiet for 100 ms, deploy not under way
+ *                                                        file saved    v  |  quiet for a while (cli/deploy_due.h)
  *                                                                   a deploy is due
  */
 #include "cli/dev.h"
@@ -16,18 +16,19 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "cli/deploy_due.h"
 #include "cli/dev_child.h"
 #include "cli/dev_folder.h"
 #include "cli/dev_output.h"
-#include "cli/dev_watch.h"
 #include "cli/gridfile_new.h"
+#include "cli/project_watch.h"
+#include "cli/waiting.h"
 
-enum { QUIET_MS = 100, PATIENCE_MS = 1000, START_LIMIT_MS = 30000, STOP_LIMIT_MS = 10000, TICK_MS = 20, ADDRESS_SIZE = 64, REST_ROUNDS = 64 };
+enum { START_LIMIT_MS = 30000, STOP_LIMIT_MS = 10000, TICK_MS = 20, ADDRESS_SIZE = 64, REST_ROUNDS = 64 };
 enum { CHILDREN_MAX = 2 * DEV_NODES_MAX + 1, DEPLOY = 2 * DEV_NODES_MAX };
 enum { ARGUMENTS_MAX = 32, ARENA_BLOCK = 4096 };
 
@@ -36,24 +37,17 @@ struct dev {
     const struct dev_options *options;
     char temp[DEV_PATH_MAX];
     int signals;
-    struct dev_watch *watch;
+    struct project_watch *watch;
     struct arena *arena;
     struct dev_output *output; /* of the tasks */
     struct dev_child children[CHILDREN_MAX]; /* nodes, then their logs, then the deploy */
     char api[DEV_NODES_MAX][ADDRESS_SIZE];   /* "" until ready */
     char listen[ADDRESS_SIZE];               /* of the first node */
     unsigned started, ready;
-    uint64_t first_change_ms, last_change_ms; /* 0: no deploy is due */
+    struct deploy_due due;
     bool has_deployed, has_lost_stdout, is_stopping;
     int code;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
-}
 
 static struct dev_child *node_child(struct dev *d, unsigned index)
 {
@@ -161,7 +155,9 @@ static void start_deploy(struct dev *d)
     for (size_t i = 0; i < d->options->deploy_argument_count && count < ARGUMENTS_MAX - 1; i++)
         argv[count++] = text(d->options->deploy_arguments[i]);
     forget_failures(d);
-    d->first_change_ms = d->last_change_ms = 0;
+    if (d->watch)
+        project_watch_passed(d->watch, waiting_now_ms());
+    deploy_due_started(&d->due, waiting_now_ms());
     start(d, &d->children[DEPLOY], argv, count);
 }
 
@@ -237,23 +233,6 @@ static bool is_running(const struct dev *d)
     return d->ready == d->options->nodes;
 }
 
-static void note_change(struct dev *d)
-{
-    d->last_change_ms = now_ms();
-    if (d->first_change_ms == 0)
-        d->first_change_ms = d->last_change_ms;
-}
-
-/* Milliseconds until a deploy is due, 0 now, -1 when none is. */
-static int deploy_wait(const struct dev *d)
-{
-    if (d->first_change_ms == 0 || d->children[DEPLOY].pid > 0)
-        return -1;
-    uint64_t now = now_ms(), quiet = d->last_change_ms + QUIET_MS, late = d->first_change_ms + PATIENCE_MS;
-    uint64_t due = quiet < late ? quiet : late;
-    return due <= now ? 0 : (int) (due - now);
-}
-
 /* Shows what there is. */
 static void read_child(struct dev *d, struct dev_child *child)
 {
@@ -280,8 +259,10 @@ static void read_rest(struct dev *d, struct dev_child *child)
 
 static void conclude_deploy(struct dev *d, int status)
 {
+    bool given_up = d->due.giving_up;
+    deploy_due_ended(&d->due);
     bool succeeded = WIFEXITED(status) && (WEXITSTATUS(status) == GRID_DONE || WEXITSTATUS(status) == GRID_IN_PART);
-    if (d->is_stopping)
+    if (d->is_stopping || given_up)
         return;
     if (!succeeded)
         fprintf(stderr, "The project could not be deployed; it is tried again when you save.\n");
@@ -334,42 +315,47 @@ static void read_signals(struct dev *d)
     }
 }
 
-/* Of two waits, where -1 is for ever. */
-static int sooner(int a, int b)
+static void look_for_changes(struct dev *d)
 {
-    return a < 0 || (b >= 0 && b < a) ? b : a;
+    if (!d->watch)
+        return;
+    if (project_watch_check(d->watch, waiting_now_ms()))
+        deploy_due_changed(&d->due, waiting_now_ms());
+    const char *notice = project_watch_notice(d->watch);
+    if (notice)
+        fprintf(stderr, "%s.\n", notice);
 }
 
 /* Waits at most `wait_ms` (-1: for ever) for something to happen, and handles it. */
 static void turn(struct dev *d, int wait_ms)
 {
     struct pollfd fds[CHILDREN_MAX + 2] = {{.fd = d->signals, .events = POLLIN},
-                                           {.fd = d->watch ? dev_watch_fd(d->watch) : -1, .events = POLLIN}};
+                                           {.fd = d->watch ? project_watch_fd(d->watch) : -1, .events = POLLIN}};
+    int look_ms = d->watch ? project_watch_wait(d->watch, waiting_now_ms()) : -1;
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         fds[i + 2] = (struct pollfd){.fd = d->children[i].output, .events = POLLIN};
-    int happened = poll(fds, CHILDREN_MAX + 2, sooner(wait_ms, dev_output_wait(d->output)));
-    dev_output_set_time(d->output, now_ms());
+    int happened = poll(fds, CHILDREN_MAX + 2, waiting_sooner(waiting_sooner(wait_ms, look_ms), dev_output_wait(d->output)));
+    dev_output_set_time(d->output, waiting_now_ms());
     show_held(d);
     if (happened < 0)
         return;
     for (size_t i = 0; i < CHILDREN_MAX; i++)
         if (fds[i + 2].revents)
             read_child(d, &d->children[i]);
-    if (fds[1].revents && dev_watch_read(d->watch))
-        note_change(d);
+    look_for_changes(d);
     if (fds[0].revents)
         read_signals(d);
 }
 
 static void start_grid(struct dev *d)
 {
-    uint64_t limit = now_ms() + START_LIMIT_MS;
+    uint64_t limit = waiting_now_ms() + START_LIMIT_MS;
     start_node(d, 0);
     while (!d->is_stopping && !is_running(d)) {
         turn(d, TICK_MS);
         if (!d->is_stopping)
             advance_start(d);
-        if (now_ms() > limit)
+        if (waiting_now_ms() > limit)
             stop_with(d, cli_fail(GRID_FAILED, "node%u is not ready after %d s: its log stands above, and --log-level info tells more", d->ready + 1, START_LIMIT_MS / 1000));
     }
 }
@@ -377,8 +363,12 @@ static void start_grid(struct dev *d)
 static void serve(struct dev *d)
 {
     while (!d->is_stopping) {
-        turn(d, deploy_wait(d));
-        if (!d->is_stopping && deploy_wait(d) == 0)
+        turn(d, deploy_due_wait(&d->due, waiting_now_ms()));
+        if (d->is_stopping || deploy_due_wait(&d->due, waiting_now_ms()) != 0)
+            continue;
+        if (deploy_due_gives_up(&d->due))
+            dev_child_signal(&d->children[DEPLOY], SIGTERM); /* its end starts the next one */
+        else
             start_deploy(d);
     }
 }
@@ -394,10 +384,10 @@ static bool runs_something(const struct dev *d)
 /* Nodes drain; what is left after that is killed, with what orphaned tasks there may be. */
 static void stop_grid(struct dev *d)
 {
-    uint64_t limit = now_ms() + STOP_LIMIT_MS;
+    uint64_t limit = waiting_now_ms() + STOP_LIMIT_MS;
     signal_all(d, SIGTERM);
-    while (runs_something(d) && now_ms() < limit)
-        turn(d, (int) (limit - now_ms()));
+    while (runs_something(d) && waiting_now_ms() < limit)
+        turn(d, (int) (limit - waiting_now_ms()));
     forget_failures(d);
     dev_children_kill_all();
 }
@@ -419,19 +409,6 @@ static void init_children(struct dev *d)
         dev_output_take(d->output, i, &logs_child(d, i)->merge);
 }
 
-static int catch_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
 static void run(struct dev *d)
 {
     char *card = arena_printf(d->arena, "%s/Gridfile", d->temp);
@@ -439,15 +416,11 @@ static void run(struct dev *d)
         d->code = GRID_FAILED;
         return;
     }
-    d->watch = dev_watch_create(d->options->folder);
-    if (!d->watch)
-        fprintf(stderr, "Changes of %s cannot be watched (%s): they are not deployed by themselves; start grid dev anew for that, and raise sysctl fs.inotify if that is the limit.\n", d->options->folder, strerror(errno));
-    else if (dev_watch_is_partial(d->watch))
-        fprintf(stderr, "The project has more folders than can be watched: changes in some go unseen.\n");
+    d->watch = project_watch_create(d->options->folder, PROJECT_WATCH_FOLDERS_MAX, waiting_now_ms());
     start_grid(d);
     serve(d);
     stop_grid(d);
-    dev_watch_destroy(d->watch);
+    project_watch_destroy(d->watch);
 }
 
 int dev_run(const struct cli *cli, const struct dev_options *options)
@@ -458,12 +431,12 @@ int dev_run(const struct cli *cli, const struct dev_options *options)
         free(d);
         return cli_fail(GRID_FAILED, "out of memory");
     }
-    dev_output_set_time(d->output, now_ms());
+    dev_output_set_time(d->output, waiting_now_ms());
     d->cli = cli;
     d->options = options;
     init_children(d);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    d->signals = catch_signals();
+    d->signals = waiting_catch_signals();
     if (dev_folder_create(d->temp) != 0) {
         d->code = cli_fail(GRID_FAILED, "no temporary folder can be made (%s): name a place that you may write to with TMPDIR", strerror(errno));
     } else {

@@ -28,6 +28,8 @@ static void examine_node(const Grid__V1__NodeInfo *node, struct doctor_report *r
          arena_printf(r->arena, "%.*s%s%.*s answers at %.*s", SLICE_FMT(name), of, SLICE_FMT(pb_slice(node->grid)), SLICE_FMT(pb_slice(node->api))));
     for (size_t i = 0; i < node->n_faults; i++)
         find(r, DOCTOR_FAULT, "node", arena_printf(r->arena, "%.*s", SLICE_FMT(pb_slice(node->faults[i]))));
+    for (size_t i = 0; i < node->n_hints; i++)
+        find(r, DOCTOR_WARNING, "peers", arena_printf(r->arena, "%.*s", SLICE_FMT(pb_slice(node->hints[i]))));
     if (node->not_ready.len > 0 && node->n_faults == 0)
         find(r, DOCTOR_WARNING, "node", arena_printf(r->arena, "it takes no calls from a load balancer yet (/readyz): %.*s", SLICE_FMT(pb_slice(node->not_ready))));
 }

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "cli/text.h"
 
-enum { ARENA_BLOCK = 8192, WARNINGS_MAX = 256, BAR_WIDTH = 24 };
+enum { ARENA_BLOCK = 8192, WARNINGS_MAX = 256, BAR_WIDTH = 24, NAME_WIDTH = 24, NODES_SHOWN_MAX = PROGRESS_LINES_MAX - 3, ROW_MAX = 512 };
 
 int progress_init(struct progress *p)
 {
@@ -33,6 +33,11 @@ static int keep(struct progress *p, ProtobufCBinaryData text, struct slice *out)
     return out->data ? 0 : GRID_ENOMEM;
 }
 
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static int take_node(struct progress *p, const Grid__V1__DeployProgress *report)
 {
     size_t i = 0;
@@ -41,8 +46,11 @@ static int take_node(struct progress *p, const Grid__V1__DeployProgress *report)
     if (i == PROGRESS_NODES_MAX)
         return 0;
     p->nodes[i].is_live = report->live;
-    if (i < p->node_count)
-        return 0;
+    p->nodes[i].bytes_fetched = greater(p->nodes[i].bytes_fetched, report->bytes_fetched);
+    p->nodes[i].bytes_wanted = report->bytes_wanted;
+    int err = keep(p, report->state, &p->nodes[i].state);
+    if (i < p->node_count || err != 0)
+        return err;
     p->node_count++;
     return keep(p, report->node, &p->nodes[i].name);
 }
@@ -59,16 +67,13 @@ static int take_done(struct progress *p, const Grid__V1__DeployProgress *report)
     return err;
 }
 
-static uint64_t greater(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 int progress_take(struct progress *p, const Grid__V1__DeployProgress *report)
 {
     struct slice phase = pb_slice(report->phase);
     p->files = greater(p->files, report->files_total);
+    p->files_done = greater(p->files_done, report->files_done);
     p->bytes = greater(p->bytes, report->bytes_total);
+    p->bytes_done = greater(p->bytes_done, report->bytes_done);
     p->bytes_saved = greater(p->bytes_saved, report->bytes_saved);
     p->sequence = greater(p->sequence, report->sequence);
     int err = keep(p, report->root, &p->root);
@@ -81,23 +86,128 @@ int progress_take(struct progress *p, const Grid__V1__DeployProgress *report)
     return err;
 }
 
-void progress_bar(const Grid__V1__DeployProgress *report, char out[PROGRESS_LINE_MAX])
+/* ---- on a terminal ---- */
+
+static bool is_gone(const struct progress_node *n)
 {
-    char bar[BAR_WIDTH + 1], bytes[TEXT_SHORT_MAX];
-    struct slice phase = slice_first(pb_slice(report->phase), 10), node = slice_first(pb_slice(report->node), 40);
-    uint64_t total = report->bytes_total ? report->bytes_total : 1;
-    uint64_t filled = report->bytes_done >= total ? BAR_WIDTH : report->bytes_done * BAR_WIDTH / total;
+    return slice_equal_str(n->state, "gone");
+}
+
+/* As much of a line as there is room for; what nodes are called moves no cursor. */
+static void append_shown(struct buf *out, struct slice line, size_t columns)
+{
+    struct buf safe;
+    buf_init(&safe, 0);
+    text_append_line(&safe, line);
+    struct slice shown = buf_slice(&safe);
+    while (text_width(shown) > columns)
+        shown.size--;
+    while (shown.size > 0 && !slice_is_utf8(shown)) /* a character may have been cut */
+        shown.size--;
+    buf_append(out, shown);
+    buf_append_byte(out, '\n');
+    buf_dispose(&safe);
+}
+
+static void draw_bar(uint64_t done, uint64_t total, char out[BAR_WIDTH + 1])
+{
+    uint64_t filled = done >= total ? BAR_WIDTH : done * BAR_WIDTH / total;
     for (size_t i = 0; i < BAR_WIDTH; i++)
-        bar[i] = i < filled ? '#' : '-';
-    bar[BAR_WIDTH] = '\0';
-    text_bytes(report->bytes_done, bytes);
-    if (node.size > 0)
-        snprintf(out, PROGRESS_LINE_MAX, "%.*s %s", SLICE_FMT(node), report->live ? "runs it" : "is on its way");
-    else if (report->bytes_total == 0)
-        snprintf(out, PROGRESS_LINE_MAX, "%.*s  %" PRIu64 " files", SLICE_FMT(phase), report->files_done);
+        out[i] = i < filled ? '#' : '-';
+    out[BAR_WIDTH] = '\0';
+}
+
+/* Files and bytes on their way into the store; nothing for a rollback, where none are. */
+static size_t append_stored(const struct progress *p, size_t columns, struct buf *out)
+{
+    char bar[BAR_WIDTH + 1], bytes[TEXT_SHORT_MAX], saved[TEXT_SHORT_MAX], line[ROW_MAX];
+    if (p->files_done == 0 && p->files == 0)
+        return 0;
+    draw_bar(p->bytes_done, p->bytes, bar);
+    text_bytes(p->bytes_done, bytes);
+    text_bytes(p->bytes_saved, saved);
+    snprintf(line, sizeof line, "store     [%s]  %" PRIu64 "/%" PRIu64 " files  %s, %s of it already there", bar, p->files_done, p->files, bytes, saved);
+    append_shown(out, slice_of_str(line), columns);
+    return 1;
+}
+
+static void describe_fetch(const struct progress_node *n, char out[ROW_MAX])
+{
+    char bar[BAR_WIDTH + 1], fetched[TEXT_SHORT_MAX], all[TEXT_SHORT_MAX];
+    uint64_t total = n->bytes_fetched + n->bytes_wanted;
+    draw_bar(n->bytes_fetched, total, bar);
+    text_bytes(n->bytes_fetched, fetched);
+    text_bytes(total, all);
+    if (total == 0)
+        snprintf(out, ROW_MAX, "fetching");
     else
-        snprintf(out, PROGRESS_LINE_MAX, "%.*s  [%s]  %" PRIu64 "/%" PRIu64 " files  %s", SLICE_FMT(phase), bar, report->files_done,
-                 report->files_total, bytes);
+        snprintf(out, ROW_MAX, "[%s]  fetching, %s of %s", bar, fetched, all);
+}
+
+static void describe_start(const struct progress_node *n, char out[ROW_MAX])
+{
+    char fetched[TEXT_SHORT_MAX];
+    text_bytes(n->bytes_fetched, fetched);
+    snprintf(out, ROW_MAX, "starting its tasks%s%s%s", n->bytes_fetched ? ", " : "", n->bytes_fetched ? fetched : "", n->bytes_fetched ? " fetched" : "");
+}
+
+static size_t append_node(const struct progress_node *n, size_t columns, struct buf *out)
+{
+    char line[ROW_MAX + 64], words[ROW_MAX];
+    if (slice_equal_str(n->state, "starting"))
+        describe_start(n, words);
+    else
+        describe_fetch(n, words);
+    snprintf(line, sizeof line, "%-*.*s  %s", 8, (int) (n->name.size < NAME_WIDTH ? n->name.size : NAME_WIDTH), (const char *) n->name.data, words);
+    append_shown(out, slice_of_str(line), columns);
+    return 1;
+}
+
+/* How many are live, then those that are not. */
+static size_t append_nodes(const struct progress *p, size_t columns, struct buf *out)
+{
+    char bar[BAR_WIDTH + 1], line[ROW_MAX];
+    size_t live = 0, total = 0, shown = 1;
+    for (size_t i = 0; i < p->node_count; i++) {
+        live += p->nodes[i].is_live;
+        total += !is_gone(&p->nodes[i]);
+    }
+    if (total == 0)
+        return 0;
+    draw_bar(live, total, bar);
+    snprintf(line, sizeof line, "live      [%s]  %zu of %zu nodes", bar, live, total);
+    append_shown(out, slice_of_str(line), columns);
+    for (size_t i = 0; i < p->node_count && shown <= NODES_SHOWN_MAX; i++)
+        if (!p->nodes[i].is_live && !is_gone(&p->nodes[i]))
+            shown += append_node(&p->nodes[i], columns, out);
+    if (total - live <= NODES_SHOWN_MAX)
+        return shown;
+    snprintf(line, sizeof line, "and %zu more", total - live - NODES_SHOWN_MAX);
+    append_shown(out, slice_of_str(line), columns);
+    return shown + 1;
+}
+
+size_t progress_append_lines(const struct progress *p, size_t columns, struct buf *out)
+{
+    size_t stored = append_stored(p, columns, out);
+    return stored + append_nodes(p, columns, out);
+}
+
+/* ---- the end ---- */
+
+/* What travelled between nodes. */
+static void append_fetched(const struct progress *p, struct buf *out)
+{
+    char bytes[TEXT_SHORT_MAX];
+    uint64_t sum = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < p->node_count; i++) {
+        sum += p->nodes[i].bytes_fetched;
+        count += p->nodes[i].bytes_fetched > 0;
+    }
+    text_bytes(sum, bytes);
+    if (count > 0)
+        buf_printf(out, ", %s fetched by %zu node%s", bytes, count, count == 1 ? "" : "s");
 }
 
 void progress_append_summary(const struct progress *p, struct buf *out)
@@ -112,6 +222,7 @@ void progress_append_summary(const struct progress *p, struct buf *out)
         buf_printf(out, ": %" PRIu64 " files, %s", p->files, size);
     if (p->bytes_saved > 0)
         buf_printf(out, ", %s of it already there", p->bytes_saved < p->bytes ? saved : "all"); /* folders' listings count too */
+    append_fetched(p, out);
     buf_append_byte(out, '\n');
 }
 
@@ -119,7 +230,7 @@ void progress_append_waiting(const struct progress *p, struct buf *out)
 {
     size_t found = 0;
     for (size_t i = 0; i < p->node_count; i++) {
-        if (p->nodes[i].is_live)
+        if (p->nodes[i].is_live || is_gone(&p->nodes[i]))
             continue;
         buf_append_str(out, found++ ? ", " : "");
         buf_append(out, p->nodes[i].name);
@@ -148,7 +259,7 @@ static void write_nodes(struct json_writer *w, const struct progress *p, const c
     json_write_key(w, key);
     json_open_array(w);
     for (size_t i = 0; i < p->node_count; i++)
-        if (p->nodes[i].is_live == live)
+        if (p->nodes[i].is_live == live && !is_gone(&p->nodes[i]))
             json_write_string(w, p->nodes[i].name);
     json_close_array(w);
 }
@@ -157,6 +268,19 @@ static void write_number(struct json_writer *w, const char *key, uint64_t value)
 {
     json_write_key(w, key);
     json_write_uint(w, value);
+}
+
+static void write_fetched(struct json_writer *w, const struct progress *p)
+{
+    json_write_key(w, "fetched_bytes");
+    json_open_object(w);
+    for (size_t i = 0; i < p->node_count; i++) {
+        if (is_gone(&p->nodes[i]))
+            continue;
+        json_write_key_slice(w, p->nodes[i].name);
+        json_write_uint(w, p->nodes[i].bytes_fetched);
+    }
+    json_close_object(w);
 }
 
 void progress_append_json(const struct progress *p, struct buf *out)
@@ -174,6 +298,7 @@ void progress_append_json(const struct progress *p, struct buf *out)
     write_number(&w, "nodes_total", p->nodes_total);
     write_nodes(&w, p, "live", true);
     write_nodes(&w, p, "waiting", false);
+    write_fetched(&w, p);
     write_list(&w, "tasks_failed", p->tasks_failed, p->task_count);
     write_list(&w, "warnings", p->warnings, p->warning_count);
     json_close_object(&w);

@@ -7,17 +7,18 @@
 #include "cli/cli.h"
 #include "grid/v1/control.pb-c.h"
 
-enum { PROGRESS_NODES_MAX = 1024, PROGRESS_LINE_MAX = 160 };
+enum { PROGRESS_NODES_MAX = 1024, PROGRESS_LINES_MAX = 18 };
 
 struct progress_node {
-    struct slice name;
+    struct slice name, state; /* "fetching", "starting", "live", "gone"; empty from older nodes */
+    uint64_t bytes_fetched, bytes_wanted; /* contents that other nodes gave it, and those still to come */
     bool is_live;
 };
 
 struct progress {
     struct arena *arena; /* holds all texts */
     struct slice root, message;
-    uint64_t sequence, files, bytes, bytes_saved;
+    uint64_t sequence, files, files_done, bytes, bytes_done, bytes_saved;
     struct progress_node *nodes;
     size_t node_count;
     struct slice *warnings;
@@ -35,12 +36,16 @@ void progress_dispose(struct progress *p);
 /* Takes one report. 0 or GRID_ENOMEM. */
 int progress_take(struct progress *p, const Grid__V1__DeployProgress *report);
 
-/* One line for a terminal: "store  [######----]  12/42 files  1.2 MiB". At most PROGRESS_LINE_MAX bytes with the NUL. */
-void progress_bar(const Grid__V1__DeployProgress *report, char out[PROGRESS_LINE_MAX]);
+/* What a terminal shows meanwhile: at most PROGRESS_LINES_MAX lines of at most `columns` characters, each with its end. Returns how many.
+ *     store     [############------------]  12/42 files  1.2 MiB, 1.0 MiB of it already there
+ *     live      [########----------------]  1 of 3 nodes
+ *     node2     [######------------------]  fetching, 52.5 KiB of 210.0 KiB
+ *     node3     starting its tasks, 210.0 KiB fetched */
+size_t progress_append_lines(const struct progress *p, size_t columns, struct buf *out);
 
-/* What is said at the end: "release 1a2b3c4d (number 3) is live on 3 of 3 nodes: 42 files, 1.2 MiB, 1.0 MiB of it already there". */
+/* What is said at the end: "release 1a2b3c4d (number 3) is live on 3 of 3 nodes: 42 files, 1.2 MiB, 1.0 MiB of it already there, 420.0 KiB fetched by 2 nodes". */
 void progress_append_summary(const struct progress *p, struct buf *out);
-/* One object: root, sequence, files, size_bytes, saved_bytes, nodes_live, nodes_total, live, waiting, tasks_failed, warnings. */
+/* One object: root, sequence, files, size_bytes, saved_bytes, nodes_live, nodes_total, live, waiting, fetched_bytes (by node), tasks_failed, warnings. */
 void progress_append_json(const struct progress *p, struct buf *out);
 /* "node2, node3": the nodes that do not run it. */
 void progress_append_waiting(const struct progress *p, struct buf *out);

@@ -1,49 +1,66 @@
 /* The driver of a deploy: reports read, bars drawn on a terminal's stderr, the end told. */
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include "base/err.h"
 #include "cli/node_link.h"
 #include "cli/progress.h"
 #include "cli/text.h"
 
-enum { ARENA_BLOCK = 4096 };
+enum { ARENA_BLOCK = 4096, COLUMNS_DEFAULT = 80 };
 
 struct deployment {
     const struct cli *cli;
     struct progress progress;
     struct arena *scratch;
-    bool has_bar; /* a bar stands on the terminal's line */
+    size_t lines; /* that stand on the terminal, above its cursor */
 };
 
-static void wipe_bar(struct deployment *d)
+static size_t terminal_columns(void)
 {
-    if (d->has_bar)
-        fputs("\r\x1b[K", stderr);
-    d->has_bar = false;
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : COLUMNS_DEFAULT;
 }
 
-static void draw_bar(struct deployment *d, const Grid__V1__DeployProgress *report)
+/* A sentence's commands, as they reach the node that was asked: of --api where it was given. Borrowed from the arena. */
+static const char *hint(struct deployment *d, struct slice sentence)
 {
-    char line[PROGRESS_LINE_MAX];
-    struct buf safe;
+    struct buf out;
+    buf_init(&out, 0);
+    text_append_hint(&out, sentence, option_string(d->cli->options, "api"));
+    const char *text = arena_printf(d->scratch, "%.*s", SLICE_FMT(buf_slice(&out)));
+    buf_dispose(&out);
+    return text ? text : "out of memory";
+}
+
+static void wipe_lines(struct deployment *d)
+{
+    if (d->lines > 0)
+        fprintf(stderr, "\x1b[%zuA\r\x1b[J", d->lines);
+    d->lines = 0;
+}
+
+static void draw_lines(struct deployment *d)
+{
+    struct buf out;
     if (!d->cli->err_is_terminal || cli_wants_json(d->cli))
         return;
-    progress_bar(report, line);
-    buf_init(&safe, 0);
-    text_append_line(&safe, slice_of_str(line));
-    fprintf(stderr, "\r\x1b[K%.*s", SLICE_FMT(slice_first(buf_slice(&safe), 78)));
+    buf_init(&out, 0);
+    size_t lines = progress_append_lines(&d->progress, terminal_columns() - 1, &out);
+    wipe_lines(d);
+    d->lines = lines;
+    fprintf(stderr, "%.*s", SLICE_FMT(buf_slice(&out)));
     fflush(stderr);
-    buf_dispose(&safe);
-    d->has_bar = true;
+    buf_dispose(&out);
 }
 
 static void tell(struct deployment *d, const Grid__V1__DeployProgress *report)
 {
-    struct slice phase = pb_slice(report->phase);
-    if (slice_equal_str(phase, "warning")) {
-        wipe_bar(d);
-        cli_fail(GRID_DONE, "warning: %.*s", SLICE_FMT(pb_slice(report->message)));
-    } else if (!slice_equal_str(phase, "done")) {
-        draw_bar(d, report);
+    if (slice_equal_str(pb_slice(report->phase), "warning")) {
+        wipe_lines(d);
+        cli_fail(GRID_DONE, "warning: %s", hint(d, pb_slice(report->message)));
     }
+    draw_lines(d);
 }
 
 static bool on_message(void *ctx, const void *message, size_t size)
@@ -76,12 +93,13 @@ static void ask_who_waits(struct deployment *d)
     }
 }
 
-static int explain_tasks(const struct deployment *d)
+static int explain_tasks(struct deployment *d)
 {
     struct buf names;
     buf_init(&names, 0);
     progress_append_failed(&d->progress, &names);
-    cli_fail(GRID_IN_PART, "the release is live, but without what cannot be started (%.*s): grid logs tells why, grid rollback goes back", SLICE_FMT(buf_slice(&names)));
+    cli_fail(GRID_IN_PART, "the release is live, but without what cannot be started (%.*s): %s", SLICE_FMT(buf_slice(&names)),
+             hint(d, SLICE("\"grid logs\" tells why, \"grid rollback\" goes back")));
     buf_dispose(&names);
     return GRID_IN_PART;
 }
@@ -91,8 +109,8 @@ static int explain_part(struct deployment *d)
     struct buf names;
     buf_init(&names, 0);
     progress_append_waiting(&d->progress, &names);
-    cli_fail(GRID_IN_PART, "not live yet on %.*s: the release goes on there; grid list shows when it is",
-             SLICE_FMT(names.size ? buf_slice(&names) : SLICE("some nodes")));
+    cli_fail(GRID_IN_PART, "not live yet on %.*s: the release goes on there; %s",
+             SLICE_FMT(names.size ? buf_slice(&names) : SLICE("some nodes")), hint(d, SLICE("\"grid list\" shows when it is")));
     buf_dispose(&names);
     return GRID_IN_PART;
 }
@@ -129,7 +147,7 @@ int progress_run(struct cli *cli, const char *method, const ProtobufCMessage *re
         code = node_link_open(cli);
     if (code == GRID_DONE) {
         code = node_follow(cli, method, request, on_message, &d);
-        wipe_bar(&d);
+        wipe_lines(&d);
     }
     if (code == GRID_DONE)
         code = conclude(&d);

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/err.h"
@@ -53,6 +54,19 @@ int text_append_line(struct buf *out, struct slice text)
 int text_append_lines(struct buf *out, struct slice text)
 {
     return append_text(out, text, true);
+}
+
+int text_append_hint(struct buf *out, struct slice text, const char *api)
+{
+    static const char COMMAND[] = "\"grid ";
+    const size_t size = sizeof COMMAND - 1;
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < text.size; i++) {
+        err = buf_append_byte(out, text.data[i]);
+        if (err == 0 && api && text.data[i] == ' ' && i + 1 >= size && memcmp(text.data + i + 1 - size, COMMAND, size) == 0)
+            err = buf_printf(out, "--api %s ", api);
+    }
+    return err;
 }
 
 size_t text_width(struct slice text)

@@ -10,6 +10,9 @@ int text_append_line(struct buf *out, struct slice text);
 /* The same, but line ends and tabs stay. */
 int text_append_lines(struct buf *out, struct slice text);
 
+/* The text with " --api API" behind each `"grid` that begins a command in quotes; as it is when `api` is NULL. Results as buf_append. */
+int text_append_hint(struct buf *out, struct slice text, const char *api);
+
 /* Columns that text_append_line's output takes: characters, without looking at wide ones. */
 size_t text_width(struct slice text);
 

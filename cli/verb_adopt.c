@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "cli/confirm.h"
 #include "cli/node_link.h"
 #include "cli/text.h"
 #include "cli/verb_names.h"
@@ -12,15 +13,11 @@
 
 static int confirm(struct cli *cli)
 {
-    char line[16] = "";
     if (option_flag(cli->options, "yes"))
         return GRID_DONE;
-    if (!isatty(STDIN_FILENO))
+    if (!confirm_is_possible())
         return cli_fail(GRID_USAGE, "the node would leave its grid: say so with --yes");
-    fprintf(stderr, "the node leaves its grid, and must be let into the other one. Go on? [y/N] ");
-    if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y'))
-        return GRID_DONE;
-    return cli_fail(GRID_FAILED, "nothing was changed");
+    return confirm_ask(SLICE("the node leaves its grid, and must be let into the other one."));
 }
 
 /* A stopped node's: the file is taken away while its lock is held. */
@@ -46,6 +43,7 @@ static int adopt_stopped(const char *state)
 static int adopt_running(struct cli *cli)
 {
     Grid__V1__AdoptRequest request = GRID__V1__ADOPT_REQUEST__INIT;
+    request.lose_key = option_flag(cli->options, "lose-key");
     return node_ask_and_say(cli, "Adopt", &request.base, &grid__v1__adopt_response__descriptor);
 }
 
@@ -60,6 +58,7 @@ static int run(struct cli *cli)
 
 static const struct option_row OPTIONS[] = {
     {.name = "state", .kind = OPTION_STRING, .placeholder = "DIR", .help = "the state folder of a node that is stopped, instead of a node that runs"},
+    {.name = "lose-key", .kind = OPTION_FLAG, .help = "go on although no other member is known to hold the key of the authority that is left: nobody can let others into that grid then"},
     {.name = "yes", .kind = OPTION_FLAG, .help = "do not ask"},
 };
 
@@ -68,7 +67,8 @@ const struct verb VERB_adopt = {
     .arguments = "",
     .summary = "have a node leave its grid's authority for another one",
     .details = "For two grids of one name that both have members: run it on each node of the one that shall be given up. A node that runs takes its Gridfile's authority, or joins anew by name and "
-               "password. It keeps its key and its releases.",
+               "password. It keeps its key and its releases. "
+               "One that holds the authority's key waits up to 10 seconds until another member of its grid holds it too.",
     .example = "grid adopt --yes",
     .traits = VERB_ASKS_NODE,
     .options = OPTIONS,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "cli/deploy_watch.h"
 #include "cli/progress.h"
 #include "cli/verb_names.h"
 
@@ -14,12 +15,12 @@ static char *find_folder(const char *given)
     struct stat st;
     char *path = realpath(given, NULL);
     if (!path) {
-        cli_fail(GRID_FAILED, "%s cannot be deployed: %s", given, strerror(errno));
+        cli_fail(GRID_FAILED, "%s cannot be deployed: %s: give the project's folder, the one that has tasks/ in it", given, strerror(errno));
         return NULL;
     }
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return path;
-    cli_fail(GRID_FAILED, "%s cannot be deployed: it is not a folder", given);
+    cli_fail(GRID_FAILED, "%s cannot be deployed: it is not a folder: give the project's, the one that has tasks/ in it", given);
     free(path);
     return NULL;
 }
@@ -36,26 +37,38 @@ static void set_env(const struct cli *cli, Grid__V1__StringPair *pairs, Grid__V1
     }
 }
 
-static int run(struct cli *cli)
+struct deploy {
+    struct cli *cli;
+    const char *folder;
+};
+
+static int deploy_once(void *arg)
 {
+    struct deploy *d = arg;
     Grid__V1__DeployRequest request = GRID__V1__DEPLOY_REQUEST__INIT;
     Grid__V1__ReleaseConfig config = GRID__V1__RELEASE_CONFIG__INIT;
     Grid__V1__StringPair pairs[ENV_MAX], *pointers[ENV_MAX];
+    set_env(d->cli, pairs, pointers);
+    config.task_folder = pb_str(option_string(d->cli->options, "task-folder"));
+    config.instances = (uint32_t) option_number(d->cli->options, "instances");
+    config.env = pointers;
+    config.n_env = d->cli->env_count;
+    request.directory = pb_str(d->folder);
+    request.config = &config;
+    request.wait_ms = (uint32_t) option_number(d->cli->options, "wait");
+    request.watch_tasks = !option_flag(d->cli->options, "no-watch");
+    return progress_run(d->cli, "Deploy", &request.base);
+}
+
+static int run(struct cli *cli)
+{
     if (cli->env_count > ENV_MAX)
         return cli_fail(GRID_USAGE, "--env is given %zu times: give it at most %d times", cli->env_count, ENV_MAX);
     char *folder = find_folder(cli_argument(cli, 0, "."));
     if (!folder)
         return GRID_FAILED;
-    set_env(cli, pairs, pointers);
-    config.task_folder = pb_str(option_string(cli->options, "task-folder"));
-    config.instances = (uint32_t) option_number(cli->options, "instances");
-    config.env = pointers;
-    config.n_env = cli->env_count;
-    request.directory = pb_str(folder);
-    request.config = &config;
-    request.wait_ms = (uint32_t) option_number(cli->options, "wait");
-    request.watch_tasks = !option_flag(cli->options, "no-watch");
-    int code = progress_run(cli, "Deploy", &request.base);
+    struct deploy deploy = {cli, folder};
+    int code = option_flag(cli->options, "watch") ? deploy_watch(folder, deploy_once, &deploy) : deploy_once(&deploy);
     free(folder);
     return code;
 }
@@ -66,6 +79,7 @@ static const struct option_row OPTIONS[] = {
     {.name = "task-folder", .kind = OPTION_STRING, .placeholder = "F", .fallback = "tasks", .help = "the folder of the tasks inside DIR"},
     {.name = "wait", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "60s", .min = 1, .max = 86400000,
      .help = "how long to wait for the other nodes"},
+    {.name = "watch", .kind = OPTION_FLAG, .help = "stay, and deploy again whenever the folder changes, until Ctrl-C"},
     {.name = "no-watch", .kind = OPTION_FLAG, .help = "do not wait for the tasks: done when the nodes run the release"},
 };
 
@@ -75,7 +89,8 @@ const struct verb VERB_deploy = {
     .summary = "send a project folder to every node and run its tasks",
     .details = "DIR is the current folder when not given. What .gridignore names stays behind. The exit code is 4 when some\n"
                "nodes do not run the release in the end, or some tasks cannot be started on some node (which is waited for, at most 15 s); they\n"
-               "are named. The release is live all the same: a task that cannot be started keeps its version before.",
+               "are named. The release is live all the same: a task that cannot be started keeps its version before. With --watch changes are\n"
+               "gathered until there are none for 100 ms, and what --json prints is one object for each release.",
     .example = "grid deploy . --env MODE=test --instances 2",
     .shorts = "e=env",
     .max_arguments = 1,

@@ -21,7 +21,7 @@ static int run(struct cli *cli)
         return print_man();
     if (!name)
         return help_print_all();
-    return verb ? help_print_verb(verb) : cli_fail(GRID_USAGE, "there is no verb \"%s\": grid help lists them all", name);
+    return verb ? help_print_verb(verb) : cli_fail_unknown_verb(name);
 }
 
 static const struct option_row OPTIONS[] = {{.name = "man", .kind = OPTION_FLAG, .help = "print the manual page"}};

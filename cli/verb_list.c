@@ -7,7 +7,23 @@
 #include "grid/v1/control.pb-c.h"
 
 static const struct table_column COLUMNS[] = {{"NODE", 0},    {"STATE", 0}, {"SYNCED", 0},   {"RELEASE", 0}, {"ADDRESS", 0},
-                                              {"API", true}, {"UP", true}, {"PLATFORM", 0}, {"VERSION", 0}, {"HERE", 0}};
+                                              {"API", true}, {"UP", true}, {"PLATFORM", 0}, {"VERSION", 0},
+                                              {"FOUND", 0},  {"PATH", 0}, {"RTT", true}, {"HERE", 0}};
+
+static struct slice or_dash(ProtobufCBinaryData text)
+{
+    return text.len ? pb_slice(text) : SLICE("-");
+}
+
+static void add_path(struct table *t, const Grid__V1__Host *node)
+{
+    table_add(t, or_dash(node->found));
+    table_add(t, or_dash(node->path));
+    if (node->rtt_us)
+        table_addf(t, "%u.%02u ms", node->rtt_us / 1000, node->rtt_us % 1000 / 10);
+    else
+        table_add_str(t, "-");
+}
 
 static void add_row(struct table *t, const void *item, int64_t now_ms)
 {
@@ -27,6 +43,7 @@ static void add_row(struct table *t, const void *item, int64_t now_ms)
     table_add_str(t, node->started_at_ms ? age : "-");
     table_add(t, pb_slice(node->platform));
     table_add(t, pb_slice(node->version));
+    add_path(t, node);
     table_add_str(t, node->local ? "*" : "-");
 }
 
@@ -115,7 +132,8 @@ const struct verb VERB_list = {
     .alias = "ls",
     .arguments = "",
     .summary = "show the nodes of the grid",
-    .details = "SYNCED says whether a node runs the grid's current release; HERE marks the node that was asked. --watch begins with the nodes that are there, and goes on until it "
+    .details = "SYNCED says whether a node runs the grid's current release; FOUND how the node that was asked found it first (join, file, dns, mdns, dht, remembered, gossip: another member told of it, inbound: it dialled); "
+               "PATH how calls go there (direct; reverse: it dials for them; relayed: by way of a third) and RTT how long it is there and back; HERE marks the node that was asked. --watch begins with the nodes that are there, and goes on until it "
                "is ended; times are UTC. With --json each of its lines is an object.",
     .example = "grid list --watch",
     .shorts = "a=all w=watch",

@@ -181,7 +181,7 @@ static int read_logs(struct cli *cli, struct logs *logs)
     else
         code = node_follow(cli, "Logs", &request.base, on_message, logs);
     if (code == GRID_DONE && !logs->has_shown && !follows && !cli_wants_json(cli))
-        fprintf(stderr, "nothing was written yet %s: grid tasks shows what runs\n", logs->shows_node ? "on any node" : node ? "there" : "on this node (--all asks every one)");
+        fprintf(stderr, "nothing was written yet by what runs %s: grid tasks shows it\n", logs->shows_node ? "on any node" : node ? "there" : "on this node (--all asks every one)");
     return code;
 }
 

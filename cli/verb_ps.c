@@ -53,7 +53,8 @@ const struct verb VERB_ps = {
     .summary = "show the task processes of this node",
     .details = "CALLS counts the calls that an instance is working on now. EXPOSED is \"open\" for a task that listens on\n"
                "all interfaces instead of 127.0.0.1, \"shut\" when the node keeps other machines out of it. An instance whose start\n"
-               "failed is \"errored\" until one succeeds, and has no PID between two starts. RESTARTS counts those of the whole task.",
+               "failed is \"errored\" until one succeeds, and has no PID between two starts. RESTARTS counts those of the whole task.\n"
+               "A task that is for other platforms (tasks/NAME@linux-arm64) is \"elsewhere\".",
     .example = "grid ps --json",
     .traits = VERB_READS | VERB_ASKS_NODE,
     .run = run,

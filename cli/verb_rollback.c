@@ -11,10 +11,10 @@ static bool is_root(const char *text)
 static int run(struct cli *cli)
 {
     Grid__V1__RollbackRequest request = GRID__V1__ROLLBACK_REQUEST__INIT;
-    const char *root = cli_argument(cli, 0, "");
-    if (*root && !is_root(root))
-        return cli_fail(GRID_USAGE, "\"%s\" is not a release: give 8 to 64 hex digits, as grid releases shows them", root);
-    request.root = pb_str(root);
+    const char *root = cli_argument(cli, 0, NULL);
+    if (root && !is_root(root)) /* an empty one too: a variable of a script that was not set */
+        return cli_fail(GRID_USAGE, "\"%s\" is not a release: give 8 to 64 hex digits of its root, as grid releases shows them", root);
+    request.root = pb_str(root ? root : "");
     request.wait_ms = (uint32_t) option_number(cli->options, "wait");
     request.watch_tasks = !option_flag(cli->options, "no-watch");
     return progress_run(cli, "Rollback", &request.base);

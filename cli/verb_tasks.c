@@ -40,7 +40,8 @@ const struct verb VERB_tasks = {
     .summary = "show the tasks and their statistics",
     .details = "READY counts this node's instances, ready of wanted; IN GRID those ready on all nodes; REMOTE the calls that another node ran.\n"
                "STATUS is of this node: \"errored\" when the last start failed, until one succeeds; it is tried again at the latest\n"
-               "every 15 s. A task that is \"online\" with a REASON still runs its version before: the new one cannot be started.",
+               "every 15 s; \"elsewhere\" when the task is for other platforms (tasks/NAME@linux-arm64). A task that is \"online\"\n"
+               "with a REASON still runs its version before: the new one cannot be started.",
     .example = "grid tasks",
     .traits = VERB_READS | VERB_ASKS_NODE,
     .run = run,

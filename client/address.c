@@ -53,7 +53,13 @@ int address_normalize(const char *text, char out[ADDRESS_MAX])
         text += 5;
     if (*text == '/')
         return copy(out, "unix:", text);
-    return is_host_port(text) ? copy(out, "", text) : GRID_EINVAL;
+    if (strncmp(text, "http://", 7) != 0)
+        return is_host_port(text) ? copy(out, "", text) : GRID_EINVAL;
+    int err = copy(out, "", text + 7);
+    size_t size = err == 0 ? strlen(out) : 0;
+    if (size > 0 && out[size - 1] == '/')
+        out[size - 1] = '\0';
+    return err == 0 && !is_host_port(out) ? GRID_EINVAL : err;
 }
 
 const char *address_socket_path(const char *normalized)
@@ -82,9 +88,14 @@ bool address_host_name(const char *normalized, char out[ADDRESS_MAX])
     return true;
 }
 
+static bool has_socket(const struct address_surroundings *around)
+{
+    return around->api_socket && *around->api_socket;
+}
+
 static const char *socket_path(const struct address_surroundings *around, char room[ADDRESS_MAX])
 {
-    if (around->api_socket && *around->api_socket)
+    if (has_socket(around))
         return around->api_socket;
     if (around->is_root)
         return ROOT_SOCKET;
@@ -99,7 +110,7 @@ size_t address_candidates(const struct address_surroundings *around, char out[AD
 {
     char room[ADDRESS_MAX];
     bool is_told = around->api && *around->api;
-    const char *places[] = {is_told ? NULL : socket_path(around, room), around->api, is_told ? NULL : DEFAULT_API};
+    const char *places[] = {is_told ? NULL : socket_path(around, room), is_told || has_socket(around) ? NULL : ROOT_SOCKET, around->api, is_told ? NULL : DEFAULT_API};
     size_t count = 0;
     if (unsound)
         *unsound = NULL;

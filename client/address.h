@@ -15,7 +15,7 @@ struct address_surroundings {
     bool is_root;
 };
 
-/* An address as people write it, as the library shows it ("127.0.0.1:1", "unix:/path"). 0, GRID_EINVAL, or GRID_ELIMIT when too long. */
+/* An address as people write it, also as the URL "http://127.0.0.1:1/", as the library shows it ("127.0.0.1:1", "unix:/path"). 0, GRID_EINVAL, or GRID_ELIMIT when too long. */
 int address_normalize(const char *text, char out[ADDRESS_MAX]);
 
 /* The target that gRPC wants, from a normalized address: literal IP addresses and sockets need no resolver. 0 or GRID_ELIMIT. */
@@ -27,7 +27,7 @@ bool address_host_name(const char *normalized, char out[ADDRESS_MAX]);
 /* The path behind "unix:", NULL for other addresses. Borrowed from `normalized`. */
 const char *address_socket_path(const char *normalized);
 
-/* Normalized, in the order to try: GRID_API alone where it is set, so that nothing meant for one grid goes to another. An address that is unsound is left out, and *unsound (may be NULL) says which. */
+/* Normalized, in the order to try: GRID_API alone where it is set, so that nothing meant for one grid goes to another; else the caller's own socket, root's (which is open to the group gridcontrol), the port. An address that is unsound is left out, and *unsound (may be NULL) says which. */
 size_t address_candidates(const struct address_surroundings *around, char out[ADDRESS_CANDIDATES_MAX][ADDRESS_MAX],
                           const char **unsound);
 

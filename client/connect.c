@@ -56,12 +56,12 @@ static bool await_ready(grpc_channel *channel, uint32_t timeout_ms)
     return state == GRPC_CHANNEL_READY;
 }
 
-/* A socket that is not there needs no try. */
+/* A socket that is not there, or not for this user, needs no try. */
 static bool is_absent(const char *address)
 {
     struct stat st;
     const char *path = address_socket_path(address);
-    return path && (stat(path, &st) != 0 || !S_ISSOCK(st.st_mode));
+    return path && (stat(path, &st) != 0 || !S_ISSOCK(st.st_mode) || access(path, W_OK) != 0);
 }
 
 /* A name must have an address; getaddrinfo's code when it has none. What is no name has its own. */

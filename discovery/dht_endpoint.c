@@ -25,6 +25,11 @@ bool dht_endpoint_same_net(const struct dht_endpoint *a, const struct dht_endpoi
     return memcmp(a->ip, b->ip, dht_endpoint_is_v4(a) ? V4_OFFSET + 3 : 7) == 0;
 }
 
+bool dht_endpoint_same_host(const struct dht_endpoint *a, const struct dht_endpoint *b)
+{
+    return dht_endpoint_scope(a) == DHT_SCOPE_LOOPBACK ? dht_endpoint_equal(a, b) : dht_endpoint_same_ip(a, b);
+}
+
 static enum dht_scope scope_v4(const uint8_t *ip)
 {
     if (ip[0] == 0 || ip[0] >= 224)

@@ -32,6 +32,9 @@ static inline unsigned dht_endpoint_family(const struct dht_endpoint *e)
 bool dht_endpoint_equal(const struct dht_endpoint *a, const struct dht_endpoint *b);
 bool dht_endpoint_same_ip(const struct dht_endpoint *a, const struct dht_endpoint *b);
 
+/* Of one host: of one address; on loopback, where a whole network may stand on one machine, of one address and port. */
+bool dht_endpoint_same_host(const struct dht_endpoint *a, const struct dht_endpoint *b);
+
 /* Of one /24 of IPv4, or one /56 of IPv6: most likely one owner's. */
 bool dht_endpoint_same_net(const struct dht_endpoint *a, const struct dht_endpoint *b);
 

@@ -59,8 +59,9 @@ void dht_id_bind(struct dht_id *id, const struct dht_endpoint *at)
 bool dht_id_fits(const struct dht_id *id, const struct dht_endpoint *at)
 {
     struct dht_id bound = *id;
-    if (dht_endpoint_scope(at) != DHT_SCOPE_PUBLIC)
-        return true;
+    enum dht_scope scope = dht_endpoint_scope(at);
+    if (scope != DHT_SCOPE_PUBLIC)
+        return scope == DHT_SCOPE_LOOPBACK;
     dht_id_bind(&bound, at);
     return dht_id_equal(&bound, id);
 }

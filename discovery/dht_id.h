@@ -21,7 +21,8 @@ unsigned dht_id_common_bits(const struct dht_id *a, const struct dht_id *b);
 /* Makes `id`, 20 random bytes, one that a node at this address may have (BEP 42): its first 21 bits follow from the address and its last byte. */
 void dht_id_bind(struct dht_id *id, const struct dht_endpoint *at);
 
-/* Whether a node at this address may have this id (BEP 42). Addresses that are not public may have any. */
+/* Whether this id follows from this address (BEP 42), so that nobody chose it. None follows from a private address, where a host may take as many
+ * as it likes; on loopback every one does. */
 bool dht_id_fits(const struct dht_id *id, const struct dht_endpoint *at);
 
 /* What a grid is looked up by on one day (days since 1970, UTC): the first 20 bytes of SHA-256 of "gridcontrol dht 1\n", the name, "\n" and the day

@@ -51,6 +51,13 @@ static struct slice service_of(struct slice name)
     return slice_of(name.data + sizeof SRV - 1, name.size - (sizeof SRV - 1));
 }
 
+/* RFC 2782: "_service._proto", and the domain, which is a search domain where it is left out. */
+static bool service_valid(struct slice name)
+{
+    ptrdiff_t dot = slice_find_byte(name, 0, '.');
+    return name.size <= DNS_NAME_MAX && dot > 1 && name.data[0] == '_' && name.size > (size_t) dot + 2 && name.data[dot + 1] == '_';
+}
+
 bool dns_seed_valid(struct slice name)
 {
     struct slice host;
@@ -58,7 +65,7 @@ bool dns_seed_valid(struct slice name)
     if (memchr(name.data, '\0', name.size))
         return false;
     if (is_service(name))
-        return service_of(name).size <= DNS_NAME_MAX;
+        return service_valid(service_of(name));
     return addr_split(name, &host, &port) == 0 && host.size > 0 && host.size <= DNS_NAME_MAX && port != 0;
 }
 

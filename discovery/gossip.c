@@ -1,17 +1,21 @@
 /* The driver of the membership core. One struct per control link, dialled or accepted:
  *
- *   dialled:  resolve -> connect (address after address) -> up -> closing -> gone
- *   accepted:                                               up -> closing -> gone
+ *   dialled:  dialling (discovery/gossip_dial.h) -> up -> closing -> gone
+ *   accepted:                                       up -> closing -> gone
  *
  * Everything that comes in is handed to the core; what the core wants done is done once, at the end of the loop's iteration. */
 #include "discovery/gossip.h"
 
 #include <bsd/stdlib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "discovery/gossip_dial.h"
+#include "discovery/member_reach.h"
+#include "discovery/ways.h"
 #include "net/grpc_client.h"
 
 enum {
@@ -35,13 +39,8 @@ struct link {
     uint64_t token;
     struct http_client *client;
     struct grpc_client_call *out;
-    bool resolving;
-    char *targets[MEMBER_ADDRESSES_MAX];
-    size_t target_count, target;
-    uint32_t connect_ms;
-    struct addr addresses[RESOLVE_ADDRESSES_MAX];
-    size_t address_count, address;
-    bool timed_out, denied, refused, silent;
+    struct gossip_dial *dial; /* under way */
+    char place[ADDR_TEXT_MAX]; /* its only address; "": there are several */
     bool connected; /* the core knows that a kernel is there */
 };
 
@@ -51,6 +50,7 @@ struct gossip {
     struct resolver *resolver;
     const struct members_times *times;
     struct members *core;
+    struct ways *ways;
     const struct gossip_events *events;
     void *ctx;
     bool (*admit)(void *ctx, const char *peer, const struct gossip_entry *entry);
@@ -63,12 +63,12 @@ struct gossip {
     loop_fn on_left, on_closed;
     void *on_left_arg, *on_closed_arg;
     bool closing, resolver_gone;
+    bool unreachable; /* this node is, as far as is known */
     struct grpc_method method;
     struct grpc_service service;
 };
 
 static void gossip_work(void *arg);
-static void dial_next(struct link *l);
 
 static void kick(struct gossip *g)
 {
@@ -105,6 +105,7 @@ static void gossip_finish_close(struct gossip *g)
     loop_fn on_closed = g->on_closed;
     void *arg = g->on_closed_arg;
     members_destroy(g->core);
+    ways_destroy(g->ways);
     tls_context_unref(g->tls);
     free(g);
     if (on_closed)
@@ -138,8 +139,6 @@ static void link_free(struct link *l)
         at = &(*at)->next;
     *at = l->next;
     loop_timer_stop(&l->timer);
-    for (size_t i = 0; i < l->target_count; i++)
-        free(l->targets[i]);
     free(l);
     if (g->on_left && !any_link_left(g))
         leave_done(g);
@@ -200,10 +199,39 @@ static void link_end(struct link *l)
         link_abort(l);
 }
 
+static struct conn *link_conn(const struct link *l)
+{
+    return l->in ? grpc_call_conn(l->in) : l->client ? http_client_conn(l->client) : NULL;
+}
+
+/* Of two that cannot be dialled one may have dialled for the other (net/carrier.h): that is taken, whoever asks on it. */
+static enum gossip_path link_path(const struct link *l)
+{
+    const struct conn *c = link_conn(l);
+    if (!c)
+        return GOSSIP_PATH_NONE;
+    if (conn_is_relayed(c))
+        return GOSSIP_PATH_RELAYED;
+    return l->in || addr_is_member(conn_peer_addr(c)) ? GOSSIP_PATH_TAKEN : GOSSIP_PATH_DIALLED;
+}
+
+static void link_turn(const struct link *l, enum gossip_plane plane)
+{
+    const struct gossip *g = l->g;
+    bool dialled = link_path(l) == GOSSIP_PATH_DIALLED;
+    if (g->events->on_turn)
+        g->events->on_turn(g->ctx, l->peer, plane, dialled ? conn_peer_addr(http_client_conn(l->client)) : NULL);
+}
+
 static void link_receive(struct link *l, struct slice message)
 {
+    enum gossip_plane plane;
     if (!l->up)
         return;
+    if (gossip_turn_unpack(message, &plane)) {
+        link_turn(l, plane);
+        return;
+    }
     l->g->heard = l;
     int err = members_receive(l->g->core, l->id, message, now_for_core(l->g));
     l->g->heard = NULL;
@@ -313,17 +341,16 @@ static void client_open(void *ctx, struct http_client *client)
 {
     struct link *l = ctx;
     const struct tls_peer *peer = conn_tls_peer(http_client_conn(client));
-    if (!peer || !(peer->roles & TLS_ROLE_NODE)) {
-        l->denied = true;
-        http_client_close(client);
-        return;
-    }
+    l->dial = NULL;
+    l->client = client;
     int err = grpc_client_call_start(client, "/grid.v1.PeerGossip/Link", 0, NULL, 0, slice_of(NULL, 0), true, GOSSIP_FRAME_MAX + 64, &OUT_EVENTS, l,
                                      &l->out);
     if (err != 0) {
         http_client_close(client);
         return;
     }
+    if (link_path(l) == GOSSIP_PATH_DIALLED)
+        ways_found(l->g->ways, peer->id, conn_peer_addr(http_client_conn(client)));
     link_up(l, peer);
 }
 
@@ -339,7 +366,19 @@ static void tell_denied(const struct gossip *g, const struct conn *c)
     if (g->closing || !g->events->on_denied)
         return;
     addr_format(conn_peer_addr(c), address);
-    g->events->on_denied(g->ctx, address, conn_tls_why(c), conn_tls_is_revoked(c));
+    g->events->on_denied(g->ctx, address, conn_tls_why(c), conn_tls_refusal(c));
+}
+
+static void dial_lost(void *ctx, enum members_dial_fault fault)
+{
+    struct link *l = ctx;
+    struct gossip *g = l->g;
+    l->dial = NULL;
+    if (l->place[0] && g->events->on_missed)
+        g->events->on_missed(g->ctx, l->place, fault);
+    members_dial_failed(g->core, l->token, fault, loop_now_ms(g->loop));
+    kick(g);
+    link_free(l);
 }
 
 static void client_closed(void *ctx, struct http_client *client, int err)
@@ -347,101 +386,39 @@ static void client_closed(void *ctx, struct http_client *client, int err)
     struct link *l = ctx;
     if (err == GRID_EPERM)
         tell_denied(l->g, http_client_conn(client));
-    bool connected = conn_was_connected(http_client_conn(client));
     l->client = NULL;
     if (l->token != 0) { /* it never came up */
-        l->silent |= connected && (err == GRID_ETIMEOUT || err == GRID_ECLOSED);
-        l->timed_out |= !connected && err == GRID_ETIMEOUT;
-        l->denied |= err == GRID_EPERM || err == GRID_EPROTO;
-        l->refused |= err == GRID_EREFUSED;
-        dial_next(l);
+        dial_lost(l, MEMBERS_DIAL_TIMEOUT);
         return;
     }
     link_lost(l, err == GRID_ETIMEOUT ? MEMBERS_LOST_TIMEOUT : err == GRID_EPERM ? MEMBERS_LOST_DENIED : MEMBERS_LOST_RESET); /* in TLS 1.3 who dials hears last that he was refused */
     link_free(l);
 }
 
-static const struct http_client_events CLIENT_EVENTS = {client_open, client_draining, client_closed};
-
-/* Of several addresses: the one that says most for its life. */
-static enum members_dial_fault fault_of(const struct link *l)
+static void dial_denied(void *ctx, const struct conn *c)
 {
-    if (l->denied)
-        return MEMBERS_DIAL_DENIED;
-    if (l->silent)
-        return MEMBERS_DIAL_SILENT;
-    return l->timed_out || !l->refused ? MEMBERS_DIAL_TIMEOUT : MEMBERS_DIAL_REFUSED;
+    const struct link *l = ctx;
+    tell_denied(l->g, c);
 }
 
-static void dial_fail(struct link *l)
-{
-    struct gossip *g = l->g;
-    members_dial_failed(g->core, l->token, fault_of(l), loop_now_ms(g->loop));
-    kick(g);
-    link_free(l);
-}
-
-static void on_resolved(void *arg, const struct resolved *answer)
-{
-    struct link *l = arg;
-    l->resolving = false;
-    if (answer->err != 0)
-        l->timed_out = true;
-    l->address = 0;
-    l->address_count = answer->err == 0 ? answer->count : 0;
-    memcpy(l->addresses, answer->addresses, l->address_count * sizeof *l->addresses);
-    dial_next(l);
-}
-
-static bool dial_address(struct link *l)
-{
-    const struct conn_options options = {.tls = l->g->tls, .connect_timeout_ms = l->connect_ms, .handshake_timeout_ms = l->g->times->handshake_ms};
-    const struct addr *to = &l->addresses[l->address++];
-    if (http2_client_dial(l->g->loop, to, &options, &CLIENT_EVENTS, l, &l->client) == 0) {
-        conn_make_thin(http_client_conn(l->client), l->g->times->unacknowledged_ms);
-        return true;
-    }
-    l->timed_out = true;
-    return false;
-}
-
-/* The next address of the name at hand, or the next name; when there is none the dial has failed. */
-static void dial_next(struct link *l)
-{
-    struct gossip *g = l->g;
-    while (!g->closing && !l->denied) {
-        if (l->address < l->address_count) {
-            if (dial_address(l))
-                return;
-            continue;
-        }
-        if (l->target >= l->target_count)
-            break;
-        const char *target = l->targets[l->target++];
-        l->resolving = resolver_lookup(g->resolver, slice_of_str(target), on_resolved, l) == 0;
-        if (l->resolving)
-            return;
-        l->timed_out = true;
-    }
-    dial_fail(l);
-}
+static const struct gossip_dial_events DIAL_EVENTS = {{client_open, client_draining, client_closed}, dial_denied, dial_lost};
 
 static void dial_start(struct gossip *g, const struct members_dial *dial)
 {
     struct link *l = link_new(g);
-    if (!l) {
+    const struct member *m = dial->id[0] != '\0' ? members_find(g->core, dial->id) : NULL;
+    bool hidden = m && member_has(m, MEMBER_UNREACHABLE);
+    const struct gossip_dial_config config = {.loop = g->loop, .tls = g->tls, .resolver = g->resolver, .times = g->times, .wish = dial, .self = members_at(g->core, 0)->id,
+                                              .known = m ? ways_of(g->ways, dial->id) : NULL, .hidden = hidden, .carry = hidden && g->unreachable};
+    if (!l || gossip_dial_create(&config, &DIAL_EVENTS, l, &l->dial) != 0) {
         members_dial_failed(g->core, dial->token, MEMBERS_DIAL_TIMEOUT, loop_now_ms(g->loop));
+        if (l)
+            link_free(l);
         return;
     }
     l->token = dial->token;
-    l->connect_ms = dial->connect_ms;
-    for (size_t i = 0; i < dial->address_count && i < MEMBER_ADDRESSES_MAX; i++) {
-        l->targets[i] = slice_to_str(slice_of_str(dial->addresses[i]));
-        if (!l->targets[i])
-            break;
-        l->target_count++;
-    }
-    dial_next(l);
+    if (dial->address_count == 1)
+        snprintf(l->place, sizeof l->place, "%s", dial->addresses[0]);
 }
 
 /* ---- the core's wishes ---- */
@@ -484,7 +461,7 @@ static void carry_out(struct gossip *g)
 static void tell_connected(struct gossip *g)
 {
     for (struct link *l = g->links; l; l = l->next)
-        if (l->token != 0 && l->client && !l->connected && conn_was_connected(http_client_conn(l->client))) {
+        if (l->dial && !l->connected && gossip_dial_is_connected(l->dial)) {
             l->connected = true;
             members_dial_connected(g->core, l->token, loop_now_ms(g->loop));
         }
@@ -543,6 +520,11 @@ enum members_seed_state gossip_seed_look(const struct gossip *g, const char *add
     return members_seed_look(g->core, address, failures);
 }
 
+const char *gossip_next_seed(const struct gossip *g, const char *id, size_t *at)
+{
+    return members_next_seed(g->core, id, at);
+}
+
 bool gossip_is_seed(const struct gossip *g, const char *id)
 {
     return members_is_seed(g->core, id);
@@ -555,11 +537,6 @@ int gossip_evict(struct gossip *g, const char *id)
     return err;
 }
 
-static struct conn *link_conn(const struct link *l)
-{
-    return l->in ? grpc_call_conn(l->in) : l->client ? http_client_conn(l->client) : NULL;
-}
-
 void gossip_cut(struct gossip *g, bool (*refuses)(const void *arg, const struct tls_peer *peer), const void *arg)
 {
     for (struct link *l = g->links; l; l = l->next) {
@@ -567,6 +544,58 @@ void gossip_cut(struct gossip *g, bool (*refuses)(const void *arg, const struct 
         if (peer && refuses(arg, peer))
             conn_close(link_conn(l)); /* its end is heard as any other's */
     }
+}
+
+/* The best one that is up; NULL: there is none. */
+static const struct link *link_to(const struct gossip *g, const char *id)
+{
+    const struct link *best = NULL;
+    for (const struct link *l = g->links; l; l = l->next)
+        if (l->up && strcmp(l->peer, id) == 0 && (!best || link_path(l) < link_path(best)))
+            best = l;
+    return best;
+}
+
+enum gossip_path gossip_path(const struct gossip *g, const char *id, struct addr *at)
+{
+    const struct link *l = link_to(g, id);
+    enum gossip_path path = l ? link_path(l) : GOSSIP_PATH_NONE;
+    if (at && path == GOSSIP_PATH_DIALLED)
+        *at = *conn_peer_addr(link_conn(l));
+    return path;
+}
+
+uint32_t gossip_round_trip_us(const struct gossip *g, const char *id)
+{
+    const struct link *l = link_to(g, id);
+    return l && link_conn(l) ? conn_round_trip_us(link_conn(l)) : 0;
+}
+
+const struct ways *gossip_ways(const struct gossip *g)
+{
+    return g->ways;
+}
+
+int gossip_turn(struct gossip *g, const char *id, enum gossip_plane plane)
+{
+    struct link *taken = NULL;
+    struct buf frame;
+    for (struct link *l = g->links; l && !taken; l = l->next)
+        if (l->up && l->in && strcmp(l->peer, id) == 0 && link_path(l) != GOSSIP_PATH_RELAYED)
+            taken = l;
+    if (!taken)
+        return GRID_ENOENT;
+    buf_init(&frame, 0);
+    int err = gossip_turn_pack(plane, &frame);
+    if (err == 0)
+        err = grpc_call_send(taken->in, buf_slice(&frame));
+    buf_dispose(&frame);
+    return err;
+}
+
+void gossip_set_unreachable(struct gossip *g, bool unreachable)
+{
+    g->unreachable = unreachable;
 }
 
 int gossip_update_self(struct gossip *g, const struct member *self)
@@ -647,10 +676,13 @@ int gossip_create(const struct gossip_config *config, struct gossip **out)
     core.ctx = g;
     core.times = g->times;
     int err = members_create(&core, loop_now_ms(g->loop), &g->core);
+    if (err == 0 && !(g->ways = ways_create()))
+        err = GRID_ENOMEM;
     if (err == 0)
         err = resolver_create(g->loop, &g->resolver);
     if (err != 0) {
         members_destroy(g->core);
+        ways_destroy(g->ways);
         free(g);
         return err;
     }
@@ -682,8 +714,12 @@ static void link_tear_down(struct link *l)
         struct grpc_call *in = l->in;
         l->in = NULL;
         grpc_call_finish(in, GRPC_UNAVAILABLE, "the node is closing");
-    } else if (l->client)
+    } else if (l->client) {
         http_client_close(l->client);
+    } else if (l->dial) {
+        gossip_dial_close(l->dial);
+        link_free(l);
+    }
 }
 
 void gossip_close(struct gossip *g, loop_fn on_closed, void *arg)
@@ -699,5 +735,5 @@ void gossip_close(struct gossip *g, loop_fn on_closed, void *arg)
         next = l->next;
         link_tear_down(l);
     }
-    resolver_close(g->resolver, on_resolver_gone, g); /* ends the lookups, and with them their links */
+    resolver_close(g->resolver, on_resolver_gone, g); /* ends the lookups, for which dials may wait */
 }

@@ -3,7 +3,9 @@
 #ifndef GRID_DISCOVERY_GOSSIP_H
 #define GRID_DISCOVERY_GOSSIP_H
 
+#include "discovery/gossip_turn.h"
 #include "discovery/members.h"
+#include "discovery/ways.h"
 #include "net/grpc_server.h"
 #include "net/resolve.h"
 
@@ -19,9 +21,22 @@ struct gossip_events {
     void (*on_ledger)(void *ctx, struct slice packed, const struct member *from);
     /* A link was refused, by the other side or by this one, for this reason (a sentence). NULL: only logged. */
     void (*on_refused)(void *ctx, enum gossip_refusal refusal, struct slice reason, bool by_peer);
-    /* A connection that was dialled has failed, since one side does not take the other's certificate. `revoked`: a member has said that this node's key
-     * is evicted. NULL: only logged. */
-    void (*on_denied)(void *ctx, const char *address, const char *why, bool revoked);
+    /* A connection that was dialled has failed, since one side does not take the other's certificate. `refusal`: what a member has said of this
+     * node's. NULL: only logged. */
+    void (*on_denied)(void *ctx, const char *address, const char *why, enum tls_refusal refusal);
+    /* Nobody was found at a member's only address, or at a seed's ("host:port"). NULL: nobody is told. */
+    void (*on_missed)(void *ctx, const char *address, enum members_dial_fault fault);
+    /* A linked member asks for a connection on which this node serves (server/node_reverse.h). `at` is where this node dialled it; NULL: it was not dialled by this node. NULL: nobody is
+     * given one. */
+    void (*on_turn)(void *ctx, const char *peer, enum gossip_plane plane, const struct addr *at);
+};
+
+/* How a control link was made, best first. */
+enum gossip_path {
+    GOSSIP_PATH_DIALLED, /* by this node */
+    GOSSIP_PATH_TAKEN,   /* by the other */
+    GOSSIP_PATH_RELAYED, /* by way of a third */
+    GOSSIP_PATH_NONE,
 };
 
 struct gossip_config {
@@ -64,6 +79,8 @@ enum members_seed_state gossip_seed_look(const struct gossip *g, const char *add
 
 /* Whether this member was found by dialling one of the seeds: it is one that this node was told of, not one that has come. */
 bool gossip_is_seed(const struct gossip *g, const char *id);
+/* As members_next_seed. */
+const char *gossip_next_seed(const struct gossip *g, const char *id, size_t *at);
 
 /* This node's record changed (all but id and incarnation are taken). 0, GRID_EINVAL, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_update_self(struct gossip *g, const struct member *self);
@@ -74,6 +91,17 @@ void gossip_update_load(struct gossip *g, uint32_t in_flight, uint32_t queued, u
 
 /* Tells every member, now and when it links, of the newest release entry (packed). 0, GRID_ELIMIT, GRID_ENOMEM. */
 int gossip_announce_release(struct gossip *g, struct slice packed);
+
+/* The best link to a member; `at` (may be NULL) is filled with the address that was dialled for GOSSIP_PATH_DIALLED. */
+enum gossip_path gossip_path(const struct gossip *g, const char *id, struct addr *at);
+/* The round trip of the best link to a member, microseconds; 0 when it is not known. */
+uint32_t gossip_round_trip_us(const struct gossip *g, const char *id);
+/* Where members were reached; as long as g. */
+const struct ways *gossip_ways(const struct gossip *g);
+/* Asks a member that has dialled this node for a connection on which it serves. 0, GRID_ENOENT (there is no such link), GRID_ENOMEM. */
+int gossip_turn(struct gossip *g, const char *id, enum gossip_plane plane);
+/* Whether this node is believed not to be dialled by others: then members that say the same of themselves are dialled by the loop's carrier when their addresses do not answer. */
+void gossip_set_unreachable(struct gossip *g, bool unreachable);
 
 /* Says goodbye to all linked members; `done` comes when that is written, or after a second. Then gossip_close. */
 void gossip_leave(struct gossip *g, loop_fn done, void *arg);

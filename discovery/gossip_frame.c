@@ -42,6 +42,7 @@ static Grid__V1__MemberEntry entry_message(const struct gossip_entry *entry)
     Grid__V1__MemberEntry message = GRID__V1__MEMBER_ENTRY__INIT;
     message.sealed = pb_bytes(entry->record);
     message.load = pb_bytes(entry->load);
+    message.met = entry->met;
     message.state = state_to_wire(entry->state);
     return message;
 }
@@ -155,7 +156,6 @@ static bool take_known(const struct gossip_known *known, struct slice load, stru
     out->known = known ? known->find(known->ctx, out->record, &last) : NULL;
     if (!out->known)
         return false;
-    out->member.leaving = out->known->leaving;
     if (slice_equal(load, last))
         out->load = slice_of(NULL, 0);
     return true;
@@ -163,9 +163,11 @@ static bool take_known(const struct gossip_known *known, struct slice load, stru
 
 int gossip_entry_read(struct arena *arena, struct gossip_entry *entry)
 {
-    int err = member_seal_unpack(entry->record, arena, &entry->seal);
+    struct member *member = arena_alloc(arena, sizeof *member);
+    int err = member ? member_seal_unpack(entry->record, arena, &entry->seal) : GRID_ENOMEM;
     entry->known = NULL;
-    return err != 0 ? err : member_unpack(entry->seal.record, arena, &entry->member);
+    entry->member = member;
+    return err != 0 ? err : member_unpack(entry->seal.record, arena, member);
 }
 
 /* What its bytes say. */
@@ -176,7 +178,7 @@ static int read_entry(struct arena *arena, const struct gossip_known *known, str
         err = gossip_entry_read(arena, out);
     if (err == 0 && out->load.size > 0)
         err = member_load_unpack(out->load, arena, &out->loaded);
-    if (out->member.leaving)
+    if (err == 0 && (out->known ? out->known->leaving : out->member->leaving))
         out->state = MEMBER_LEFT;
     else if (out->state == MEMBER_LEFT) /* not by its own word */
         out->state = MEMBER_DEAD;
@@ -201,9 +203,20 @@ static int take_entries(Grid__V1__MemberEntry *const *from, size_t count, struct
     for (size_t i = 0; err == 0 && i < count; i++) {
         out->entries[i].record = pb_slice(from[i]->sealed);
         out->entries[i].load = pb_slice(from[i]->load);
+        out->entries[i].met = from[i]->met;
         err = state_from_wire(from[i]->state, &out->entries[i].state);
     }
     return err != 0 ? err : read_entries(arena, known, out);
+}
+
+static int copy_known(struct arena *arena, struct gossip_entry *entry)
+{
+    struct member *copy = arena_alloc(arena, sizeof *copy);
+    if (!copy)
+        return GRID_ENOMEM;
+    *copy = *entry->known;
+    entry->member = copy;
+    return 0;
 }
 
 static int take_hello(const Grid__V1__Hello *hello, struct arena *arena, const struct gossip_known *known, struct gossip_frame *out)
@@ -226,9 +239,7 @@ static int take_hello(const Grid__V1__Hello *hello, struct arena *arena, const s
         return err;
     if (err == 0)
         err = take_entries(&hello->self, 1, arena, known, out);
-    if (err == 0 && out->entries[0].known)
-        out->entries[0].member = *out->entries[0].known;
-    return err;
+    return err == 0 && out->entries[0].known ? copy_known(arena, &out->entries[0]) : err;
 }
 
 static int take_ack(const Grid__V1__Ack *ack, struct gossip_frame *out)

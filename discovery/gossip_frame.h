@@ -28,10 +28,11 @@ struct gossip_entry {
     struct slice record;     /* member_seal_pack's */
     enum member_state state; /* ALIVE, STALLED, DEAD or LEFT; read as LEFT when the record is `leaving`, and then only: DEAD else, which can be refuted */
     struct slice load; /* member_load_pack's; empty: none is told, or the one that is known */
-    const struct member *known; /* what gossip_known has found: `seal` is empty, and `member` too, but that of a Hello, which is a copy; NULL: it was read */
-    struct member member;
+    bool met;          /* who says so has had a link with it */
+    const struct member *known; /* what gossip_known has found: `seal` is empty, and `member` NULL, but that of a Hello, which is a copy; NULL: it was read */
     struct member_seal seal;
     struct member_load loaded;
+    const struct member *member;
 };
 
 /* What the reader has read before. Most of what is told in a grid is told again. */
@@ -46,7 +47,7 @@ enum gossip_news { GOSSIP_NEWS_STALLED, GOSSIP_NEWS_RESUMED, GOSSIP_NEWS_SUSPECT
 
 /* Which state of a member a view holds. */
 struct gossip_version {
-    uint8_t id[(MEMBER_ID_SIZE - 1) / 2];
+    uint8_t id[MEMBER_ID_BYTES];
     uint64_t incarnation, revision;
     enum member_state state; /* ALIVE, DEAD or LEFT */
 };
@@ -81,11 +82,11 @@ struct gossip_frame {
 /* Appends the packed frame. 0, GRID_ELIMIT or GRID_ENOMEM. */
 int gossip_frame_pack(const struct gossip_frame *frame, struct buf *out);
 
-/* Reads a frame; everything in `out` lives in the arena, but what is `known`. NULL: nothing is. 0; GRID_EPROTO for garbage or any text or record in it that
+/* Reads a frame; everything in `out` lives in the arena or points into `bytes`, but what is `known`. NULL: nothing is. 0; GRID_EPROTO for garbage or any text or record in it that
  * member_unpack refuses; GRID_ELIMIT; GRID_ENOMEM. */
 int gossip_frame_unpack(struct slice bytes, struct arena *arena, const struct gossip_known *known, struct gossip_frame *out);
 
-/* Reads an entry's record, which gossip_frame_unpack has left to what was known. Errors as there. */
+/* Reads an entry's record, which gossip_frame_unpack has left to what was known, into the arena; `seal` may point into it. Errors as there. */
 int gossip_entry_read(struct arena *arena, struct gossip_entry *entry);
 
 #endif

@@ -2,11 +2,10 @@
  * empty is left out. */
 #include "discovery/gossip_quick.h"
 
-#include "api/pb.h"
+#include "api/pb_reader.h"
 #include "base/err.h"
 
 enum {
-    LENGTH_MAX = 4, /* bytes of a length */
     HASH_BYTES = 8,
     SHORT_MAX = 64, /* a Ping or an Ack: tags and lengths, five numbers */
     ABOUT_MAX = MEMBER_ID_SIZE + 32,
@@ -28,6 +27,7 @@ enum {
     TAG_STATE = 2 << 3,
     TAG_SEALED = 3 << 3 | 2,
     TAG_LOAD = 4 << 3 | 2,
+    TAG_MET = 5 << 3,
     /* of ViewDigest, ViewSummary and MemberVersion */
     TAG_HASH = 1 << 3 | 1,
     TAG_MEMBERS = 2 << 3,
@@ -114,9 +114,14 @@ static size_t size_of_bytes(struct slice bytes)
     return bytes.size > 0 ? size_of_field(bytes.size) : 0;
 }
 
+static size_t size_of_number(uint64_t number)
+{
+    return number > 0 ? 1 + pb_varint_size(number) : 0;
+}
+
 static size_t size_of_entry(const struct gossip_entry *e)
 {
-    return STATE_BYTES + size_of_bytes(e->record) + size_of_bytes(e->load);
+    return STATE_BYTES + size_of_bytes(e->record) + size_of_bytes(e->load) + size_of_number(e->met);
 }
 
 static uint8_t *put_bytes(uint8_t *at, uint8_t tag, struct slice bytes)
@@ -139,7 +144,8 @@ static uint8_t *put_entry(uint8_t *at, const struct gossip_entry *e)
     at = put_number(at, TAG_ENTRY, size_of_entry(e));
     at = put_number(at, TAG_STATE, wire_state(e->state));
     at = put_bytes(at, TAG_SEALED, e->record);
-    return put_bytes(at, TAG_LOAD, e->load);
+    at = put_bytes(at, TAG_LOAD, e->load);
+    return put_number(at, TAG_MET, e->met);
 }
 
 /* Makes room in `out` for a field of so many bytes, which are to be put at *at. */
@@ -179,11 +185,6 @@ static int pack_digest(const struct gossip_frame *frame, struct buf *out)
     end = put_number(end, TAG_MEMBERS, frame->view_count);
     put_short_length(bytes, TAG_DIGEST, end);
     return buf_append(out, slice_of(bytes, (size_t) (end - bytes)));
-}
-
-static size_t size_of_number(uint64_t number)
-{
-    return number > 0 ? 1 + pb_varint_size(number) : 0;
 }
 
 static size_t size_of_version(const struct gossip_version *v)
@@ -252,71 +253,20 @@ int gossip_quick_pack(const struct gossip_frame *frame, struct buf *out)
 
 /* ---- unpacking ---- */
 
-struct reader {
-    const uint8_t *at, *end;
-    bool fine;
-};
-
-static struct reader reader_of(struct slice bytes)
-{
-    return (struct reader){bytes.data, bytes.size > 0 ? bytes.data + bytes.size : bytes.data, true};
-}
-
-static bool is_done(const struct reader *r)
-{
-    return r->fine && r->at == r->end;
-}
-
-static uint64_t take_varint(struct reader *r, unsigned max_bytes)
-{
-    uint64_t number;
-    const uint8_t *rest = pb_varint_read(r->at, r->end, max_bytes, &number);
-    r->fine &= rest != NULL;
-    r->at = rest ? rest : r->end;
-    return rest ? number : 0;
-}
-
-/* The number of the field if that is the next one; 0 if not. */
-static uint64_t take_number(struct reader *r, uint8_t tag, uint64_t max)
-{
-    if (r->at == r->end || *r->at != tag)
-        return 0;
-    r->at++;
-    uint64_t number = take_varint(r, PB_VARINT_MAX);
-    r->fine &= number <= max;
-    return number;
-}
-
-/* What is inside the next field, if it is this one. */
-static bool take_inside(struct reader *r, uint8_t tag, struct slice *inside)
-{
-    *inside = slice_of(NULL, 0);
-    if (r->at == r->end || *r->at != tag)
-        return false;
-    r->at++;
-    size_t size = (size_t) take_varint(r, LENGTH_MAX);
-    r->fine &= size <= (size_t) (r->end - r->at);
-    if (!r->fine)
-        return false;
-    *inside = slice_of(r->at, size);
-    r->at += size;
-    return true;
-}
-
 static bool take_short(enum gossip_kind kind, struct slice inside, struct gossip_frame *out)
 {
-    struct reader body = reader_of(inside);
+    struct pb_reader body = pb_reader_of(inside);
     struct slice numbers;
-    uint64_t sequence = take_number(&body, TAG_SEQUENCE, UINT64_MAX), sent_at_ms = take_number(&body, TAG_SENT_AT, UINT64_MAX);
+    uint64_t sequence = pb_reader_number(&body, TAG_SEQUENCE, UINT64_MAX), sent_at_ms = pb_reader_number(&body, TAG_SENT_AT, UINT64_MAX);
     if (kind == GOSSIP_ACK)
-        (void) take_inside(&body, TAG_NUMBERS, &numbers);
+        (void) pb_reader_inside(&body, TAG_NUMBERS, &numbers);
     else
         numbers = slice_of(NULL, 0);
-    struct reader load = reader_of(numbers);
-    uint32_t in_flight = (uint32_t) take_number(&load, TAG_IN_FLIGHT, UINT32_MAX);
-    uint32_t cpu_percent = (uint32_t) take_number(&load, TAG_CPU_PERCENT, UINT32_MAX);
-    uint32_t queued = (uint32_t) take_number(&load, TAG_QUEUED, UINT32_MAX);
-    if (!is_done(&body) || !is_done(&load))
+    struct pb_reader load = pb_reader_of(numbers);
+    uint32_t in_flight = (uint32_t) pb_reader_number(&load, TAG_IN_FLIGHT, UINT32_MAX);
+    uint32_t cpu_percent = (uint32_t) pb_reader_number(&load, TAG_CPU_PERCENT, UINT32_MAX);
+    uint32_t queued = (uint32_t) pb_reader_number(&load, TAG_QUEUED, UINT32_MAX);
+    if (!pb_reader_done(&body) || !pb_reader_done(&load))
         return false;
     out->kind = kind;
     out->sequence = sequence;
@@ -328,21 +278,23 @@ static bool take_short(enum gossip_kind kind, struct slice inside, struct gossip
 /* How many; 0 when there are others too, or none. */
 static size_t count_entries(struct slice table)
 {
-    struct reader r = reader_of(table);
+    struct pb_reader r = pb_reader_of(table);
     struct slice entry;
     size_t count = 0;
-    while (take_inside(&r, TAG_ENTRY, &entry))
+    while (pb_reader_inside(&r, TAG_ENTRY, &entry))
         count++;
-    return is_done(&r) && count <= GOSSIP_ENTRIES_MAX ? count : 0;
+    return pb_reader_done(&r) && count <= GOSSIP_ENTRIES_MAX ? count : 0;
 }
 
 static bool take_entry(struct slice inside, struct gossip_entry *out)
 {
-    struct reader r = reader_of(inside);
-    uint64_t state = take_number(&r, TAG_STATE, STATE_LAST);
-    (void) take_inside(&r, TAG_SEALED, &out->record);
-    (void) take_inside(&r, TAG_LOAD, &out->load);
-    if (!is_done(&r) || state < STATE_FIRST)
+    struct pb_reader r = pb_reader_of(inside);
+    uint64_t state = pb_reader_number(&r, TAG_STATE, STATE_LAST);
+    *out = (struct gossip_entry){0};
+    (void) pb_reader_inside(&r, TAG_SEALED, &out->record);
+    (void) pb_reader_inside(&r, TAG_LOAD, &out->load);
+    out->met = pb_reader_number(&r, TAG_MET, 1) != 0;
+    if (!pb_reader_done(&r) || state < STATE_FIRST)
         return false;
     out->state = (enum member_state) (state - STATE_FIRST);
     return true;
@@ -351,13 +303,13 @@ static bool take_entry(struct slice inside, struct gossip_entry *out)
 static bool take_table(struct slice inside, struct arena *arena, struct gossip_frame *out)
 {
     size_t count = count_entries(inside);
-    struct gossip_entry *entries = count > 0 ? arena_calloc(arena, count, sizeof *entries) : NULL;
-    struct slice copy = entries ? arena_copy(arena, inside) : slice_of(NULL, 0), entry;
-    struct reader r = reader_of(copy);
-    for (size_t i = 0; i < count && copy.data; i++)
-        if (!take_inside(&r, TAG_ENTRY, &entry) || !take_entry(entry, &entries[i]))
+    struct gossip_entry *entries = count > 0 ? arena_alloc(arena, count * sizeof *entries) : NULL;
+    struct pb_reader r = pb_reader_of(inside);
+    struct slice entry;
+    for (size_t i = 0; entries && i < count; i++)
+        if (!pb_reader_inside(&r, TAG_ENTRY, &entry) || !take_entry(entry, &entries[i]))
             return false;
-    if (!copy.data)
+    if (!entries)
         return false;
     out->kind = GOSSIP_TABLE;
     out->entries = entries;
@@ -365,7 +317,7 @@ static bool take_table(struct slice inside, struct arena *arena, struct gossip_f
     return true;
 }
 
-static uint64_t take_hash(struct reader *r)
+static uint64_t take_hash(struct pb_reader *r)
 {
     uint64_t hash = 0;
     if (r->at == r->end || *r->at != TAG_HASH)
@@ -379,9 +331,9 @@ static uint64_t take_hash(struct reader *r)
 
 static bool take_digest(struct slice inside, struct gossip_frame *out)
 {
-    struct reader body = reader_of(inside);
-    uint64_t view = take_hash(&body), count = take_number(&body, TAG_MEMBERS, UINT32_MAX);
-    if (!is_done(&body))
+    struct pb_reader body = pb_reader_of(inside);
+    uint64_t view = take_hash(&body), count = pb_reader_number(&body, TAG_MEMBERS, UINT32_MAX);
+    if (!pb_reader_done(&body))
         return false;
     out->kind = GOSSIP_DIGEST;
     out->view = view;
@@ -391,13 +343,13 @@ static bool take_digest(struct slice inside, struct gossip_frame *out)
 
 static bool take_version(struct slice inside, struct gossip_version *out)
 {
-    struct reader r = reader_of(inside);
+    struct pb_reader r = pb_reader_of(inside);
     struct slice id;
-    (void) take_inside(&r, TAG_ID, &id);
-    out->incarnation = take_number(&r, TAG_INCARNATION, MEMBER_INCARNATION_LIMIT - 1);
-    out->revision = take_number(&r, TAG_REVISION, UINT64_MAX);
-    uint64_t state = take_number(&r, TAG_VERSION_STATE, STATE_LAST);
-    if (!is_done(&r) || id.size != sizeof out->id || state < STATE_FIRST)
+    (void) pb_reader_inside(&r, TAG_ID, &id);
+    out->incarnation = pb_reader_number(&r, TAG_INCARNATION, MEMBER_INCARNATION_LIMIT - 1);
+    out->revision = pb_reader_number(&r, TAG_REVISION, UINT64_MAX);
+    uint64_t state = pb_reader_number(&r, TAG_VERSION_STATE, STATE_LAST);
+    if (!pb_reader_done(&r) || id.size != sizeof out->id || state < STATE_FIRST)
         return false;
     memcpy(out->id, id.data, sizeof out->id);
     out->state = (enum member_state) (state - STATE_FIRST);
@@ -406,16 +358,16 @@ static bool take_version(struct slice inside, struct gossip_version *out)
 
 static bool take_summary(struct slice inside, struct arena *arena, struct gossip_frame *out)
 {
-    struct reader r = reader_of(inside);
+    struct pb_reader r = pb_reader_of(inside);
     struct slice version;
     size_t count = 0;
-    while (take_inside(&r, TAG_VERSION, &version))
+    while (pb_reader_inside(&r, TAG_VERSION, &version))
         count++;
-    uint64_t last = take_number(&r, TAG_LAST, 1);
-    struct gossip_version *versions = is_done(&r) && count <= GOSSIP_VERSIONS_MAX ? arena_calloc(arena, count + 1, sizeof *versions) : NULL;
-    r = reader_of(inside);
+    uint64_t last = pb_reader_number(&r, TAG_LAST, 1);
+    struct gossip_version *versions = pb_reader_done(&r) && count <= GOSSIP_VERSIONS_MAX ? arena_calloc(arena, count + 1, sizeof *versions) : NULL;
+    r = pb_reader_of(inside);
     for (size_t i = 0; versions && i < count; i++)
-        if (!take_inside(&r, TAG_VERSION, &version) || !take_version(version, &versions[i]))
+        if (!pb_reader_inside(&r, TAG_VERSION, &version) || !take_version(version, &versions[i]))
             return false;
     if (!versions)
         return false;
@@ -430,13 +382,13 @@ static bool take_about(const struct about *row, struct slice inside, struct goss
 {
     if (!row)
         return false;
-    struct reader body = reader_of(inside);
+    struct pb_reader body = pb_reader_of(inside);
     struct slice target;
-    uint64_t news = row->news != 0 ? take_number(&body, row->news, NEWS_LAST) : NEWS_FIRST;
-    (void) take_inside(&body, row->target, &target);
-    uint64_t incarnation = row->incarnation != 0 ? take_number(&body, row->incarnation, UINT64_MAX) : 0;
-    uint64_t refused = row->refused != 0 ? take_number(&body, row->refused, 1) : 0;
-    if (!is_done(&body) || news < NEWS_FIRST || !member_id_valid(target))
+    uint64_t news = row->news != 0 ? pb_reader_number(&body, row->news, NEWS_LAST) : NEWS_FIRST;
+    (void) pb_reader_inside(&body, row->target, &target);
+    uint64_t incarnation = row->incarnation != 0 ? pb_reader_number(&body, row->incarnation, UINT64_MAX) : 0;
+    uint64_t refused = row->refused != 0 ? pb_reader_number(&body, row->refused, 1) : 0;
+    if (!pb_reader_done(&body) || news < NEWS_FIRST || !member_id_valid(target))
         return false;
     out->kind = row->kind;
     out->news = (enum gossip_news) (news - NEWS_FIRST);
@@ -448,10 +400,10 @@ static bool take_about(const struct about *row, struct slice inside, struct goss
 
 bool gossip_quick_unpack(struct slice bytes, struct arena *arena, struct gossip_frame *out)
 {
-    struct reader frame = reader_of(bytes);
+    struct pb_reader frame = pb_reader_of(bytes);
     struct slice inside;
     uint8_t tag = bytes.size > 0 ? bytes.data[0] : 0;
-    if (!take_inside(&frame, tag, &inside) || !is_done(&frame))
+    if (!pb_reader_inside(&frame, tag, &inside) || !pb_reader_done(&frame))
         return false;
     switch (tag) {
     case TAG_PING: return take_short(GOSSIP_PING, inside, out);

@@ -11,7 +11,7 @@ bool gossip_quick_can(const struct gossip_frame *frame);
 /* Appends one of them; of entries their `record`, `state` and `load`. 0, GRID_ELIMIT or GRID_ENOMEM. */
 int gossip_quick_pack(const struct gossip_frame *frame, struct buf *out);
 
-/* Reads one into a zeroed `out`; versions, entries and a copy of `bytes`, which their slices point to, are in the arena. Of entries `record`, `state` as it was packed and
+/* Reads one into a zeroed `out`; versions and entries are in the arena, the entries' slices point into `bytes`. Of entries `record`, `state` as it was packed and
  * `load` are read, whatever their sizes. False for every other frame, and for one that is not packed as gossip_quick_pack does it (fields unknown, twice or in
  * another order, of a newer version): the general decoder is to judge it, and `out` is as it was. */
 bool gossip_quick_unpack(struct slice bytes, struct arena *arena, struct gossip_frame *out);

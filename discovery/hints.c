@@ -18,10 +18,31 @@ struct hints {
     uint64_t random;
 };
 
+/* Whose word it is: the less, the sooner it is tried. */
+enum rank { OPERATORS, REMEMBERED, ANYBODYS, RANK_COUNT };
+
+static const struct {
+    const char *name;
+    enum rank rank;
+} SOURCES[HINT_SOURCE_COUNT] = {
+    [HINT_DNS] = {"dns", OPERATORS}, [HINT_FILE] = {"file", OPERATORS}, [HINT_REMEMBERED] = {"remembered", REMEMBERED}, [HINT_DHT] = {"dht", ANYBODYS}, [HINT_MDNS] = {"mdns", ANYBODYS},
+};
+
+static const size_t TRYING_MAX[RANK_COUNT] = {HINTS_TRYING_MAX, HINTS_TRYING_REMEMBERED_MAX, HINTS_TRYING_FOUND_MAX};
+
+static enum rank rank_of(const struct hint *hint)
+{
+    return SOURCES[hint->source].rank;
+}
+
 const char *hint_source_name(enum hint_source source)
 {
-    static const char *const names[] = {[HINT_DNS] = "dns", [HINT_FILE] = "file"};
-    return names[source];
+    return SOURCES[source].name;
+}
+
+bool hint_source_is_operators(enum hint_source source)
+{
+    return SOURCES[source].rank == OPERATORS;
 }
 
 int hints_create(uint64_t seed, struct hints **out)
@@ -71,6 +92,17 @@ static struct hint *least_promising(struct hints *h, enum hint_source source, si
     return chosen;
 }
 
+/* Somebody whose word is more names it, too. */
+static void take_over(struct hint *known, enum hint_source source, uint64_t now_ms)
+{
+    if (SOURCES[source].rank >= rank_of(known))
+        return;
+    known->source = source;
+    known->failures = 0;
+    if (known->state == HINT_WAITING)
+        known->due_ms = now_ms;
+}
+
 static struct hint *make_room(struct hints *h, enum hint_source source)
 {
     size_t share;
@@ -86,6 +118,7 @@ int hints_add(struct hints *h, enum hint_source source, struct slice address, ui
     struct hint *known = find(h, address);
     if (known) {
         known->expires_ms = expires_ms > known->expires_ms ? expires_ms : known->expires_ms;
+        take_over(known, source, now_ms);
         return 0;
     }
     struct hint *place = make_room(h, source);
@@ -96,21 +129,42 @@ int hints_add(struct hints *h, enum hint_source source, struct slice address, ui
     return 0;
 }
 
-/* Of those that are due: whoever has failed least, one by lot. *wait_ms: until one is, when none is. */
+/* Which ranks have as many under way as they may. */
+static void find_full(const struct hints *h, bool full[RANK_COUNT])
+{
+    size_t trying[RANK_COUNT] = {0};
+    for (size_t i = 0; i < h->count; i++)
+        trying[rank_of(&h->at[i])] += h->at[i].state == HINT_TRYING;
+    for (int rank = 0; rank < RANK_COUNT; rank++)
+        full[rank] = trying[rank] >= TRYING_MAX[rank];
+}
+
+/* Below 0: before. */
+static int compare(const struct hint *a, const struct hint *b)
+{
+    if (rank_of(a) != rank_of(b))
+        return rank_of(a) < rank_of(b) ? -1 : 1;
+    return (a->failures > b->failures) - (a->failures < b->failures);
+}
+
+/* Of those that are due: by rank, whoever has failed least, one by lot. *wait_ms: until one is, when none is. */
 static struct hint *most_promising(struct hints *h, uint64_t now_ms, uint64_t *wait_ms)
 {
     struct hint *chosen = NULL;
     size_t alike = 0;
+    bool full[RANK_COUNT];
+    find_full(h, full);
     *wait_ms = UINT64_MAX;
     for (size_t i = 0; i < h->count; i++) {
         struct hint *c = &h->at[i];
-        if (c->state != HINT_WAITING)
+        if (c->state != HINT_WAITING || full[rank_of(c)])
             continue;
         uint64_t wait = c->due_ms > now_ms ? c->due_ms - now_ms : 0;
         *wait_ms = wait < *wait_ms ? wait : *wait_ms;
-        if (wait > 0 || (chosen && c->failures > chosen->failures))
+        int order = chosen ? compare(c, chosen) : 0;
+        if (wait > 0 || order > 0)
             continue;
-        if (chosen && c->failures < chosen->failures)
+        if (order < 0)
             alike = 0;
         if (swim_random_below(&h->random, ++alike) == 0)
             chosen = c;
@@ -165,6 +219,13 @@ void hints_failed(struct hints *h, const char *address, uint64_t now_ms)
     hint->state = HINT_WAITING;
     hint->failures++;
     hint->due_ms = now_ms + delay + swim_random_below(&h->random, delay / 4);
+}
+
+void hints_withdraw(struct hints *h, enum hint_source source)
+{
+    for (size_t i = 0; i < h->count; i++)
+        if (h->at[i].source == source)
+            h->at[i].expires_ms = 0;
 }
 
 bool hints_expire(struct hints *h, uint64_t now_ms, struct hint *out)

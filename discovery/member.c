@@ -6,7 +6,7 @@
 
 #include "api/pb.h"
 #include "base/err.h"
-#include "grid/v1/peer.pb-c.h"
+#include "discovery/member_quick.h"
 
 const char *member_state_name(enum member_state state)
 {
@@ -14,12 +14,42 @@ const char *member_state_name(enum member_state state)
     return (unsigned) state < 5 ? names[state] : "unknown";
 }
 
+/* ---- eight characters at a time ---- */
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+#define TOPS EACH(0x80)
+
+static uint64_t eight_at(const uint8_t *at)
+{
+    uint64_t eight;
+    memcpy(&eight, at, sizeof eight);
+    return eight;
+}
+
+/* The top bits of those that are at least `least`, which is 1 to 0x7f; all are below 0x80. */
+static uint64_t from(uint64_t eight, uint8_t least)
+{
+    return (eight + EACH(0x80u - least)) & TOPS;
+}
+
+static bool all_hex(uint64_t eight)
+{
+    uint64_t digits = from(eight & ~TOPS, '0') & ~from(eight & ~TOPS, '9' + 1), letters = from(eight & ~TOPS, 'a') & ~from(eight & ~TOPS, 'f' + 1);
+    return (eight & TOPS) == 0 && (digits | letters) == TOPS;
+}
+
+/* Plain ASCII, no control characters. */
+static bool all_plain(uint64_t eight)
+{
+    return (eight & TOPS) == 0 && (from(eight, ' ') & ~from(eight, 0x7f)) == TOPS;
+}
+
 bool member_id_valid(struct slice id)
 {
     if (id.size != MEMBER_ID_SIZE - 1)
         return false;
-    for (size_t i = 0; i < id.size; i++)
-        if (!((id.data[i] >= '0' && id.data[i] <= '9') || (id.data[i] >= 'a' && id.data[i] <= 'f')))
+    for (size_t i = 0; i < id.size; i += sizeof(uint64_t))
+        if (!all_hex(eight_at(id.data + i)))
             return false;
     return true;
 }
@@ -94,6 +124,7 @@ static void pack_fields(const struct member *m, Grid__V1__Member *message)
     message->release = bytes_of(m->release);
     message->release_sequence = m->release_sequence;
     message->release_publisher = bytes_of(m->release_publisher);
+    message->release_fetched_bytes = m->release_fetched_bytes;
     message->synchronized = m->synchronized;
     message->leaving = m->leaving;
 }
@@ -119,7 +150,11 @@ int member_pack(const struct member *m, struct buf *out)
 static bool text_valid(ProtobufCBinaryData text, size_t max)
 {
     struct slice s = slice_of(text.data, text.len);
-    if (s.size > max || !slice_is_utf8(s))
+    if (s.size > max)
+        return false;
+    while (s.size >= sizeof(uint64_t) && all_plain(eight_at(s.data)))
+        s = slice_from(s, sizeof(uint64_t));
+    if (!slice_is_utf8(s))
         return false;
     for (size_t i = 0; i < s.size; i++)
         if (is_control(s.data[i]))
@@ -208,6 +243,7 @@ static int take_message(const Grid__V1__Member *message, struct arena *arena, st
         .synchronized = message->synchronized,
         .leaving = message->leaving,
         .release_sequence = message->release_sequence,
+        .release_fetched_bytes = message->release_fetched_bytes,
         .address_count = message->n_addresses,
         .capability_count = message->n_capabilities,
     };
@@ -223,8 +259,11 @@ static int take_message(const Grid__V1__Member *message, struct arena *arena, st
 
 int member_unpack(struct slice record, struct arena *arena, struct member *out)
 {
+    struct member_quick quick;
     if (record.size > MEMBER_RECORD_MAX)
         return GRID_ELIMIT;
+    if (member_quick_read(record, &quick))
+        return take_message(&quick.message, arena, out);
     const Grid__V1__Member *message = pb_unpack(&grid__v1__member__descriptor, arena, record);
     return message ? take_message(message, arena, out) : GRID_EPROTO;
 }
@@ -265,34 +304,52 @@ int member_load_pack(const struct member_load *load, struct buf *out)
     return err;
 }
 
-static int take_tasks(struct arena *arena, const Grid__V1__Load *message, const struct member_task **out)
+static int take_task(struct arena *arena, const Grid__V1__TaskReady *message, struct member_task *out)
 {
-    if (message->n_tasks > MEMBER_TASKS_MAX)
+    out->instances = message->instances;
+    out->renewing = message->renewing;
+    int err = message->task.len == 0 ? GRID_EPROTO : take_text(arena, message->task, &out->name);
+    return err != 0 ? err : take_text_within(arena, message->fault, MEMBER_FAULT_MAX, &out->fault);
+}
+
+/* Everything but its tasks, for which there is room. */
+static int take_load(struct arena *arena, const Grid__V1__Load *message, size_t task_count, struct member_task **tasks, struct member_load *out)
+{
+    if (task_count > MEMBER_TASKS_MAX)
         return GRID_ELIMIT;
-    struct member_task *tasks = arena_calloc(arena, message->n_tasks + 1, sizeof *tasks);
-    int err = tasks ? 0 : GRID_ENOMEM;
-    for (size_t i = 0; err == 0 && i < message->n_tasks; i++) {
-        tasks[i].instances = message->tasks[i]->instances;
-        tasks[i].renewing = message->tasks[i]->renewing;
-        err = message->tasks[i]->task.len == 0 ? GRID_EPROTO : take_text(arena, message->tasks[i]->task, &tasks[i].name);
-        if (err == 0)
-            err = take_text_within(arena, message->tasks[i]->fault, MEMBER_FAULT_MAX, &tasks[i].fault);
-    }
-    *out = tasks;
+    *tasks = arena_calloc(arena, task_count + 1, sizeof **tasks);
+    *out = (struct member_load){.started_at_ms = message->started_at_ms, .revision = message->revision, .in_flight = message->in_flight, .queued = message->queued,
+                                .cpu_percent = message->cpu_percent, .tasks = *tasks, .task_count = task_count, .tasks_sequence = message->release_sequence};
+    return *tasks ? 0 : GRID_ENOMEM;
+}
+
+static int unpack_other_load(struct slice packed, struct arena *arena, struct member_load *out)
+{
+    struct member_task *tasks;
+    Grid__V1__Load *message = grid__v1__load__unpack(NULL, packed.size, packed.data);
+    if (!message)
+        return GRID_EPROTO;
+    int err = take_load(arena, message, message->n_tasks, &tasks, out);
+    for (size_t i = 0; err == 0 && i < message->n_tasks; i++)
+        err = take_task(arena, message->tasks[i], &tasks[i]);
+    grid__v1__load__free_unpacked(message, NULL);
     return err;
 }
 
 int member_load_unpack(struct slice packed, struct arena *arena, struct member_load *out)
 {
+    struct member_quick_load quick;
+    struct member_task *tasks;
+    Grid__V1__TaskReady task;
     if (packed.size > MEMBER_LOAD_MAX)
         return GRID_ELIMIT;
-    Grid__V1__Load *message = grid__v1__load__unpack(NULL, packed.size, packed.data);
-    if (!message)
-        return GRID_EPROTO;
-    *out = (struct member_load){.started_at_ms = message->started_at_ms, .revision = message->revision, .in_flight = message->in_flight, .queued = message->queued,
-                                .cpu_percent = message->cpu_percent, .task_count = message->n_tasks, .tasks_sequence = message->release_sequence};
-    int err = take_tasks(arena, message, &out->tasks);
-    grid__v1__load__free_unpacked(message, NULL);
+    if (!member_quick_read_load(packed, &quick))
+        return unpack_other_load(packed, arena, out);
+    int err = take_load(arena, &quick.message, quick.task_count, &tasks, out);
+    for (size_t i = 0; err == 0 && i < quick.task_count; i++) {
+        member_quick_next_task(&quick, &task);
+        err = take_task(arena, &task, &tasks[i]);
+    }
     return err;
 }
 
@@ -317,23 +374,18 @@ int member_seal_pack(const struct member_seal *seal, struct buf *out)
     return pb_append(out, &message.base);
 }
 
-static int take_slice(ProtobufCBinaryData from, size_t max, struct slice *out)
-{
-    *out = pb_slice(from);
-    return from.len > max ? GRID_ELIMIT : 0;
-}
-
 int member_seal_unpack(struct slice sealed, struct arena *arena, struct member_seal *out)
 {
     if (sealed.size > MEMBER_SEALED_MAX)
         return GRID_ELIMIT;
-    const Grid__V1__SealedMember *message = pb_unpack(&grid__v1__sealed_member__descriptor, arena, sealed);
-    if (!message)
-        return GRID_EPROTO;
-    int err = take_slice(message->record, MEMBER_RECORD_MAX, &out->record);
-    if (err == 0)
-        err = take_slice(message->certificate, MEMBER_CERTIFICATE_MAX, &out->certificate);
-    return err != 0 ? err : take_slice(message->signature, MEMBER_SIGNATURE_MAX, &out->signature);
+    if (!member_quick_read_seal(sealed, out)) {
+        const Grid__V1__SealedMember *message = pb_unpack(&grid__v1__sealed_member__descriptor, arena, sealed);
+        if (!message)
+            return GRID_EPROTO;
+        *out = (struct member_seal){pb_slice(message->record), pb_slice(message->certificate), pb_slice(message->signature)};
+    }
+    bool fits = out->record.size <= MEMBER_RECORD_MAX && out->certificate.size <= MEMBER_CERTIFICATE_MAX && out->signature.size <= MEMBER_SIGNATURE_MAX;
+    return fits ? 0 : GRID_ELIMIT;
 }
 
 /* The record is the seal's first field, the id the record's, both of length-delimited type (0x0a). */

@@ -2,13 +2,16 @@
 #ifndef GRID_DISCOVERY_MEMBER_H
 #define GRID_DISCOVERY_MEMBER_H
 
+#include <endian.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
 
 enum {
     MEMBER_ID_SIZE = 65,
+    MEMBER_ID_BYTES = 32, /* as bytes */
     MEMBER_NAME_MAX = 63,
     MEMBER_FAULT_MAX = 160, /* of a task: as many as MEMBER_TASKS_MAX fit into a load */
     MEMBER_TEXT_MAX = 255, /* hostname, platform, user, version, a task's name, an address, a capability */
@@ -53,6 +56,7 @@ struct member {
     char release[MEMBER_ID_SIZE]; /* hex root it runs, "" before the first */
     char release_publisher[MEMBER_ID_SIZE]; /* hex id of who published the entry it runs; "" when unknown */
     uint64_t release_sequence; /* of that entry; 0 before the first, and from versions that tell the root alone */
+    uint64_t release_fetched_bytes; /* contents that other nodes gave it for that entry */
     const char *const *addresses; /* "host:port", best first */
     size_t address_count;
     uint32_t api_port;
@@ -119,7 +123,7 @@ struct member_seal {
 /* Appends the sealed record. 0, GRID_ELIMIT or GRID_ENOMEM. */
 int member_seal_pack(const struct member_seal *seal, struct buf *out);
 
-/* Reads one; the slices live in the arena. What is inside is not judged. 0, GRID_EPROTO, GRID_ELIMIT, GRID_ENOMEM. */
+/* Reads one; the slices live in the arena or point into `sealed`. What is inside is not judged. 0, GRID_EPROTO, GRID_ELIMIT, GRID_ENOMEM. */
 int member_seal_unpack(struct slice sealed, struct arena *arena, struct member_seal *out);
 
 /* Where a sealed record as member_seal_pack packs it has its id, unchecked, in place; empty when the bytes begin otherwise. */
@@ -134,5 +138,20 @@ int member_copy(const struct member *m, struct arena *arena, struct member *out)
 
 /* True for 64 lowercase hex digits. */
 bool member_id_valid(struct slice id);
+
+/* The first bytes of an id, a multiple of 4; garbage of what is none. Eight digits at once: the low half of each, and 9 more for a letter. */
+static inline void member_id_bytes(const char *id, uint8_t *out, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 4) {
+        uint64_t eight;
+        memcpy(&eight, id + 2 * i, sizeof eight);
+        eight = le64toh(eight);
+        eight = (eight & UINT64_C(0x0f0f0f0f0f0f0f0f)) + 9 * (eight >> 6 & UINT64_C(0x0101010101010101));
+        eight = (eight << 4 | eight >> 8) & UINT64_C(0x00ff00ff00ff00ff);
+        eight = (eight | eight >> 8) & UINT64_C(0x0000ffff0000ffff);
+        uint32_t four = htole32((uint32_t) (eight | eight >> 16));
+        memcpy(out + i, &four, sizeof four);
+    }
+}
 
 #endif

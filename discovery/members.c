@@ -108,8 +108,9 @@ static void receive_refusal(struct members *m, struct members_link *l, const str
     struct members_note note = {.kind = MEMBERS_REFUSED, .refusal = f->refusal, .by_peer = true};
     struct members_entry *e = l->entry;
     memcpy(note.id, l->peer, sizeof note.id);
-    members_note_bytes(m, note, f->reason);
     members_link_close(m, l);
+    if (f->refusal != GOSSIP_REFUSAL_NAME || !members_link_stands(m)) /* a name that is taken is taken everywhere: those that take this node for a member know better */
+        members_note_bytes(m, note, f->reason);
     if (e) /* asking again at once would change nothing */
         e->dial_at_ms = m->now_ms + members_backoff(m, REFUSED_FAILURES, m->times->redial_slow_ms);
 }
@@ -272,7 +273,7 @@ static int add_self(struct members *m, const struct member *self)
 {
     if (!member_id_valid(slice_of_str(self->id)) || self->name[0] == '\0')
         return GRID_EINVAL;
-    m->self = members_entry_add(m, self->id);
+    m->self = members_entry_add(m, self->id, self->id);
     if (!m->self)
         return GRID_ENOMEM;
     m->self->member.local = true;
@@ -319,7 +320,10 @@ void members_destroy(struct members *m)
     while (m->links)
         members_link_free(m, m->links);
     members_frames_free(m);
-    HASH_CLEAR(hh, m->by_id);
+    free(m->index);
+    free(m->places);
+    free(m->sends);
+    map_destroy(m->names);
     for (size_t i = 0; i < m->count; i++)
         members_entry_free(m->order[i]);
     for (size_t i = 0; i < m->seed_count; i++)

@@ -69,6 +69,9 @@ struct members_times {
 };
 extern const struct members_times MEMBERS_LAN, MEMBERS_WAN, MEMBERS_LOCAL;
 
+/* "lan", "wan" or "local"; NULL for any other name. */
+const struct members_times *members_times_named(const char *profile);
+
 struct members;
 
 struct members_config {
@@ -114,6 +117,9 @@ void members_link_down(struct members *m, uint64_t link, enum members_loss loss,
 /* Back-pressure: nothing is given out for a paused link; member records that change meanwhile are sent once, in their last form. */
 void members_link_pause(struct members *m, uint64_t link, bool paused);
 
+/* Whether some link has stood for a while: others take this node for a member. */
+bool members_link_stands(const struct members *m);
+
 /* A dial came to nothing. TIMEOUT: nothing was acknowledged. DENIED: somebody is there but the handshake was refused, which says nothing about the
  * member. SILENT: the connection was made, but the handshake is not answered: the kernel lives, the process does not move. */
 enum members_dial_fault { MEMBERS_DIAL_REFUSED, MEMBERS_DIAL_TIMEOUT, MEMBERS_DIAL_DENIED, MEMBERS_DIAL_SILENT };
@@ -145,6 +151,8 @@ enum members_seed_state { MEMBERS_SEED_NONE, MEMBERS_SEED_TRIED, MEMBERS_SEED_FO
 enum members_seed_state members_seed_look(const struct members *m, const char *address, unsigned *failures);
 /* Whether a dial to one of the seeds has found this member there. */
 bool members_is_seed(const struct members *m, const char *id);
+/* The next of the places to dial at which this member answered, from *at (0 at first) on; NULL: there is no further one. Until the seeds change. */
+const char *members_next_seed(const struct members *m, const char *id, size_t *at);
 
 /* This node's own record or its tasks changed: everything but id, incarnation and numbers of load is taken over, `revision` is counted here; tasks alone do not change
  * the record, and are told at once on all links. 0, GRID_EINVAL, GRID_ELIMIT,

@@ -30,9 +30,9 @@ static void vouch(struct members *m, struct members_link *l, const struct member
 /* SWIM's indirect probe (section 3.1): k others, at most once a second, whether they hear from a member that we do not. */
 void members_ask_others(struct members *m, struct members_entry *e)
 {
-    struct gossip_frame frame = {.kind = GOSSIP_PROBE};
     if (e->asked_ms != 0 && m->now_ms < e->asked_ms + MEMBERS_ASK_MS)
         return;
+    struct gossip_frame frame = {.kind = GOSSIP_PROBE};
     e->asked_ms = m->now_ms;
     memcpy(frame.target, e->member.id, sizeof frame.target);
     struct members_link *asked[2 * MEMBERS_INDIRECT];

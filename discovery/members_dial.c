@@ -1,4 +1,4 @@
-/* Whom to connect to, and when again. In a grid of up to MEMBERS_LINKS_MAX members each is linked with each. In a greater one each keeps an active
+/* Whom to connect to, and when again. In a grid of up to MEMBERS_LINKS_MAX members (whoever else there is said to be since) each is linked with each. In a greater one each keeps an active
  * view: its neighbours on the ring of ids, who watch one another, and some that a hash of both ids picks, so that both sides pick the same. */
 #include <string.h>
 
@@ -25,6 +25,8 @@ bool members_link_pending(const struct members *m, const char *peer)
 
 bool members_wanted(const struct members *m, const struct members_entry *e)
 {
+    if (e->met_early && m->met < MEMBERS_LINKS_MAX) /* those may all be there are */
+        return true;
     return m->living <= MEMBERS_LINKS_MAX || e->near || m->now_ms < e->keep_until_ms || e->member.state != MEMBER_ALIVE; /* who is doubted is looked for */
 }
 
@@ -92,6 +94,15 @@ static void choose_active(struct members *m)
             members_touch(m, e);
         e->near = near;
     }
+}
+
+void members_ring_look(struct members *m, const struct members_entry *e)
+{
+    bool stands = e->link && e->member.state == MEMBER_ALIVE;
+    if (m->ring_changed)
+        return;
+    m->ring_changed = m->living > MEMBERS_LINKS_MAX || e == m->watched || e == m->watcher ||
+                      (stands && (sooner_up(m->self, e, m->watched) || sooner_down(m->self, e, m->watcher)));
 }
 
 /* Whom this node watches and by whom it is watched: the next on the ring that is linked and answers. */
@@ -172,11 +183,28 @@ static uint64_t may_dial_at(const struct members_entry *e)
     return members_later(e->dial_at_ms, e->denied_until_ms);
 }
 
+static void end_meeting(struct members *m, struct members_entry *e)
+{
+    m->meetings -= e->meeting;
+    e->meeting = false;
+}
+
+/* A handshake that takes so long waits for a process that stands still: it costs nobody anything, and holds up no other any more. */
+static uint64_t consider_meeting(struct members *m, struct members_entry *e)
+{
+    uint64_t late = e->dialled_ms + m->times->late_ms;
+    if (e->meeting && m->now_ms >= late)
+        end_meeting(m, e);
+    return e->meeting ? late : MEMBERS_NEVER;
+}
+
 uint64_t members_consider_dial(struct members *m, struct members_entry *e)
 {
     uint64_t bit = UINT64_C(1) << e->slot % 64;
     if (e->unplanned)
         plan_first_dial(m, e);
+    if (e->token != 0)
+        return consider_meeting(m, e);
     if (m->leaving || !may_dial(m, e))
         return MEMBERS_NEVER;
     if (members_link_pending(m, e->member.id))
@@ -216,8 +244,19 @@ static uint64_t seed_backoff(struct members *m, unsigned failures)
 void members_dial_ended(struct members *m, struct members_entry *e)
 {
     e->token = 0;
-    m->meetings -= e->meeting;
-    e->meeting = false;
+    m->dialled[e->slot / 64] &= ~(UINT64_C(1) << e->slot % 64);
+    end_meeting(m, e);
+}
+
+static struct members_entry *find_dial(const struct members *m, uint64_t token)
+{
+    for (size_t word = 0; word * 64 < m->slot_end; word++)
+        for (uint64_t left = m->dialled[word]; left != 0; left &= left - 1) {
+            struct members_entry *e = m->slots[word * 64 + (unsigned) __builtin_ctzll(left)];
+            if (e->token == token)
+                return e;
+        }
+    return NULL;
 }
 
 /* The dial `token` found `peer`: whoever asked for it hears. */
@@ -232,18 +271,16 @@ void members_dial_settled(struct members *m, uint64_t token, const char *peer)
         m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
         memcpy(s->id, peer, sizeof s->id);
     }
-    for (size_t i = 1; i < m->count; i++) {
-        struct members_entry *e = m->order[i];
-        if (e->token != token)
-            continue;
-        if (strcmp(e->member.id, peer) != 0) { /* somebody else lives there now */
-            members_dial_failed(m, token, MEMBERS_DIAL_TIMEOUT, m->now_ms);
-            return;
-        }
-        members_dial_ended(m, e);
-        e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, m->times->redial_max_ms);
-        members_touch(m, e);
+    struct members_entry *e = find_dial(m, token);
+    if (!e)
+        return;
+    if (strcmp(e->member.id, peer) != 0) { /* somebody else lives there now */
+        members_dial_failed(m, token, MEMBERS_DIAL_TIMEOUT, m->now_ms);
+        return;
     }
+    members_dial_ended(m, e);
+    e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, m->times->redial_max_ms);
+    members_touch(m, e);
 }
 
 /* A lost SYN costs nobody anything, and where packets are lost each one more is a chance that the host is found to be there. A handshake that was not finished has cost a
@@ -285,14 +322,6 @@ static void entry_dial_failed(struct members *m, struct members_entry *e, enum m
         members_refused(m, e);
 }
 
-static struct members_entry *find_dial(const struct members *m, uint64_t token)
-{
-    for (size_t i = 1; i < m->count; i++)
-        if (m->order[i]->token == token)
-            return m->order[i];
-    return NULL;
-}
-
 void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fault fault, uint64_t now_ms)
 {
     struct members_entry *e = find_dial(m, token);
@@ -318,12 +347,20 @@ void members_dial_connected(struct members *m, uint64_t token, uint64_t now_ms)
         members_kernel_found(m, e);
 }
 
+const char *members_next_seed(const struct members *m, const char *id, size_t *at)
+{
+    while (*at < m->seed_count) {
+        const struct members_seed *s = &m->seeds[(*at)++];
+        if (strcmp(s->id, id) == 0)
+            return s->address;
+    }
+    return NULL;
+}
+
 bool members_is_seed(const struct members *m, const char *id)
 {
-    for (size_t i = 0; i < m->seed_count; i++)
-        if (strcmp(m->seeds[i].id, id) == 0)
-            return true;
-    return false;
+    size_t at = 0;
+    return members_next_seed(m, id, &at) != NULL;
 }
 
 /* ---- what is given out ---- */
@@ -395,7 +432,9 @@ bool members_next_dial(struct members *m, struct members_dial *out)
             continue;
         e->meeting = is_meeting(e);
         m->meetings += e->meeting;
+        members_touch(m, e);
         e->token = ++m->next_token;
+        m->dialled[e->slot / 64] |= UINT64_C(1) << e->slot % 64;
         e->dialled_ms = m->now_ms;
         *out = (struct members_dial){e->token, e->member.id, e->member.addresses, e->member.address_count, connect_ms(m, e)};
         return true;

@@ -1,14 +1,14 @@
 /* discovery/members_internal.h: what the parts of the membership core share: members.c (its life, events, what comes in), members_entry.c (what is
- * known of each), members_link.c (links and their queues), members_self.c (this node's record), members_merge.c (claims and greetings), members_sync.c
- * (news passed on, views compared), members_load.c (what is ready where), members_hear.c (who is heard, who is silent), members_ask.c (what is said of a
- * third), members_suspect.c (suspicion, witnesses, conviction), members_judge.c (what time brings to a member), members_tick.c (what this node does by the
- * clock), members_dial.c (whom to connect to) and members_trust.c (what the grid has decided). */
+ * known of each), members_name.c (who is meant by a name), members_link.c (links and their queues), members_self.c (this node's record),
+ * members_merge.c (claims and greetings), members_sync.c (news passed on, views compared), members_load.c (what is ready where), members_hear.c (who is
+ * heard, who is silent), members_ask.c (what is said of a third), members_suspect.c (suspicion, witnesses, conviction), members_judge.c (what time
+ * brings to a member), members_tick.c (what this node does by the clock), members_dial.c (whom to connect to) and members_trust.c (what the grid has
+ * decided). */
 #ifndef GRID_DISCOVERY_MEMBERS_INTERNAL_H
 #define GRID_DISCOVERY_MEMBERS_INTERNAL_H
 
-#include <uthash.h>
-
 #include "base/map.h"
+#include "base/token_bucket.h"
 #include "discovery/members.h"
 #include "discovery/swim_health.h"
 #include "discovery/swim_probe.h"
@@ -33,7 +33,7 @@ enum {
     MEMBERS_TICK_MAX_MS = 500,
     MEMBERS_PAUSE_MS = 150,    /* run so much too late, and the time does not count */
     MEMBERS_ASK_MS = 1000,     /* between two askings of others about one member */
-    MEMBERS_MEETINGS_MAX = 4,  /* first dials at a time: each costs both sides a handshake, and on a busy machine more at once only take longer */
+    MEMBERS_MEETINGS_MAX = 4,  /* first dials at a time, as long as they are not late: each costs both sides a handshake, and on a busy machine more at once only take longer */
 };
 
 struct members_frame {
@@ -47,6 +47,7 @@ struct members_link {
     struct members_frame *head, **tail;
     struct members_entry *entry; /* once ready */
     bool dialled, ready, closing, paused, any_dirty;
+    uint16_t place;
     uint64_t id, heard_ms, sent_ms, opened_ms;
     char peer[MEMBER_ID_SIZE];
     uint64_t greeted_incarnation, greeted_revision, greeted_load; /* of this node, as the Hello told it */
@@ -56,11 +57,11 @@ struct members_link {
     size_t queued;
     uint64_t dirty[MEMBERS_MAX / 64]; /* by slot: members to be sent */
     uint64_t has[MEMBERS_MAX / 64];   /* by slot: whose record in its present version and state was sent or came here */
+    uint64_t disputes[MEMBERS_MAX / 64]; /* by slot: whose name is another member's to the one at its end */
 };
 
 /* What every frame from a member and every look at it touches stands first. */
 struct members_entry {
-    UT_hash_handle hh;
     uint16_t slot;
     bool living; /* counted as such */
     bool told;   /* that it is stalled, by somebody or by us */
@@ -72,13 +73,20 @@ struct members_entry {
     uint64_t accused_ms, accused_incarnation; /* since when, and which: others hold this one for dead, and we do not yet; 0: none */
     uint64_t token, dial_at_ms; /* token of the dial under way, 0: none; when the next may be */
     struct member member;
-    struct slice record; /* sealed by its owner; in the arena */
+    struct slice record; /* sealed by its owner; in the arena. Empty: it has lost its name to another, and nothing that it says counts (members_name.c) */
     struct slice load; /* packed by its owner; in load_arena, as the member's tasks; empty: none is known of this process */
     uint64_t load_revision;
     struct arena *arena, *load_arena;
     uint64_t key, pair; /* the id's first half; a hash of both this id and our own */
+    uint8_t id_bytes[MEMBER_ID_BYTES]; /* the id again */
     uint64_t hash; /* its share of the view's */
     uint64_t known_ms, vouched_ms, ended_ms;
+    uint64_t returned_ms; /* when it was last found to live after it had been dead here; 0: never */
+    uint64_t first_ms, named_ms; /* since when there is word of this id here, whatever became of it; and since when it is meant by its name */
+    uint64_t told_by;            /* half the id of who told of it first, or of who had met it; 0: itself */
+    bool told_met;               /* by one that has had a link with it */
+    bool met, met_early;         /* a link of its own has stood here; while the grid was a small one */
+    struct token_bucket tells, meets; /* newcomers that it may tell of: by others' word; that it has met */
     /* probing */
     uint64_t unanswered_ms; /* like pinged_ms, of the link that was lost last */
     uint64_t asked_ms;
@@ -121,11 +129,14 @@ struct members {
     uint64_t now_ms, due_ms, random, next_token;
     const struct members_times *times;
     struct members_entry *self;
-    struct members_entry *by_id; /* uthash */
-    struct members_link *links;
-    struct members_link *sending; /* those before it have nothing to send; NULL: not known */
-    size_t link_count, pending_count, closing_count, output_count; /* not closing; of those not ready; closing; frames and marks that wait, roughly */
-    size_t count, living, stalled, dead; /* all; alive or stalled, this node included; of those the stalled; dead */
+    uint32_t *index, index_mask; /* from ids to slots (members_entry.c) */
+    struct members_link *links;  /* the newest first */
+    struct members_link **places; /* the same, the oldest first; with a bit in `sends` for each that may have something to send */
+    uint64_t *sends;
+    size_t place_count, place_capacity;
+    size_t link_count, pending_count, closing_count; /* not closing; of those not ready; closing */
+    uint64_t pending_due_ms; /* the Hello of none that is not ready is late before */
+    size_t count, living, met, stalled, dead; /* all; alive or stalled, this node included; of those the ones that had a link here; the stalled; dead */
     uint64_t seed_due_ms; /* not before: nothing is to be dialled */
     size_t dial_count; /* bits of dial_wanted */
     size_t note_count, note_at;
@@ -133,7 +144,7 @@ struct members {
     struct buf out, packed; /* the table that the caller holds; the frame being queued */
     struct members_frame *held, *spare; /* the frame that the caller holds; short ones to be used again */
     unsigned spare_count;
-    bool leaving, any_denied, ring_changed;
+    bool leaving, any_denied, ring_changed, name_moved; /* the last: by the claim at hand */
     struct swim_health health;
     struct members_entry *watched, *watcher; /* the next living linked one on the ring, and the one before; NULL: none */
     uint64_t probe_at_ms, spread_at_ms, sync_at_ms, looked_ms; /* looked: when all were last pinged */
@@ -158,8 +169,9 @@ struct members {
     struct members_note given; /* the one the caller holds */
     struct buf release, digest, ledger;
     struct map *evicted; /* ids; NULL before the first */
+    struct map *names;   /* to the entries that are meant by them (members_name.c); NULL before the first */
     size_t meetings;
-    uint64_t dial_wanted[MEMBERS_MAX / 64];
+    uint64_t dial_wanted[MEMBERS_MAX / 64], dialled[MEMBERS_MAX / 64]; /* by slot: who is to be dialled; whose dial is under way */
     struct members_link *found[MEMBERS_FOUND]; /* by id: where members_link_find found one last */
     struct swim_timers timers;
     struct swim_spread spread;
@@ -169,15 +181,36 @@ struct members {
 
 /* members_entry.c */
 struct members_entry *members_entry_find(const struct members *m, const char *id);
-/* A new, empty entry with an id; evicts the oldest dead one when full. NULL when full of the living, or out of memory. */
-struct members_entry *members_entry_add(struct members *m, const char *id);
+struct members_entry *members_entry_find_bytes(const struct members *m, const uint8_t id[MEMBER_ID_BYTES]);
+/* A new, empty entry with an id, of whom `teller` told (an id; its own when it came itself). When the table is full the oldest of those that ended gives way, else one of those that
+ * never had a link here, of the teller who told of most of these. NULL when nobody does, or out of memory. */
+struct members_entry *members_entry_add(struct members *m, const char *id, const char *teller);
 void members_entry_remove(struct members *m, struct members_entry *e);
+/* The teller has had a link with it. */
+void members_entry_vouch(struct members_entry *e, const struct members_entry *teller);
+/* A link of its own stands here. */
+void members_entry_meet(struct members *m, struct members_entry *e);
+/* Nothing of it is to be sent any more, and no link says anything of it. */
+void members_entry_unmark(struct members *m, size_t slot);
 /* Its memory alone: with all others, at the end. */
 void members_entry_free(struct members_entry *e);
 /* Replaces record and public struct, keeping state and what only this node knows. 0 or GRID_ENOMEM. */
 int members_entry_set(struct members *m, struct members_entry *e, const struct member *member, struct slice record);
 /* The only way to change it: keeps what follows from it. */
 void members_state_set(struct members *m, struct members_entry *e, enum member_state state);
+
+/* members_name.c: names are one member's each */
+/* Whoever is meant by a name: lives, or died a short while ago; NULL: nobody. */
+struct members_entry *members_name_holder(const struct members *m, const char *name);
+/* Of a claim (signed, and newer than what is known) that `id` lives by this name: true when it is another's, and stays it. Notes what the other end of the link goes by. */
+bool members_name_contested(struct members *m, struct members_link *from, const char *id, const char *name);
+/* It goes by the name of its record from now on, or by none. */
+void members_name_take(struct members *m, struct members_entry *e);
+void members_name_drop(struct members *m, struct members_entry *e);
+static inline bool members_name_lost(const struct members_entry *e)
+{
+    return e->record.size == 0;
+}
 
 /* members_link.c */
 struct members_link *members_link_find(struct members *m, uint64_t id);
@@ -204,6 +237,8 @@ void members_note_bytes(struct members *m, struct members_note note, struct slic
 /* members_merge.c */
 void members_claim(struct members *m, struct members_link *from, const struct gossip_entry *claim);
 void members_hello(struct members *m, struct members_link *l, const struct gossip_frame *hello);
+/* Tells why, notes it, closes the link. */
+void members_refuse(struct members *m, struct members_link *l, enum gossip_refusal code, const char *reason);
 /* Outdoes a claim that this node's incarnation is not alive. */
 void members_refute(struct members *m, uint64_t incarnation);
 /* He is linked: is told what is said of him, so that he can refute it. */
@@ -320,6 +355,8 @@ void members_dial_settled(struct members *m, uint64_t token, const char *peer);
 void members_dial_denied(struct members *m, struct members_entry *e);
 void members_dial_the_denied(struct members *m);
 uint64_t members_redial_dead(struct members *m, const struct members_entry *e);
+/* Its state, its link, or how many live, has changed: whether it matters to the ring. */
+void members_ring_look(struct members *m, const struct members_entry *e);
 void members_ring_update(struct members *m);
 
 static inline uint64_t members_later(uint64_t a, uint64_t b)

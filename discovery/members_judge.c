@@ -18,7 +18,7 @@ void members_lost(struct members *m, struct members_entry *e, enum members_loss 
     e->member.linked = e->link != NULL;
     e->unanswered_ms = e->pinged_ms != 0 ? e->pinged_ms : m->now_ms;
     e->pinged_ms = 0;
-    m->ring_changed = true;
+    members_ring_look(m, e);
     members_touch(m, e);
     if (e->link || !members_lives(e) || (loss != MEMBERS_LOST_TIMEOUT && !members_wanted(m, e)))
         return;
@@ -86,6 +86,8 @@ static uint64_t judge_linked(struct members *m, struct members_entry *e)
         due = e->heard_ms + m->times->late_ms;
         if (m->now_ms >= due)
             members_ping(m, e);
+    } else if (e->pinged_ms == 0 && e->member.state == MEMBER_STALLED) { /* the link on which it was silent has ended, and another one stands */
+        members_ping(m, e);
     }
     if (e->link && e->pinged_ms != 0)
         due = judge_silence(m, e);

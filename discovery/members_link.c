@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 
-enum { FRAME_SHORT = 112, FRAMES_SPARE = 64 };
+enum { FRAME_SHORT = 112, FRAMES_SPARE = 64, STANDS_MS = 2000 /* a refusal comes sooner after the Hello */ };
 
 struct members_link *members_link_find(struct members *m, uint64_t id)
 {
@@ -19,6 +19,53 @@ struct members_link *members_link_find(struct members *m, uint64_t id)
             return *found = l;
     return NULL;
 }
+
+/* ---- places ---- */
+
+enum { PLACES_MAX = 1 << 16 };
+
+static void may_send(struct members *m, const struct members_link *l)
+{
+    m->sends[l->place / 64] |= UINT64_C(1) << l->place % 64;
+}
+
+/* Makes room for one more. 0, GRID_ELIMIT or GRID_ENOMEM. */
+static int grow_places(struct members *m)
+{
+    size_t capacity = m->place_capacity ? 2 * m->place_capacity : 64;
+    if (m->place_count < m->place_capacity)
+        return 0;
+    if (capacity > PLACES_MAX)
+        return GRID_ELIMIT;
+    struct members_link **places = realloc(m->places, capacity * sizeof *places);
+    m->places = places ? places : m->places;
+    uint64_t *sends = realloc(m->sends, capacity / 64 * sizeof *sends);
+    m->sends = sends ? sends : m->sends;
+    if (!places || !sends)
+        return GRID_ENOMEM;
+    memset(sends + m->place_capacity / 64, 0, (capacity - m->place_capacity) / 64 * sizeof *sends);
+    m->place_capacity = capacity;
+    return 0;
+}
+
+/* The younger ones move up. */
+static void leave_place(struct members *m, const struct members_link *l)
+{
+    m->place_count--;
+    for (size_t i = l->place; i < m->place_count; i++) {
+        m->places[i] = m->places[i + 1];
+        m->places[i]->place = (uint16_t) i;
+    }
+    size_t word = l->place / 64;
+    uint64_t older = (UINT64_C(1) << l->place % 64) - 1;
+    m->sends[word] = (m->sends[word] & older) | (m->sends[word] >> 1 & ~older);
+    for (; word + 1 < m->place_capacity / 64; word++) {
+        m->sends[word] |= m->sends[word + 1] << 63;
+        m->sends[word + 1] >>= 1;
+    }
+}
+
+/* ---- frames ---- */
 
 /* Most frames are short, and memory for one is used again. */
 static struct members_frame *frame_new(struct members *m, struct slice bytes)
@@ -61,7 +108,6 @@ static void drop_frames(struct members *m, struct members_link *l)
         struct members_frame *next = l->head->next;
         frame_drop(m, l->head);
         l->head = next;
-        m->output_count--;
     }
     l->tail = &l->head;
     l->queued = 0;
@@ -79,11 +125,10 @@ void members_link_free(struct members *m, struct members_link *l)
     while (*at != l)
         at = &(*at)->next;
     *at = l->next;
-    m->sending = NULL;
+    leave_place(m, l);
     if (m->found[l->id % MEMBERS_FOUND] == l)
         m->found[l->id % MEMBERS_FOUND] = NULL;
     drop_frames(m, l);
-    m->output_count -= l->any_dirty;
     if (l->closing)
         m->closing_count--;
     else
@@ -98,17 +143,15 @@ void members_link_close(struct members *m, struct members_link *l)
         return;
     uncount(m, l);
     m->closing_count++;
-    m->output_count -= l->any_dirty;
     l->closing = true;
     l->paused = false;
-    m->sending = NULL;
     l->any_dirty = false;
     l->entry = NULL;
     if (e && e->link == l) {
         e->link = members_link_spare(m, e);
         e->member.linked = e->link != NULL;
         e->pinged_ms = 0;
-        m->ring_changed = true;
+        members_ring_look(m, e);
         members_touch(m, e);
     }
 }
@@ -128,10 +171,19 @@ void members_link_ready(struct members *m, struct members_link *l, struct member
     m->pending_count--;
     e->link = l;
     e->member.linked = true;
+    members_entry_meet(m, e);
     e->pinged_ms = 0;
     members_dial_the_denied(m);
-    m->ring_changed = true;
+    members_ring_look(m, e);
     members_touch(m, e);
+}
+
+bool members_link_stands(const struct members *m)
+{
+    for (const struct members_link *l = m->links; l; l = l->next)
+        if (l->ready && !l->closing && m->now_ms >= l->opened_ms + STANDS_MS)
+            return true;
+    return false;
 }
 
 static void give_up_link(struct members *m, struct members_link *l)
@@ -152,8 +204,7 @@ void members_queue(struct members *m, struct members_link *l, const struct gossi
         *l->tail = f;
         l->tail = &f->next;
         l->queued++;
-        m->output_count++;
-        m->sending = NULL;
+        may_send(m, l);
     }
     if (l->queued > MEMBERS_QUEUE_MAX) /* it takes nothing: as good as lost */
         give_up_link(m, l);
@@ -168,12 +219,11 @@ void members_queue_all(struct members *m, const struct gossip_frame *frame, cons
 
 void members_link_mark(struct members *m, struct members_link *l, const struct members_entry *e)
 {
-    if (!l->ready || l->closing || e->member.state == MEMBER_EVICTED)
+    if (!l->ready || l->closing || e->member.state == MEMBER_EVICTED || members_name_lost(e))
         return;
     l->dirty[e->slot / 64] |= UINT64_C(1) << e->slot % 64;
-    m->output_count += !l->any_dirty;
     l->any_dirty = true;
-    m->sending = NULL;
+    may_send(m, l);
 }
 
 /* What is packed of a claim. */
@@ -182,6 +232,7 @@ static void claim_into(struct gossip_entry *claim, const struct members_entry *e
     claim->record = e->record;
     claim->state = e->member.state == MEMBER_STALLED ? MEMBER_ALIVE : e->member.state;
     claim->load = e->load;
+    claim->met = e->met;
 }
 
 static void greet(struct members *m, struct members_link *l)
@@ -205,16 +256,18 @@ static void greet(struct members *m, struct members_link *l)
 int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint64_t token, uint64_t now_ms)
 {
     m->now_ms = members_later(m->now_ms, now_ms);
-    struct members_link *l = calloc(1, sizeof *l);
+    struct members_link *l = grow_places(m) == 0 ? calloc(1, sizeof *l) : NULL;
     if (!l)
         return GRID_ENOMEM;
     *l = (struct members_link){.next = m->links, .id = link, .dialled = token != 0, .opened_ms = m->now_ms, .heard_ms = m->now_ms};
     snprintf(l->peer, sizeof l->peer, "%s", peer_id);
     l->tail = &l->head;
     m->links = l;
-    m->sending = NULL;
+    l->place = (uint16_t) m->place_count;
+    m->places[m->place_count++] = l;
     m->link_count++;
     m->pending_count++;
+    m->pending_due_ms = members_earlier(m->pending_due_ms, l->opened_ms + m->times->hello_ms);
     if (token != 0)
         members_dial_settled(m, token, l->peer);
     if (strcmp(l->peer, m->self->member.id) == 0 || members_is_evicted(m, l->peer))
@@ -247,7 +300,6 @@ void members_link_pause(struct members *m, uint64_t link, bool paused)
     struct members_link *l = members_link_find(m, link);
     if (l && !l->closing)
         l->paused = paused;
-    m->sending = NULL;
 }
 
 bool members_next_close(struct members *m, uint64_t *link)
@@ -272,7 +324,6 @@ static struct slice pop_frame(struct members *m, struct members_link *l)
     if (!l->head)
         l->tail = &l->head;
     l->queued--;
-    m->output_count--;
     return slice_of(f->data, f->size);
 }
 
@@ -297,29 +348,38 @@ static bool pack_marked(struct members *m, struct members_link *l)
             claim_into(&entries[frame.entry_count++], e);
             bytes += e->record.size + e->load.size;
         }
-    m->output_count -= !l->any_dirty;
     buf_clear(&m->out);
     return frame.entry_count > 0 && gossip_frame_pack(&frame, &m->out) == 0;
 }
 
+/* The next frame of a link; false when it has none. */
+static bool give(struct members *m, struct members_link *l, struct slice *bytes)
+{
+    if (l->head)
+        *bytes = pop_frame(m, l);
+    else if (l->any_dirty && pack_marked(m, l))
+        *bytes = buf_slice(&m->out);
+    else
+        return false;
+    l->sent_ms = m->now_ms;
+    m->counters.frames_out++;
+    m->counters.bytes_out += bytes->size;
+    return true;
+}
+
 bool members_next_send(struct members *m, uint64_t *link, struct slice *bytes)
 {
-    for (struct members_link *l = m->output_count == 0 ? NULL : m->sending ? m->sending : m->links; l; l = l->next) {
-        if (l->paused)
-            continue;
-        if (l->head)
-            *bytes = pop_frame(m, l);
-        else if (l->any_dirty && pack_marked(m, l))
-            *bytes = buf_slice(&m->out);
-        else
-            continue;
-        m->sending = l;
-        *link = l->id;
-        l->sent_ms = m->now_ms;
-        m->counters.frames_out++;
-        m->counters.bytes_out += bytes->size;
-        return true;
-    }
-    m->sending = NULL;
+    for (size_t word = (m->place_count + 63) / 64; word-- > 0;)
+        for (uint64_t left = m->sends[word]; left != 0;) {
+            uint64_t bit = UINT64_C(1) << (63 - __builtin_clzll(left));
+            struct members_link *l = m->places[word * 64 + 63 - (unsigned) __builtin_clzll(left)];
+            left &= ~bit;
+            if (l->paused)
+                continue;
+            *link = l->id;
+            if (give(m, l, bytes))
+                return true;
+            m->sends[word] &= ~bit;
+        }
     return false;
 }

@@ -21,10 +21,10 @@ static int compare_u64(uint64_t a, uint64_t b)
 /* Order of two claims about one member: incarnation, then state, then revision. */
 static int claim_compare(const struct gossip_entry *claim, const struct member *known)
 {
-    int order = compare_u64(claim->member.incarnation, known->incarnation);
+    int order = compare_u64(claim->member->incarnation, known->incarnation);
     if (order == 0)
         order = rank_of(claim->state) - rank_of(known->state);
-    return order != 0 ? order : compare_u64(claim->member.revision, known->revision);
+    return order != 0 ? order : compare_u64(claim->member->revision, known->revision);
 }
 
 static bool is_newer_record(const struct member *claimed, const struct member *known)
@@ -35,7 +35,7 @@ static bool is_newer_record(const struct member *claimed, const struct member *k
 /* Whether a record that would replace what is known (e, NULL: nothing) is not its owner's own. */
 static bool is_forged(struct members *m, const struct members_entry *e, const struct gossip_entry *claim)
 {
-    bool asked = m->admit && (!e || is_newer_record(&claim->member, &e->member));
+    bool asked = m->admit && (!e || is_newer_record(claim->member, &e->member));
     bool forged = asked && !m->admit(m->ctx, claim);
     m->counters.rejected += forged;
     return forged;
@@ -72,30 +72,41 @@ void members_refute(struct members *m, uint64_t incarnation)
 static void claim_about_self(struct members *m, const struct gossip_entry *claim)
 {
     const struct member *self = &m->self->member;
-    bool accused = claim->state != MEMBER_ALIVE && claim->member.incarnation >= self->incarnation;
+    bool accused = claim->state != MEMBER_ALIVE && claim->member->incarnation >= self->incarnation;
     /* An earlier process of this node, whose clock was ahead, has used this incarnation before. */
-    bool taken = claim->member.incarnation == self->incarnation && claim->member.started_at_ms != self->started_at_ms;
+    bool taken = claim->member->incarnation == self->incarnation && claim->member->started_at_ms != self->started_at_ms;
     if (accused || taken || claim_compare(claim, self) > 0)
-        members_refute(m, claim->member.incarnation);
+        members_refute(m, claim->member->incarnation);
 }
 
 /* Whose own link it came on is told of to all at once: nobody else may have it yet. So is who came back, since all that lost him wait for it. What
- * others know too is passed on in SWIM's way. */
+ * others know too is passed on in SWIM's way, but by which of two this node goes now, which is to be known of each. */
 static void tell_others(struct members *m, const struct members_entry *e, const struct members_link *from)
 {
+    if (m->name_moved)
+        members_spread(m, e, NULL);
     if (strcmp(from->peer, e->member.id) == 0 && !from->ready)
         members_spread(m, e, from);
     members_pass_on(m, e);
+}
+
+/* As many as there may be, then one a second: more than that it makes up, or somebody does to it. Those that it has met have a measure of their own, so that they are heard of beside others'. */
+static bool may_tell(const struct members *m, struct members_entry *teller, bool met)
+{
+    return !teller || token_bucket_take(met ? &teller->meets : &teller->tells, 1, m->now_ms);
 }
 
 static void learn(struct members *m, struct members_link *from, const struct gossip_entry *claim)
 {
     if (rank_of(claim->state) > 0) /* the dead of before our time are none of ours */
         return;
-    struct members_entry *e = members_entry_add(m, claim->member.id);
+    if (!may_tell(m, from->entry, claim->met))
+        return;
+    struct members_entry *e = members_entry_add(m, claim->member->id, from->peer);
     if (!e)
         return;
-    if (members_entry_set(m, e, &claim->member, claim->record) != 0) {
+    e->told_met = claim->met;
+    if (members_entry_set(m, e, claim->member, claim->record) != 0) {
         members_entry_remove(m, e);
         return;
     }
@@ -125,7 +136,7 @@ static bool doubt(struct members *m, struct members_entry *e, const struct gossi
     if (e->link && members_link_fresh(m, e->link))
         return true;
     e->accused_ms = m->now_ms;
-    e->accused_incarnation = claim->member.incarnation;
+    e->accused_incarnation = claim->member->incarnation;
     if (e->link && e->pinged_ms == 0)
         members_ping(m, e);
     if (!e->link && !members_wanted(m, e))
@@ -164,6 +175,8 @@ static void live_on(struct members *m, struct members_entry *e, enum member_stat
         if (!e->link && !e->token)
             members_schedule_first_dial(m, e);
     }
+    if (before == MEMBER_DEAD)
+        e->returned_ms = m->now_ms;
     m->counters.false_positives += before == MEMBER_DEAD && !new_process;
     members_note(m, news_of(before, new_process), e->member.id);
 }
@@ -171,13 +184,13 @@ static void live_on(struct members *m, struct members_entry *e, enum member_stat
 static void accept(struct members *m, struct members_entry *e, const struct gossip_entry *claim)
 {
     enum member_state before = e->member.state;
-    bool newer_record = is_newer_record(&claim->member, &e->member);
-    bool new_process = claim->member.started_at_ms != e->member.started_at_ms;
-    if (claim->member.incarnation > e->member.incarnation) { /* it said so itself, and not long ago: of the earlier one nothing counts */
+    bool newer_record = is_newer_record(claim->member, &e->member);
+    bool new_process = claim->member->started_at_ms != e->member.started_at_ms;
+    if (claim->member->incarnation > e->member.incarnation) { /* it said so itself, and not long ago: of the earlier one nothing counts */
         swim_suspicion_end(&e->suspicion);
         e->known_ms = m->now_ms;
     }
-    if (newer_record && members_entry_set(m, e, &claim->member, claim->record) != 0)
+    if (newer_record && members_entry_set(m, e, claim->member, claim->record) != 0)
         return;
     if (e->suspicion.active && e->suspicion.incarnation < e->member.incarnation)
         swim_suspicion_end(&e->suspicion); /* it is refuted */
@@ -187,19 +200,36 @@ static void accept(struct members *m, struct members_entry *e, const struct goss
         end_member(m, e, claim->state);
 }
 
+/* Somebody who is known otherwise, or not at all, lives, and by this name: is that to be believed? */
+static bool is_others_name(struct members *m, struct members_link *from, const struct members_entry *e, const struct gossip_entry *claim)
+{
+    bool as_before = e && members_lives(e) && strcmp(e->member.name, claim->member->name) == 0;
+    return rank_of(claim->state) == 0 && !as_before && members_name_contested(m, from, claim->member->id, claim->member->name);
+}
+
+/* To the other end of the link he lives by his name. */
+static void settle_name(struct members_link *from, const struct members_entry *e, const struct gossip_entry *claim)
+{
+    if (rank_of(claim->state) == 0)
+        from->disputes[e->slot / 64] &= ~(UINT64_C(1) << e->slot % 64);
+}
+
 static void claim_record(struct members *m, struct members_link *from, struct members_entry *e, const struct gossip_entry *claim)
 {
-    if (members_is_evicted(m, claim->member.id) || is_forged(m, e, claim))
+    m->name_moved = false;
+    if (members_is_evicted(m, claim->member->id) || is_forged(m, e, claim))
         return;
     if (e == m->self) {
         claim_about_self(m, claim);
         return;
     }
     if (!e) {
-        learn(m, from, claim);
+        if (!is_others_name(m, from, NULL, claim))
+            learn(m, from, claim);
         return;
     }
     int order = claim_compare(claim, &e->member);
+    settle_name(from, e, claim);
     if (order < 0)
         members_link_mark(m, from, e); /* he should know what we know */
     if (order == 0)
@@ -207,6 +237,8 @@ static void claim_record(struct members *m, struct members_link *from, struct me
     if (order <= 0)
         return;
     if (claim->state == MEMBER_DEAD && members_lives(e) && doubt(m, e, claim))
+        return;
+    if (is_others_name(m, from, e, claim))
         return;
     bool was_gone = !members_lives(e);
     accept(m, e, claim);
@@ -218,7 +250,7 @@ static void claim_record(struct members *m, struct members_link *from, struct me
 
 static struct members_entry *find_claimed(const struct members *m, const struct gossip_entry *claim)
 {
-    return members_entry_find(m, claim->known ? (const char *) member_seal_peek_id(claim->record).data : claim->member.id);
+    return members_entry_find(m, claim->known ? (const char *) member_seal_peek_id(claim->record).data : claim->member->id);
 }
 
 /* Most of what is told is told again, and looked at no further. False when it is not so: what was known when the frame was read may have given way to a
@@ -227,6 +259,7 @@ static bool claim_again(struct members *m, struct members_link *from, struct mem
 {
     if (!e || e == m->self || rank_of(claim->state) != rank_of(e->member.state) || !slice_equal(e->record, claim->record))
         return false;
+    settle_name(from, e, claim);
     members_echoed(m, from, e);
     if (claim->load.size > 0)
         members_load_hear(m, from, e, claim->load, &claim->loaded, false);
@@ -238,7 +271,7 @@ static int complete(struct members *m, const struct members_entry *e, struct gos
 {
     if (!e || !slice_equal(e->record, claim->record))
         return gossip_entry_read(m->scratch, claim);
-    claim->member = e->member;
+    claim->member = &e->member;
     return 0;
 }
 
@@ -246,6 +279,8 @@ void members_claim(struct members *m, struct members_link *from, const struct go
 {
     struct members_entry *e = find_claimed(m, claim);
     struct gossip_entry whole;
+    if (e && claim->met && from->entry)
+        members_entry_vouch(e, from->entry);
     if (claim->known) {
         if (claim_again(m, from, e, claim))
             return;
@@ -254,16 +289,16 @@ void members_claim(struct members *m, struct members_link *from, const struct go
             return;
         claim = &whole;
     }
-    bool news = !e || is_newer_record(&claim->member, &e->member);
+    bool news = !e || is_newer_record(claim->member, &e->member);
     claim_record(m, from, e, claim);
-    e = e ? e : members_entry_find(m, claim->member.id);
+    e = e ? e : members_entry_find(m, claim->member->id);
     if (e && claim->load.size > 0)
         members_load_hear(m, from, e, claim->load, &claim->loaded, news);
 }
 
 /* ---- Hello ---- */
 
-static void refuse(struct members *m, struct members_link *l, enum gossip_refusal code, const char *reason)
+void members_refuse(struct members *m, struct members_link *l, enum gossip_refusal code, const char *reason)
 {
     struct gossip_frame frame = {.kind = GOSSIP_REFUSAL, .refusal = code, .reason = slice_of_str(reason)};
     struct members_note note = {.kind = MEMBERS_REFUSED, .refusal = code};
@@ -273,29 +308,38 @@ static void refuse(struct members *m, struct members_link *l, enum gossip_refusa
     members_link_close(m, l);
 }
 
-/* The living member that already has this name, when the newcomer must yield to it; NULL otherwise. */
-static const struct member *name_holder(const struct members *m, const struct member *newcomer)
+/* Who comes to a grid by his own dial, and has no other link that stands, is the newcomer of the two that have his name: he says so himself, and tells the other nothing. */
+static void yield_name(struct members *m, struct members_link *l, const char *reason)
 {
-    const struct members_entry *known = members_entry_find(m, newcomer->id);
-    if (known && rank_of(known->member.state) == 0)
-        return NULL;
-    for (size_t i = 0; i < m->count; i++) {
-        const struct member *holder = &m->order[i]->member;
-        if (rank_of(holder->state) > 0 || strcmp(holder->name, newcomer->name) != 0 || strcmp(holder->id, newcomer->id) == 0)
-            continue;
-        /* Of two that meet with one name the one that has run longer is the incumbent. */
-        if (holder->local && holder->started_at_ms > newcomer->started_at_ms)
-            continue;
-        return holder;
+    struct members_note note = {.kind = MEMBERS_REFUSED, .refusal = GOSSIP_REFUSAL_NAME, .by_peer = true};
+    memcpy(note.id, l->peer, sizeof note.id);
+    members_note_bytes(m, note, slice_of_str(reason));
+    members_link_close(m, l);
+}
+
+/* True when the greeted goes by a name that is another's. */
+static bool judge_name(struct members *m, struct members_link *l, const struct member *newcomer)
+{
+    char reason[256];
+    if (!members_name_contested(m, l, newcomer->id, newcomer->name))
+        return false;
+    const struct members_entry *holder = members_name_holder(m, newcomer->name);
+    bool ours = holder == m->self, away = !members_lives(holder);
+    if (ours && l->dialled && !members_link_stands(m)) {
+        snprintf(reason, sizeof reason, "the name \"%s\" is taken by node %.8s: start with another --name", newcomer->name, newcomer->id);
+        yield_name(m, l, reason);
+        return true;
     }
-    return NULL;
+    snprintf(reason, sizeof reason, "the name \"%s\" is taken by node %.8s%s: start with another --name%s", newcomer->name, holder->member.id, away ? ", which is away" : "",
+             away ? ", or wait five minutes" : "");
+    members_refuse(m, l, GOSSIP_REFUSAL_NAME, reason);
+    return true;
 }
 
 /* True when the Hello was refused. */
 static bool judge_hello(struct members *m, struct members_link *l, const struct gossip_frame *hello)
 {
-    const struct member *newcomer = hello->entry_count > 0 ? &hello->entries[0].member : NULL;
-    const struct member *holder;
+    const struct member *newcomer = hello->entry_count > 0 ? hello->entries[0].member : NULL;
     char reason[256] = "";
     enum gossip_refusal code = GOSSIP_REFUSAL_NONE;
     if (!members_shares_authority(m, hello)) {
@@ -312,13 +356,10 @@ static bool judge_hello(struct members *m, struct members_link *l, const struct 
     } else if (is_forged(m, members_entry_find(m, l->peer), &hello->entries[0])) {
         code = GOSSIP_REFUSAL_HELLO;
         snprintf(reason, sizeof reason, "the record of \"%s\" is not signed by its node's key with a certificate of this grid", newcomer->name);
-    } else if ((holder = name_holder(m, newcomer)) != NULL) {
-        code = GOSSIP_REFUSAL_NAME;
-        snprintf(reason, sizeof reason, "the name \"%s\" is taken by node %.8s: start with another --name", newcomer->name, holder->id);
     }
     if (code != GOSSIP_REFUSAL_NONE)
-        refuse(m, l, code, reason);
-    return code != GOSSIP_REFUSAL_NONE;
+        members_refuse(m, l, code, reason);
+    return code != GOSSIP_REFUSAL_NONE || judge_name(m, l, newcomer);
 }
 
 /* Of two links to one peer, the one to give up: NULL for neither. Both ends must come to the same, or they close one each, and neither knows in
@@ -369,14 +410,14 @@ void members_hello(struct members *m, struct members_link *l, const struct gossi
 {
     if (judge_hello(m, l, hello))
         return;
-    const struct member *newcomer = &hello->entries[0].member;
+    const struct member *newcomer = hello->entries[0].member;
     struct members_entry *e = members_entry_find(m, l->peer);
     struct members_link *old = e ? e->link : NULL;
     bool restarted = e && e->member.started_at_ms != newcomer->started_at_ms && newcomer->incarnation > e->member.incarnation;
     members_claim(m, l, &hello->entries[0]);
     e = members_entry_find(m, l->peer);
     if (!e) {
-        refuse(m, l, GOSSIP_REFUSAL_FULL, "the grid is full");
+        members_refuse(m, l, GOSSIP_REFUSAL_FULL, "the grid is full");
         return;
     }
     struct members_link *surplus = old ? surplus_link(m, old, l, restarted) : NULL;

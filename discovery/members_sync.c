@@ -126,17 +126,12 @@ void members_mark_view(struct members *m, struct members_link *l)
             members_link_mark(m, l, m->order[i]);
 }
 
-static unsigned nibble(char c)
+static void version_of(const struct members_entry *e, struct gossip_version *out)
 {
-    return (unsigned) (c <= '9' ? c - '0' : c - 'a' + 10);
-}
-
-static struct gossip_version version_of(const struct members_entry *e)
-{
-    struct gossip_version v = {.incarnation = e->member.incarnation, .revision = e->member.revision, .state = members_lives(e) ? MEMBER_ALIVE : e->member.state};
-    for (size_t i = 0; i < sizeof v.id; i++)
-        v.id[i] = (uint8_t) (nibble(e->member.id[2 * i]) << 4 | nibble(e->member.id[2 * i + 1]));
-    return v;
+    memcpy(out->id, e->id_bytes, sizeof out->id);
+    out->incarnation = e->member.incarnation;
+    out->revision = e->member.revision;
+    out->state = members_lives(e) ? MEMBER_ALIVE : e->member.state;
 }
 
 /* One that asks again at once has its answer under way. */
@@ -150,37 +145,29 @@ static void tell_summary(struct members *m, struct members_link *l, bool last)
         return;
     l->summed_ms = m->now_ms;
     for (size_t i = 0; i < m->count; i++)
-        if (m->order[i]->member.state != MEMBER_EVICTED)
-            versions[frame.version_count++] = version_of(m->order[i]);
+        if (m->order[i]->member.state != MEMBER_EVICTED && !members_name_lost(m->order[i]))
+            version_of(m->order[i], &versions[frame.version_count++]);
     frame.versions = versions;
     members_queue(m, l, &frame);
 }
 
 void members_receive_digest(struct members *m, struct members_link *l, const struct gossip_frame *f)
 {
-    if (f->view == m->view)
+    if (f->view == m->view) {
+        memset(l->disputes, 0, sizeof l->disputes); /* they go by the same names */
         return;
+    }
     if (f->view_count <= NEWCOMER_VIEW)
         members_mark_view(m, l); /* knows nobody but itself and us */
     else
         tell_summary(m, l, false);
 }
 
-static struct members_entry *find_version(const struct members *m, const struct gossip_version *v)
-{
-    static const char digits[] = "0123456789abcdef";
-    char id[MEMBER_ID_SIZE] = "";
-    for (size_t i = 0; i < sizeof v->id; i++) {
-        id[2 * i] = digits[v->id[i] >> 4];
-        id[2 * i + 1] = digits[v->id[i] & 15];
-    }
-    return members_entry_find(m, id);
-}
-
 /* Whether what we hold is newer than what he does. */
 static bool is_newer(const struct members_entry *e, const struct gossip_version *v)
 {
-    struct gossip_version ours = version_of(e);
+    struct gossip_version ours;
+    version_of(e, &ours);
     if (ours.incarnation != v->incarnation)
         return ours.incarnation > v->incarnation;
     if (ours.state != v->state)
@@ -192,7 +179,7 @@ void members_receive_summary(struct members *m, struct members_link *l, const st
 {
     uint64_t known[MEMBERS_MAX / 64] = {0};
     for (size_t i = 0; i < f->version_count; i++) {
-        const struct members_entry *e = find_version(m, &f->versions[i]);
+        const struct members_entry *e = members_entry_find_bytes(m, f->versions[i].id);
         if (!e)
             continue;
         known[e->slot / 64] |= UINT64_C(1) << e->slot % 64;

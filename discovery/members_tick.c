@@ -3,9 +3,16 @@
 
 static void tend_pending_links(struct members *m)
 {
-    for (struct members_link *l = m->links; l; l = l->next)
-        if (!l->closing && !l->ready && m->now_ms >= l->opened_ms + m->times->hello_ms)
+    uint64_t next = MEMBERS_NEVER;
+    for (struct members_link *l = m->links; l; l = l->next) {
+        if (l->closing || l->ready)
+            continue;
+        if (m->now_ms >= l->opened_ms + m->times->hello_ms)
             members_link_close(m, l);
+        else
+            next = members_earlier(next, l->opened_ms + m->times->hello_ms);
+    }
+    m->pending_due_ms = next;
 }
 
 /* ---- this node's own signs of life, and its probes ---- */
@@ -17,9 +24,9 @@ static uint64_t beat_due(const struct members *m)
 
 static void beat(struct members *m)
 {
-    struct gossip_frame frame = {.kind = GOSSIP_ACK, .loaded = members_load_numbers(m)};
     if (m->now_ms < beat_due(m))
         return;
+    struct gossip_frame frame = {.kind = GOSSIP_ACK, .loaded = members_load_numbers(m)};
     m->watcher->link->sent_ms = m->now_ms;
     members_queue(m, m->watcher->link, &frame);
     if (m->watcher && m->watcher->link)
@@ -100,6 +107,7 @@ static void forgive_pause(struct members *m)
     if (pause == 0)
         return;
     m->due_ms = m->now_ms;
+    m->pending_due_ms = m->now_ms;
     swim_health_note(&m->health, SWIM_HEALTH_PAUSED);
     for (struct members_link *l = m->links; l; l = l->next)
         forgive_link(m, l, pause);
@@ -130,7 +138,7 @@ uint64_t members_tick(struct members *m, uint64_t now_ms)
 {
     m->now_ms = members_later(m->now_ms, now_ms);
     forgive_pause(m);
-    if (m->pending_count > 0)
+    if (m->now_ms >= m->pending_due_ms)
         tend_pending_links(m);
     if (m->refute_above != 0)
         members_refute(m, m->refute_above);

@@ -1,6 +1,8 @@
 /* The profiles: what one network or another gives time for, one row for each time. The figures are explained where they are used. */
 #include "discovery/members.h"
 
+#include <string.h>
+
 enum { DAY_MS = 24 * 3600 * 1000 };
 
 #define TIMES(T)                                          \
@@ -35,3 +37,15 @@ enum { DAY_MS = 24 * 3600 * 1000 };
 const struct members_times MEMBERS_LAN = {TIMES(OF_LAN)};
 const struct members_times MEMBERS_WAN = {TIMES(OF_WAN)};
 const struct members_times MEMBERS_LOCAL = {TIMES(OF_LOCAL)};
+
+const struct members_times *members_times_named(const char *profile)
+{
+    static const struct {
+        const char *name;
+        const struct members_times *times;
+    } PROFILES[] = {{"lan", &MEMBERS_LAN}, {"wan", &MEMBERS_WAN}, {"local", &MEMBERS_LOCAL}};
+    for (size_t i = 0; i < sizeof PROFILES / sizeof *PROFILES; i++)
+        if (strcmp(PROFILES[i].name, profile) == 0)
+            return PROFILES[i].times;
+    return NULL;
+}

@@ -45,13 +45,8 @@ uint32_t id_map_find(const struct id_map *m, const struct object_id *id)
     return m->slots[id_slot(m, id)] - 1; /* 0 - 1 is ID_MAP_NONE */
 }
 
-static bool id_map_grow_ids(struct id_map *m)
+static bool set_capacity(struct id_map *m, uint32_t capacity)
 {
-    if (m->count < m->capacity)
-        return true;
-    if (m->capacity > UINT32_MAX / 4)
-        return false;
-    uint32_t capacity = m->capacity ? m->capacity + m->capacity / 2 : 64;
     struct object_id *ids = realloc(m->ids, capacity * sizeof *ids);
     if (!ids)
         return false;
@@ -60,12 +55,8 @@ static bool id_map_grow_ids(struct id_map *m)
     return true;
 }
 
-/* At most half of the slots are taken. */
-static bool id_map_grow_slots(struct id_map *m)
+static bool set_slots(struct id_map *m, uint32_t slot_count)
 {
-    if (m->count < m->slot_count / 2)
-        return true;
-    uint32_t slot_count = m->slot_count ? m->slot_count * 2 : 128;
     uint32_t *slots = calloc(slot_count, sizeof *slots);
     if (!slots)
         return false;
@@ -77,12 +68,30 @@ static bool id_map_grow_slots(struct id_map *m)
     return true;
 }
 
+/* At most half of the slots are taken. */
+static bool grow(struct id_map *m)
+{
+    if (m->count == m->capacity && (m->capacity > UINT32_MAX / 4 || !set_capacity(m, m->capacity ? m->capacity + m->capacity / 2 : 64)))
+        return false;
+    return m->count < m->slot_count / 2 || set_slots(m, m->slot_count ? m->slot_count * 2 : 128);
+}
+
+bool id_map_reserve(struct id_map *m, uint32_t count)
+{
+    uint32_t slot_count = m->slot_count ? m->slot_count : 128;
+    if (count > UINT32_MAX / 4)
+        return false;
+    while (slot_count / 2 < count)
+        slot_count *= 2;
+    return (count <= m->capacity || set_capacity(m, count)) && (slot_count == m->slot_count || set_slots(m, slot_count));
+}
+
 uint32_t id_map_add(struct id_map *m, const struct object_id *id)
 {
     uint32_t number = id_map_find(m, id);
     if (number != ID_MAP_NONE)
         return number;
-    if (!id_map_grow_ids(m) || !id_map_grow_slots(m))
+    if (!grow(m))
         return ID_MAP_NONE;
     m->ids[m->count] = *id;
     m->slots[id_slot(m, id)] = m->count + 1;

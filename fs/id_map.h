@@ -26,6 +26,9 @@ void id_map_dispose(struct id_map *m);
 /* Forgets all ids and keeps the memory. */
 void id_map_clear(struct id_map *m);
 
+/* Room for so many ids in all. False when out of memory, with the map as it was. */
+bool id_map_reserve(struct id_map *m, uint32_t count);
+
 /* The id's number, or ID_MAP_NONE. */
 uint32_t id_map_find(const struct id_map *m, const struct object_id *id);
 

@@ -160,6 +160,7 @@ struct compiler {
     struct byte_set *sets;
     uint32_t step_count;
     uint32_t set_count;
+    size_t literal; /* bytes before the first wildcard, 0 unless anchored */
 };
 
 static void step_add(struct compiler *c, enum step_kind kind, uint8_t byte, uint32_t set)
@@ -167,15 +168,18 @@ static void step_add(struct compiler *c, enum step_kind kind, uint8_t byte, uint
     c->steps[c->step_count++] = (struct step){(uint8_t) kind, byte, (uint16_t) set};
 }
 
-/* A run of stars at `at`, which is whole components when it fills one. Returns the offset of what is compiled next. */
+/* A run of stars at `at`, which is whole components when it fills one. git compares what stands before the first wildcard of an anchored pattern by
+ * itself, so that stars right behind it stand at a beginning for it. Returns the offset of what is compiled next. */
 static size_t compile_stars(struct compiler *c, struct slice p, size_t at)
 {
     size_t start = at;
     while (at < p.size && p.data[at] == '*')
         at++;
-    bool fills = at - start >= 2 && (start == 0 || p.data[start - 1] == '/');
+    bool begins = start == 0 || p.data[start - 1] == '/';
+    bool fills = at - start >= 2 && (begins || start == c->literal);
     if (fills && at == p.size) {
-        step_add(c, STEP_SOME, 0, 0);
+        if (begins)
+            step_add(c, STEP_SOME, 0, 0);
         step_add(c, STEP_REST, 0, 0);
     } else if (fills && p.data[at] == '/') {
         step_add(c, STEP_FOLDERS, 0, 0);
@@ -216,18 +220,19 @@ static size_t count_byte(struct slice s, uint8_t byte)
     return count;
 }
 
-static bool has_wildcards(struct slice s)
+/* Bytes before the first one that is or may be a wildcard. */
+static size_t count_literal(struct slice s)
 {
-    for (size_t i = 0; i < s.size; i++)
-        if (strchr("*?[\\", s.data[i]))
-            return true;
-    return false;
+    size_t count = 0;
+    while (count < s.size && !strchr("*?[\\", s.data[count]))
+        count++;
+    return count;
 }
 
 /* Turns out->text into steps, two at most for a byte of it. */
 static int pattern_compile(struct pattern *out)
 {
-    struct compiler c = {0};
+    struct compiler c = {.literal = out->anchored ? count_literal(out->text) : 0};
     c.steps = calloc(2 * out->text.size + 1, sizeof *c.steps);
     c.sets = calloc(count_byte(out->text, '[') + 1, sizeof *c.sets);
     if (!c.steps || !c.sets) {
@@ -250,11 +255,11 @@ static struct slice line_trim(struct slice line)
 {
     size_t end = 0;
     for (size_t i = 0; i < line.size; i++) {
-        if (line.data[i] == '\\')
-            i++;
+        bool escaped = line.data[i] == '\\';
+        i += escaped;
         if (i >= line.size)
             return line; /* a lone backslash at the end protects the spaces before it, as in git */
-        if (line.data[i] != ' ' || (i > 0 && line.data[i - 1] == '\\'))
+        if (line.data[i] != ' ' || escaped)
             end = i + 1;
     }
     return slice_first(line, end);
@@ -288,7 +293,7 @@ static int list_add(struct ignore_list *l, struct pattern p)
         l->patterns = patterns;
         l->capacity = capacity;
     }
-    int err = has_wildcards(p.text) ? pattern_compile(&p) : 0;
+    int err = count_literal(p.text) < p.text.size ? pattern_compile(&p) : 0;
     if (err == 0)
         l->patterns[l->count++] = p;
     return err;

@@ -39,30 +39,10 @@ int manifest_target_climb(struct slice target)
 
 /* ---- decoding ---- */
 
-static bool take_bytes(struct slice *in, size_t size, struct slice *out)
-{
-    if (in->size < size)
-        return false;
-    *out = slice_first(*in, size);
-    *in = slice_of(in->data + size, in->size - size);
-    return true;
-}
-
-static bool take_uint(struct slice *in, size_t size, uint64_t *out)
-{
-    struct slice bytes;
-    if (!take_bytes(in, size, &bytes))
-        return false;
-    *out = 0;
-    for (size_t i = 0; i < size; i++)
-        *out = *out << 8 | bytes.data[i];
-    return true;
-}
-
 static bool take_u32(struct slice *in, uint32_t *out)
 {
     uint64_t wide;
-    if (!take_uint(in, 4, &wide))
+    if (!slice_take_uint(in, 4, &wide))
         return false;
     *out = (uint32_t) wide;
     return true;
@@ -71,13 +51,13 @@ static bool take_u32(struct slice *in, uint32_t *out)
 static bool take_id(struct slice *in, struct object_id *out)
 {
     struct slice bytes;
-    return take_bytes(in, OBJECT_ID_BYTES, &bytes) && object_id_from_slice(bytes, out) == 0;
+    return slice_take(in, OBJECT_ID_BYTES, &bytes) && object_id_from_slice(bytes, out) == 0;
 }
 
 static bool take_params(struct slice *in, struct chunker_params *out)
 {
     return take_u32(in, &out->min_bytes) && take_u32(in, &out->average_bytes) && take_u32(in, &out->max_bytes) &&
-           take_uint(in, 8, &out->seed);
+           slice_take_uint(in, 8, &out->seed);
 }
 
 static bool entry_sound(const struct manifest_entry *e)
@@ -99,24 +79,24 @@ static bool take_entry(struct slice *in, struct manifest_entry *out)
 {
     uint64_t kind, mode, name_size;
     *out = (struct manifest_entry){0};
-    if (!take_uint(in, 1, &kind) || !take_uint(in, 1, &mode) || !take_uint(in, 1, &name_size) || mode > 1 ||
-        !take_bytes(in, (size_t) name_size, &out->name) || !take_uint(in, 8, &out->size))
+    if (!slice_take_uint(in, 1, &kind) || !slice_take_uint(in, 1, &mode) || !slice_take_uint(in, 1, &name_size) || mode > 1 ||
+        !slice_take(in, (size_t) name_size, &out->name) || !slice_take_uint(in, 8, &out->size))
         return false;
     out->kind = (enum manifest_kind) kind;
     out->executable = mode == 1;
     if (kind == MANIFEST_SYMLINK)
-        return out->size <= MANIFEST_TARGET_MAX && take_bytes(in, (size_t) out->size, &out->target);
+        return out->size <= MANIFEST_TARGET_MAX && slice_take(in, (size_t) out->size, &out->target);
     return take_id(in, &out->id);
 }
 
 static int dir_header(struct slice *in, struct manifest_dir *out)
 {
     uint64_t version, flags;
-    if (!take_uint(in, 1, &version))
+    if (!slice_take_uint(in, 1, &version))
         return GRID_EPROTO;
     if (version != MANIFEST_VERSION)
         return GRID_EUNSUPPORTED;
-    if (!take_uint(in, 1, &flags) || flags > FLAG_ROOT)
+    if (!slice_take_uint(in, 1, &flags) || flags > FLAG_ROOT)
         return GRID_EPROTO;
     out->root = flags == FLAG_ROOT;
     if (out->root && !take_params(in, &out->chunker))
@@ -159,7 +139,7 @@ int manifest_file_open(struct slice content, struct manifest_file *out)
     struct manifest_chunk chunk;
     uint64_t version;
     *out = (struct manifest_file){0};
-    if (content.size > OBJECT_LISTING_MAX || !take_uint(&content, 1, &version))
+    if (content.size > OBJECT_LISTING_MAX || !slice_take_uint(&content, 1, &version))
         return GRID_EPROTO;
     if (version != MANIFEST_VERSION)
         return GRID_EUNSUPPORTED;

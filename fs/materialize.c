@@ -117,7 +117,7 @@ static const char *choose_spare(const struct tree *t, struct object_id *old)
     for (size_t i = 0; i < t->options.spare_count && i < MATERIALIZE_SPARES_MAX && least > 0; i++) {
         struct object_id id;
         uint32_t entries;
-        if (object_id_from_hex(slice_of_str(t->options.spares[i]), &id) != 0 || manifest_difference(t->store, t->root, &id, least - 1, &entries) != 0)
+        if (!materialize_name_root(t->options.spares[i], &id) || manifest_difference(t->store, t->root, &id, least - 1, &entries) != 0)
             continue;
         best = t->options.spares[i];
         least = entries;
@@ -161,7 +161,7 @@ static int make(struct tree *t)
     struct stat st;
     if (fstatat(t->parent_fd, t->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (t->options.guarded || !is_spare(t))) {
         t->result->existed = S_ISDIR(st.st_mode);
-        return t->result->existed ? 0 : GRID_EEXIST;
+        return t->result->existed ? sync_parent(t) : GRID_EEXIST; /* whoever gave it its name may not have lived to do so */
     }
     int err = tree_delete(t->parent_fd, t->temporary);
     if (err != 0)
@@ -181,6 +181,13 @@ int materialize_tree(struct store *s, const struct object_id *root, int parent_f
     if (options)
         t.options = *options;
     return make(&t);
+}
+
+bool materialize_name_root(const char *name, struct object_id *root)
+{
+    struct slice all = slice_of_str(name);
+    bool fits = all.size >= OBJECT_ID_HEX && all.size < MATERIALIZE_NAME_SIZE && (all.size == OBJECT_ID_HEX || name[OBJECT_ID_HEX] == '.');
+    return fits && object_id_from_hex(slice_first(all, OBJECT_ID_HEX), root) == 0;
 }
 
 int materialize_switch(int parent_fd, const char *link, const char *name)

@@ -20,13 +20,13 @@
 #include "fs/report.h"
 #include "fs/store.h"
 
-enum { MATERIALIZE_THREADS_MAX = 4, MATERIALIZE_SPARES_MAX = 4 };
+enum { MATERIALIZE_THREADS_MAX = 4, MATERIALIZE_SPARES_MAX = 4, MATERIALIZE_NAME_SIZE = OBJECT_ID_HEX + 16 };
 
 struct materialize_options {
     /* Name of an older tree in the same folder that stays, NULL for none. Files of it that have the same path, size, mode and time are cloned
      * (where the file system can), linked (where `guarded`) or copied inside the kernel instead of being read from the store. */
     const char *previous;
-    /* Older trees that nobody uses any more, each named by its root in hex: the one that differs least is patched, and is gone then. When
+    /* Trees that nobody uses, each named by its root (materialize_name_root): the one that differs least is patched, and is gone then. When
      * `name` is among them it is looked over and mended. Their manifests are read from the store; those whose are gone are passed over. */
     const char *const *spares;
     size_t spare_count; /* at most MATERIALIZE_SPARES_MAX count */
@@ -76,6 +76,10 @@ int materialize_clean(int parent_fd);
 int materialize_set_aside(int parent_fd, const char *name);
 /* materialize_clean in steps of so many entries: GRID_EAGAIN while there is more. */
 int materialize_clean_some(int parent_fd, size_t entries_max);
+
+/* The root that a tree's name tells: its hex digits, behind which a dot and more may stand when there is another tree of that root. Together less than
+ * MATERIALIZE_NAME_SIZE bytes. False for any other name. */
+bool materialize_name_root(const char *name, struct object_id *root);
 
 /* The modification time of a file or folder of this id: between 2000 and 2008, and 58 bits of the id. */
 struct timespec materialize_file_time(const struct object_id *id);

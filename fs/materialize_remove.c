@@ -199,6 +199,12 @@ int tree_delete(int dir_fd, const char *name)
     return remove_some(dir_fd, name, &all);
 }
 
+/* What loses a release's name has lost it on the disk too before anything in it is taken away: after a power failure no name leads to half a tree. */
+static int keep_names(int parent_fd)
+{
+    return fsync(parent_fd) == 0 ? 0 : grid_err_from_errno(errno);
+}
+
 int materialize_remove(int parent_fd, const char *name)
 {
     char old[TREE_NAME_CAPACITY];
@@ -210,7 +216,8 @@ int materialize_remove(int parent_fd, const char *name)
         return err;
     if (renameat(parent_fd, name, parent_fd, old) != 0)
         return errno == ENOENT ? 0 : grid_err_from_errno(errno);
-    return tree_delete(parent_fd, old);
+    err = keep_names(parent_fd);
+    return err == 0 ? tree_delete(parent_fd, old) : err;
 }
 
 static bool is_rubbish(const char *name)
@@ -244,8 +251,14 @@ int materialize_clean_some(int parent_fd, size_t entries_max)
             close(fd);
         return err;
     }
+    bool kept = false;
     for (struct dirent *e; err != GRID_EAGAIN && (e = readdir(dir));) {
-        int failed = is_rubbish(e->d_name) ? remove_some(parent_fd, e->d_name, &entries_max) : 0;
+        if (!is_rubbish(e->d_name))
+            continue;
+        int failed = kept ? 0 : keep_names(parent_fd);
+        kept = failed == 0;
+        if (failed == 0)
+            failed = remove_some(parent_fd, e->d_name, &entries_max);
         err = failed != 0 ? failed : err; /* what cannot be deleted keeps nothing else from it */
     }
     closedir(dir);

@@ -2,25 +2,17 @@
 #ifndef GRID_FS_PUBLISH_H
 #define GRID_FS_PUBLISH_H
 
-#include "fs/report.h"
-#include "fs/scan.h"
-#include "fs/store.h"
-
-struct publish_progress {
-    uint64_t files_done;
-    uint64_t files_total;
-    uint64_t bytes_done;
-    uint64_t bytes_total;
-    uint64_t bytes_saved; /* contents that were in the store already */
-};
+#include "fs/contents.h"
 
 struct publish_options {
     struct chunker_params chunker; /* all zero: the default */
-    /* Called on the publishing thread after each file; false ends it with GRID_ECANCELED. May be NULL. */
+    /* As struct contents_source has them. */
     bool (*progress)(void *arg, const struct publish_progress *progress);
     void *arg;
-    const struct rights *rights;       /* as scan_folder says; both may be NULL */
+    const struct rights *rights;
     const struct closed *closed;
+    /* The state folder, in which is kept what files held (fs/stat_cache_disk.h), so that an unchanged tree is looked at without being read. NULL: all is read. */
+    const int *state_fd;
 };
 
 struct publish_result {
@@ -29,6 +21,7 @@ struct publish_result {
     uint64_t bytes;        /* of files */
     uint64_t stored_bytes; /* written to the store by this call */
     uint64_t saved_bytes;  /* contents that were there already */
+    uint64_t unread_files; /* not read, for they had not changed */
 };
 
 /* Stores the folder open as `dir_fd` (borrowed) as a release and makes it durable. Private keys are left out with a warning. A file

@@ -321,6 +321,17 @@ size_t release_log_drop_some(struct release_log *l, struct slice app, bool (*who
     return dropped;
 }
 
+size_t release_log_keep_newest(struct release_log *l, struct slice app, size_t count, const struct object_id *also)
+{
+    size_t dropped = 0, begin = app_begin(l, app);
+    for (size_t i = release_log_count(l, app); i-- > count;)
+        if (!also || !object_id_equal(&l->entries[begin + i]->entry.root, also)) {
+            log_remove(l, begin + i);
+            dropped++;
+        }
+    return dropped;
+}
+
 static bool root_begins(const struct release_entry *e, struct slice hex)
 {
     char root[OBJECT_ID_HEX + 1];
@@ -471,6 +482,8 @@ int release_log_load(int dir_fd, const char *name, struct fs_report *report, str
     buf_init(&bytes, LOG_BYTES_MAX);
     int err = read_file(fd, &bytes);
     close(fd);
+    if (err == 0 && fsync(dir_fd) != 0) /* whoever renamed it may not have lived to do so */
+        err = GRID_EIO;
     if (err == 0)
         err = release_log_decode(buf_slice(&bytes), out);
     buf_dispose(&bytes);

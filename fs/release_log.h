@@ -68,6 +68,9 @@ int release_log_add(struct release_log *l, const struct release_entry *e, enum r
 /* Takes out the entries of an app that `whom` names. Returns how many. */
 size_t release_log_drop_some(struct release_log *l, struct slice app, bool (*whom)(const void *arg, const struct release_entry *e), const void *arg);
 
+/* Lets go of an app's entries but the newest `count` and those of the root `also` (NULL: of none). Returns how many went. */
+size_t release_log_keep_newest(struct release_log *l, struct slice app, size_t count, const struct object_id *also);
+
 /* The newest entry of an app, NULL when there is none; and those kept, newest first (index from 0). */
 const struct release_entry *release_log_current(const struct release_log *l, struct slice app);
 size_t release_log_count(const struct release_log *l, struct slice app);
@@ -91,7 +94,7 @@ int release_log_save(const struct release_log *l, int dir_fd, const char *name);
 /* The same with bytes that release_log_encode made, for a thread that does not own the log. */
 int release_log_write(struct slice bytes, int dir_fd, const char *name);
 
-/* Reads it; a new log when there is no such file. GRID_ECORRUPT or GRID_EUNSUPPORTED with a sentence in `report`. */
+/* Reads it, and makes what was read last: other nodes are told of it. A new log when there is no such file. GRID_ECORRUPT or GRID_EUNSUPPORTED with a sentence in `report`. */
 int release_log_load(int dir_fd, const char *name, struct fs_report *report, struct release_log **out);
 
 #endif

@@ -1,5 +1,5 @@
-/* fs/scan.h: what a folder holds, as a sorted tree in memory, through directory descriptors and without following links. Blocking;
- * any thread, one scan each. Contents of files are not read here. */
+/* fs/scan.h: what a folder holds, as a sorted tree in memory, through directory descriptors and without following links, by a few threads
+ * when it is large. Blocking; any thread. Contents of files are not read here. */
 #ifndef GRID_FS_SCAN_H
 #define GRID_FS_SCAN_H
 
@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "fs/closed.h"
+#include "fs/crew.h"
 #include "fs/manifest.h"
 #include "fs/report.h"
 #include "fs/rights.h"
@@ -36,16 +37,24 @@ struct scan {
     uint64_t files; /* symlinks not counted */
     uint64_t directories;
     uint64_t bytes; /* of files */
-    struct arena *arena;
+    struct arena *arenas[CREW_MAX];
 };
 
-/* Walks the folder open as `dir_fd` (borrowed; any descriptor of a directory) with `rights` (NULL: the process's own). Leaves out what
+struct scan_options {
+    const struct rights *rights; /* NULL: the process's own */
+    const struct closed *closed; /* what is left out besides; NULL: nothing is. A project may lie around the node's own state */
+    /* Asked at each folder, by one thread at a time; false ends the scan. NULL: it goes on. */
+    bool (*goes_on)(void *arg);
+    void *arg;
+};
+
+/* Walks the folder open as `dir_fd` (borrowed; any descriptor of a directory). `options` may be NULL. Leaves out what
  * .gridignore files and ignore_name_reserved say, and, each with a warning: links that lead out of the tree, devices, sockets and fifos, the
- * kernel's process file system, and what is `closed` (NULL: nothing is): a project may lie around the node's own state. Setuid, setgid and
+ * kernel's process file system, and what is closed. Setuid, setgid and
  * sticky bits are dropped with a warning. 0; GRID_EPERM for something unreadable; GRID_ELIMIT beyond MANIFEST_DEPTH_MAX or
- * MANIFEST_ENTRIES_MAX or for a .gridignore that is too long; GRID_ENOENT, GRID_EIO, GRID_ENOMEM; `report` gets a sentence with the
+ * MANIFEST_ENTRIES_MAX or for a .gridignore that is too long; GRID_ENOENT, GRID_EIO, GRID_ENOMEM, GRID_ECANCELED; `report` gets a sentence with the
  * remedy. On success the caller disposes of *out. */
-int scan_folder(int dir_fd, const struct rights *rights, const struct closed *closed, struct fs_report *report, struct scan *out);
+int scan_folder(int dir_fd, const struct scan_options *options, struct fs_report *report, struct scan *out);
 void scan_dispose(struct scan *s);
 
 struct stat;

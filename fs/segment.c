@@ -78,16 +78,11 @@ int segment_create(int dir_fd, uint32_t number, struct segment *out)
     return 0;
 }
 
-/* A file shorter than its header was torn when it was made; it holds nothing and gets its header anew. */
 static int segment_check_header(struct segment *s)
 {
-    uint8_t real[SEGMENT_HEADER_BYTES], expected[SEGMENT_HEADER_BYTES];
-    segment_header(s->number, expected);
-    if (s->size < sizeof real) {
-        s->size = sizeof real;
-        s->dirty = true;
-        return write_all(s->fd, 0, slice_of(expected, sizeof expected));
-    }
+    uint8_t real[SEGMENT_HEADER_BYTES];
+    if (s->size < sizeof real)
+        return GRID_EAGAIN;
     int err = segment_read(s, 0, real, sizeof real);
     if (err == 0 && memcmp(real, segment_magic, 7) == 0 && real[7] != segment_magic[7] &&
         crc32c(0, slice_of(real, 12)) == ((uint32_t) real[12] << 24 | (uint32_t) real[13] << 16 | (uint32_t) real[14] << 8 | real[15]))
@@ -199,8 +194,9 @@ static int next_candidate(struct window *w, uint64_t offset, uint64_t *out)
 }
 
 /* Whether a sound record stands at `offset`: *out is its header and *behind the offset behind it (also when only data is damaged). */
-static int record_at(struct window *w, uint64_t offset, bool check_data, struct record_header *out, uint64_t *behind, bool *sound)
+static int record_at(struct window *w, uint64_t offset, struct record_header *out, uint64_t *behind, bool *sound)
 {
+    struct record_packed packed;
     struct slice bytes;
     *sound = false;
     *behind = offset;
@@ -208,25 +204,21 @@ static int record_at(struct window *w, uint64_t offset, bool check_data, struct 
     if (err != 0 || record_header_decode(bytes, out) != 0 || offset + RECORD_HEADER_BYTES + out->stored_size > w->segment->size)
         return err;
     *behind = offset + RECORD_HEADER_BYTES + out->stored_size;
-    *sound = true;
-    if (check_data) {
-        struct record_packed packed;
-        err = window_at(w, offset, RECORD_HEADER_BYTES + out->stored_size, &bytes);
-        *sound = err == 0 && record_decode(bytes, out, &packed) == 0;
-    }
+    err = window_at(w, offset, RECORD_HEADER_BYTES + out->stored_size, &bytes);
+    *sound = err == 0 && record_decode(bytes, out, &packed) == 0;
     return err;
 }
 
-int segment_scan(struct segment *s, bool check_data, segment_record_fn fn, void *arg, uint64_t *end)
+int segment_scan(struct segment *s, uint64_t from, segment_record_fn fn, void *arg, uint64_t *end)
 {
     struct window w = {.segment = s};
     struct record_header header;
-    uint64_t offset = SEGMENT_HEADER_BYTES, behind;
+    uint64_t offset = from, behind;
     bool sound;
     int err = 0;
     *end = offset;
     while (offset < s->size && err == 0) {
-        err = record_at(&w, offset, check_data, &header, &behind, &sound);
+        err = record_at(&w, offset, &header, &behind, &sound);
         if (err == 0 && sound) {
             err = fn(arg, &header, (uint32_t) offset);
             *end = behind;

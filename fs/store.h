@@ -27,12 +27,13 @@ struct store_stats {
     uint64_t dropped; /* damaged records noticed since it was opened */
 };
 
-/* Opens or makes the store in folder `path` (its parent exists), and scans it: a torn tail is cut off, damage is passed over.
+/* Opens or makes the store in folder `path` (its parent exists): hint files tell what it holds, and what they do not tell of is read. A torn tail is cut off,
+ * damage is passed over.
  * `options` may be NULL. GRID_EBUSY when another process has it open, GRID_EUNSUPPORTED for a newer format, GRID_ENOSPC, GRID_EPERM,
  * GRID_EIO, GRID_ENOMEM; `report` gets a sentence. */
 int store_open(const char *path, const struct store_options *options, struct fs_report *report, struct store **out);
 
-/* Does not sync. No other thread may be inside the store. NULL is allowed. */
+/* Does not sync; what is synced already is found at once by the next store_open. No other thread may be inside the store. NULL is allowed. */
 void store_close(struct store *s);
 
 bool store_has(struct store *s, const struct object_id *id);
@@ -56,6 +57,7 @@ struct store_batch {
     struct store_batch_row *rows;
     uint32_t row_capacity;
     struct record_packer packer;
+    bool beyond_budget; /* the collector's own: max_bytes does not bound it */
     /* Sums since init: */
     uint64_t raw_bytes;   /* contents put */
     uint64_t new_bytes;   /* stored bytes really written */
@@ -78,6 +80,10 @@ int store_batch_put_packed(struct store_batch *b, const struct object_id *id, co
  * still holds what it held. */
 int store_batch_commit(struct store_batch *b);
 
+/* Why a commit was GRID_ENOSPC last: a clause with its remedy, of the disk or, with the numbers, of max_bytes. */
+enum { STORE_FULL_MAX = 240 };
+void store_full_clause(struct store *s, char out[STORE_FULL_MAX]);
+
 /* Makes all commits that returned before this call durable (fdatasync of what was written, fsync of the folder when a file was made).
  * GRID_EIO is final: the store takes no more commits until it is opened anew, since the kernel forgets failed writes. */
 int store_sync(struct store *s);
@@ -93,10 +99,11 @@ void store_hold_end(struct store *s, struct store_hold *h);
 
 /* Collection in two steps: begin; then list the kept roots and gather what they reach (release_mark in fs/reach.h) into `live`; then
  * sweep. What came into use after begin, or during a hold that was open at begin, is kept whatever `live` says. What lies dead at the end
- * of a segment is cut off; segments of which less than half is alive then are rewritten and unlinked, the copies being synced first. begin is GRID_EBUSY while another collection runs;
+ * of a segment is cut off; segments of which less than half is alive then are rewritten and unlinked, the copies being synced first; all is synced in the end. begin is GRID_EBUSY while another collection runs;
  * a begun one ends with sweep, or with abort. An error of sweep leaves everything that is alive. */
 struct store_collection {
     uint32_t limit;
+    bool thorough; /* false after begin; true, for want of room: segments of which a sixteenth is dead are rewritten too */
 };
 struct store_collected {
     uint32_t segments;     /* removed */

@@ -1,11 +1,13 @@
 /* Writing to a store: objects gathered in memory, appended with one write, then made known. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
 #include "fs/store_internal.h"
 
 #define BATCH_BYTES (1024u * 1024)
+#define MIB 1048576.0
 
 void store_batch_init(struct store_batch *b, struct store *s)
 {
@@ -102,13 +104,19 @@ int store_begin_segment(struct store *s)
     return err;
 }
 
+static bool is_within_budget(struct store *s, size_t size)
+{
+    s->refused = s->options.max_bytes > 0 && s->disk_bytes + size > s->options.max_bytes;
+    return !s->refused;
+}
+
 /* Makes sure that the last segment takes `size` bytes more. Under the append mutex. */
-static int make_room(struct store *s, size_t size)
+static int make_room(struct store *s, size_t size, bool beyond_budget)
 {
     struct segment *last = store_last_segment(s);
     if (s->broken)
         return GRID_EIO;
-    if (s->options.max_bytes > 0 && s->disk_bytes + size > s->options.max_bytes)
+    if (!beyond_budget && !is_within_budget(s, size))
         return GRID_ENOSPC;
     if (last && !last->damaged && (last->size <= SEGMENT_HEADER_BYTES || last->size + size <= s->options.segment_bytes))
         return 0;
@@ -132,7 +140,7 @@ static int publish_rows(struct store *s, const struct store_batch *b, const stru
 
 static int append_batch(struct store *s, struct store_batch *b)
 {
-    int err = make_room(s, b->records.size);
+    int err = make_room(s, b->records.size, b->beyond_budget);
     if (err != 0)
         return err;
     struct segment *segment = store_last_segment(s);
@@ -155,4 +163,16 @@ int store_batch_commit(struct store_batch *b)
     buf_clear(&b->records);
     id_map_clear(&b->ids);
     return 0;
+}
+
+void store_full_clause(struct store *s, char out[STORE_FULL_MAX])
+{
+    pthread_mutex_lock(&s->append);
+    bool refused = s->refused;
+    double used = (double) s->disk_bytes / MIB, allowed = (double) s->options.max_bytes / MIB;
+    pthread_mutex_unlock(&s->append);
+    if (refused)
+        snprintf(out, STORE_FULL_MAX, "the node keeps %.1f MiB of releases already and --store-max allows %.1f MiB: raise it, keep fewer releases (--keep-releases, --keep-age), or name what needs no server in .gridignore", used, allowed);
+    else
+        snprintf(out, STORE_FULL_MAX, "the disk of the state folder is full; free some space");
 }

@@ -36,6 +36,7 @@ int store_collect_begin(struct store *s, struct store_collection *c)
     bool busy = s->collecting;
     if (!busy) {
         s->collecting = true;
+        c->thorough = false;
         c->limit = ++s->epoch;
         for (struct store_hold *h = s->holds; h; h = h->next)
             if (h->epoch < c->limit)
@@ -56,8 +57,14 @@ void store_collect_abort(struct store *s, struct store_collection *c)
 struct sweep {
     struct store *store;
     uint32_t limit;
+    bool thorough;
     const struct id_map *live;
     struct store_collected *out;
+};
+
+struct victim {
+    uint32_t segment; /* number */
+    uint64_t alive;   /* bytes of records */
 };
 
 /* Under the index mutex. */
@@ -76,8 +83,14 @@ static uint64_t alive_bytes(const struct sweep *w, uint32_t segment)
     return bytes;
 }
 
-/* Lists segments of which less than half is alive, by one pass over the index: alive[] is of as many as there are segments. */
-static uint32_t pick_victims(const struct sweep *w, uint64_t *alive, uint32_t *victims)
+static bool is_worth_it(const struct sweep *w, uint64_t size, uint64_t alive)
+{
+    uint64_t dead = size - SEGMENT_HEADER_BYTES - alive;
+    return alive * 2 < size || (w->thorough && dead * 16 > size);
+}
+
+/* Lists segments of which much is dead, by one pass over the index: alive[] is of as many as there are segments. */
+static uint32_t pick_victims(const struct sweep *w, uint64_t *alive, struct victim *victims)
 {
     const struct store *s = w->store;
     uint32_t count = 0, number = 0, at = 0;
@@ -87,14 +100,23 @@ static uint32_t pick_victims(const struct sweep *w, uint64_t *alive, uint32_t *v
         if (at < s->segment_count && is_alive(w, i))
             alive[at] += store_record_bytes(s->locations[i].stored_size);
     }
-    for (uint32_t i = 0; i < s->segment_count; i++)
-        if (s->segments[i]->size > SEGMENT_HEADER_BYTES && alive[i] * 2 < s->segments[i]->size)
-            victims[count++] = s->segments[i]->number;
+    for (uint32_t i = 0; i < s->segment_count; i++) {
+        bool is_begun = s->segments[i]->size <= SEGMENT_HEADER_BYTES && i + 1 == s->segment_count;
+        if (!is_begun && is_worth_it(w, s->segments[i]->size, alive[i]))
+            victims[count++] = (struct victim){s->segments[i]->number, alive[i]};
+    }
     return count;
 }
 
-/* The numbers of the segments to empty, as malloc'ed memory. */
-static int list_victims(const struct sweep *w, uint32_t **victims, uint32_t *count)
+/* What costs least comes first: on a full disk it makes the room that the others need. */
+static int compare_victims(const void *a, const void *b)
+{
+    const struct victim *x = a, *y = b;
+    return x->alive < y->alive ? -1 : x->alive > y->alive;
+}
+
+/* The segments to empty, as malloc'ed memory. */
+static int list_victims(const struct sweep *w, struct victim **victims, uint32_t *count)
 {
     struct store *s = w->store;
     int err = GRID_ENOMEM;
@@ -110,6 +132,8 @@ static int list_victims(const struct sweep *w, uint32_t **victims, uint32_t *cou
     pthread_mutex_unlock(&s->index);
     pthread_mutex_unlock(&s->append);
     free(alive);
+    if (*count > 0)
+        qsort(*victims, *count, sizeof **victims, compare_victims);
     return err;
 }
 
@@ -166,6 +190,7 @@ static int copy_survivors(struct sweep *w, const struct segment *segment)
     uint32_t cursor = 0;
     int err = 0;
     store_batch_init(&batch, w->store);
+    batch.beyond_budget = true; /* for as long as it takes to take the victim away */
     while (err == 0 && next_survivor(w, segment->number, &cursor, &id, &at))
         err = copy_survivor(w, &batch, segment, &id, &at);
     if (err == 0)
@@ -224,7 +249,11 @@ static int sweep_victim(struct sweep *w, uint32_t victim)
             removed = remove_victim(w, victim);
     }
     store_segment_unref(w->store, segment);
-    return removed ? segment_unlink(w->store->dir_fd, victim) : err;
+    if (removed) {
+        store_hint_unlink(w->store, victim);
+        err = segment_unlink(w->store->dir_fd, victim);
+    }
+    return err;
 }
 
 /* By segment: where its last live record ends, or its size when it is to be left as it is. Under both mutexes. */
@@ -264,9 +293,14 @@ static void forget_behind(struct sweep *w, const uint64_t *ends)
 static int cut_segments(struct store *s, const uint64_t *ends)
 {
     int err = 0;
-    for (uint32_t i = 0; i < s->segment_count && err == 0; i++)
-        if (s->segments[i]->size > ends[i])
+    for (uint32_t i = 0; i < s->segment_count && err == 0; i++) {
+        if (s->segments[i]->size == ends[i])
+            continue;
+        if (s->segments[i]->hinted == 0 || s->segments[i]->hinted > ends[i])
+            err = store_hint_drop(s, s->segments[i]);
+        if (err == 0)
             err = segment_truncate(s->segments[i], ends[i]);
+    }
     return err;
 }
 
@@ -291,14 +325,17 @@ static int cut_dead_ends(struct sweep *w)
 
 int store_collect_sweep(struct store *s, struct store_collection *c, const struct id_map *live, struct store_collected *out)
 {
-    struct sweep w = {s, c->limit, live, out};
-    uint32_t *victims = NULL, count = 0;
+    struct sweep w = {s, c->limit, c->thorough, live, out};
+    struct victim *victims = NULL;
+    uint32_t count = 0;
     *out = (struct store_collected){0};
     int err = cut_dead_ends(&w);
     if (err == 0)
         err = list_victims(&w, &victims, &count);
     for (uint32_t i = 0; i < count && err == 0; i++)
-        err = sweep_victim(&w, victims[i]);
+        err = sweep_victim(&w, victims[i].segment);
+    if (err == 0)
+        err = store_sync(s);
     free(victims);
     store_collect_abort(s, c);
     return err;

@@ -51,26 +51,28 @@ struct store_location *store_index_touch(struct store *s, const struct object_id
     return &s->locations[number];
 }
 
-struct segment *store_segment_find(struct store *s, uint32_t number)
+uint32_t store_segments_place(struct segment *const *segments, uint32_t count, uint32_t number)
 {
-    uint32_t low = 0, high = s->segment_count;
+    uint32_t low = 0, high = count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (s->segments[middle]->number < number)
+        if (segments[middle]->number < number)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < s->segment_count && s->segments[low]->number == number ? s->segments[low] : NULL;
+    return low < count && segments[low]->number == number ? low : count;
 }
 
-/* The index of a segment's entry in the table; segment_count when it is not there. Under the index mutex. */
+struct segment *store_segment_find(struct store *s, uint32_t number)
+{
+    uint32_t at = store_segment_at(s, number);
+    return at < s->segment_count ? s->segments[at] : NULL;
+}
+
 uint32_t store_segment_at(const struct store *s, uint32_t number)
 {
-    uint32_t i = 0;
-    while (i < s->segment_count && s->segments[i]->number != number)
-        i++;
-    return i;
+    return store_segments_place(s->segments, s->segment_count, number);
 }
 
 void store_segment_release(struct segment *segment)

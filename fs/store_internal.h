@@ -43,6 +43,7 @@ struct store {
     bool dir_dirty;
     bool collecting;
     bool broken; /* a sync failed; guarded by the append mutex */
+    bool refused; /* a commit for max_bytes, more lately than for want of room on the disk; likewise */
 };
 
 static inline uint32_t store_record_bytes(uint32_t stored_size)
@@ -58,6 +59,8 @@ void store_index_remove(struct store *s, uint32_t number);
 /* Finds an object and notes that it is in use. NULL when there is none. */
 struct store_location *store_index_touch(struct store *s, const struct object_id *id);
 
+/* Which of `count` segments by ascending number has this one; `count` when none. Needs no mutex. */
+uint32_t store_segments_place(struct segment *const *segments, uint32_t count, uint32_t number);
 /* A segment by its number, NULL when there is none; its place in the table, segment_count when there is none. */
 struct segment *store_segment_find(struct store *s, uint32_t number);
 uint32_t store_segment_at(const struct store *s, uint32_t number);
@@ -79,6 +82,21 @@ int store_read_record(const struct segment *segment, const struct object_id *id,
                       struct record_packed *out);
 /* Forgets an object whose record turned out damaged, unless it has been put anew elsewhere. Takes the index mutex itself. */
 void store_drop_damaged(struct store *s, const struct object_id *id, const struct store_location *at);
+
+/* ---- store_hint.c ---- */
+
+/* "NNNNNNNN.hint". False for any other name. */
+bool store_hint_parse_name(const char *name, uint32_t *number);
+/* Takes what the segment's hint tells into the index; segment->hinted says how far that reaches. A hint that is damaged or does not fit is taken away. 0, GRID_ENOMEM,
+ * or as store_hint_drop. */
+int store_hint_load(struct store *s, struct segment *segment);
+/* Writes hints of those segments (by ascending number) that are on disk as they are, and whose names are, and that have no hint of all of them yet. The index is gone
+ * through once for many of them. A hint that cannot be written is none. Under the append mutex. */
+void store_hints_write(struct store *s, struct segment *const *segments, uint32_t count);
+/* Takes the hint away for good: before what it tells of is cut. Under the append mutex. */
+int store_hint_drop(struct store *s, struct segment *segment);
+/* Takes one away whose segment is gone, or goes. */
+void store_hint_unlink(struct store *s, uint32_t number);
 
 /* ---- store_batch.c ---- */
 

@@ -26,18 +26,30 @@ static int scan_record(void *arg, const struct record_header *h, uint32_t offset
     return store_index_set(scan->store, &h->id, &at);
 }
 
-/* Reads one segment into the index. The last one's data is checked too, and its torn tail cut off: it is written to again. */
+/* Reads what no hint tells of. Whoever wrote that may not have lived to sync it: what is found here is synced with whatever finds it useful. */
+static int scan_segment(struct store *s, struct segment *segment, bool last)
+{
+    struct scan scan = {s, segment->number};
+    uint64_t end, from = segment->hinted > 0 ? segment->hinted : SEGMENT_HEADER_BYTES;
+    if (segment->hinted == segment->size)
+        return 0;
+    segment->dirty = s->dir_dirty = true;
+    int err = segment_scan(segment, from, scan_record, &scan, &end);
+    return err == 0 && last && end < segment->size ? segment_truncate(segment, end) : err;
+}
+
+/* Reads one segment into the index. The last one's torn tail is cut off: it is written to again. */
 static int load_segment(struct store *s, uint32_t number, bool last)
 {
     struct segment segment;
-    struct scan scan = {s, number};
-    uint64_t end;
     int err = segment_open(s->dir_fd, number, &segment);
+    if (err == GRID_EAGAIN)
+        return segment_unlink(s->dir_fd, number);
     if (err != 0)
         return err;
-    err = segment_scan(&segment, last, scan_record, &scan, &end);
-    if (err == 0 && last && end < segment.size)
-        err = segment_truncate(&segment, end);
+    err = store_hint_load(s, &segment);
+    if (err == 0)
+        err = scan_segment(s, &segment, last);
     if (err == 0)
         err = store_segments_add(s, &segment);
     if (err != 0)
@@ -51,48 +63,85 @@ static int compare_numbers(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The numbers of all segment files, ascending, as malloc'ed memory. */
-static int list_segments(int dir_fd, uint32_t **numbers, size_t *count)
+/* Numbers in files' names. */
+struct numbers {
+    uint32_t *items;
+    size_t count, capacity;
+};
+
+static int numbers_add(struct numbers *n, uint32_t number)
 {
-    size_t capacity = 0;
+    if (n->count == n->capacity) {
+        size_t capacity = n->capacity ? n->capacity * 2 : 64;
+        uint32_t *items = realloc(n->items, capacity * sizeof *items);
+        if (!items)
+            return GRID_ENOMEM;
+        n->items = items;
+        n->capacity = capacity;
+    }
+    n->items[n->count++] = number;
+    return 0;
+}
+
+static void numbers_sort(struct numbers *n)
+{
+    if (n->count > 0)
+        qsort(n->items, n->count, sizeof *n->items, compare_numbers);
+}
+
+static int sort_names(DIR *dir, struct numbers *segments, struct numbers *hints)
+{
+    struct dirent *entry;
     uint32_t number;
-    int err = 0, fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = 0;
+    while (err == 0 && (errno = 0, entry = readdir(dir))) {
+        if (segment_parse_name(entry->d_name, &number))
+            err = numbers_add(segments, number);
+        else if (store_hint_parse_name(entry->d_name, &number))
+            err = numbers_add(hints, number);
+    }
+    return err == 0 && errno != 0 ? GRID_EIO : err;
+}
+
+/* The numbers of all segments and of all hints, ascending. */
+static int list_files(int dir_fd, struct numbers *segments, struct numbers *hints)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    *numbers = NULL;
-    *count = 0;
     if (!dir) {
         if (fd >= 0)
             close(fd);
         return GRID_EIO;
     }
-    for (struct dirent *entry; err == 0 && (entry = readdir(dir));) {
-        if (!segment_parse_name(entry->d_name, &number))
-            continue;
-        if (*count == capacity) {
-            capacity = capacity ? capacity * 2 : 64;
-            uint32_t *more = realloc(*numbers, capacity * sizeof *more);
-            if (!more) {
-                err = GRID_ENOMEM;
-                break;
-            }
-            *numbers = more;
-        }
-        (*numbers)[(*count)++] = number;
-    }
+    int err = sort_names(dir, segments, hints);
     closedir(dir);
-    if (*count > 0)
-        qsort(*numbers, *count, sizeof **numbers, compare_numbers);
+    numbers_sort(segments);
+    numbers_sort(hints);
+    return err;
+}
+
+/* Of segments that were unlinked when a crash came: their numbers must not be found taken when they come again. */
+static int drop_orphans(struct store *s, const struct numbers *hints)
+{
+    int err = 0;
+    for (size_t i = 0; i < hints->count && err == 0; i++) {
+        struct segment gone = {.number = hints->items[i], .has_hint = true};
+        if (!store_segment_find(s, gone.number))
+            err = store_hint_drop(s, &gone);
+    }
     return err;
 }
 
 static int load_segments(struct store *s)
 {
-    uint32_t *numbers;
-    size_t count;
-    int err = list_segments(s->dir_fd, &numbers, &count);
-    for (size_t i = 0; err == 0 && i < count; i++)
-        err = load_segment(s, numbers[i], i + 1 == count);
-    free(numbers);
+    struct numbers segments = {0}, hints = {0};
+    int err = list_files(s->dir_fd, &segments, &hints);
+    for (size_t i = 0; err == 0 && i < segments.count; i++)
+        err = load_segment(s, segments.items[i], i + 1 == segments.count);
+    if (err == 0)
+        err = drop_orphans(s, &hints);
+    free(segments.items);
+    free(hints.items);
     return err;
 }
 
@@ -152,6 +201,8 @@ void store_close(struct store *s)
 {
     if (!s)
         return;
+    if (!s->broken && !s->dir_dirty && s->segment_count > 0)
+        store_hints_write(s, &s->segments[s->segment_count - 1], 1);
     for (uint32_t i = 0; i < s->segment_count; i++)
         store_segment_release(s->segments[i]);
     free(s->segments);

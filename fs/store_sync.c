@@ -48,6 +48,15 @@ static bool is_broken(struct store *s)
     return broken;
 }
 
+/* What is on disk now, and is written to no more, is told by hints from now on. */
+static void write_hints(struct store *s)
+{
+    pthread_mutex_lock(&s->append);
+    if (!s->dir_dirty && s->segment_count > 1)
+        store_hints_write(s, s->segments, s->segment_count - 1);
+    pthread_mutex_unlock(&s->append);
+}
+
 static int sync_taken(struct store *s)
 {
     for (struct segment *segment; (segment = take_dirty(s));) {
@@ -58,6 +67,7 @@ static int sync_taken(struct store *s)
     }
     if (take_dir_dirty(s) && fsync(s->dir_fd) != 0)
         return mark_broken(s);
+    write_hints(s);
     return 0;
 }
 

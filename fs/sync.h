@@ -60,7 +60,7 @@ enum sync_state {
 };
 
 enum sync_peer_kind {
-    SYNC_PEER_AWAITED, /* is about to say what it has: not asked before */
+    SYNC_PEER_AWAITED, /* is about to be connected, or to say what it has: not asked before; others are waited for a moment, and then it has a share like one that fetches */
     SYNC_PEER_MAYBE,   /* may have anything, or nothing */
     SYNC_PEER_FILLING, /* fetches the same, and tells by sync_peer_has what it has got */
     SYNC_PEER_WHOLE,   /* has come to have everything */
@@ -80,7 +80,7 @@ void sync_destroy(struct sync *s);
 
 /* The peer's number, from 0 and used again after sync_remove_peer; `key` as this node's own. 0, or GRID_ELIMIT. */
 int sync_add_peer(struct sync *s, uint64_t key, enum sync_peer_kind kind, uint64_t now_ms, uint32_t *peer);
-/* What is known of it has changed. An origin stays one when it is said to be whole. */
+/* What is known of it has changed. An origin stays one when it is said to be whole; and who is awaited and whole is one. */
 void sync_peer_set_kind(struct sync *s, uint32_t peer, enum sync_peer_kind kind, uint64_t now_ms);
 /* Objects that it has got, by number, or by bits of numbers from 0 on, the lowest bit of a byte first; it is FILLING from then on unless it
  * is whole. Numbers that mean nothing here yet are kept. 0, GRID_ELIMIT for numbers that no release has, GRID_ENOMEM. */

@@ -11,7 +11,7 @@
 #define SWARM_REQUESTS 3u
 #define SWARM_ORIGIN_BYTES (64u * 1024)
 #define SWARM_BYTES (128u * 1024)
-/* Who fetches and has told of nothing for so long has no share any more; and so much longer when answers take long. */
+/* Who fetches, or is about to say so, and has told of nothing for so long has no share any more; and so much longer when answers take long. */
 #define SILENCE_MS 1500u
 #define AWAIT_MS 500u
 /* Nothing in flight and nothing to ask: after each of these steps another's share may be asked for; after so many, also what others have. */
@@ -49,6 +49,17 @@ static bool peer_rests(const struct peer *p, uint64_t now_ms)
     return p->retry_at_ms > now_ms;
 }
 
+static bool is_lively(const struct view *v, const struct peer *p)
+{
+    return v->now_ms < p->news_ms + SILENCE_MS + 4 * v->answer_ms;
+}
+
+/* Who is about to say what it has fetches too, as like as not: for a while. */
+static bool is_filling(const struct view *v, const struct peer *p)
+{
+    return p->kind == SYNC_PEER_FILLING || (p->kind == SYNC_PEER_AWAITED && v->now_ms < p->news_ms + SILENCE_MS);
+}
+
 static void view_add(struct view *v, const struct sync *s, uint32_t peer)
 {
     const struct peer *p = &s->peers[peer];
@@ -56,7 +67,7 @@ static void view_add(struct view *v, const struct sync *s, uint32_t peer)
     v->whole = v->whole || (p->kind == SYNC_PEER_WHOLE && !peer_rests(p, v->now_ms));
     if (p->answer_ms > 0 && !peer_rests(p, v->now_ms) && (v->answer_ms == 0 || p->answer_ms < v->answer_ms))
         v->answer_ms = p->answer_ms;
-    if (p->kind == SYNC_PEER_FILLING && !peer_rests(p, v->now_ms))
+    if (is_filling(v, p) && !peer_rests(p, v->now_ms))
         v->fillers[v->filler_count++] = peer;
 }
 
@@ -67,7 +78,7 @@ static void view_take(struct view *v, const struct sync *s, uint64_t now_ms)
         if (s->peers[i].present)
             view_add(v, s, i);
     for (uint32_t i = 0; i < v->filler_count; i++)
-        v->alive[i] = now_ms < s->peers[v->fillers[i]].news_ms + SILENCE_MS + 4 * v->answer_ms;
+        v->alive[i] = is_lively(v, &s->peers[v->fillers[i]]);
     v->swarm = s->large && (v->whole || v->filler_count > 0);
     if (s->asked == 0 && now_ms > s->active_ms)
         v->starved = (unsigned) ((now_ms - s->active_ms) / STARVE_STEP_MS);
@@ -199,17 +210,20 @@ static bool slot_awaits(const struct sync *s, const struct slot *slot, uint32_t 
     return r->state == ROW_ASKED && r->slot == (uint16_t) (slot - s->slots);
 }
 
-/* Gives back what a request has not delivered; with `lacking` the peer is not asked for it again. */
-static void slot_return(struct sync *s, struct slot *slot, bool lacking)
+/* Gives back what a request has not delivered; with `lacking` the peer is not asked for it again. Returns how much that was. */
+static uint32_t slot_return(struct sync *s, struct slot *slot, bool lacking)
 {
+    uint32_t count = 0;
     for (uint32_t i = 0; i < slot->count; i++) {
         if (!slot_awaits(s, slot, i))
             continue;
         if (lacking)
             s->rows[slot->numbers[i]].lacking |= UINT64_C(1) << slot->peer;
         sync_row_return(s, slot->numbers[i]);
+        count++;
     }
     slot_free(s, slot);
+    return count;
 }
 
 void sync_slots_return(struct sync *s, uint32_t peer)
@@ -228,7 +242,9 @@ void sync_request_end(struct sync *s, uint32_t number, uint64_t now_ms)
     struct peer *p = &s->peers[slot->peer];
     p->answer_ms = p->answer_ms ? (3 * p->answer_ms + took_ms + 3) / 4 : took_ms + 1;
     s->active_ms = now_ms;
-    slot_return(s, slot, true);
+    uint32_t peer = slot->peer;
+    if (slot_return(s, slot, true) > 0)
+        sync_peer_failed(s, peer, now_ms); /* an answer gives what was asked for, or says what is missing */
 }
 
 /* ---- a request ---- */

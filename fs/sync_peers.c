@@ -24,7 +24,9 @@ void sync_peer_set_kind(struct sync *s, uint32_t peer, enum sync_peer_kind kind,
         return;
     struct peer *p = &s->peers[peer];
     p->news_ms = now_ms;
-    if (p->kind != SYNC_PEER_ORIGIN)
+    if (p->kind == SYNC_PEER_AWAITED && kind == SYNC_PEER_WHOLE)
+        p->kind = SYNC_PEER_ORIGIN; /* by its first word: it fetches with nobody */
+    else if (p->kind != SYNC_PEER_ORIGIN)
         p->kind = kind;
 }
 
@@ -107,6 +109,8 @@ void sync_missing(struct sync *s, uint32_t peer, const struct object_id *id)
     if (number == ID_MAP_NONE || !sync_peer_is(s, peer) || !sync_row_open(&s->rows[number]))
         return;
     struct row *r = &s->rows[number];
+    if (s->peers[peer].kind == SYNC_PEER_WHOLE)
+        s->peers[peer].kind = SYNC_PEER_MAYBE; /* it said that it has all, and has not: nobody else is spared for it */
     r->lacking |= UINT64_C(1) << peer;
     if (sync_peer_bit(&s->peers[peer], number))
         s->peers[peer].bits[number / 8] &= (uint8_t) ~(1u << number % 8);

@@ -89,6 +89,18 @@ void addr_loopback_v4(uint16_t port, struct addr *out)
     make_v4((struct in_addr){htonl(INADDR_LOOPBACK)}, port, out);
 }
 
+void addr_member(const char *id, struct addr *out)
+{
+    *out = (struct addr){.size = sizeof(struct addr_member)};
+    out->u.member.family = ADDR_FAMILY_MEMBER;
+    snprintf(out->u.member.id, sizeof out->u.member.id, "%s", id);
+}
+
+bool addr_is_member(const struct addr *a)
+{
+    return a->u.any.sa_family == ADDR_FAMILY_MEMBER;
+}
+
 uint16_t addr_port(const struct addr *a)
 {
     switch (a->u.any.sa_family) {
@@ -127,6 +139,8 @@ bool addr_equal(const struct addr *a, const struct addr *b)
                && IN6_ARE_ADDR_EQUAL(&a->u.v6.sin6_addr, &b->u.v6.sin6_addr);
     case AF_UNIX:
         return strcmp(unix_path(a), unix_path(b)) == 0;
+    case ADDR_FAMILY_MEMBER:
+        return strcmp(a->u.member.id, b->u.member.id) == 0;
     default:
         return false;
     }
@@ -146,6 +160,47 @@ static bool addr_v4(const struct addr *a, uint32_t *out)
     return true;
 }
 
+bool addr_is_v4(const struct addr *a)
+{
+    uint32_t v4;
+    return addr_v4(a, &v4);
+}
+
+static enum addr_scope scope_v4(uint32_t a)
+{
+    static const struct {
+        uint32_t network;
+        unsigned bits;
+        enum addr_scope scope;
+    } NETWORKS[] = {
+        {0x00000000, 8, ADDR_SCOPE_NONE},     {0x7f000000, 8, ADDR_SCOPE_HOST},     {0xa9fe0000, 16, ADDR_SCOPE_LINK},    {0x0a000000, 8, ADDR_SCOPE_PRIVATE},
+        {0xac100000, 12, ADDR_SCOPE_PRIVATE}, {0xc0a80000, 16, ADDR_SCOPE_PRIVATE}, {0x64400000, 10, ADDR_SCOPE_PRIVATE}, {0xe0000000, 3, ADDR_SCOPE_NONE},
+    };
+    for (size_t i = 0; i < sizeof NETWORKS / sizeof *NETWORKS; i++)
+        if ((a ^ NETWORKS[i].network) >> (32 - NETWORKS[i].bits) == 0)
+            return NETWORKS[i].scope;
+    return ADDR_SCOPE_GLOBAL;
+}
+
+static enum addr_scope scope_v6(const struct in6_addr *a)
+{
+    if (IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_MULTICAST(a))
+        return ADDR_SCOPE_NONE;
+    if (IN6_IS_ADDR_LOOPBACK(a))
+        return ADDR_SCOPE_HOST;
+    if (IN6_IS_ADDR_LINKLOCAL(a))
+        return ADDR_SCOPE_LINK;
+    return (a->s6_addr[0] & 0xfe) == 0xfc ? ADDR_SCOPE_PRIVATE : ADDR_SCOPE_GLOBAL;
+}
+
+enum addr_scope addr_scope(const struct addr *a)
+{
+    uint32_t v4;
+    if (addr_v4(a, &v4))
+        return scope_v4(v4);
+    return a->u.any.sa_family == AF_INET6 ? scope_v6(&a->u.v6.sin6_addr) : ADDR_SCOPE_NONE;
+}
+
 bool addr_is_loopback(const struct addr *a)
 {
     uint32_t v4;
@@ -161,6 +216,17 @@ bool addr_is_any(const struct addr *a)
     if (a->u.any.sa_family == AF_INET)
         return a->u.v4.sin_addr.s_addr == htonl(INADDR_ANY);
     return a->u.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->u.v6.sin6_addr);
+}
+
+bool addr_same_host(const struct addr *a, const struct addr *b)
+{
+    uint32_t x, y;
+    bool v4 = addr_v4(a, &x);
+    if (v4 != addr_v4(b, &y))
+        return false;
+    if (v4)
+        return x == y;
+    return a->u.any.sa_family == AF_INET6 && b->u.any.sa_family == AF_INET6 && IN6_ARE_ADDR_EQUAL(&a->u.v6.sin6_addr, &b->u.v6.sin6_addr);
 }
 
 void addr_source(const struct addr *a, uint8_t out[ADDR_SOURCE_SIZE])
@@ -183,6 +249,8 @@ void addr_format_host(const struct addr *a, char out[ADDR_TEXT_MAX])
         inet_ntop(AF_INET, &network, out, ADDR_TEXT_MAX);
     } else if (a->u.any.sa_family == AF_INET6) {
         inet_ntop(AF_INET6, &a->u.v6.sin6_addr, out, ADDR_TEXT_MAX);
+    } else if (addr_is_member(a)) {
+        snprintf(out, ADDR_TEXT_MAX, "member-%.8s", a->u.member.id);
     } else {
         snprintf(out, ADDR_TEXT_MAX, "%s", unix_path(a)[0] ? unix_path(a) : "unix");
     }
@@ -192,7 +260,7 @@ void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
     char host[ADDR_TEXT_MAX];
     addr_format_host(a, host);
-    if (a->u.any.sa_family == AF_UNIX)
+    if (a->u.any.sa_family == AF_UNIX || addr_is_member(a))
         snprintf(out, ADDR_TEXT_MAX, "%s", host);
     else if (strchr(host, ':'))
         snprintf(out, ADDR_TEXT_MAX, "[%.*s]:%u", INET6_ADDRSTRLEN, host, addr_port(a));

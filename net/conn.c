@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "net/conn_internal.h"
 #include "net/conn_process.h"
 #include "net/conn_uid.h"
 #include "net/refusal_log.h"
@@ -26,6 +27,7 @@ enum {
 };
 
 enum conn_state {
+    CONN_AWAITING, /* a carrier is to bring its stream: no descriptor yet */
     CONN_CONNECTING,
     CONN_HANDSHAKING,
     CONN_OPEN,
@@ -59,6 +61,7 @@ struct conn {
     int watched; /* uv_poll's events */
     int close_err;
     enum conn_state state;
+    bool polled; /* its poll is the loop's */
     bool accepted;
     bool paused;
     bool peer_ended;
@@ -66,6 +69,7 @@ struct conn {
     bool uid_known;
     bool confined_known, confined;
     bool was_connected;
+    bool wiped;
     uint32_t handshake_timeout_ms; /* begins when connected; 0: has begun */
     int uid_err;
     uid_t uid;
@@ -76,27 +80,43 @@ struct conn {
 
 /* ---- closing ---- */
 
-static void on_handle_closed(uv_handle_t *handle)
+static void conn_free(struct conn *c)
 {
-    struct conn *c = handle->data;
-    c->events->on_close(c->ctx, c, c->close_err);
     tls_session_destroy(c->tls);
     buf_dispose(&c->out.bytes);
     buf_dispose(&c->wire.bytes);
     free(c);
 }
 
+static void conn_end(void *arg)
+{
+    struct conn *c = arg;
+    c->events->on_close(c->ctx, c, c->close_err);
+    conn_free(c);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    conn_end(handle->data);
+}
+
 static void conn_fail(struct conn *c, int err)
 {
     if (c->state == CONN_CLOSED)
         return;
+    if (c->state == CONN_AWAITING)
+        carrier_forget(loop_carrier(c->loop), c);
     c->state = CONN_CLOSED;
     c->close_err = err;
     loop_defer_cancel(&c->flush);
     loop_defer_cancel(&c->moving);
     loop_timer_stop(&c->timer);
-    uv_close((uv_handle_t *) &c->poll, on_handle_closed);
-    close(c->fd);
+    if (c->polled)
+        uv_close((uv_handle_t *) &c->poll, on_handle_closed);
+    else
+        loop_defer(c->loop, &c->flush, conn_end, c);
+    if (c->fd >= 0)
+        close(c->fd);
     c->fd = -1;
 }
 
@@ -144,7 +164,7 @@ static void on_poll(uv_poll_t *handle, int status, int events);
 
 static void conn_watch(struct conn *c)
 {
-    if (c->state == CONN_CLOSED)
+    if (c->state == CONN_CLOSED || c->state == CONN_AWAITING)
         return;
     int wanted = conn_wants_read(c) ? UV_READABLE : 0;
     if (c->state == CONN_CONNECTING || queue_size(&c->wire) > 0 || (!c->tls && queue_size(&c->out) > 0))
@@ -164,7 +184,7 @@ static void queue_trim(struct conn_queue *q)
 {
     if (q->sent == q->bytes.size) {
         q->sent = 0;
-        if (q->bytes.capacity > CONN_KEEP_CAPACITY)
+        if (q->bytes.capacity > CONN_KEEP_CAPACITY && !q->bytes.wiped)
             buf_dispose(&q->bytes);
         else
             buf_clear(&q->bytes);
@@ -270,7 +290,7 @@ static void conn_tell_drained(struct conn *c)
 static void conn_flush(void *arg)
 {
     struct conn *c = arg;
-    if (c->state == CONN_CONNECTING || c->state >= CONN_LINGERING)
+    if (c->state <= CONN_CONNECTING || c->state >= CONN_LINGERING)
         return;
     if (conn_send(c) != 0) {
         conn_write_failed(c);
@@ -298,6 +318,19 @@ int conn_write(struct conn *c, struct slice bytes)
     int err = buf_append(&c->out.bytes, bytes);
     conn_flush_later(c);
     return err;
+}
+
+void conn_set_wiped(struct conn *c)
+{
+    c->wiped = true;
+    buf_set_wiped(&c->out.bytes, true);
+    if (c->tls)
+        tls_session_set_wiped(c->tls);
+}
+
+bool conn_is_wiped(const struct conn *c)
+{
+    return c->wiped;
 }
 
 struct buf *conn_out(struct conn *c)
@@ -331,10 +364,13 @@ void conn_finish(struct conn *c)
 
 /* ---- reading ---- */
 
-static void conn_deliver(struct conn *c, const uint8_t *data, size_t size)
+/* `data` is the loop's scratch. */
+static void conn_deliver(struct conn *c, uint8_t *data, size_t size)
 {
     if (c->state == CONN_OPEN)
         c->events->on_read(c->ctx, c, slice_of(data, size));
+    if (c->wiped)
+        explicit_bzero(data, size);
 }
 
 static void conn_ended(struct conn *c)
@@ -412,7 +448,7 @@ static void conn_decrypt(struct conn *c)
         conn_flush_later(c); /* TLS itself may have something to say */
 }
 
-static void conn_received(struct conn *c, const uint8_t *data, size_t size)
+static void conn_received(struct conn *c, uint8_t *data, size_t size)
 {
     if (!c->tls || c->state == CONN_LINGERING) {
         conn_deliver(c, data, size);
@@ -582,15 +618,29 @@ static void socket_set_options(int fd, const struct addr *peer)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
+/* By its own end, which is known once it is connected: the other may be named otherwise. */
+static bool is_tcp(const struct conn *c)
+{
+    const struct addr *end = c->local.size > 0 ? &c->local : &c->peer;
+    return c->fd >= 0 && (end->u.any.sa_family == AF_INET || end->u.any.sa_family == AF_INET6);
+}
+
 void conn_make_thin(struct conn *c, uint32_t unacknowledged_ms)
 {
     int one = 1, off = 0, timeout = (int) unacknowledged_ms, rto_max = CONN_THIN_RTO_MAX_MS;
-    if (c->fd < 0 || (c->peer.u.any.sa_family != AF_INET && c->peer.u.any.sa_family != AF_INET6))
+    if (!is_tcp(c))
         return;
     setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof off);
     setsockopt(c->fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
     setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
     setsockopt(c->fd, IPPROTO_TCP, CONN_TCP_RTO_MAX_MS, &rto_max, sizeof rto_max);
+}
+
+uint32_t conn_round_trip_us(const struct conn *c)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    return is_tcp(c) && getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_rtt : 0;
 }
 
 /* Takes fd, also on failure. */
@@ -611,6 +661,7 @@ static int conn_new(struct loop *l, int fd, bool accepted, const struct conn_opt
         return err;
     }
     c->poll.data = c;
+    c->polled = true;
     c->loop = l;
     c->fd = fd;
     c->accepted = accepted;
@@ -629,9 +680,21 @@ static void conn_start_clock(struct conn *c, const struct conn_options *options)
     loop_timer_start(c->loop, &c->timer, timeout, on_timeout, c);
 }
 
+/* Of a dial. */
+static void conn_start_clocks(struct conn *c, const struct conn_options *options)
+{
+    conn_start_clock(c, options);
+    if (options && options->connect_timeout_ms != 0) {
+        c->handshake_timeout_ms = options->handshake_timeout_ms != 0 ? options->handshake_timeout_ms : CONN_HANDSHAKE_TIMEOUT_MS;
+        loop_timer_start(c->loop, &c->timer, options->connect_timeout_ms, on_timeout, c);
+    }
+}
+
 int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *options, const struct conn_events *events,
               void *ctx, struct conn **out)
 {
+    if (addr_is_member(to))
+        return conn_await(l, to, options, events, ctx, out);
     int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return GRID_EIO;
@@ -646,11 +709,7 @@ int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *
         conn_fail(c, error_of_connect(errno));
         return 0;
     }
-    conn_start_clock(c, options);
-    if (options && options->connect_timeout_ms != 0) {
-        c->handshake_timeout_ms = options->handshake_timeout_ms != 0 ? options->handshake_timeout_ms : CONN_HANDSHAKE_TIMEOUT_MS;
-        loop_timer_start(l, &c->timer, options->connect_timeout_ms, on_timeout, c);
-    }
+    conn_start_clocks(c, options);
     conn_watch(c);
     return 0;
 }
@@ -664,12 +723,119 @@ int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const
     struct conn *c = *out;
     conn_read_addrs(c);
     socket_set_options(fd, &c->peer);
+    if (options && options->from && c->peer.u.any.sa_family == AF_UNIX)
+        c->peer = *options->from;
     c->was_connected = true;
     c->state = c->tls ? CONN_HANDSHAKING : CONN_OPEN;
     if (c->tls)
         conn_start_clock(c, options);
     conn_watch(c);
     return 0;
+}
+
+int conn_pair(struct loop *l, const struct conn_events *events, void *ctx, struct conn **out, int *far)
+{
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+        return GRID_EIO;
+    int err = conn_adopt(l, fds[0], NULL, events, ctx, out);
+    if (err != 0)
+        close(fds[1]);
+    *far = fds[1];
+    return err;
+}
+
+/* ---- streams that a carrier brings ---- */
+
+int conn_await(struct loop *l, const struct addr *to, const struct conn_options *options, const struct conn_events *events, void *ctx, struct conn **out)
+{
+    struct carrier *k = loop_carrier(l);
+    struct conn *c = k && options && options->tls ? calloc(1, sizeof *c) : NULL;
+    if (!c)
+        return k ? GRID_ENOMEM : GRID_EIO;
+    *c = (struct conn){.loop = l, .fd = -1, .state = CONN_AWAITING, .events = events, .ctx = ctx, .peer = *to};
+    buf_init(&c->out.bytes, 0);
+    buf_init(&c->wire.bytes, 0);
+    int err = tls_session_create(options->tls, false, &c->tls);
+    if (err == 0)
+        err = carrier_want(k, c, to, options->tls);
+    if (err != 0) {
+        conn_free(c);
+        return err;
+    }
+    conn_start_clocks(c, options);
+    *out = c;
+    return 0;
+}
+
+/* False when it had to fail: the descriptor stays with the caller. */
+static bool conn_take_stream(struct conn *c, int fd)
+{
+    carrier_forget(loop_carrier(c->loop), c);
+    if (uv_poll_init(loop_uv(c->loop), &c->poll, fd) != 0) {
+        c->state = CONN_CONNECTING; /* forgotten already */
+        conn_fail(c, GRID_EIO);
+        return false;
+    }
+    c->poll.data = c;
+    c->polled = true;
+    c->fd = fd;
+    c->state = CONN_CONNECTING;
+    return true;
+}
+
+void conn_begin(struct conn *c, int fd)
+{
+    if (!conn_take_stream(c, fd)) {
+        close(fd);
+        return;
+    }
+    conn_connected(c);
+    conn_watch(c);
+}
+
+void conn_give_up(struct conn *c)
+{
+    conn_fail(c, GRID_ETIMEOUT);
+}
+
+static void on_released(uv_handle_t *handle)
+{
+    struct conn *c = handle->data;
+    c->arrived(c->arrived_ctx, c);
+}
+
+void conn_release(struct conn *open, void (*taken)(void *ctx, struct conn *open), void *ctx)
+{
+    open->state = CONN_CLOSED;
+    open->arrived = taken;
+    open->arrived_ctx = ctx;
+    loop_defer_cancel(&open->flush);
+    loop_defer_cancel(&open->moving);
+    loop_timer_stop(&open->timer);
+    uv_close((uv_handle_t *) &open->poll, on_released);
+}
+
+void conn_assume(struct conn *c, struct conn *released)
+{
+    struct tls_session *before = c ? c->tls : NULL;
+    if (!c || !conn_take_stream(c, released->fd)) {
+        close(released->fd);
+        conn_free(released);
+        return;
+    }
+    c->tls = released->tls;
+    released->tls = before;
+    buf_dispose(&c->wire.bytes);
+    c->wire = released->wire;
+    buf_init(&released->wire.bytes, 0);
+    c->local = released->local;
+    c->was_connected = true;
+    conn_free(released);
+    conn_opened(c);
+    if (c->state == CONN_OPEN)
+        conn_resume_later(c);
+    conn_watch(c);
 }
 
 /* ---- moving to another loop ---- */
@@ -730,6 +896,11 @@ const struct addr *conn_peer_addr(const struct conn *c)
     return &c->peer;
 }
 
+bool conn_is_relayed(const struct conn *c)
+{
+    return c->tls && c->fd >= 0 && c->local.u.any.sa_family == AF_UNIX;
+}
+
 bool conn_was_connected(const struct conn *c)
 {
     return c->was_connected;
@@ -760,9 +931,9 @@ const char *conn_tls_why(const struct conn *c)
     return c->tls ? tls_session_why(c->tls) : "";
 }
 
-bool conn_tls_is_revoked(const struct conn *c)
+enum tls_refusal conn_tls_refusal(const struct conn *c)
 {
-    return c->tls && tls_session_is_revoked(c->tls);
+    return c->tls ? tls_session_refusal(c->tls) : TLS_REFUSAL_OTHER;
 }
 
 bool conn_tls_peer_named(const struct conn *c, const char *host)
@@ -779,7 +950,7 @@ int conn_peer_uid(struct conn *c, uid_t *uid, gid_t *gid)
 {
     if (!c->uid_known) {
         c->uid_known = true;
-        c->uid_err = c->fd < 0 ? GRID_ENOENT : conn_uid_lookup(c->fd, &c->local, &c->peer, &c->uid, &c->gid);
+        c->uid_err = c->fd < 0 || conn_is_relayed(c) ? GRID_ENOENT : conn_uid_lookup(c->fd, &c->local, &c->peer, &c->uid, &c->gid);
     }
     if (c->uid_err == 0) {
         *uid = c->uid;

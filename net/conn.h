@@ -34,6 +34,7 @@ struct conn_events {
 struct conn_options {
     struct tls_context *tls;      /* NULL: in the clear. Referenced for the connection's life. */
     uint32_t handshake_timeout_ms; /* connect and TLS; 0 means 5,000 */
+    const struct addr *from; /* conn_adopt of a stream within this host that a third leads on: who brings it, copied to be conn_peer_addr; NULL: as the kernel says */
     uint32_t connect_timeout_ms;   /* TCP's part of a dial; the rest then has handshake_timeout_ms of its own. 0: both have that together */
 };
 
@@ -45,6 +46,9 @@ int conn_dial(struct loop *l, const struct addr *to, const struct conn_options *
 /* Takes an accepted descriptor (also on failure, where it is closed). */
 int conn_adopt(struct loop *l, int fd, const struct conn_options *options, const struct conn_events *events, void *ctx,
                struct conn **out);
+
+/* A stream within this host: a connection in the clear, open at once, and a descriptor of its other end, which is the caller's. 0, GRID_ENOMEM, GRID_EIO. */
+int conn_pair(struct loop *l, const struct conn_events *events, void *ctx, struct conn **out, int *far);
 
 /* Changes who hears of it, as when the first bytes decide the protocol. */
 void conn_set_events(struct conn *c, const struct conn_events *events, void *ctx);
@@ -70,6 +74,11 @@ bool conn_is_quiet(const struct conn *c);
  * lost probe of it ends an idle connection. */
 void conn_make_thin(struct conn *c, uint32_t unacknowledged_ms);
 
+/* Whether its bytes go by way of a third: TLS over a Unix socket is spoken by no one else (net/carrier.h). An open one. */
+bool conn_is_relayed(const struct conn *c);
+/* The round trip as the kernel knows it (smoothed); 0 where it does not, as of a connection that is none of TCP. */
+uint32_t conn_round_trip_us(const struct conn *c);
+
 /* True once TCP's handshake is done: somebody's kernel is there. Still true inside on_close. */
 bool conn_was_connected(const struct conn *c);
 /* True inside on_close when its error is GRID_ETIMEOUT. */
@@ -89,6 +98,10 @@ void conn_close(struct conn *c);
  * breaks before it has left, on_close of the events set before comes instead. */
 void conn_migrate(struct conn *c, struct loop *to, void (*arrived)(void *ctx, struct conn *c), void *ctx);
 
+/* For what carries keys or passwords: from here on no copy of what it brings or takes is left in the loop's scratch, its queue or TLS. */
+void conn_set_wiped(struct conn *c);
+bool conn_is_wiped(const struct conn *c);
+
 const struct addr *conn_peer_addr(const struct conn *c);
 const struct addr *conn_local_addr(const struct conn *c);
 /* The peer's certificate as judged; NULL in the clear. Lives as long as the connection. */
@@ -97,8 +110,8 @@ const struct tls_peer *conn_tls_peer(const struct conn *c);
 int conn_tls_channel(const struct conn *c, struct tls_channel *out);
 /* Why TLS failed, as the log says it; "" when it did not. As long as the connection. */
 const char *conn_tls_why(const struct conn *c);
-/* Whether the other side has refused this side's key for good: it was evicted from the grid. */
-bool conn_tls_is_revoked(const struct conn *c);
+/* How the other side has refused this side's certificate. */
+enum tls_refusal conn_tls_refusal(const struct conn *c);
 /* Whether the other side's certificate is for this host name; false in the clear. */
 bool conn_tls_peer_named(const struct conn *c, const char *host);
 /* The protocol agreed by ALPN, "" in the clear. */

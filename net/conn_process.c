@@ -13,10 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/err.h"
 #include "net/conn_uid.h"
 
-enum { ROW_MAX = 512, STATUS_MAX = 8192, LINK_MAX_SIZE = 64 };
+enum { STATUS_MAX = 8192, LINK_MAX_SIZE = 64 };
 
 /* ---- one process ---- */
 
@@ -59,20 +58,6 @@ bool conn_process_is_confined(int pid)
 
 /* ---- whose socket it is ---- */
 
-static bool inode_in(const char *table, const struct addr *from, const struct addr *to, unsigned long *inode)
-{
-    char line[ROW_MAX];
-    uid_t uid;
-    bool found = false;
-    FILE *file = fopen(table, "re");
-    while (!found && file && fgets(line, sizeof line, file))
-        found = conn_uid_match_line(line, from, to, &uid) &&
-                sscanf(line, " %*u: %*s %*s %*x %*x:%*x %*x:%*x %*x %*u %*d %lu", inode) == 1;
-    if (file)
-        fclose(file);
-    return found;
-}
-
 static bool holds(const char *process, const char *link)
 {
     char path[64], found[LINK_MAX_SIZE];
@@ -89,12 +74,12 @@ static bool holds(const char *process, const char *link)
     return held;
 }
 
-static bool holders_confined(unsigned long inode)
+static bool holders_confined(uint64_t inode)
 {
     char link[LINK_MAX_SIZE];
     unsigned holders = 0;
     bool confined = false;
-    snprintf(link, sizeof link, "socket:[%lu]", inode);
+    snprintf(link, sizeof link, "socket:[%llu]", (unsigned long long) inode);
     DIR *dir = opendir("/proc");
     for (struct dirent *d; !confined && dir && (d = readdir(dir));) {
         if (!isdigit((unsigned char) d->d_name[0]) || !holds(d->d_name, link))
@@ -160,10 +145,8 @@ static bool connector_confined(int fd, uint64_t taken_ms)
 
 bool conn_process_confined(int fd, const struct addr *local, const struct addr *peer, uint64_t taken_ms)
 {
-    unsigned long inode;
+    struct conn_owner owner;
     if (local->u.any.sa_family == AF_UNIX)
         return connector_confined(fd, taken_ms);
-    if (!inode_in("/proc/net/tcp", peer, local, &inode) && !inode_in("/proc/net/tcp6", peer, local, &inode))
-        return true;
-    return holders_confined(inode);
+    return conn_uid_find(peer, local, &owner) != 0 || holders_confined(owner.inode);
 }

@@ -1,10 +1,7 @@
-/* The uid of a local peer. A loopback TCP connection is two sockets of this machine, and the peer's is ours turned round. */
+/* Whose a local peer is. A loopback TCP connection is two sockets of this machine, and the peer's is ours turned round. */
 #include "net/conn_uid.h"
 
 #include <errno.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -12,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "net/sock_diag.h"
 
 enum { ROW_MAX = 512, ANSWER_MAX = 1024, V4_AT = 12 };
 
@@ -63,23 +61,15 @@ static bool endpoints_are(const struct endpoint *local, const struct endpoint *r
 
 /* ---- one question to the kernel ---- */
 
-struct question {
-    struct nlmsghdr head;
-    struct inet_diag_req_v2 request;
-};
-
-static bool question_make(const struct addr *from, const struct addr *to, struct question *q)
+static bool question_make(const struct addr *from, const struct addr *to, struct inet_diag_req_v2 *q)
 {
     struct endpoint local, remote;
     if (!endpoint_of_addr(from, &local) || !endpoint_of_addr(to, &remote))
         return false;
     bool v4 = endpoint_is_v4(&local) && endpoint_is_v4(&remote);
     size_t at = v4 ? V4_AT : 0;
-    *q = (struct question){
-        .head = {.nlmsg_len = sizeof *q, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
-        .request = {.sdiag_family = v4 ? AF_INET : AF_INET6, .sdiag_protocol = IPPROTO_TCP, .idiag_states = UINT32_MAX},
-    };
-    struct inet_diag_sockid *id = &q->request.id;
+    *q = (struct inet_diag_req_v2){.sdiag_family = v4 ? AF_INET : AF_INET6, .sdiag_protocol = IPPROTO_TCP, .idiag_states = UINT32_MAX};
+    struct inet_diag_sockid *id = &q->id;
     id->idiag_sport = htons((uint16_t) local.port);
     id->idiag_dport = htons((uint16_t) remote.port);
     id->idiag_cookie[0] = id->idiag_cookie[1] = INET_DIAG_NOCOOKIE;
@@ -98,41 +88,34 @@ static void endpoint_of_answer(uint8_t family, const __be32 ip[4], __be16 port, 
 }
 
 /* Where there is no such connection the kernel offers a listener; and sockets without an inode say uid 0 of everybody. */
-bool conn_uid_match_answer(struct slice answer, const struct addr *from, const struct addr *to, uid_t *uid)
+bool conn_uid_match_answer(struct slice answer, const struct addr *from, const struct addr *to, struct conn_owner *owner)
 {
-    struct nlmsghdr head;
     struct inet_diag_msg socket;
     struct endpoint local, remote;
-    if (answer.size < NLMSG_HDRLEN + sizeof socket)
-        return false;
-    memcpy(&head, answer.data, sizeof head);
-    memcpy(&socket, answer.data + NLMSG_HDRLEN, sizeof socket);
-    if (head.nlmsg_type != SOCK_DIAG_BY_FAMILY || socket.idiag_inode == 0)
+    if (sock_diag_next(&answer, &socket) != 1 || socket.idiag_inode == 0)
         return false;
     endpoint_of_answer(socket.idiag_family, socket.id.idiag_src, socket.id.idiag_sport, &local);
     endpoint_of_answer(socket.idiag_family, socket.id.idiag_dst, socket.id.idiag_dport, &remote);
     if (!endpoints_are(&local, &remote, from, to))
         return false;
-    *uid = socket.idiag_uid;
+    *owner = (struct conn_owner){socket.idiag_uid, socket.idiag_inode};
     return true;
 }
 
-/* Connected to the kernel, a netlink socket hears nobody else; and the kernel has answered when it has taken the question. */
-int conn_uid_ask(const struct addr *from, const struct addr *to, uid_t *uid)
+int conn_uid_ask(const struct addr *from, const struct addr *to, struct conn_owner *owner)
 {
-    const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-    struct question q;
-    uint8_t answer[ANSWER_MAX];
-    ssize_t size = -1;
-    if (!question_make(from, to, &q))
+    struct inet_diag_req_v2 question;
+    uint8_t room[ANSWER_MAX];
+    bool found = false;
+    if (!question_make(from, to, &question))
         return GRID_ENOENT;
-    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    int fd = sock_diag_open();
     if (fd < 0)
         return GRID_ENOENT;
-    if (connect(fd, (const struct sockaddr *) &kernel, sizeof kernel) == 0 && send(fd, &q, sizeof q, 0) == (ssize_t) sizeof q)
-        size = recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+    if (sock_diag_ask(fd, &question, false) == 0)
+        found = conn_uid_match_answer(sock_diag_take(fd, room, sizeof room), from, to, owner);
     close(fd);
-    return size > 0 && conn_uid_match_answer(slice_of(answer, (size_t) size), from, to, uid) ? 0 : GRID_ENOENT;
+    return found ? 0 : GRID_ENOENT;
 }
 
 /* ---- the tables in /proc ---- */
@@ -153,23 +136,23 @@ static bool endpoint_parse(const char *text, struct endpoint *e)
 }
 
 /* Rows without an inode (TIME_WAIT, orphans) say uid 0 of everybody: they must not count. */
-bool conn_uid_match_line(const char *line, const struct addr *from, const struct addr *to, uid_t *uid)
+bool conn_uid_match_line(const char *line, const struct addr *from, const struct addr *to, struct conn_owner *owner)
 {
     char local[40], remote[40];
-    unsigned owner;
+    unsigned uid;
     unsigned long inode;
     struct endpoint row_local, row_remote;
-    if (sscanf(line, " %*u: %39s %39s %*x %*x:%*x %*x:%*x %*x %u %*d %lu", local, remote, &owner, &inode) != 4 || inode == 0)
+    if (sscanf(line, " %*u: %39s %39s %*x %*x:%*x %*x:%*x %*x %u %*d %lu", local, remote, &uid, &inode) != 4 || inode == 0)
         return false;
     if (!endpoint_parse(local, &row_local) || !endpoint_parse(remote, &row_remote))
         return false;
     if (!endpoints_are(&row_local, &row_remote, from, to))
         return false;
-    *uid = owner;
+    *owner = (struct conn_owner){uid, inode};
     return true;
 }
 
-static int table_find(const char *path, const struct addr *from, const struct addr *to, uid_t *uid)
+static int table_find(const char *path, const struct addr *from, const struct addr *to, struct conn_owner *owner)
 {
     char line[ROW_MAX];
     int err = GRID_ENOENT;
@@ -177,18 +160,23 @@ static int table_find(const char *path, const struct addr *from, const struct ad
     if (!table)
         return GRID_ENOENT;
     while (err != 0 && fgets(line, sizeof line, table))
-        if (conn_uid_match_line(line, from, to, uid))
+        if (conn_uid_match_line(line, from, to, owner))
             err = 0;
     fclose(table);
     return err;
 }
 
-int conn_uid_scan(const struct addr *from, const struct addr *to, uid_t *uid)
+int conn_uid_scan(const struct addr *from, const struct addr *to, struct conn_owner *owner)
 {
-    return table_find("/proc/net/tcp", from, to, uid) == 0 ? 0 : table_find("/proc/net/tcp6", from, to, uid);
+    return table_find("/proc/net/tcp", from, to, owner) == 0 ? 0 : table_find("/proc/net/tcp6", from, to, owner);
 }
 
 /* ---- either ---- */
+
+int conn_uid_find(const struct addr *from, const struct addr *to, struct conn_owner *owner)
+{
+    return conn_uid_ask(from, to, owner) == 0 ? 0 : conn_uid_scan(from, to, owner);
+}
 
 static gid_t primary_group(uid_t uid)
 {
@@ -200,6 +188,7 @@ static gid_t primary_group(uid_t uid)
 int conn_uid_lookup(int fd, const struct addr *local, const struct addr *peer, uid_t *uid, gid_t *gid)
 {
     struct ucred credentials;
+    struct conn_owner owner;
     socklen_t size = sizeof credentials;
     if (local->u.any.sa_family == AF_UNIX) {
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 || credentials.uid == (uid_t) -1)
@@ -210,8 +199,9 @@ int conn_uid_lookup(int fd, const struct addr *local, const struct addr *peer, u
     }
     if (!addr_is_loopback(peer) && !addr_is_loopback(local))
         return GRID_ENOENT;
-    if (conn_uid_ask(peer, local, uid) != 0 && conn_uid_scan(peer, local, uid) != 0)
+    if (conn_uid_find(peer, local, &owner) != 0)
         return GRID_ENOENT;
+    *uid = owner.uid;
     *gid = primary_group(*uid);
     return 0;
 }

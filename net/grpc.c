@@ -126,6 +126,12 @@ void grpc_deframer_dispose(struct grpc_deframer *d)
     d->taken = 0;
 }
 
+void grpc_deframer_set_wiped(struct grpc_deframer *d, bool wiped)
+{
+    buf_set_wiped(&d->buffer, wiped);
+    buf_set_wiped(&d->inflated, wiped);
+}
+
 enum { KEPT_CAPACITY = 16 * 1024 };
 
 void grpc_deframer_reset(struct grpc_deframer *d, size_t max_message, bool gzip)

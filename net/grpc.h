@@ -52,6 +52,8 @@ void grpc_deframer_init(struct grpc_deframer *d, size_t max_message, bool gzip);
 void grpc_deframer_dispose(struct grpc_deframer *d);
 /* As new but for its memory. */
 void grpc_deframer_reset(struct grpc_deframer *d, size_t max_message, bool gzip);
+/* Whether what it held is overwritten, as buf_set_wiped. */
+void grpc_deframer_set_wiped(struct grpc_deframer *d, bool wiped);
 /* Takes bytes in; a slice of grpc_deframer_next is gone then. 0, GRID_ELIMIT as soon as a prefix announces too much (before memory
  * is taken for it), GRID_EPROTO (bad flag, or compressed without gzip), GRID_ENOMEM. */
 int grpc_deframer_feed(struct grpc_deframer *d, struct slice bytes);

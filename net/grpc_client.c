@@ -265,6 +265,7 @@ int grpc_client_call_start(struct http_client *c, const char *path, uint64_t dea
     struct grpc_client_call *call = call_create(max_message, events, ctx);
     if (!call)
         return GRID_ENOMEM;
+    buf_set_wiped(&call->out, conn_is_wiped(http_client_conn(c)));
     struct http_request_head head = {.method = SLICE("POST"), .target = slice_of_str(path), .authority = http_client_authority(c)};
     head.headers = headers;
     head.header_count = gather_headers(headers, deadline_ms, timeout, metadata, count);

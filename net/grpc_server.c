@@ -456,6 +456,16 @@ size_t grpc_call_queued(const struct grpc_call *call)
     return http_exchange_queued(call->x);
 }
 
+void grpc_call_pause(struct grpc_call *call)
+{
+    http_exchange_pause(call->x);
+}
+
+void grpc_call_resume(struct grpc_call *call)
+{
+    http_exchange_resume(call->x);
+}
+
 /* ---- the request's messages ---- */
 
 /* A method's own limit is fixed; the server's is what its users may be told how to raise. */
@@ -633,6 +643,9 @@ static bool judge_encoding(struct grpc_call *call)
     size_t limit = call->method->max_message ? call->method->max_message : call->server->max_message;
     call->accepts_gzip = list_names(grpc_call_metadata(call, "grpc-accept-encoding"), "gzip");
     grpc_deframer_reset(&call->in, limit, gzip);
+    grpc_deframer_set_wiped(&call->in, call->method->secret);
+    if (call->method->secret)
+        conn_set_wiped(grpc_call_conn(call));
     if (!encoding.data || gzip || slice_equal_str(encoding, "identity"))
         return true;
     refuse(call, GRPC_UNIMPLEMENTED, "grpc-encoding '", encoding, "' is not supported; identity and gzip are");

@@ -28,6 +28,7 @@ struct grpc_method {
     /* Starts a call: must grpc_call_bind, or grpc_call_finish at once. */
     void (*on_call)(void *service_ctx, struct grpc_call *call);
     size_t max_message; /* 0: the server's */
+    bool secret;        /* requests hold keys or passwords: no copy of them stays in what they come by (conn_set_wiped) */
 };
 
 void grpc_call_bind(struct grpc_call *call, const struct grpc_call_events *events, void *ctx);
@@ -55,6 +56,9 @@ int grpc_call_send_commit(struct grpc_call *call);
 /* Whether messages from now on are gzipped. Asked for first before the first message: the head announces it. */
 void grpc_call_set_compress(struct grpc_call *call, bool compress);
 size_t grpc_call_queued(const struct grpc_call *call);
+/* Stops and restarts the flow of the request; messages that have arrived already may still come. */
+void grpc_call_pause(struct grpc_call *call);
+void grpc_call_resume(struct grpc_call *call);
 /* Ends the call with a status; trailers-only when nothing was sent. No other function may be called after it. on_close(0) follows,
  * never inside. `message` may be NULL. */
 void grpc_call_finish(struct grpc_call *call, int status, const char *message);

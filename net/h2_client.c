@@ -277,6 +277,7 @@ static int client_call(struct http_client *base, const struct http_request_head 
     const nghttp2_data_provider provider = {.source.ptr = call, .read_callback = on_data_wanted};
     bool has_body = more || body.size > 0;
     call->stream.ended = !more;
+    buf_set_wiped(&call->stream.out.bytes, conn_is_wiped(base->conn));
     request_head(&list, head, c->tls);
     int32_t id = h2_queue_append(&call->stream.out, body) == 0
                      ? nghttp2_submit_request(c->ng, NULL, list.at, list.count, has_body ? &provider : NULL, call)

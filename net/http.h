@@ -173,6 +173,8 @@ void http_call_cancel(struct http_call *c);
 void http_call_pause(struct http_call *c);
 void http_call_resume(struct http_call *c);
 
+/* Changes who hears of it. */
+void http_client_set_events(struct http_client *c, const struct http_client_events *events, void *ctx);
 bool http_client_usable(const struct http_client *c);
 size_t http_client_active(const struct http_client *c);
 struct conn *http_client_conn(struct http_client *c);

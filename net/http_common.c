@@ -186,6 +186,12 @@ size_t http_client_active(const struct http_client *c)
     return c->ops->active(c);
 }
 
+void http_client_set_events(struct http_client *c, const struct http_client_events *events, void *ctx)
+{
+    c->events = events;
+    c->ctx = ctx;
+}
+
 struct conn *http_client_conn(struct http_client *c)
 {
     return c->conn;

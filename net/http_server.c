@@ -353,6 +353,7 @@ void http_server_accept(struct http_server *s, int fd, struct tls_context *tls)
         return;
     }
     buf_init(&sniff->seen, 0);
+    buf_set_wiped(&sniff->seen, true); /* a whole first request may stand here, with a password */
     http_session_init(&sniff->base, &SNIFF_OPS, s, c);
     if (tls) {
         sniff->base.handshaking = true;

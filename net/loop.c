@@ -46,6 +46,7 @@ struct loop {
     struct loop_deferred deferred; /* sentinel of a ring: next is the first, prev the link that points back here */
     struct loop_heap heap;
     uint8_t *scratch;
+    struct carrier *carrier;
 };
 
 /* ---- deferred work ---- */
@@ -402,6 +403,16 @@ void loop_stop(struct loop *l)
 {
     atomic_store(&l->stopping, true);
     uv_async_send(&l->async);
+}
+
+void loop_set_carrier(struct loop *l, struct carrier *k)
+{
+    l->carrier = k;
+}
+
+struct carrier *loop_carrier(const struct loop *l)
+{
+    return l->carrier;
 }
 
 uv_loop_t *loop_uv(struct loop *l)

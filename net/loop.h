@@ -24,6 +24,11 @@ void loop_stop(struct loop *l);
 
 uv_loop_t *loop_uv(struct loop *l);
 
+/* Who carries connections of this loop to members that cannot be dialled (net/carrier.h); NULL, as at first: nobody. Borrowed. Its thread, or before it runs. */
+struct carrier;
+void loop_set_carrier(struct loop *l, struct carrier *k);
+struct carrier *loop_carrier(const struct loop *l);
+
 /* Lets the loop look for events up to max_us microseconds before it sleeps, as long as they come so soon (net/busy_poll.h); 0, as
  * at first: it sleeps at once. loop_event tells it that one came, from a poll callback. Its thread. */
 void loop_busy_poll(struct loop *l, uint64_t max_us);

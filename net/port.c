@@ -18,6 +18,18 @@ static bool can_listen(const struct addr *a)
     return can;
 }
 
+bool port_has_address(const struct addr *a)
+{
+    struct addr any_port = *a;
+    addr_set_port(&any_port, 0);
+    int fd = socket(a->u.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    bool has = bind(fd, &any_port.u.any, any_port.size) == 0;
+    close(fd);
+    return has;
+}
+
 bool port_is_free(uint16_t port)
 {
     struct addr loopback, every = {.size = sizeof every.u.v6};

@@ -20,6 +20,14 @@ struct tls_peer {
     char name[64];  /* common name, for logs only */
     char issuer[65]; /* id of the authority on whose word it was taken; "" when the judge names none */
     bool revoked;   /* the judge refuses its key for good: it is told so (RFC 8446 6.2, certificate_revoked) */
+    bool ahead;     /* taken, by an authority that follows the one known here */
+};
+
+/* Why the other side, whose own certificate was good, has refused this side's (by its alert). */
+enum tls_refusal {
+    TLS_REFUSAL_OTHER,   /* it has not, or its certificate was not good, or it has said nothing that tells more */
+    TLS_REFUSAL_REVOKED, /* this side's key is refused for good */
+    TLS_REFUSAL_BEHIND,  /* the other side is ahead (struct tls_peer), and does not take what was before */
 };
 
 /* Judges the peer's certificate chain, leaf first, as OpenSSL has read it (its X509), borrowed for the call. Fills `peer`. 0 to go on; an error ends the
@@ -54,6 +62,8 @@ struct tls_channel {
     uint8_t own_public[TLS_PUBLIC_MAX], peer_public[TLS_PUBLIC_MAX]; /* SubjectPublicKeyInfo of the certificates presented, DER */
     size_t own_public_size, peer_public_size;
 };
+/* Both sides have one key: who was dialled is the dialler. */
+bool tls_channel_is_own(const struct tls_channel *c);
 
 /* TLS 1.3 only, no tickets, no early data, client certificate required. Copies what it needs. 0, GRID_EINVAL (a bad key or
  * certificate) or GRID_ENOMEM: then `release` is not called. */

@@ -84,6 +84,11 @@ void tls_session_destroy(struct tls_session *s)
     free(s);
 }
 
+void tls_session_set_wiped(struct tls_session *s)
+{
+    SSL_set_options(s->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+}
+
 int tls_session_receive(struct tls_session *s, struct slice bytes)
 {
     if (bytes.size == 0)
@@ -121,9 +126,13 @@ static void explain_fault(unsigned long code, char *why, size_t size)
     snprintf(why, size, "the TLS handshake or a record of it is malformed (%s)", text ? text : "it ended");
 }
 
-bool tls_session_is_revoked(const struct tls_session *s)
+enum tls_refusal tls_session_refusal(const struct tls_session *s)
 {
-    return s->alert == SSL_AD_CERTIFICATE_REVOKED;
+    if (!alert_is_about_certificates(s->alert) || s->judgement.err != 0 || !s->judgement.peer.id[0])
+        return TLS_REFUSAL_OTHER;
+    if (s->alert == SSL_AD_CERTIFICATE_REVOKED)
+        return TLS_REFUSAL_REVOKED;
+    return s->judgement.peer.ahead ? TLS_REFUSAL_BEHIND : TLS_REFUSAL_OTHER;
 }
 
 /* Remembers why, once, and says which error it is. */
@@ -253,6 +262,11 @@ int tls_session_channel(const struct tls_session *s, struct tls_channel *out)
     X509_free(peer);
     ERR_clear_error();
     return err;
+}
+
+bool tls_channel_is_own(const struct tls_channel *c)
+{
+    return slice_equal(slice_of(c->own_public, c->own_public_size), slice_of(c->peer_public, c->peer_public_size));
 }
 
 bool tls_session_peer_named(const struct tls_session *s, const char *host)

@@ -24,6 +24,9 @@ int tls_session_handshake(struct tls_session *s);
 /* Decrypts up to `size` bytes. Their count, 0 when more must arrive, GRID_ECLOSED after close_notify, GRID_EPERM, GRID_EPROTO. */
 ptrdiff_t tls_session_read(struct tls_session *s, uint8_t *data, size_t size);
 
+/* From here on no copy stays of what tls_session_read gave. */
+void tls_session_set_wiped(struct tls_session *s);
+
 /* Encrypts all of it. 0, GRID_EPROTO. */
 int tls_session_write(struct tls_session *s, struct slice bytes);
 
@@ -40,8 +43,8 @@ const char *tls_session_alpn(const struct tls_session *s);
 int tls_session_channel(const struct tls_session *s, struct tls_channel *out);
 /* Whether the other side's certificate is for this host name. */
 bool tls_session_peer_named(const struct tls_session *s, const char *host);
-/* The other side has refused this side's key for good. */
-bool tls_session_is_revoked(const struct tls_session *s);
+/* How the other side has refused this side's certificate. */
+enum tls_refusal tls_session_refusal(const struct tls_session *s);
 /* Why it failed, for the log; "" when it did not. */
 const char *tls_session_why(const struct tls_session *s);
 

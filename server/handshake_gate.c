@@ -23,6 +23,7 @@ struct source {
 
 struct waiter {
     int fd;
+    struct addr from;
     bool known;
     int64_t turn_us; /* when its source allows it: the less it has come, the earlier; may lie before the clock's beginning */
     uint64_t came_ms;
@@ -142,7 +143,7 @@ int handshake_gate_come(struct handshake_gate *g, int fd, const struct addr *fro
         handshake_gate_know(g, from, now_ms);
     struct source *s = source_of(g, from, now_ms);
     const uint64_t now_us = now_ms * US_PER_MS, before_us = s->used_us;
-    struct waiter w = {.fd = fd, .known = s->known_until_ms > now_ms, .came_ms = now_ms};
+    struct waiter w = {.fd = fd, .from = *from, .known = s->known_until_ms > now_ms, .came_ms = now_ms};
     w.turn_us = use(s, w.known ? &g->known : &g->strange, now_us);
     if (w.turn_us > (int64_t) now_us + HANDSHAKE_GATE_WAIT_MS * US_PER_MS) {
         s->used_us = before_us; /* it would wait in vain, and is not the later for having been sent away */
@@ -177,7 +178,7 @@ static size_t find_next(struct handshake_gate *g, uint64_t now_ms)
     return next;
 }
 
-bool handshake_gate_next(struct handshake_gate *g, uint64_t now_ms, int *fd, bool *begins)
+bool handshake_gate_next(struct handshake_gate *g, uint64_t now_ms, int *fd, struct addr *from, bool *begins)
 {
     size_t next = find_next(g, now_ms);
     *begins = next < g->waiting_count;
@@ -187,6 +188,7 @@ bool handshake_gate_next(struct handshake_gate *g, uint64_t now_ms, int *fd, boo
         next = 0; /* the first came first */
     if (next == g->waiting_count)
         return false;
+    *from = g->waiting[next].from;
     *fd = take_at(g, next);
     return true;
 }

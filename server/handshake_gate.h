@@ -30,9 +30,9 @@ void handshake_gate_destroy(struct handshake_gate *g);
  * source that has come most, perhaps the new one. */
 int handshake_gate_come(struct handshake_gate *g, int fd, const struct addr *from, bool member, uint64_t now_ms);
 
-/* One of those who wait: true with *fd whose handshake begins now (*begins), or which has waited too long and is to be closed; it no longer waits. False when it is
+/* One of those who wait: true with *fd, which came *from, whose handshake begins now (*begins), or which has waited too long and is to be closed; it no longer waits. False when it is
  * nobody's turn. */
-bool handshake_gate_next(struct handshake_gate *g, uint64_t now_ms, int *fd, bool *begins);
+bool handshake_gate_next(struct handshake_gate *g, uint64_t now_ms, int *fd, struct addr *from, bool *begins);
 /* Milliseconds until handshake_gate_next may say true; UINT64_MAX when nobody waits. */
 uint64_t handshake_gate_wait_ms(struct handshake_gate *g, uint64_t now_ms);
 

@@ -10,6 +10,8 @@
 
 #include "net/loop.h"
 
+enum { INTERFACE_NAME_MAX = 16 }; /* IF_NAMESIZE */
+
 static const char *architecture(const char *machine)
 {
     static const char *const NAMES[][2] = {{"x86_64", "x64"}, {"aarch64", "arm64"}, {"i686", "ia32"}, {"armv7l", "arm"}, {"riscv64", "riscv64"}};
@@ -36,21 +38,63 @@ static void add_address(struct host_info *out, const uv_interface_address_t *int
     addr_format_host(&address, out->addresses[out->address_count++]);
 }
 
+/* The interface that the default route of IPv4 leads through, "" when there is none. */
+static void find_default_interface(char out[INTERFACE_NAME_MAX])
+{
+    char line[256], name[INTERFACE_NAME_MAX];
+    unsigned destination, gateway, flags, mask;
+    FILE *file = fopen("/proc/net/route", "re");
+    out[0] = '\0';
+    while (file && out[0] == '\0' && fgets(line, sizeof line, file))
+        if (sscanf(line, "%15s %x %x %x %*d %*d %*d %x", name, &destination, &gateway, &flags, &mask) == 5 && destination == 0 && mask == 0)
+            snprintf(out, INTERFACE_NAME_MAX, "%s", name);
+    if (file)
+        fclose(file);
+}
+
+/* The less, the likelier others reach this host by it: first what leads out, last a bridge that leads to guests of this host alone. */
+static int rank_of(const char *interface, const char *leads_out)
+{
+    char path[64 + INTERFACE_NAME_MAX];
+    snprintf(path, sizeof path, "/sys/class/net/%s/bridge", interface);
+    return strcmp(interface, leads_out) == 0 ? 0 : access(path, F_OK) == 0 ? 2 : 1;
+}
+
+static void add_ranked(struct host_info *out, const uv_interface_address_t *interfaces, int count, int rank)
+{
+    char leads_out[INTERFACE_NAME_MAX];
+    find_default_interface(leads_out);
+    for (int family = 0; family < 2; family++)
+        for (int i = 0; i < count; i++)
+            if (!interfaces[i].is_internal && (interfaces[i].address.address4.sin_family == AF_INET) == (family == 0) && rank_of(interfaces[i].name, leads_out) == rank)
+                add_address(out, &interfaces[i]);
+}
+
 static void read_addresses(struct host_info *out)
 {
     uv_interface_address_t *interfaces;
     int count;
     if (uv_interface_addresses(&interfaces, &count) != 0)
         count = 0;
-    for (int family = 0; family < 2; family++)
-        for (int i = 0; i < count; i++)
-            if (!interfaces[i].is_internal && (interfaces[i].address.address4.sin_family == AF_INET) == (family == 0))
-                add_address(out, &interfaces[i]);
+    for (int rank = 0; rank < 3; rank++)
+        add_ranked(out, interfaces, count, rank);
     if (count > 0)
         uv_free_interface_addresses(interfaces, count);
     if (out->address_count == 0)
         snprintf(out->addresses[out->address_count++], ADDR_TEXT_MAX, "127.0.0.1");
     snprintf(out->private_ip, sizeof out->private_ip, "%s", out->addresses[0]);
+}
+
+bool host_addresses_read(struct host_info *h)
+{
+    struct host_info now = {0};
+    read_addresses(&now);
+    if (now.address_count == h->address_count && memcmp(now.addresses, h->addresses, sizeof now.addresses) == 0)
+        return false;
+    memcpy(h->addresses, now.addresses, sizeof h->addresses);
+    memcpy(h->private_ip, now.private_ip, sizeof h->private_ip);
+    h->address_count = now.address_count;
+    return true;
 }
 
 void host_info_read(struct host_info *out)

@@ -19,6 +19,8 @@ struct host_info {
 };
 
 void host_info_read(struct host_info *out);
+/* Its addresses alone, anew: true when they are others than before. */
+bool host_addresses_read(struct host_info *h);
 
 /* Resident memory of a process in bytes, 0 when it cannot be told. pid 0: this one. */
 uint64_t host_resident_bytes(int pid);

@@ -14,7 +14,7 @@ struct join_exchange {
     struct join *join;
     struct loop_timer timer;
     struct addr peer;
-    bool over;
+    bool over, own; /* own: this node has dialled itself */
 };
 
 static const struct conn_events EVENTS;
@@ -80,6 +80,9 @@ static int make_core(struct join_exchange *x, bool joiner)
     int err = conn_tls_channel(x->conn, &channel);
     if (err != 0)
         return err;
+    x->own = joiner && tls_channel_is_own(&channel);
+    if (x->own)
+        return GRID_EEXIST;
     arc4random_buf(seed, sizeof seed);
     terms.joiner = joiner;
     terms.own_public_der = slice_of(channel.own_public, channel.own_public_size);
@@ -100,7 +103,7 @@ static void on_open(void *ctx, struct conn *c)
     (void) c;
     if (make_core(x, true) != 0) {
         conn_close(c);
-        exchange_over(x, "the exchange could not be begun");
+        exchange_over(x, x->own ? "it is this node itself" : "the exchange could not be begun");
         return;
     }
     exchange_flush(x);
@@ -202,6 +205,11 @@ int join_exchange_dial(const struct join_exchange_config *config, const struct a
 const struct join *join_exchange_core(const struct join_exchange *x)
 {
     return x->join;
+}
+
+bool join_exchange_is_own(const struct join_exchange *x)
+{
+    return x->own;
 }
 
 const struct addr *join_exchange_peer(const struct join_exchange *x)

@@ -43,6 +43,8 @@ int join_exchange_dial(const struct join_exchange_config *config, const struct a
 
 /* How far it is; NULL while it dials. */
 const struct join *join_exchange_core(const struct join_exchange *x);
+/* It has reached this very node: whoever answered has this side's key. */
+bool join_exchange_is_own(const struct join_exchange *x);
 /* Who is at the other end. */
 const struct addr *join_exchange_peer(const struct join_exchange *x);
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "net/crypto_memory.h"
 #include "net/crypto_provider.h"
 #include "server/node.h"
 
@@ -21,6 +22,7 @@ int main(int argc, char **argv)
     struct options options;
     struct option_error error;
     int status;
+    crypto_memory_install();
     crypto_provider_install(); /* it only saves time: without it all goes on as OpenSSL does it */
     if (options_read(&options, argc, argv, environ, &error) != 0) {
         fprintf(stderr, "gridd: %s\n", error.message);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,14 +20,21 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "net/notify.h"
+#include "server/confine/confine.h"
 #include "server/ingress/rpc_roles.h"
 #include "server/node_internal.h"
+#include "server/node_adopt.h"
 #include "server/node_ask.h"
 #include "server/node_delegate.h"
 #include "server/node_discover.h"
+#include "server/node_found.h"
 #include "server/node_join.h"
 #include "server/node_ledger.h"
 #include "server/node_logs.h"
+#include "server/node_reach.h"
+#include "server/node_reverse.h"
+#include "server/node_tunnel.h"
+#include "server/node_verdict.h"
 
 enum { DEFAULT_DEADLINE_MS = 60000, IN_FLIGHT_PER_INSTANCE = 100, QUEUE_PER_TASK = 1000, UNSTARTABLE_MS = 5000, ATTEMPTS = 3, DESCRIPTORS_WANTED = 65536,
        HELD_OVERHEAD = 128 * 1024 /* of two requests beside their payloads */ };
@@ -174,6 +182,8 @@ static void on_control_conn(void *ctx, struct conn *c)
     struct node *n = ctx;
     if (strcmp(conn_alpn(c), NODE_JOIN_ALPN) == 0)
         node_join_accept(n, c); /* a stranger: nothing else may be said on it */
+    else if (node_reverse_take(n, c))
+        return;
     else if (n->control_server && n->verdict && conn_tls_peer(c) && verdict_refuses(n->verdict, conn_tls_peer(c)))
         conn_close(c); /* its handshake began before the verdict did */
     else if (n->control_server)
@@ -219,7 +229,7 @@ static int open_workers(struct node *n, char why[NODE_WHY_MAX])
 {
     const struct options *o = n->options;
     struct worker_set_options w = {.count = o->workers, .connections_max = connections_max() / o->workers + 1, .busy_poll_us = o->busy_poll_us, .handshakes_per_s = o->handshakes_per_s, .control = n->loop, .peer_tls = n->server_tls, .admin = n->admin, .on_control_conn = on_control_conn,
-                                   .on_instance_refused = on_instance_refused, .on_task_wanted = on_task_wanted, .on_peer_failed = on_peer_failed, .ctx = n};
+                                   .on_instance_refused = on_instance_refused, .on_task_wanted = on_task_wanted, .on_peer_failed = on_peer_failed, .on_wanted = node_reverse_wanted, .ctx = n};
     int err = take_api_addresses(n, &w, why);
     if (err == 0)
         err = take_peer_address(n, &w.peer, why);
@@ -238,8 +248,9 @@ static int open_workers(struct node *n, char why[NODE_WHY_MAX])
 
 static int open_releases(struct node *n, char why[NODE_WHY_MAX])
 {
-    struct releases_options r = {.loop = n->loop, .state_dir = n->options->state, .supervisor = n->supervisor, .publisher = node_id(n),
-                                 .certificate_der = buf_slice(&n->standing.certificate), .peer_tls = n->control_tls, .traffic = &n->sync_traffic, .sync_rate = n->options->sync_rate, .sign = node_sign, .verify = node_verify_entry, .is_of_grid = node_trust_is_of_grid,
+    struct releases_options r = {.loop = n->loop, .state_dir = n->options->state, .supervisor = n->supervisor, .publisher = node_id(n), .platform = n->host.platform,
+                                 .certificate_der = buf_slice(&n->standing.certificate), .peer_tls = n->control_tls, .traffic = &n->sync_traffic, .sync_rate = n->options->sync_rate,
+                                 .store_max = n->options->store_max, .keep = n->options->keep, .sign = node_sign, .verify = node_verdict_of_entry, .is_of_grid = node_verdict_is_of_grid,
                                  .peers = node_release_peers, .announce = node_announce, .on_conflict = node_deploys_conflict, .on_change = on_releases_changed, .ctx = n};
     return releases_create(&r, &n->releases, why);
 }
@@ -264,6 +275,8 @@ static int open_control_port(struct node *n)
         err = grpc_server_add(n->control_grpc, gossip_service(n->gossip));
     if (err == 0)
         err = grpc_server_add(n->control_grpc, node_trust_service(n));
+    if (err == 0)
+        err = grpc_server_add(n->control_grpc, node_reach_service(n));
     if (err == 0)
         err = grpc_server_add(n->control_grpc, releases_sync_service(n->releases));
     return err == 0 ? http_server_create(n->loop, &limits, on_control_request, n, &n->control_server) : err;
@@ -300,6 +313,12 @@ static int open_parts(struct node *n, char why[NODE_WHY_MAX])
         err = admin_create(n->loop, NODE_CONTROL, writers ? writers->gr_gid : (gid_t) -1, n, &n->admin);
     if (err == 0)
         err = node_tasks_check(n, why);
+    if (err == 0)
+        err = carrier_create(n->loop, node_reverse_wanted, n, &n->carrier);
+    if (err == 0)
+        err = node_tunnel_open(n);
+    if (err == 0)
+        err = node_reach_open(n);
     if (err == 0)
         err = open_workers(n, why);
     if (err == 0)
@@ -368,6 +387,7 @@ static void gossip_closed(void *arg)
     n->gossip = NULL;
     node_records_close(n);
     node_gossip_dispose(n);
+    node_found_dispose(n);
     map_destroy(n->told);
     n->told = NULL;
     node_join_close(n, join_ended, n);
@@ -417,6 +437,8 @@ static void workers_stopped(void *arg)
     struct node *n = arg;
     struct http_server *server = n->control_server;
     n->control_server = NULL;
+    node_reverse_stop(n);
+    node_tunnel_stop(n);
     if (server)
         http_server_close(server, control_closed, n);
     else
@@ -454,9 +476,11 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     node_ledger_stop(n);
     node_decide_stop(n);
     node_delegate_stop(n);
+    node_adopt_stop(n);
     admin_stop(n->admin);
     node_ask_stop(n);
     node_logs_stop(n);
+    node_reach_stop(n);
     node_watchers_stop(n);
     node_deploys_stop(n);
     if (n->gossip)
@@ -514,6 +538,9 @@ static void node_free(struct node *n)
     if (n->control_grpc)
         grpc_server_destroy(n->control_grpc);
     admin_destroy(n->admin);
+    carrier_destroy(n->carrier);
+    node_tunnel_free(n);
+    node_reach_free(n);
     node_routes_close(n);
     node_trust_close(n);
     node_state_close(n);
@@ -577,6 +604,21 @@ int node_check(const struct options *options)
     return err == 0 ? 0 : 2;
 }
 
+/* Who gave none may not know that one was found: with a password on the command line he would take it for what lets this node in. */
+static void log_way_in(const struct node *n)
+{
+    char path[4096], whole[PATH_MAX];
+    const struct options *o = n->options;
+    bool found = options_find_gridfile(o, path, sizeof path);
+    if (found && strcmp(path, "Gridfile") == 0 && !o->gridfile && (o->password_file || o->password) && n->gridfile.authority_certificate)
+        log_line(LOG_WARN, "a Gridfile was found here and is used: by its key this node belongs to the grid, whatever password it was given; for the password alone start it in a folder without one",
+                 LOGF_STR("path", realpath(path, whole) ? whole : path));
+    else if (found)
+        log_line(LOG_INFO, "a Gridfile is used", LOGF_STR("path", realpath(path, whole) ? whole : path));
+    if (o->listen_given && !n->authority)
+        log_line(LOG_WARN, "this node has neither Gridfile nor password: it is a grid of one, and does not listen for others (--listen)");
+}
+
 static void start(struct node *n)
 {
     char why[NODE_WHY_MAX];
@@ -584,8 +626,10 @@ static void start(struct node *n)
     releases_start(n->releases);
     node_ledger_start(n);
     node_routes_changed(n);
+    log_way_in(n);
     write_ready_file(n);
     node_join_start(n);
+    node_reach_look_soon(n);
     if (node_discover_open(n, why) != 0)
         log_line(LOG_ERROR, "this node looks for no others", LOGF_STR("why", why));
 }
@@ -619,6 +663,7 @@ int node_run(const struct options *options)
         return 1;
     log_configure(options->log_level, options->log_format, NULL);
     raise_descriptor_limit();
+    (void) confine_view_possible(); /* asked before the memory is shut: nobody but root may write a user namespace's maps afterwards */
     shut_memory();
     umask(022); /* the tasks' own user reads the releases; what is secret is made with a mode of its own */
     int err = open_all(n, why);

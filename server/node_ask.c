@@ -7,9 +7,12 @@
 
 #include "api/pb.h"
 #include "base/err.h"
+#include "discovery/member_reach.h"
 #include "grid/v1/trust.pb-c.h"
 #include "net/grpc_client.h"
+#include "server/node_certificate.h"
 #include "server/node_ledger.h"
+#include "server/node_verdict.h"
 
 enum { MESSAGE_MAX = 64 * 1024, ARENA_MAX = 256 * 1024 };
 
@@ -63,8 +66,8 @@ static const struct grpc_client_events CALL_EVENTS = {.on_message = on_message, 
 static void on_open(void *ctx, struct http_client *client)
 {
     struct node_question *q = ctx;
-    const struct tls_peer *peer = conn_tls_peer(http_client_conn(client));
-    bool right = peer && strcmp(peer->id, q->id) == 0 && (peer->roles & TLS_ROLE_NODE);
+    conn_set_wiped(http_client_conn(client)); /* a key goes out, perhaps, or a password */
+    bool right = node_verdict_is_member(q->node, conn_tls_peer(http_client_conn(client)), q->id);
     if (!right || grpc_client_call_start(client, q->path, NODE_ASK_MS, NULL, 0, buf_slice(&q->message), false, MESSAGE_MAX, &CALL_EVENTS, q, &q->call) != 0)
         http_client_close(client);
 }
@@ -92,28 +95,30 @@ static void on_timeout(void *arg)
 
 int node_ask(struct node *n, const struct member *who, const char *method, struct slice message, node_answer_fn fn, void *arg)
 {
-    const struct conn_options options = {.tls = n->control_tls};
+    char path[64];
     struct addr to;
-    bool found = false;
-    if (n->stopping)
-        return GRID_ECANCELED;
-    for (size_t i = 0; !found && i < who->address_count; i++)
-        found = addr_parse(slice_of_str(who->addresses[i]), &to) == 0;
-    struct node_question *q = found ? calloc(1, sizeof *q) : NULL;
+    snprintf(path, sizeof path, "/grid.v1.PeerTrust/%s", method);
+    return member_dial(who, &to) ? node_ask_at(n, who, &to, path, message, fn, arg) : n->stopping ? GRID_ECANCELED : GRID_EINVAL;
+}
+
+int node_ask_at(struct node *n, const struct member *who, const struct addr *at, const char *path, struct slice message, node_answer_fn fn, void *arg)
+{
+    const struct conn_options options = {.tls = n->control_tls};
+    struct node_question *q = n->stopping ? NULL : calloc(1, sizeof *q);
     if (!q)
-        return found ? GRID_ENOMEM : GRID_EINVAL;
+        return n->stopping ? GRID_ECANCELED : GRID_ENOMEM;
     *q = (struct node_question){.node = n, .status = GRPC_UNAVAILABLE, .fn = fn, .arg = arg, .next = n->questions, .prev = &n->questions};
     if (q->next)
         q->next->prev = &q->next;
     n->questions = q;
     snprintf(q->id, sizeof q->id, "%s", who->id);
     snprintf(q->why, sizeof q->why, "the node %.63s cannot be reached", who->name);
-    snprintf(q->path, sizeof q->path, "/grid.v1.PeerTrust/%s", method);
+    snprintf(q->path, sizeof q->path, "%s", path);
     buf_init(&q->message, 0);
     buf_init(&q->answer, MESSAGE_MAX);
     int err = buf_append(&q->message, message);
     if (err == 0)
-        err = http2_client_dial(n->loop, &to, &options, &CLIENT_EVENTS, q, &q->client);
+        err = http2_client_dial(n->loop, at, &options, &CLIENT_EVENTS, q, &q->client);
     if (err != 0) {
         question_free(q);
         return err;
@@ -180,7 +185,7 @@ static void answer_renew(struct answering *a, struct arena *arena, struct slice 
         request.address_count += may_be_called(grpc_call_conn(a->call), addresses[request.address_count]);
     }
     buf_init(&der, 0);
-    if (node_trust_issue(a->node, &request, &der, why) != 0)
+    if (node_certificate_issue(a->node, &request, &der, why) != 0)
         grpc_call_finish(a->call, GRPC_FAILED_PRECONDITION, why);
     else {
         response.certificate = pb_bytes(buf_slice(&der));
@@ -273,8 +278,8 @@ static void on_call(void *ctx, struct grpc_call *call)
 
 static const struct grpc_method METHODS[] = {
     {.path = "/grid.v1.PeerTrust/Renew", .on_call = on_call, .max_message = MESSAGE_MAX},
-    {.path = "/grid.v1.PeerTrust/Hand", .on_call = on_call, .max_message = MESSAGE_MAX},
-    {.path = "/grid.v1.PeerTrust/Decide", .on_call = on_call, .max_message = MESSAGE_MAX},
+    {.path = "/grid.v1.PeerTrust/Hand", .on_call = on_call, .max_message = MESSAGE_MAX, .secret = true},
+    {.path = "/grid.v1.PeerTrust/Decide", .on_call = on_call, .max_message = MESSAGE_MAX, .secret = true},
 };
 
 const struct grpc_service *node_trust_service(struct node *n)

@@ -10,7 +10,9 @@
 typedef void (*node_answer_fn)(struct node *n, void *arg, int status, struct slice answer, const char *message);
 
 enum { NODE_ASK_MS = 5000 };
-/* `method` is static: "Renew". The message is copied. 0, GRID_EINVAL (no address), GRID_ENOMEM. */
+/* At an address of the control plane's choice; `path` is such as "/grid.v1.PeerTrust/Renew". Path and message are copied. 0, GRID_ENOMEM and errors of conn_dial. */
+int node_ask_at(struct node *n, const struct member *who, const struct addr *at, const char *path, struct slice message, node_answer_fn fn, void *arg);
+/* Where it says that it is reached; `method` is static: "Renew". Also GRID_EINVAL (no address). */
 int node_ask(struct node *n, const struct member *who, const char *method, struct slice message, node_answer_fn fn, void *arg);
 /* Ends the questions under way, as unanswered. */
 void node_ask_stop(struct node *n);
@@ -22,7 +24,6 @@ struct admin_call;
 void node_control_evict(void *node, struct admin_call *call, struct slice request);
 void node_control_rotate(void *node, struct admin_call *call, struct slice request);
 void node_control_set_password(void *node, struct admin_call *call, struct slice request);
-void node_control_adopt(void *node, struct admin_call *call, struct slice request);
 /* Carries out a packed DecideRequest on this node, for an admin here or for one at another node; `done` exactly once, perhaps inside. */
 void node_decide(struct node *n, struct slice packed, node_answer_fn done, void *arg);
 /* Answers what is still under way, before those who asked are gone. */

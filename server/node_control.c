@@ -7,12 +7,18 @@
 #include "api/pb.h"
 #include "base/err.h"
 #include "grid/v1/control.pb-c.h"
+#include "server/node_adopt.h"
 #include "server/node_ask.h"
+#include "server/node_discover.h"
 #include "server/node_faults.h"
+#include "server/node_found.h"
 #include "server/node_internal.h"
 #include "server/node_logs.h"
+#include "server/node_lonely.h"
 
-enum { TOLD_MAX = 4096, LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64 };
+#define TASK_ELSEWHERE "elsewhere" /* status of a task that is for other platforms */
+
+enum { TOLD_MAX = 4096, LIST_ARENA_BLOCK = 16 * 1024, RELEASES_SHOWN_MAX = 64, OPTIONS_SHOWN_MAX = 64, OPTION_IN_FORCE_MAX = 16 };
 
 static void reply(struct admin_call *call, const ProtobufCMessage *message)
 {
@@ -51,16 +57,43 @@ static void add_option(Grid__V1__NodeInfo *info, struct arena *a, const char *ke
     info->options[info->n_options++] = pair;
 }
 
+/* What an option has come to where nobody gave it, or the node found out by itself; NULL: what the table says. */
+static const char *option_in_force(const struct node *n, const struct option_view *option, char text[OPTION_IN_FORCE_MAX])
+{
+    if (strcmp(option->name, "name") == 0)
+        return node_member(n, 0)->name;
+    if (strcmp(option->name, "grid") == 0)
+        return n->grid[0] ? n->grid : NULL;
+    if (strcmp(option->name, "discover") == 0)
+        return node_discover_looks_in_dht(n) && n->options->discover_default ? "mdns,dht" : NULL;
+    if (strcmp(option->name, "workers") == 0)
+        snprintf(text, OPTION_IN_FORCE_MAX, "%u", n->options->workers);
+    else if (strcmp(option->name, "task-ports") == 0)
+        snprintf(text, OPTION_IN_FORCE_MAX, "%u", (unsigned) node_tasks_first_port(n));
+    else
+        return NULL;
+    return text;
+}
+
+static void add_options(struct node *n, Grid__V1__NodeInfo *info, struct arena *a)
+{
+    struct option_view option;
+    for (size_t i = 0; info->options && info->n_options + 2 < OPTIONS_SHOWN_MAX && option_view(n->options->set, i, &option); i++) {
+        char text[OPTION_IN_FORCE_MAX];
+        const char *in_force = option_in_force(n, &option, text);
+        if (in_force || option.text)
+            add_option(info, a, option.name, in_force ? in_force : option.text);
+    }
+}
+
 static void get_node(void *ctx, struct admin_call *call, struct slice request)
 {
-    enum { OPTIONS_MAX = 64 };
     struct node *n = ctx;
     struct arena *a = answer_arena(call);
     Grid__V1__NodeInfo info = GRID__V1__NODE_INFO__INIT;
     Grid__V1__Host host;
-    struct option_view option;
     char api[ADDR_TEXT_MAX], listen[ADDR_TEXT_MAX] = "", not_ready[NODE_REASON_MAX];
-    const char *faults[NODE_FAULTS_MAX];
+    const char *faults[NODE_FAULTS_MAX], *hints[NODE_LONELY_MAX];
     (void) request;
     if (!a)
         return;
@@ -79,12 +112,14 @@ static void get_node(void *ctx, struct admin_call *call, struct slice request)
     size_t fault_count = info.faults ? node_faults_list(n, a, faults) : 0;
     for (; info.n_faults < fault_count; info.n_faults++)
         info.faults[info.n_faults] = pb_str(faults[info.n_faults]);
+    info.hints = arena_calloc(a, NODE_LONELY_MAX, sizeof *info.hints);
+    size_t hint_count = info.hints ? node_lonely_hints(n, a, hints) : 0;
+    for (; info.n_hints < hint_count; info.n_hints++)
+        info.hints[info.n_hints] = pb_str(hints[info.n_hints]);
     if (!node_is_ready(n, not_ready))
         info.not_ready = pb_str(not_ready);
-    info.options = arena_calloc(a, OPTIONS_MAX, sizeof *info.options);
-    for (size_t i = 0; info.options && info.n_options + 2 < OPTIONS_MAX && option_view(n->options->set, i, &option); i++)
-        if (option.text)
-            add_option(&info, a, option.name, option.text);
+    info.options = arena_calloc(a, OPTIONS_SHOWN_MAX, sizeof *info.options);
+    add_options(n, &info, a);
     reply_and_finish(call, &info.base);
     arena_destroy(a);
 }
@@ -110,6 +145,7 @@ static void list_nodes(void *ctx, struct admin_call *call, struct slice request)
         if (!host || (!is_present(m) && !(asked && asked->all)))
             continue;
         node_host_of(n, m, host);
+        node_found_show(n, m, a, host);
         response.nodes[response.n_nodes++] = host;
     }
     reply_and_finish(call, &response.base);
@@ -248,13 +284,13 @@ static void watch_nodes(void *ctx, struct admin_call *call, struct slice request
 
 /* ---- tasks ---- */
 
-static uint32_t ready_in_grid(const struct node *n, const struct supervisor_task *task)
+static uint32_t ready_on_others(const struct node *n, const char *task)
 {
-    uint32_t ready = task->ready;
+    uint32_t ready = 0;
     for (size_t i = 1; i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
         for (size_t t = 0; member_routable(m) && t < m->task_count; t++)
-            if (strcmp(m->tasks[t].name, task->name) == 0)
+            if (strcmp(m->tasks[t].name, task) == 0)
                 ready += m->tasks[t].instances;
     }
     return ready;
@@ -288,36 +324,63 @@ static void take_faults(const struct node *n, struct arena *a, Grid__V1__TaskInf
     }
 }
 
+/* Adds one to the answer, as the grid has it; NULL without memory. */
+static Grid__V1__TaskInfo *add_task(const struct node *n, struct arena *a, const char *name, Grid__V1__ListTasksResponse *response)
+{
+    Grid__V1__TaskInfo *task = arena_alloc(a, sizeof *task);
+    if (!task)
+        return NULL;
+    grid__v1__task_info__init(task);
+    task->name = pb_str(name);
+    task->ready_in_grid = ready_on_others(n, name);
+    take_counters(n, name, task);
+    take_faults(n, a, task, name);
+    response->tasks[response->n_tasks++] = task;
+    return task;
+}
+
+static void take_task(const struct supervisor_task *from, Grid__V1__TaskInfo *task)
+{
+    task->path = pb_str(from->path);
+    task->port = from->port;
+    task->instances = from->wanted;
+    task->ready = from->ready;
+    task->ready_in_grid += from->ready;
+    task->restarts = from->restarts;
+    task->status = pb_str(supervisor_status_name(from->status));
+    task->reason = pb_str(from->reason);
+    task->next_start_at_ms = from->next_start_at_ms;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const Grid__V1__TaskInfo *const *x = a, *const *y = b;
+    return slice_compare(pb_slice((*x)->name), pb_slice((*y)->name));
+}
+
 static void list_tasks(void *ctx, struct admin_call *call, struct slice request)
 {
     struct node *n = ctx;
     struct arena *a = answer_arena(call);
     Grid__V1__ListTasksResponse response = GRID__V1__LIST_TASKS_RESPONSE__INIT;
-    size_t count;
+    Grid__V1__TaskInfo *task;
+    size_t count, elsewhere_count;
     const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
+    const struct task_elsewhere *elsewhere = releases_elsewhere(n->releases, &elsewhere_count);
     (void) request;
     if (!a)
         return;
-    response.tasks = arena_calloc(a, count + 1, sizeof *response.tasks);
-    for (size_t i = 0; response.tasks && i < count; i++) {
-        Grid__V1__TaskInfo *task = arena_alloc(a, sizeof *task);
-        if (!task)
-            break;
-        grid__v1__task_info__init(task);
-        task->name = pb_str(tasks[i].name);
-        task->path = pb_str(tasks[i].path);
-        task->port = tasks[i].port;
-        task->instances = tasks[i].wanted;
-        task->ready = tasks[i].ready;
-        task->ready_in_grid = ready_in_grid(n, &tasks[i]);
-        task->restarts = tasks[i].restarts;
-        task->status = pb_str(supervisor_status_name(tasks[i].status));
-        task->reason = pb_str(tasks[i].reason);
-        task->next_start_at_ms = tasks[i].next_start_at_ms;
-        take_counters(n, tasks[i].name, task);
-        take_faults(n, a, task, tasks[i].name);
-        response.tasks[response.n_tasks++] = task;
-    }
+    response.tasks = arena_calloc(a, count + elsewhere_count + 1, sizeof *response.tasks);
+    for (size_t i = 0; response.tasks && i < count; i++)
+        if ((task = add_task(n, a, tasks[i].name, &response)))
+            take_task(&tasks[i], task);
+    for (size_t i = 0; response.tasks && i < elsewhere_count; i++)
+        if ((task = add_task(n, a, elsewhere[i].name, &response))) {
+            task->status = pb_str(TASK_ELSEWHERE);
+            task->reason = pb_str(elsewhere[i].why);
+        }
+    if (response.n_tasks > 0)
+        qsort(response.tasks, response.n_tasks, sizeof *response.tasks, compare_names);
     reply_and_finish(call, &response.base);
     arena_destroy(a);
 }
@@ -386,19 +449,36 @@ static void add_process(Grid__V1__ListProcessesResponse *response, struct arena 
     response->processes[response->n_processes++] = process;
 }
 
+/* What has no process here, since it is for other platforms. */
+static void add_elsewhere(Grid__V1__ListProcessesResponse *response, struct arena *a, const struct task_elsewhere *e)
+{
+    Grid__V1__ProcessInfo *process = arena_alloc(a, sizeof *process);
+    if (!process)
+        return;
+    grid__v1__process_info__init(process);
+    process->task = pb_str(e->name);
+    process->status = pb_str(TASK_ELSEWHERE);
+    process->reason = pb_str(e->why);
+    response->processes[response->n_processes++] = process;
+}
+
 static void list_processes(void *ctx, struct admin_call *call, struct slice request)
 {
     struct node *n = ctx;
     struct arena *a = answer_arena(call);
     Grid__V1__ListProcessesResponse response = GRID__V1__LIST_PROCESSES_RESPONSE__INIT;
-    size_t count;
+    size_t count, elsewhere_count;
+    const struct task_elsewhere *elsewhere = releases_elsewhere(n->releases, &elsewhere_count);
     if (!a)
         return;
     const Grid__V1__ListProcessesRequest *asked = pb_unpack(&grid__v1__list_processes_request__descriptor, a, request);
-    const struct task_process *list = all_processes(n, a, asked && asked->all, &count);
-    response.processes = arena_calloc(a, count + 1, sizeof *response.processes);
+    bool all = asked && asked->all;
+    const struct task_process *list = all_processes(n, a, all, &count);
+    response.processes = arena_calloc(a, count + elsewhere_count + 1, sizeof *response.processes);
     for (size_t i = 0; response.processes && i < count; i++)
         add_process(&response, a, &list[i]);
+    for (size_t i = 0; response.processes && all && i < elsewhere_count; i++)
+        add_elsewhere(&response, a, &elsewhere[i]);
     reply_and_finish(call, &response.base);
     arena_destroy(a);
 }

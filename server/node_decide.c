@@ -269,22 +269,3 @@ void node_control_set_password(void *node, struct admin_call *call, struct slice
 {
     decide_packed(node, call, request, GRID__V1__DECIDE_REQUEST__WHAT_SET_PASSWORD, &grid__v1__set_password_request__descriptor);
 }
-
-void node_control_adopt(void *ctx, struct admin_call *call, struct slice request)
-{
-    struct node *n = ctx;
-    Grid__V1__AdoptResponse response = GRID__V1__ADOPT_RESPONSE__INIT;
-    char why[NODE_WHY_MAX], text[256];
-    (void) request;
-    if (!n->grid[0]) {
-        admin_finish(call, GRPC_FAILED_PRECONDITION, "this node is in no grid, and was given neither a Gridfile nor --grid: there is nothing to adopt");
-        return;
-    }
-    if (node_trust_adopt(n, why) != 0) {
-        admin_finish(call, GRPC_FAILED_PRECONDITION, why);
-        return;
-    }
-    snprintf(text, sizeof text, "this node goes by authority %.8s now%s", authority_id(n->authority), n->standing.provisional ? ", a provisional one, until it has joined" : "");
-    response.message = pb_str(text);
-    reply_packed(call, &response.base);
-}

@@ -6,30 +6,15 @@
 #include "api/pb.h"
 #include "base/err.h"
 #include "grid/v1/control.pb-c.h"
-#include "server/node_internal.h"
+#include "server/node_deploy.h"
 #include "server/node_join.h"
 #include "server/node_trust.h"
+#include "server/node_verdict.h"
 #include "server/release/release_config.h"
 
-enum { TASKS_WAIT_MS = 15000 /* more than a process has to be ready */, WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024, CONFIG_ARENA_MAX = 8 * 1024 * 1024 };
+enum { TASKS_WAIT_MS = 15000 /* more than a process has to be ready */, FETCHES_TELL_MS = 250, WAIT_DEFAULT_MS = 60000, WAIT_MAX_MS = 3600 * 1000, CONFIG_BYTES_MAX = 256 * 1024, CONFIG_ARENA_MAX = 8 * 1024 * 1024 };
 
-struct deploy {
-    struct node_watch link;
-    struct node *node;
-    struct admin_call *call;
-    uint32_t wait_ms;
-    bool waiting; /* this node runs it; the others are looked at */
-    bool watch_tasks;
-    struct loop_timer timer;
-    struct loop_timer tasks_timer; /* all run it; their tasks are coming up */
-    char root[OBJECT_ID_HEX + 1];
-    uint64_t sequence;
-    uint8_t config_hash[32];
-    struct map *live; /* ids of nodes told of */
-    char *folder;     /* that is published, NULL for a rollback */
-};
-
-static void send_progress(struct deploy *d, Grid__V1__DeployProgress *progress)
+void deploy_send_progress(struct deploy *d, Grid__V1__DeployProgress *progress)
 {
     struct buf packed;
     buf_init(&packed, 0);
@@ -48,9 +33,10 @@ static void deploy_free(struct deploy *d)
             d->link.next->prev = d->link.prev;
     }
     loop_timer_stop(&d->timer);
+    loop_timer_stop(&d->fetch_timer);
     loop_timer_stop(&d->tasks_timer);
     releases_forget(d->node->releases, d);
-    map_destroy(d->live);
+    map_destroy(d->told);
     free(d->folder);
     free(d);
 }
@@ -71,188 +57,20 @@ static bool is_same(const struct release_entry *e, const struct deploy *d)
     return strcmp(own, d->root) == 0 && memcmp(e->config_hash, d->config_hash, sizeof d->config_hash) == 0;
 }
 
-/* It runs what was deployed, or the same files by an entry after it. Its tasks may still be those of before. */
-static bool runs_release(const struct deploy *d, const struct member *m)
-{
-    if (member_runs(m, d->root, d->sequence, slice_of_str(node_id(d->node))))
-        return true;
-    return m->release_sequence > d->sequence && strcmp(m->release, d->root) == 0;
-}
-
-static bool counts(const struct member *m)
-{
-    return m->state == MEMBER_ALIVE || m->state == MEMBER_STALLED;
-}
-
-/* ---- the tasks, on nodes that run it ---- */
-
-/* Every process is ready, or it is known why not. */
-static bool is_settled_here(const struct supervisor_task *t)
-{
-    bool settled = !t->renewing;
-    for (size_t k = 0; k < t->instance_count; k++)
-        settled &= t->instances[k].ready;
-    return settled || t->reason[0] != '\0';
-}
-
-static const char *unsettled_here(const struct node *n)
-{
-    size_t count;
-    const struct supervisor_task *tasks = supervisor_list(n->supervisor, &count);
-    for (size_t i = 0; i < count; i++)
-        if (!is_settled_here(&tasks[i]))
-            return tasks[i].name;
-    return NULL;
-}
-
-/* What it says of its tasks may be of the release before. Older versions do not tell of which. */
-static bool tells_of_release(const struct deploy *d, const struct member *m)
-{
-    return m->tasks_sequence >= d->sequence || (m->tasks_sequence == 0 && m->task_count > 0);
-}
-
-static const char *unsettled_there(const struct deploy *d, const struct member *m)
-{
-    if (!tells_of_release(d, m))
-        return "";
-    for (size_t k = 0; k < m->task_count; k++)
-        if (m->tasks[k].fault[0] == '\0' && (m->tasks[k].instances == 0 || m->tasks[k].renewing))
-            return m->tasks[k].name;
-    return NULL;
-}
-
-/* A task of which it is not known yet that its newest version serves there, or cannot; "": none is known; NULL: all are. Of a member that runs the release. */
-static const char *unsettled_task(const struct deploy *d, const struct member *m)
-{
-    if (!d->watch_tasks)
-        return NULL;
-    return m->local ? unsettled_here(d->node) : unsettled_there(d, m);
-}
-
-static bool is_live(const struct deploy *d, const struct member *m)
-{
-    return runs_release(d, m) && !unsettled_task(d, m);
-}
-
-/* On how many nodes; *first: why, on the first of them. */
-static unsigned count_faults(const struct deploy *d, const char *task, const struct member **first)
-{
-    unsigned count = 0;
-    for (size_t i = 0; i < node_member_count(d->node); i++) {
-        const struct member *m = node_member(d->node, i);
-        if (m->state != MEMBER_ALIVE || !runs_release(d, m) || !member_task_fault(m, task))
-            continue;
-        if (count++ == 0)
-            *first = m;
-    }
-    return count;
-}
-
-/* ---- the nodes ---- */
-
-static void send_node(struct deploy *d, const struct member *m, bool live)
-{
-    Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
-    progress.phase = pb_str("node");
-    progress.node = pb_str(m->name);
-    progress.live = live;
-    send_progress(d, &progress);
-}
-
-/* How far the grid is. */
-struct deploy_count {
-    uint32_t live, running, total; /* with their tasks settled; running the release; all */
-};
-
-static struct deploy_count count_nodes(struct deploy *d)
-{
-    struct deploy_count c = {0};
-    for (size_t i = 0; i < node_member_count(d->node); i++) {
-        const struct member *m = node_member(d->node, i);
-        if (!counts(m))
-            continue;
-        c.total++;
-        c.running += runs_release(d, m);
-        if (!is_live(d, m))
-            continue;
-        c.live++;
-        if (!map_get(d->live, slice_of_str(m->id)) && map_set(d->live, slice_of_str(m->id), d) == 0)
-            send_node(d, m, true);
-    }
-    return c;
-}
-
-static void send_warning(struct deploy *d, const char *sentence)
+void deploy_send_warning(struct deploy *d, const char *sentence)
 {
     Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
     progress.phase = pb_str("warning");
     progress.message = pb_str(sentence);
-    send_progress(d, &progress);
-}
-
-/* Names of tasks, which are the members' own. */
-struct task_names {
-    ProtobufCBinaryData *list;
-    size_t count;
-};
-
-static void names_add(struct task_names *names, const char *name)
-{
-    ProtobufCBinaryData *list = realloc(names->list, (names->count + 1) * sizeof *list);
-    if (!list)
-        return; /* the warning has named it */
-    names->list = list;
-    list[names->count++] = pb_str(name);
-}
-
-static void warn_faults_of(struct deploy *d, const struct member *m, struct task_names *failed)
-{
-    char sentence[1024];
-    for (size_t k = 0; m->state == MEMBER_ALIVE && runs_release(d, m) && k < m->task_count; k++) {
-        const struct member *first = NULL;
-        unsigned count = count_faults(d, m->tasks[k].name, &first);
-        if (first != m)
-            continue;
-        snprintf(sentence, sizeof sentence, "the task %s cannot be started on %s%s: %s; \"grid logs %s%s%s\" tells more", m->tasks[k].name, m->name,
-                 count > 1 ? " and others" : "", m->tasks[k].fault, m->tasks[k].name, m->local ? "" : " --node ", m->local ? "" : m->name);
-        send_warning(d, sentence);
-        names_add(failed, m->tasks[k].name);
-    }
-}
-
-static void warn_faults(struct deploy *d, struct task_names *failed)
-{
-    for (size_t i = 0; d->watch_tasks && i < node_member_count(d->node); i++)
-        warn_faults_of(d, node_member(d->node, i), failed);
-}
-
-/* Of nodes that run it and whose tasks have not come that far in the time there was. */
-static void warn_unsettled(struct deploy *d)
-{
-    char sentence[512];
-    for (size_t i = 0; i < node_member_count(d->node); i++) {
-        const struct member *m = node_member(d->node, i);
-        if (!counts(m) || is_live(d, m))
-            continue;
-        send_node(d, m, false);
-        if (!runs_release(d, m))
-            continue;
-        const char *task = unsettled_task(d, m);
-        if (task[0])
-            snprintf(sentence, sizeof sentence, "the new version of the task %s is not ready on %s, and has not failed either: \"grid logs %s --node %s\" shows how far it is", task, m->name, task, m->name);
-        else
-            snprintf(sentence, sizeof sentence, "%s has the release but does not tell of its tasks: \"grid ps\" there shows them", m->name);
-        send_warning(d, sentence);
-    }
+    deploy_send_progress(d, &progress);
 }
 
 static void deploy_done(struct deploy *d, uint32_t live, uint32_t total)
 {
     Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
     char message[128];
-    struct task_names failed = {0};
-    warn_faults(d, &failed);
-    warn_unsettled(d);
+    struct deploy_tasks failed = {0};
+    deploy_warn_of_tasks(d, &failed);
     snprintf(message, sizeof message, "release %.8s runs on %u of %u nodes", d->root, live, total);
     progress.phase = pb_str("done");
     progress.nodes_live = live;
@@ -260,7 +78,7 @@ static void deploy_done(struct deploy *d, uint32_t live, uint32_t total)
     progress.message = pb_str(message);
     progress.tasks_failed = failed.list;
     progress.n_tasks_failed = failed.count;
-    send_progress(d, &progress);
+    deploy_send_progress(d, &progress);
     free(failed.list);
     deploy_finish(d, GRPC_OK, NULL);
 }
@@ -280,7 +98,7 @@ static void on_timer(void *arg);
 static void deploy_look(struct deploy *d, bool time_is_over)
 {
     const struct release_entry *newest = releases_newest(d->node->releases);
-    struct deploy_count c = count_nodes(d);
+    struct deploy_count c = deploy_look_at_nodes(d);
     if (time_is_over || c.live == c.total)
         deploy_done(d, c.live, c.total);
     else if (newest && newest->sequence > d->sequence && !is_same(newest, d))
@@ -300,14 +118,11 @@ void node_deploys_check(struct node *n)
 
 static void deploy_won(struct deploy *d, const struct release_entry *loser)
 {
-    Grid__V1__DeployProgress progress = GRID__V1__DEPLOY_PROGRESS__INIT;
     char hex[OBJECT_ID_HEX + 1], message[512];
     object_id_to_hex(&loser->root, hex);
     snprintf(message, sizeof message, "release %.8s was published at the same time by node %.*s and gave way to this one", hex,
              SLICE_FMT(node_name_of(d->node, loser->publisher)));
-    progress.phase = pb_str("warning");
-    progress.message = pb_str(message);
-    send_progress(d, &progress);
+    deploy_send_warning(d, message);
 }
 
 void node_deploys_conflict(void *node, const struct release_entry *winner, const struct release_entry *loser)
@@ -337,6 +152,13 @@ static void on_timer(void *arg)
     deploy_look(arg, true);
 }
 
+static void on_fetch_timer(void *arg)
+{
+    struct deploy *d = arg;
+    deploy_tell_fetches(d);
+    loop_timer_start(d->node->loop, &d->fetch_timer, FETCHES_TELL_MS, on_fetch_timer, d);
+}
+
 /* ---- the publish ---- */
 
 static void on_progress(void *ctx, const char *phase, const struct publish_progress *p)
@@ -348,12 +170,12 @@ static void on_progress(void *ctx, const char *phase, const struct publish_progr
     progress.bytes_done = p->bytes_done;
     progress.bytes_total = p->bytes_total;
     progress.bytes_saved = p->bytes_saved;
-    send_progress(ctx, &progress);
+    deploy_send_progress(ctx, &progress);
 }
 
 static void on_warning(void *ctx, const char *sentence)
 {
-    send_warning(ctx, sentence);
+    deploy_send_warning(ctx, sentence);
 }
 
 static int status_of(int err)
@@ -390,6 +212,7 @@ static void on_done(void *ctx, int err, const char *sentence, const struct relea
     memcpy(d->config_hash, entry->config_hash, sizeof d->config_hash);
     d->waiting = true;
     loop_timer_start(d->node->loop, &d->timer, d->wait_ms, on_timer, d);
+    loop_timer_start(d->node->loop, &d->fetch_timer, FETCHES_TELL_MS, on_fetch_timer, d);
     node_routes_changed(d->node); /* looks at it when the table is published */
 }
 
@@ -410,14 +233,14 @@ static struct deploy *deploy_create(struct node *n, struct admin_call *call, uin
         return NULL;
     }
     struct deploy *d = calloc(1, sizeof *d);
-    struct map *live = map_create(NULL);
-    if (!d || !live) {
+    struct map *told = map_create(NULL);
+    if (!d || !told) {
         free(d);
-        map_destroy(live);
+        map_destroy(told);
         admin_finish(call, GRPC_UNAVAILABLE, "the node is out of memory: try again later");
         return NULL;
     }
-    *d = (struct deploy){.node = n, .call = call, .live = live, .wait_ms = wait_ms == 0 ? WAIT_DEFAULT_MS : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms};
+    *d = (struct deploy){.node = n, .call = call, .told = told, .wait_ms = wait_ms == 0 ? WAIT_DEFAULT_MS : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms};
     d->link.next = n->deploys;
     d->link.prev = &n->deploys;
     if (d->link.next)
@@ -449,14 +272,6 @@ static const char *caller_refusal(const struct admin_caller *caller)
 }
 
 /* The others would drop what this node signs: then it must not run it alone either. */
-static bool is_publisher(const struct node *n)
-{
-    for (size_t i = 0; i < n->gridfile.publisher_count; i++)
-        if (strcmp(n->gridfile.publishers[i], node_id(n)) == 0)
-            return true;
-    return n->gridfile.publisher_count == 0;
-}
-
 static void refuse_publisher(const struct node *n, struct admin_call *call)
 {
     char why[256];
@@ -527,7 +342,7 @@ void node_deploy(void *ctx, struct admin_call *call, struct slice request)
         admin_finish(call, GRPC_INVALID_ARGUMENT, "the message is not a DeployRequest");
     else if (refusal)
         admin_finish(call, GRPC_PERMISSION_DENIED, refusal);
-    else if (!is_publisher(n))
+    else if (!node_may_publish(n, node_id(n)))
         refuse_publisher(n, call);
     else if ((d = deploy_create(n, call, asked->wait_ms))) {
         node_join_settle(n); /* the release is signed for this grid */
@@ -553,7 +368,7 @@ void node_rollback(void *ctx, struct admin_call *call, struct slice request)
         admin_finish(call, GRPC_INVALID_ARGUMENT, "the message is not a RollbackRequest");
         return;
     }
-    if (!is_publisher(n))
+    if (!node_may_publish(n, node_id(n)))
         refuse_publisher(n, call);
     else if ((d = deploy_create(n, call, asked->wait_ms)))
         rollback_start(n, d, asked);

@@ -5,35 +5,56 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "discovery/gossip.h"
 #include "server/node_internal.h"
 #include "server/node_join.h"
+#include "server/node_lonely.h"
 #include "server/node_trust.h"
 #include "trust/ledger.h"
 
-enum { DENIED_LASTS_MS = 90 * 1000 /* three times as long as until the next dial */ };
+enum { DENIED_LASTS_MS = 90 * 1000 /* longer than between two dials of any profile to one that refuses: 75 s at most (seeds, by wan) */ };
 
-void node_faults_denied(struct node *n, const char *address, const char *why, bool revoked)
+/* While a link stands not all of them refuse this node. */
+static bool is_told(const struct node *n, uint64_t at_ms)
+{
+    return at_ms != 0 && loop_now_ms(n->loop) - at_ms <= DENIED_LASTS_MS && !(n->gossip && members_link_stands(gossip_members(n->gossip)));
+}
+
+/* Said once, when it is news. */
+static void take_word(struct node *n, uint64_t *at_ms, const char *address, const char *sentence)
+{
+    bool was = is_told(n, *at_ms);
+    *at_ms = n->denied.at_ms;
+    if (was || !is_told(n, *at_ms))
+        return;
+    log_line(LOG_ERROR, sentence, LOGF_STR("told_by", address));
+    node_routes_changed(n);
+}
+
+void node_faults_denied(struct node *n, const char *address, const char *why, enum tls_refusal refusal)
 {
     snprintf(n->denied.address, sizeof n->denied.address, "%s", address);
     snprintf(n->denied.why, sizeof n->denied.why, "%s", why);
     n->denied.at_ms = loop_now_ms(n->loop);
-    if (!revoked || n->evicted)
-        return;
-    n->evicted = true;
-    log_line(LOG_ERROR, "this node has been evicted from the grid: no member speaks with it any more; stop it, and start it with a new state folder to join as another node",
-             LOGF_STR("told_by", address));
-    node_routes_changed(n);
+    if (refusal == TLS_REFUSAL_REVOKED)
+        take_word(n, &n->evicted_at_ms, address, "this node has been evicted from the grid: no member speaks with it any more; stop it, and start it with a new state folder to join as another node");
+    else if (refusal == TLS_REFUSAL_BEHIND)
+        take_word(n, &n->behind_at_ms, address, NODE_BEHIND);
 }
 
 void node_faults_accepted(struct node *n)
 {
-    n->denied.at_ms = 0;
-    n->evicted = false;
+    n->denied.at_ms = n->evicted_at_ms = n->behind_at_ms = 0;
 }
 
 bool node_is_evicted(const struct node *n)
 {
-    return n->evicted || (n->ledger && n->key && ledger_is_evicted(n->ledger, node_id(n)));
+    return is_told(n, n->evicted_at_ms) || (n->ledger && n->key && ledger_is_evicted(n->ledger, node_id(n)));
+}
+
+bool node_is_behind(const struct node *n)
+{
+    return is_told(n, n->behind_at_ms);
 }
 
 static const char *denied_sentence(const struct node *n, struct arena *arena)
@@ -44,13 +65,23 @@ static const char *denied_sentence(const struct node *n, struct arena *arena)
                         n->denied.address, n->denied.why);
 }
 
+static const char *release_sentence(const struct node *n, struct arena *arena)
+{
+    const char *trouble = n->releases ? releases_trouble(n->releases) : "";
+    return trouble[0] ? arena_printf(arena, "%s", trouble) : NULL;
+}
+
 size_t node_faults_list(const struct node *n, struct arena *arena, const char *out[NODE_FAULTS_MAX])
 {
     size_t count = 0;
     if (node_is_evicted(n))
         out[count] = "the grid has evicted this node, and no member speaks with it: stop it, and start it with a new state folder to join as another node";
     else
-        out[count] = denied_sentence(n, arena);
+        out[count] = node_is_behind(n) ? NODE_BEHIND : denied_sentence(n, arena);
     count += out[count] != NULL;
+    out[count] = release_sentence(n, arena);
+    count += out[count] != NULL;
+    if (NODE_FAULTS_MAX - count >= NODE_LONELY_MAX)
+        count += node_lonely_faults(n, arena, out + count);
     return count + node_join_faults(n, arena, out + count, NODE_FAULTS_MAX - count);
 }

@@ -7,12 +7,16 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "server/node_faults.h"
+#include "server/node_found.h"
 #include "server/node_internal.h"
 #include "server/node_join.h"
 #include "server/node_ledger.h"
+#include "server/node_lonely.h"
+#include "server/node_reach.h"
+#include "server/node_reverse.h"
 #include "server/release/release_peers.h"
 
-enum { JOIN_WAIT_MS = 5000, JOIN_WAITS = 3 /* while a node is asked to let this one in */, REFUSED_MS = 2000 };
+enum { JOIN_WAIT_MS = 5000, JOIN_WAITS = 3 /* while a node is asked to let this one in */, REFUSED_MS = 2000, REFUSED_LASTS_MS = 90 * 1000 /* three times as long as until the next dial */ };
 
 /* ---- the view ---- */
 
@@ -67,7 +71,19 @@ static int add_address(struct node *n, const char **list, const char *host, uint
     return list[n->self.address_count++] ? 0 : GRID_ENOMEM;
 }
 
-/* --advertise, else the address listened on, else every address of the host. */
+/* The one by which others have found this node, although no interface of the host has it, as behind a gateway that passes everything on. */
+static int add_seen(struct node *n, const char **list, uint16_t port)
+{
+    const char *seen = node_reach_seen(n);
+    if (seen[0] == '\0' || node_reach_state(n) != REACHABILITY_REACHABLE || n->self.address_count >= HOST_ADDRESSES_MAX)
+        return 0;
+    for (unsigned i = 0; i < n->host.address_count; i++)
+        if (strcmp(n->host.addresses[i], seen) == 0)
+            return 0;
+    return add_address(n, list, seen, port);
+}
+
+/* --advertise, else the address listened on, else every address of the host, and the one that others see. */
 static int take_addresses(struct node *n)
 {
     const struct addr *bound = worker_set_peer(n->workers);
@@ -78,10 +94,10 @@ static int take_addresses(struct node *n)
     n->self.address_count = 0;
     if (!list)
         return GRID_ENOMEM;
-    if (n->options->advertise) {
-        list[n->self.address_count++] = n->options->advertise;
+    for (size_t i = 0; i < n->options->advertise_count; i++)
+        list[n->self.address_count++] = n->options->advertise[i];
+    if (n->self.address_count > 0)
         return 0;
-    }
     if (bound->size == 0)
         return add_address(n, list, n->host.private_ip, 0);
     addr_format_host(bound, host);
@@ -89,7 +105,7 @@ static int take_addresses(struct node *n)
         return add_address(n, list, host, addr_port(bound));
     for (unsigned i = 0; err == 0 && i < n->host.address_count; i++)
         err = add_address(n, list, n->host.addresses[i], addr_port(bound));
-    return err;
+    return err == 0 ? add_seen(n, list, addr_port(bound)) : err;
 }
 
 static int take_tasks(struct node *n)
@@ -118,6 +134,7 @@ static void take_release(struct node *n)
     n->self.release_sequence = releases_running(n->releases, &publisher);
     snprintf(n->self.release, sizeof n->self.release, "%s", releases_current(n->releases));
     snprintf(n->self.release_publisher, sizeof n->self.release_publisher, "%s", publisher);
+    n->self.release_fetched_bytes = releases_fetched_bytes(n->releases);
     n->self.synchronized = releases_synchronized(n->releases);
     n->self.tasks_sequence = n->self.release_sequence;
 }
@@ -135,7 +152,7 @@ static int make_self(struct node *n)
     snprintf(n->self.name, sizeof n->self.name, "%s", n->name);
     take_release(n);
     n->self.local = true;
-    capabilities = arena_calloc(n->self_arena, 2 + NODE_LEDGER_CAPABILITIES, sizeof *capabilities);
+    capabilities = arena_calloc(n->self_arena, 2 + NODE_LEDGER_CAPABILITIES + NODE_REACH_CAPABILITIES, sizeof *capabilities);
     n->self.capabilities = capabilities;
     n->self.capability_count = 0;
     if (capabilities) {
@@ -143,6 +160,7 @@ static int make_self(struct node *n)
         n->self.capability_count = 1 + node_ledger_capabilities(n, capabilities + 1);
         if (n->authority && authority_can_issue(n->authority))
             capabilities[n->self.capability_count++] = NODE_CAPABILITY_ISSUER;
+        n->self.capability_count += node_reach_capabilities(n, capabilities + n->self.capability_count);
     }
     n->self.state = n->stopping ? MEMBER_LEFT : MEMBER_ALIVE;
     n->self.started_at_ms = n->started_at_ms;
@@ -235,11 +253,15 @@ static void on_event(void *ctx, enum members_event_kind kind, const struct membe
         return; /* closing */
     if (is_worth_a_line(kind))
         log_line(kind == MEMBERS_FAILED ? LOG_WARN : LOG_INFO, "membership", LOGF_STR("event", members_event_name(kind)), LOGF_STR("member", m->name), LOGF_STR("id", m->id));
+    if (kind == MEMBERS_JOINED || kind == MEMBERS_LINKED)
+        node_found_hear(n, m);
     if (kind == MEMBERS_LINKED) {
         joined(n);
         node_faults_accepted(n);
         node_join_linked(n);
         node_ledger_look_soon(n);
+        node_reach_look_soon(n);
+        worker_set_leave_peer(n->workers, m->id);
     }
     if (m != NULL && !m->local)
         node_watchers_event(n, event_kind(kind), m);
@@ -301,25 +323,32 @@ static bool is_linked_with_somebody(const struct node *n)
     return false;
 }
 
-/* A name that is taken is taken in the whole grid; other refusals are one node's view. While others take this node for a member it counts for a moment alone,
- * in which they would have refused it too: one of them is not to make it unready. */
+/* A name that is taken is taken in the whole grid; other refusals are one node's view. Who is refused asks again, and is refused again: a single word does not count for ever, and while others take this
+ * node for a member, for a moment alone, in which they would have refused it too. */
 static void on_refused(void *ctx, enum gossip_refusal refusal, struct slice reason, bool by_peer)
 {
     struct node *n = ctx;
+    if (n->releases && refusal != GOSSIP_REFUSAL_NAME)
+        node_lonely_refused(n, reason, by_peer);
     if (!n->releases || !by_peer || refusal != GOSSIP_REFUSAL_NAME)
         return;
-    loop_timer_stop(&n->refused_timer);
-    if (is_linked_with_somebody(n))
-        loop_timer_start(n->loop, &n->refused_timer, REFUSED_MS, on_taken, n);
+    loop_timer_start(n->loop, &n->refused_timer, is_linked_with_somebody(n) ? REFUSED_MS : REFUSED_LASTS_MS, on_taken, n);
     snprintf(n->refused, sizeof n->refused, "%.*s", SLICE_FMT(reason));
     node_routes_changed(n);
 }
 
-static void on_denied(void *ctx, const char *address, const char *why, bool revoked)
+static void on_denied(void *ctx, const char *address, const char *why, enum tls_refusal refusal)
 {
     struct node *n = ctx;
     if (n->releases)
-        node_faults_denied(n, address, why, revoked);
+        node_faults_denied(n, address, why, refusal);
+}
+
+static void on_missed(void *ctx, const char *address, enum members_dial_fault fault)
+{
+    struct node *n = ctx;
+    if (n->releases)
+        node_lonely_missed(n, address, fault);
 }
 
 static void on_ledger(void *ctx, struct slice packed, const struct member *from)
@@ -329,7 +358,7 @@ static void on_ledger(void *ctx, struct slice packed, const struct member *from)
         node_ledger_receive(n, packed, from);
 }
 
-static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release, .on_refused = on_refused, .on_ledger = on_ledger, .on_denied = on_denied};
+static const struct gossip_events GOSSIP_EVENTS = {.on_event = on_event, .on_release = on_release, .on_refused = on_refused, .on_ledger = on_ledger, .on_denied = on_denied, .on_missed = on_missed, .on_turn = node_reverse_turn};
 
 static void on_join_timeout(void *arg)
 {
@@ -343,11 +372,6 @@ static void on_join_timeout(void *arg)
     node_routes_changed(n);
 }
 
-static const struct members_times *times_of(const char *profile)
-{
-    return strcmp(profile, "wan") == 0 ? &MEMBERS_WAN : strcmp(profile, "local") == 0 ? &MEMBERS_LOCAL : &MEMBERS_LAN;
-}
-
 int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
 {
     int err = make_self(n);
@@ -357,7 +381,7 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
         return err;
     /* A provisional node has nothing to show to those of --join: joining comes first (server/node_join.h). */
     struct gossip_config config = {.loop = n->loop, .tls = n->control_tls, .authority = n->authority ? authority_id(n->authority) : "", .grid = n->grid, .self = &n->self,
-                                   .seeds = n->options->join, .seed_count = n->standing.provisional ? 0 : n->options->join_count, .times = times_of(n->options->profile), .events = &GOSSIP_EVENTS, .admit = node_records_admit, .seal = node_records_seal, .ctx = n};
+                                   .seeds = n->options->join, .seed_count = n->standing.provisional ? 0 : n->options->join_count, .times = members_times_named(n->options->profile), .events = &GOSSIP_EVENTS, .admit = node_records_admit, .seal = node_records_seal, .ctx = n};
     err = node_records_open(n);
     if (err == 0)
         err = gossip_create(&config, &n->gossip);
@@ -383,7 +407,10 @@ size_t node_release_peers(void *arg, const char *root, struct release_peer out[R
 {
     const struct node *n = arg;
     struct release_members members = {member_at, n, node_member_count(n)};
-    return release_peers_pick(&members, root, arc4random(), out);
+    size_t count = release_peers_pick(&members, root, arc4random(), out);
+    for (size_t i = 0; n->gossip && i < count; i++)
+        out[i].address_count = ways_prefer(gossip_ways(n->gossip), out[i].id, out[i].addresses, out[i].address_count, RELEASE_PEER_ADDRESSES_MAX);
+    return count;
 }
 
 void node_announce(void *arg, struct slice packed)

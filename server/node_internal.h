@@ -20,7 +20,7 @@
 #include "trust/standing.h"
 #include "trust/verify.h"
 
-enum { NODE_HELD_MAX = 16, NODE_NAME_MAX = 63, NODE_REASON_MAX = 160 };
+enum { NODE_HELD_MAX = 16, NODE_MISSED_MAX = 16, NODE_NAME_MAX = 63, NODE_REASON_MAX = 320 };
 
 /* What members say of themselves in their records. */
 #define NODE_CAPABILITY_ISSUER "issuer" /* holds the authority's key, and lets others in */
@@ -55,22 +55,30 @@ struct node {
     struct standing standing;
     struct buf brief_ledger;
     struct delegation *delegations; /* of node_delegate.c */
+    struct adoption *adoption; /* of node_adopt.c; NULL: nobody waits to change sides */
     struct stretching *stretching; /* a new password on the pool; of node_decide.c */
     struct ledger *ledger;       /* NULL: a grid of one */
     struct authority *authority; /* the ledger's root; NULL: a grid of one */
     struct authority *next;      /* the one to follow it; NULL when none is announced */
     struct verdict *verdict;     /* NULL: a grid of one */
-    struct node_trust_work *trust_work;   /* node_ledger.c's */
+    struct node_trust_work *trust_work;   /* node_ledger_internal.h */
     struct node_question *questions;      /* node_ask.c's */
     struct log_reader *log_readers;       /* node_logs.c's, as the next */
     struct log_relay *log_relays;
+    struct node_reach *reach;             /* node_reach.c's */
+    struct reverse_want *wants;           /* node_reverse.c's, as the next */
+    struct reverse_turn *turns;
+    struct node_tunnels *tunnels;         /* node_tunnel.c's */
+    struct errands *errands;              /* dials for members: of node_reverse.c, node_reach.c and node_tunnel.c */
+    struct carrier *carrier;              /* the control loop's */
     struct grpc_service trust_service;
     struct key *key;
     struct node_join *join;      /* server/node_join.h */
     struct node_discover *discover; /* server/node_discover.h; NULL: it looks for nobody */
     struct tls_context *server_tls;  /* takes calls and control links */
     struct tls_context *call_tls;    /* dials calls */
-    struct tls_context *control_tls; /* dials control links and chunk connections; these three are empty in a grid of one */
+    struct tls_context *control_tls; /* dials control links and chunk connections */
+    struct tls_context *reverse_tls, *reverse_control_tls; /* dial who asks for a connection on which this node serves calls, or the control plane; all of these are empty in a grid of one */
 
     /* control plane */
     struct admin *admin;
@@ -106,7 +114,18 @@ struct node {
         char why[NODE_REASON_MAX];
         uint64_t at_ms; /* monotonic; 0: none has */
     } denied;
-    bool evicted; /* a member has said so, and none has been linked since */
+    struct node_lonely { /* node_lonely.c's: why nobody is linked */
+        struct node_missed { /* a place that was named, and how the last dial there ended */
+            char address[ADDR_TEXT_MAX];
+            enum members_dial_fault fault;
+            uint64_t at_ms; /* 0: none */
+        } missed[NODE_MISSED_MAX];
+        char refused[NODE_REASON_MAX + 32];
+        uint64_t refused_at_ms;
+        char mdns[NODE_REASON_MAX]; /* "": nothing is wrong with it */
+    } lonely;
+    uint64_t evicted_at_ms; /* when a member has last said so, and none has been linked since; 0: none has */
+    uint64_t behind_at_ms;  /* the same: when one that goes by a later authority did not take this node's certificate */
 
     /* read by workers */
     _Atomic bool ready;
@@ -123,6 +142,7 @@ struct node {
 
     /* questions */
     struct node_watch *node_watchers;
+    struct map *found; /* node_found.c's, as the next */
     struct map *told; /* node_control.c's, by id; NULL before the first */
     struct node_watch *deploys;
     bool stopping;
@@ -143,6 +163,8 @@ int node_peer_address(const struct node *n, struct addr *to, char why[NODE_WHY_M
 
 /* node_tasks.c: the supervisor. 0, or GRID_E* with a sentence in `why`. */
 int node_tasks_open(struct node *n, char why[NODE_WHY_MAX]);
+/* Where task ports are taken from, upward. */
+uint16_t node_tasks_first_port(const struct node *n);
 /* Whom tasks run as; any thread, once node_tasks_check was called. */
 bool node_is_task(void *node, uid_t uid);
 /* What node_tasks_open would refuse, without writing; decides whom tasks run as. */

@@ -239,18 +239,40 @@ static int issue(struct node_join *s, struct join_slot *slot, const struct join_
     snprintf(slot->joined, sizeof slot->joined, "%.*s", SLICE_FMT(r->name));
     key_id_of_public(r->public_der, slot->joined_id);
     request.address_count = take_addresses(r, text, addresses);
-    int err = node_trust_issue_joiner(s->node, &request, der, why);
+    int err = node_certificate_issue_joiner(s->node, &request, der, why);
     if (err != 0)
         log_line(LOG_WARN, "a node that knows the password gets no certificate", LOGF_STR("name", slot->joined),
                  LOGF_STR("id", slot->joined_id), LOGF_STR("why", why));
     return err;
 }
 
+/* Whoever knows the password can make as many keys as he likes, and each that has a certificate is one member more for all to remember. */
+static bool are_enough(struct node_join *s, const struct join_exchange *x, struct slice public_der)
+{
+    uint8_t source[ATTEMPTS_SOURCE_SIZE];
+    char id[TRUST_ID_SIZE], peer[ADDR_TEXT_MAX];
+    uint64_t now_ms = loop_now_ms(s->node->loop);
+    key_id_of_public(public_der, id);
+    bool known = s->node->gossip && members_find(gossip_members(s->node->gossip), id);
+    addr_source(join_exchange_peer(x), source);
+    if (known || join_limit_take(&s->given, source, now_ms))
+        return false;
+    addr_format_host(join_exchange_peer(x), peer);
+    if (s->enough_said_ms != 0 && now_ms < s->enough_said_ms + JOIN_ENOUGH_SAID_MS)
+        return true;
+    s->enough_said_ms = now_ms;
+    log_line(LOG_WARN, "nodes that know the password are sent away: from their address as many have joined within an hour as --join-limit allows", LOGF_STR("peer", peer),
+             LOGF_INT("limit", s->node->options->join_limit));
+    return true;
+}
+
 /* Why no certificate is given, 0 when one is. */
-static enum join_reason issue_refusal(const struct node_join *s, const struct node_standing *now)
+static enum join_reason issue_refusal(const struct node_join *s, const struct join *j, const struct node_standing *now)
 {
     if (!now->door_open)
         return JOIN_DOOR_CLOSED;
+    if (!s->has_password || !join_goes_by(j, s->password)) /* somebody was evicted, and another one set, since it began */
+        return JOIN_MISMATCH;
     if (!now->can_issue)
         return JOIN_NOT_ISSUER;
     bool holds = now->provisional && loop_now_ms(s->node->loop) < s->hold_until_ms;
@@ -265,8 +287,10 @@ static void on_issue(void *ctx, struct join_exchange *x, struct join *j)
     struct node_standing now;
     struct buf der;
     node_trust_standing(s->node, &now);
-    enum join_reason refusal = issue_refusal(s, &now);
+    enum join_reason refusal = issue_refusal(s, j, &now);
     buf_init(&der, 0);
+    if (refusal == 0 && are_enough(s, x, join_request_of(j)->public_der))
+        refusal = JOIN_ENOUGH;
     if (refusal == 0 && issue(s, slot, join_request_of(j), &der) != 0)
         refusal = JOIN_NOT_ADMITTED;
     if (refusal != 0) {
@@ -389,8 +413,14 @@ static void on_end(void *ctx, struct join_exchange *x, const struct join *j, con
         return;
     slot->over = true;
     half_open_remove(&s->unproven, x);
-    if (!j || !join_is_spent(j))
-        attempts_give_back(slot->target ? s->dialled : s->answered, slot->source);
+    if (slot->target)
+        s->reached_self = join_exchange_is_own(x);
+    if (!j || !join_is_spent(j)) {
+        if (slot->target)
+            join_dial_give_back(s, slot);
+        else
+            attempts_give_back(s->answered, slot->source);
+    }
     node_trust_standing(s->node, &now);
     if (asked_in_vain(j, &now, s->shared || !now.can_issue))
         s->hold_until_ms = loop_now_ms(s->node->loop) + JOIN_HOLD_MS;
@@ -543,12 +573,21 @@ struct tls_context *join_dial_tls(struct node_join *s)
     return s->dial_tls;
 }
 
+struct tls_context *node_join_guest_tls(const struct node *n)
+{
+    return join_dial_tls(n->join);
+}
+
 static int make_parts(struct node_join *s)
 {
     int err = make_guest(s);
     if (err == 0)
         err = attempts_create(&(struct attempts_config){JOIN_MEMBER_LIMIT, JOIN_MEMBER_WINDOW_MS, JOIN_SOURCES_MAX, JOIN_MEMBER_ALL_PER_S, JOIN_MEMBER_ALL_BURST},
                               &s->answered);
+    if (err == 0)
+        err = join_limit_init(&s->given, s->node->options->join_limit);
+    if (err == 0)
+        err = attempts_create(&(struct attempts_config){.limit = JOIN_DIAL_FOUND_LIMIT, .window_ms = JOIN_DIAL_WINDOW_MS, .source_count = 1}, &s->dialled_found);
     return err == 0 ? attempts_create(&(struct attempts_config){.limit = JOIN_DIAL_LIMIT, .window_ms = JOIN_DIAL_WINDOW_MS, .source_count = 1}, &s->dialled) : err;
 }
 
@@ -647,6 +686,8 @@ void node_join_free(struct node *n)
     tls_context_unref(s->dial_tls);
     attempts_destroy(s->answered);
     attempts_destroy(s->dialled);
+    attempts_destroy(s->dialled_found);
+    join_limit_dispose(&s->given);
     explicit_bzero(s, sizeof *s);
     free(s);
     n->join = NULL;

@@ -26,8 +26,9 @@ bool node_join_is_under_way(const struct node *n);
 /* Who of --join has refused this node for good, each a sentence with a remedy in the arena; at most `max`. Returns how many. */
 size_t node_join_faults(const struct node *n, struct arena *arena, const char **out, size_t max);
 
-/* A node may be at this address, as discovery has found: it is gone to while this node has yet to join. Again and again is fine. And: there seems to be none. */
-void node_join_try(struct node *n, const char *address);
+/* A node may be at this address, as discovery has found: it is gone to while this node has yet to join; `operators`: he named it, and no other's word uses its guesses up. Again and
+ * again is fine. And: there seems to be none. */
+void node_join_try(struct node *n, const char *address, bool operators);
 void node_join_forget(struct node *n, const char *address);
 
 /* A guest's connection that a worker has accepted: taken over. */
@@ -55,5 +56,7 @@ void node_join_settle(struct node *n);
 #define NODE_JOIN_ALPN "grid-join/1"
 struct slice node_join_guest_certificate(const struct node *n);
 struct slice node_join_guest_key(const struct node *n);
+/* To dial as a guest; NULL without memory. Lives as long as n. */
+struct tls_context *node_join_guest_tls(const struct node *n);
 
 #endif

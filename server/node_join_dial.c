@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "net/port.h"
 #include "server/node_join_internal.h"
 
 enum {
@@ -18,6 +19,7 @@ enum {
     DIAL_RETRY_MAX_MS = 30000,
     DIAL_REFUSED_MS = 10000, /* after a refusal that only a person can mend; likewise doubled, up to */
     DIAL_REFUSED_MAX_MS = 600000,
+    DIAL_SILENT_MS = 2000, /* doubled with each failure: who has said nothing until then gives way to whoever waits */
 };
 
 static const uint8_t ANYBODY[ATTEMPTS_SOURCE_SIZE]; /* all attempts count together */
@@ -39,18 +41,28 @@ static bool is_linked(const struct node *n, const char *address)
 /* A settled member has nothing to ask of hints, and goes to seeds only to find out whether they are in its grid. */
 static bool is_wanted(const struct node_join *s, struct join_target *t)
 {
-    if (t->settled || t->given_up)
+    if (t->settled || t->given_up || t->self)
         return false;
     if (node_trust_is_settled(s->node))
         t->settled = t->hint || t->found || is_linked(s->node, t->address);
     return !t->settled;
 }
 
+/* Of those that are due, the operator's and anybody's take turns. */
+static bool goes_before(const struct node_join *s, const struct join_target *a, const struct join_target *b)
+{
+    uint64_t now = loop_now_ms(s->node->loop);
+    if (a->due_ms <= now && b->due_ms <= now && a->anybodys != b->anybodys)
+        return a->anybodys == s->operators_last;
+    return a->due_ms < b->due_ms;
+}
+
+/* But the one under way. */
 static struct join_target *next_due(struct node_join *s)
 {
     struct join_target *next = NULL;
     for (size_t i = 0; i < s->target_count; i++)
-        if (is_wanted(s, &s->targets[i]) && (!next || s->targets[i].due_ms < next->due_ms))
+        if (&s->targets[i] != s->at && is_wanted(s, &s->targets[i]) && (!next || goes_before(s, &s->targets[i], next)))
             next = &s->targets[i];
     return next;
 }
@@ -146,9 +158,13 @@ size_t node_join_faults(const struct node *n, struct arena *arena, const char **
     size_t count = 0;
     for (size_t i = 0; s && i < s->target_count && count < max; i++) {
         const struct join_target *t = &s->targets[i];
-        if (t->settled || !t->remedy)
+        bool outside = !node_trust_is_settled(n) && !t->anybodys && !t->self && t->said[0] != '\0';
+        if (t->settled || (!t->remedy && !outside))
             continue;
-        out[count] = arena_printf(arena, "%s does not let this node in: %s%s", t->address, t->said, t->remedy);
+        if (t->remedy)
+            out[count] = arena_printf(arena, "%s does not let this node in: %s%s", t->address, t->said, t->remedy);
+        else
+            out[count] = arena_printf(arena, "this node cannot join at %s: %s; see that a gridd of the grid runs there, and that the port can be reached from here", t->address, t->said);
         count += out[count] != NULL;
     }
     return count;
@@ -176,14 +192,45 @@ static void failed(struct node_join *s, const char *why)
     retry(s, backoff(s->at->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
 }
 
+void join_dial_give_back(struct node_join *s, const struct join_slot *slot)
+{
+    attempts_give_back(s->dialled, ANYBODY);
+    if (slot->anybodys)
+        attempts_give_back(s->dialled_found, ANYBODY);
+}
+
+/* Whom anybody may have named leaves guesses for those that the operator named. */
+static bool take_found_attempt(struct node_join *s)
+{
+    uint64_t wait_ms;
+    if (!s->at->anybodys)
+        return true;
+    if (attempts_take(s->dialled_found, ANYBODY, loop_now_ms(s->node->loop), &wait_ms)) {
+        s->found_limit_said = false;
+        return true;
+    }
+    if (!s->found_limit_said)
+        log_line(LOG_ERROR,
+                 "this node has tried to join 15 times within an hour where it found others by itself, and failed: somebody may be "
+                 "in the way who only knows the grid's name; it waits there, and goes on where --join says: name a member with it",
+                 LOGF_INT("wait_s", wait_ms / 1000));
+    s->found_limit_said = true;
+    retry(s, wait_ms + 1);
+    return false;
+}
+
 /* The limit is on what those whom we go to may guess; who has waited for an hour goes on. */
 static bool take_attempt(struct node_join *s)
 {
     uint64_t wait_ms;
+    if (!take_found_attempt(s))
+        return false;
     if (attempts_take(s->dialled, ANYBODY, loop_now_ms(s->node->loop), &wait_ms)) {
         s->limit_said = false;
         return true;
     }
+    if (s->at->anybodys)
+        attempts_give_back(s->dialled_found, ANYBODY);
     if (!s->limit_said)
         log_line(LOG_ERROR,
                  "this node has tried to join 30 times within an hour and failed: it waits, since each attempt lets whoever "
@@ -192,6 +239,34 @@ static bool take_attempt(struct node_join *s)
     s->limit_said = true;
     retry(s, wait_ms + 1);
     return false;
+}
+
+static struct join_slot *slot_under_way(struct node_join *s)
+{
+    for (size_t i = 0; i < JOIN_SLOTS; i++)
+        if (s->slots[i].exchange && !s->slots[i].over && s->slots[i].target && s->slots[i].target == s->at)
+            return &s->slots[i];
+    return NULL;
+}
+
+/* Whoever has said nothing yet is not waited for while another one waits. */
+static void on_silence(void *arg)
+{
+    struct node_join *s = arg;
+    struct join_slot *slot = slot_under_way(s);
+    const struct join *j = slot ? join_exchange_core(slot->exchange) : NULL;
+    if (!slot || (j && (join_is_spent(j) || join_is_proven(j))))
+        return;
+    const struct join_target *other = next_due(s);
+    if (!other || other->due_ms > loop_now_ms(s->node->loop)) {
+        loop_timer_start(s->node->loop, &s->silence, DIAL_SILENT_MS, on_silence, s);
+        return;
+    }
+    slot->over = true;
+    join_dial_give_back(s, slot);
+    join_exchange_close(slot->exchange);
+    s->reached_self = false;
+    join_dial_ended(s, NULL, "it does not answer");
 }
 
 static void dial_address(struct node_join *s)
@@ -208,11 +283,13 @@ static void dial_address(struct node_join *s)
     struct tls_context *tls = join_dial_tls(s);
     struct join_exchange *x;
     if (!tls || join_exchange_dial(&config, &s->addresses[s->address_next++], tls, &x) != 0) {
-        attempts_give_back(s->dialled, ANYBODY);
+        join_dial_give_back(s, &(struct join_slot){.anybodys = s->at->anybodys});
         failed(s, "it cannot be dialled");
         return;
     }
-    *slot = (struct join_slot){.exchange = x, .target = s->at};
+    *slot = (struct join_slot){.exchange = x, .target = s->at, .anybodys = s->at->anybodys};
+    s->operators_last = !s->at->anybodys;
+    loop_timer_start(s->node->loop, &s->silence, (uint64_t) DIAL_SILENT_MS << (s->at->failures < 3 ? s->at->failures : 3), on_silence, s);
 }
 
 static void on_resolved(void *arg, const struct resolved *answer)
@@ -270,6 +347,7 @@ static void refused(struct node_join *s, const struct join *j)
             failed(s, "it cannot let others in by password, and knows nobody who can");
         return;
     case JOIN_TOO_MANY:
+    case JOIN_ENOUGH:
         say(s->at, LOG_WARN, join_reason_text(r->reason));
         retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));
         return;
@@ -286,10 +364,44 @@ static void refused(struct node_join *s, const struct join *j)
     retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));
 }
 
+/* Nobody else is ever reached there; behind an address that is not this machine's may be many nodes by turns. */
+static bool is_own_host(const char *address)
+{
+    struct addr at;
+    return addr_parse(slice_of_str(address), &at) == 0 && port_has_address(&at);
+}
+
+static bool has_other_targets(const struct node_join *s)
+{
+    for (size_t i = 0; i < s->target_count; i++)
+        if (&s->targets[i] != s->at && !s->targets[i].found && !s->targets[i].self)
+            return true;
+    return s->node->options->seek_count > 0;
+}
+
+static void reached_self(struct node_join *s)
+{
+    struct join_target *t = s->at;
+    bool alone = !t->found && !has_other_targets(s);
+    if (!s->self_said && alone)
+        log_line(LOG_WARN, "what --join names is this node itself: it joins nobody by that; name another node of the grid", LOGF_STR("at", t->address));
+    else
+        log_line(LOG_DEBUG, "a place that was dialled is this node itself", LOGF_STR("at", t->address));
+    s->self_said = s->self_said || alone;
+    t->differs = false;
+    t->self = is_own_host(t->address);
+    retry(s, backoff(t->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
+}
+
 void join_dial_ended(struct node_join *s, const struct join *j, const char *why)
 {
+    loop_timer_stop(&s->silence);
     if (!j && s->address_next < s->address_count) {
         dial_address(s); /* the name has another address */
+        return;
+    }
+    if (!j && s->reached_self) {
+        reached_self(s);
         return;
     }
     switch (j ? join_step(j) : JOIN_STEP_RECEIVE) {
@@ -314,86 +426,7 @@ void join_dial_ended(struct node_join *s, const struct join *j, const char *why)
     }
 }
 
-/* ---- whom to go to ---- */
-
-static void add_target(struct node_join *s, struct slice address, bool hint, uint64_t due_ms)
-{
-    for (size_t i = 0; i < s->target_count; i++)
-        if (slice_equal_str(address, s->targets[i].address)) {
-            if (hint && &s->targets[i] != s->at) {
-                s->targets[i].settled = false;
-                s->targets[i].due_ms = due_ms;
-            }
-            return;
-        }
-    if (s->target_count == JOIN_TARGETS_MAX || address.size > JOIN_ADDRESS_MAX)
-        return;
-    struct join_target *t = &s->targets[s->target_count++];
-    *t = (struct join_target){.hint = hint, .due_ms = due_ms};
-    snprintf(t->address, sizeof t->address, "%.*s", SLICE_FMT(address));
-}
-
-void join_dial_hints(struct node_join *s, const struct slice *addresses, size_t count)
-{
-    struct slice host;
-    uint16_t port;
-    for (size_t i = 0; i < count && !node_trust_is_settled(s->node); i++)
-        if (addr_split(addresses[i], &host, &port) == 0 && port != 0)
-            add_target(s, addresses[i], true, loop_now_ms(s->node->loop));
-}
-
-static struct join_target *find_target(struct node_join *s, const char *address)
-{
-    for (size_t i = 0; i < s->target_count; i++)
-        if (strcmp(s->targets[i].address, address) == 0)
-            return &s->targets[i];
-    return NULL;
-}
-
-static bool is_in_use(const struct node_join *s, const struct join_target *t)
-{
-    for (size_t i = 0; i < JOIN_SLOTS; i++)
-        if (s->slots[i].exchange && s->slots[i].target == t)
-            return true;
-    return t == s->at;
-}
-
-/* A place for one more that was found: a new one while there are few, or one that was given up. */
-static struct join_target *found_place(struct node_join *s)
-{
-    size_t found = 0;
-    for (size_t i = 0; i < s->target_count; i++) {
-        struct join_target *t = &s->targets[i];
-        found += t->found;
-        if (t->found && t->given_up && !is_in_use(s, t))
-            return t;
-    }
-    return found < JOIN_FOUND_MAX && s->target_count < JOIN_TARGETS_MAX ? &s->targets[s->target_count++] : NULL;
-}
-
-void node_join_try(struct node *n, const char *address)
-{
-    struct node_join *s = n->join;
-    if (!s || s->closing || node_trust_is_settled(n) || strlen(address) > JOIN_ADDRESS_MAX)
-        return;
-    struct join_target *known = find_target(s, address), *t = known ? known : found_place(s);
-    if (!t || (known && !known->given_up))
-        return;
-    if (!known) {
-        *t = (struct join_target){.found = true};
-        snprintf(t->address, sizeof t->address, "%s", address);
-    }
-    t->given_up = false;
-    t->due_ms = loop_now_ms(n->loop);
-    join_dial_start(s);
-}
-
-void node_join_forget(struct node *n, const char *address)
-{
-    struct join_target *t = n->join ? find_target(n->join, address) : NULL;
-    if (t && t->found)
-        t->given_up = true;
-}
+/* ---- life ---- */
 
 int join_dial_open(struct node_join *s)
 {
@@ -402,7 +435,7 @@ int join_dial_open(struct node_join *s)
     uint64_t due = loop_now_ms(s->node->loop) + (member ? DIAL_GRACE_MS : 0);
     s->seeds_given = member;
     for (size_t i = 0; i < o->join_count; i++)
-        add_target(s, slice_of_str(o->join[i]), false, due);
+        join_target_add(s, slice_of_str(o->join[i]), false, due);
     return resolver_create(s->node->loop, &s->resolver);
 }
 
@@ -416,6 +449,7 @@ static void resolver_gone(void *arg)
 void join_dial_close(struct node_join *s)
 {
     loop_timer_stop(&s->timer);
+    loop_timer_stop(&s->silence);
     if (s->resolver)
         resolver_close(s->resolver, resolver_gone, s);
     else

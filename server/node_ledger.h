@@ -53,6 +53,8 @@ int node_ledger_rotate(struct node *n, bool begin, uint32_t overlap_s, struct no
 
 /* A living member that says it is an issuer, and is not `except` (NULL: anybody); NULL when there is none. */
 const struct member *node_ledger_issuer(const struct node *n, const struct member *except);
+/* This node holds the newest authority's key, and of the living members that may have it nobody says he does. False where it is alone. */
+bool node_ledger_key_is_here_alone(const struct node *n);
 
 /* ---- between issuers ---- */
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/node_internal.h"
+#include "server/node_tunnel.h"
 
 enum { SAMPLE_MS = 1000 };
 
@@ -122,5 +123,6 @@ void node_load_metrics(struct node *n, struct buf *out)
     counter(out, "grid_gossip_signature_checks_total", "Signatures of member records checked.", m.signatures);
     counter(out, "grid_gossip_certificate_checks_total", "Certificates of member records judged.", m.certificates);
     counter(out, "grid_gossip_records_known_total", "Member records whose signature had been checked before.", m.remembered);
+    node_tunnel_metrics(n, out);
     counter(out, "grid_gossip_records_refused_total", "Member records that were not their owner's word.", m.refused);
 }

@@ -7,9 +7,11 @@
 
 #include "api/pb.h"
 #include "base/err.h"
+#include "discovery/member_reach.h"
 #include "grid/v1/control.pb-c.h"
 #include "net/grpc_client.h"
 #include "server/node_ledger.h"
+#include "server/node_verdict.h"
 
 enum { LOG_LINES_MAX = 10000, LINE_MESSAGE_MAX = 64 * 1024, ANSWER_MS = 10000 };
 
@@ -190,8 +192,7 @@ static const struct grpc_client_events RELAY_EVENTS = {.on_message = relay_messa
 static void relay_open(void *ctx, struct http_client *client)
 {
     struct log_relay *r = ctx;
-    const struct tls_peer *peer = conn_tls_peer(http_client_conn(client));
-    bool right = peer && strcmp(peer->id, r->id) == 0 && (peer->roles & TLS_ROLE_NODE);
+    bool right = node_verdict_is_member(r->node, conn_tls_peer(http_client_conn(client)), r->id);
     if (!right || grpc_client_call_start(client, "/grid.v1.Control/Logs", 0, NULL, 0, buf_slice(&r->request), false, LINE_MESSAGE_MAX, &RELAY_EVENTS, r, &r->rpc) != 0)
         http_client_close(client);
 }
@@ -242,10 +243,7 @@ static int relay_dial(struct log_relay *r, const struct member *who)
 {
     const struct conn_options options = {.tls = r->node->call_tls};
     struct addr to;
-    for (size_t i = 0; i < who->address_count; i++)
-        if (addr_parse(slice_of_str(who->addresses[i]), &to) == 0)
-            return http2_client_dial(r->node->loop, &to, &options, &RELAY_CLIENT_EVENTS, r, &r->client);
-    return GRID_EINVAL;
+    return member_dial(who, &to) ? http2_client_dial(r->node->loop, &to, &options, &RELAY_CLIENT_EVENTS, r, &r->client) : GRID_EINVAL;
 }
 
 static void ask_member(struct node *n, struct admin_call *call, const Grid__V1__LogsRequest *asked, const struct member *who)
@@ -273,6 +271,15 @@ static void ask_member(struct node *n, struct admin_call *call, const Grid__V1__
     if (!asked->follow)
         loop_timer_start(n->loop, &r->timer, ANSWER_MS, relay_give_up, r);
     admin_on_cancel(call, relay_cancelled, r);
+}
+
+void node_logs_cut(struct node *n, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg)
+{
+    for (struct log_relay *r = n->log_relays; r; r = r->next) {
+        const struct tls_peer *peer = conn_tls_peer(http_client_conn(r->client));
+        if (peer && whom(arg, peer))
+            http_client_close(r->client);
+    }
 }
 
 void node_logs_stop(struct node *n)

@@ -7,6 +7,8 @@
 
 /* `node` is the struct node; as admin_method.handle. */
 void node_control_logs(void *node, struct admin_call *call, struct slice request);
+/* Ends the questions to members for whom `whom` says so. */
+void node_logs_cut(struct node *n, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg);
 /* Ends what follows logs, which would hold up a drain, and the questions to other members. */
 void node_logs_stop(struct node *n);
 

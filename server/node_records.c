@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/token_bucket.h"
 #include "server/node_trust.h"
+#include "server/verdict.h"
 #include "trust/seal_judge.h"
 
 enum { LINES_PER_S = 1, LINES_BURST = 10 };
@@ -70,11 +71,11 @@ static int judge(const struct node *n, const char *peer, const struct gossip_ent
     struct buf bytes;
     buf_init(&bytes, 0);
     int err = member_seal_signed_bytes(entry->seal.record, entry->seal.certificate, &bytes);
-    struct seal_statement statement = {.id = entry->member.id,
+    struct seal_statement statement = {.id = entry->member->id,
                                        .certificate = entry->seal.certificate,
                                        .signed_bytes = buf_slice(&bytes),
                                        .signature = entry->seal.signature,
-                                       .admitted = strcmp(peer, entry->member.id) == 0};
+                                       .admitted = strcmp(peer, entry->member->id) == 0};
     if (err == 0)
         err = seal_judge_check(n->records->judge, verdict_verifier(n->verdict), &statement, (int64_t) time(NULL), why);
     buf_dispose(&bytes);
@@ -87,7 +88,7 @@ bool node_records_admit(void *arg, const char *peer, const struct gossip_entry *
     char why[TRUST_WHY_MAX] = "out of memory";
     int err = n->verdict ? judge(n, peer, entry, why) : GRID_EEXIST;
     if (err != 0 && err != GRID_EEXIST && token_bucket_take(&n->records->lines, 1, loop_now_ms(n->loop)))
-        log_line(LOG_WARN, "a member's record was refused", LOGF_STR("member", entry->member.name), LOGF_STR("id", entry->member.id), LOGF_STR("from", peer), LOGF_STR("why", why));
+        log_line(LOG_WARN, "a member's record was refused", LOGF_STR("member", entry->member->name), LOGF_STR("id", entry->member->id), LOGF_STR("from", peer), LOGF_STR("why", why));
     return err == 0;
 }
 

@@ -7,6 +7,7 @@
 #include "api/pb.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "discovery/member_reach.h"
 #include "server/ingress/host_json.h"
 #include "server/node_faults.h"
 #include "server/node_internal.h"
@@ -21,13 +22,6 @@ static bool may_route_to(const struct node *n, const struct member *m)
     if (!member_routable(m) || m->release[0] == '\0')
         return false;
     return current[0] == '\0' || strcmp(current, m->release) == 0;
-}
-
-static void take_addresses(const struct member *m, struct route_node *out)
-{
-    for (size_t i = 0; i < m->address_count && out->address_count < ROUTE_ADDRESSES_MAX; i++)
-        if (addr_parse(slice_of_str(m->addresses[i]), &out->addresses[out->address_count]) == 0)
-            out->address_count++;
 }
 
 /* NULL without memory: then nothing is kept of what it says. */
@@ -71,7 +65,9 @@ static int add_node(struct node *n, struct route_builder *b, const struct member
     snprintf(node.id, sizeof node.id, "%s", m->id);
     snprintf(node.name, sizeof node.name, "%s", m->name);
     snprintf(node.release, sizeof node.release, "%s", local ? releases_current(n->releases) : m->release);
-    take_addresses(m, &node);
+    node.address_count = (unsigned) member_dials(m, node.addresses, ROUTE_ADDRESSES_MAX);
+    if (n->gossip)
+        node.address_count = (unsigned) ways_prefer(gossip_ways(n->gossip), m->id, node.addresses, node.address_count, ROUTE_ADDRESSES_MAX);
     int err = pb_append(&packed, &host.base);
     node.host_packed = buf_slice(&packed);
     node.host_json = buf_slice(&json);
@@ -121,7 +117,7 @@ static const char *fault_on(const struct node *n, const struct member *m, const 
 
 static const char *fault_here(const struct supervisor_task *here)
 {
-    return here && here->ready == 0 && here->reason[0] != '\0' ? here->reason : NULL;
+    return here->ready == 0 && here->reason[0] != '\0' ? here->reason : NULL;
 }
 
 /* Those that are ready, and what they answer from. */
@@ -137,7 +133,8 @@ static size_t take_instances(const struct supervisor_task *here, struct instance
     return count;
 }
 
-static int add_task(struct node *n, struct route_builder *b, const struct route_members *members, const char *name, const struct supervisor_task *here)
+/* `here` is NULL for a task that is not this node's; `fault` is why nothing of it is ready here, NULL for no reason. */
+static int add_task(struct node *n, struct route_builder *b, const struct route_members *members, const char *name, const struct supervisor_task *here, const char *fault)
 {
     struct instance **instances = here && here->instance_count > 0 ? calloc(here->instance_count, sizeof *instances) : NULL;
     const char **releases = instances ? calloc(here->instance_count, sizeof *releases) : NULL;
@@ -154,7 +151,7 @@ static int add_task(struct node *n, struct route_builder *b, const struct route_
             lacking[i] = member_lacks_task(members->list[i], name);
             faults[i] = fault_on(n, members->list[i], name);
         }
-        faults[0] = fault_here(here);
+        faults[0] = fault;
         err = route_builder_task(b, &spec);
     }
     free(releases);
@@ -173,7 +170,30 @@ static bool task_is_here(const struct supervisor_task *tasks, size_t count, cons
     return false;
 }
 
-/* Tasks of this node, then those that only others have. */
+static bool is_told_of(const struct route_members *members, const char *task)
+{
+    for (size_t m = 1; m < members->count; m++)
+        for (size_t i = 0; i < members->list[m]->task_count; i++)
+            if (strcmp(members->list[m]->tasks[i].name, task) == 0)
+                return true;
+    return false;
+}
+
+/* Tasks of the release that are for other platforms. While no node has one, it is said why. */
+static int add_elsewhere(struct node *n, struct route_builder *b, const struct route_members *members, struct map *seen)
+{
+    size_t count;
+    const struct task_elsewhere *list = releases_elsewhere(n->releases, &count);
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < count; i++) {
+        err = map_set(seen, slice_of_str(list[i].name), seen);
+        if (err == 0)
+            err = add_task(n, b, members, list[i].name, NULL, is_told_of(members, list[i].name) ? NULL : list[i].why);
+    }
+    return err;
+}
+
+/* Tasks of this node, then those that only others run. */
 static int add_tasks(struct node *n, struct route_builder *b, const struct route_members *members)
 {
     size_t count;
@@ -181,7 +201,9 @@ static int add_tasks(struct node *n, struct route_builder *b, const struct route
     struct map *seen = map_create(NULL);
     int err = seen ? 0 : GRID_ENOMEM;
     for (size_t i = 0; err == 0 && i < count; i++)
-        err = add_task(n, b, members, tasks[i].name, &tasks[i]);
+        err = add_task(n, b, members, tasks[i].name, &tasks[i], fault_here(&tasks[i]));
+    if (err == 0)
+        err = add_elsewhere(n, b, members, seen);
     for (size_t m = 1; err == 0 && m < members->count; m++) {
         const struct member *other = members->list[m];
         for (size_t i = 0; err == 0 && i < other->task_count && may_route_to(n, other); i++) {
@@ -190,7 +212,7 @@ static int add_tasks(struct node *n, struct route_builder *b, const struct route
                 continue;
             err = map_set(seen, key, seen);
             if (err == 0)
-                err = add_task(n, b, members, other->tasks[i].name, NULL);
+                err = add_task(n, b, members, other->tasks[i].name, NULL, NULL);
         }
     }
     map_destroy(seen);
@@ -207,6 +229,8 @@ static struct route_table *build(struct node *n)
     int err = b && members.list ? 0 : GRID_ENOMEM;
     for (size_t i = 0; err >= 0 && i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
+        if (i > 0 && m->state == MEMBER_DEAD)
+            err = route_builder_dead(b, m->id, m->name);
         if (i > 0 && (m->state == MEMBER_DEAD || m->state == MEMBER_EVICTED))
             continue; /* one that has left stays: it still answers what it has taken */
         err = add_node(n, b, m, i == 0);
@@ -264,6 +288,8 @@ static void tell_lack(struct node *n, char why[NODE_REASON_MAX])
         snprintf(why, NODE_REASON_MAX, "the node is stopping");
     else if (node_is_evicted(n))
         snprintf(why, NODE_REASON_MAX, "the grid has evicted this node: stop it, and start it with a new state folder to join as another node");
+    else if (node_is_behind(n))
+        snprintf(why, NODE_REASON_MAX, NODE_BEHIND);
     else if (n->refused[0])
         snprintf(why, NODE_REASON_MAX, "refused by the grid: %.130s", n->refused);
     else if (!n->linked_once)

@@ -130,6 +130,29 @@ static void clean_folder(const char *path)
         closedir(dir);
 }
 
+/* What may lie in a folder before the first start: what its owner has put there for the node, a mount's own, and what a crash before VERSION left. */
+static bool is_expected(const char *name)
+{
+    static const char *const NAMES[] = {".", "..", "lost+found", "lock", "Gridfile", "node.key", "node.crt", "trust", "data"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (strcmp(name, NAMES[i]) == 0)
+            return true;
+    return strstr(name, TRUST_FILE_BESIDE) != NULL;
+}
+
+/* A folder without VERSION that holds other things is somebody's, such as /tmp: taking it over would shut everybody else out of it. */
+static int check_contents(const char *path, char why[NODE_WHY_MAX])
+{
+    bool foreign = false;
+    DIR *dir = opendir(path);
+    if (!dir)
+        return fail(why, GRID_EPERM, path, "cannot be read: give a folder that belongs to this user");
+    for (struct dirent *d; !foreign && (d = readdir(dir));)
+        foreign = !is_expected(d->d_name);
+    closedir(dir);
+    return foreign ? fail(why, GRID_EINVAL, path, "is not empty and was not made by gridd: give an empty folder, or the path of a new one") : 0;
+}
+
 /* Who owns the folder may put other keys and releases into it. */
 static int check_owner(const char *path, char why[NODE_WHY_MAX])
 {
@@ -138,6 +161,18 @@ static int check_owner(const char *path, char why[NODE_WHY_MAX])
         return 0;
     snprintf(why, NODE_WHY_MAX, "--state: %.300s belongs to user %u: give another folder, or run chown -R %u %.300s", path, (unsigned) st.st_uid, (unsigned) geteuid(), path);
     return GRID_EPERM;
+}
+
+/* Whether a path that exists may be the state folder; changes nothing. */
+static int check_folder(const char *path, bool *fresh, char why[NODE_WHY_MAX])
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+        return fail(why, GRID_EINVAL, path, "is not a folder: give another path");
+    int err = check_owner(path, why);
+    if (err == 0)
+        err = check_version(path, fresh, why);
+    return err == 0 && *fresh ? check_contents(path, why) : err;
 }
 
 int node_state_open(struct node *n, char why[NODE_WHY_MAX])
@@ -149,9 +184,10 @@ int node_state_open(struct node *n, char why[NODE_WHY_MAX])
         snprintf(why, NODE_WHY_MAX, "--state: %.300s cannot be made (%s): give a folder that this user may write to", path, strerror(errnum));
         return grid_err_from_errno(errnum);
     }
-    int foreign = check_owner(path, why);
-    if (foreign != 0)
-        return foreign;
+    bool fresh;
+    int unfit = check_folder(path, &fresh, why);
+    if (unfit != 0)
+        return unfit;
     chmod(path, 0700); /* the tasks' own user, when there is one, is let pass by the supervisor */
     int err = lock_folder(n, path, why);
     if (err == 0)
@@ -166,16 +202,14 @@ int node_state_open(struct node *n, char why[NODE_WHY_MAX])
 int node_state_check(struct node *n, char why[NODE_WHY_MAX])
 {
     const char *path = n->options->state;
-    struct stat st;
     bool fresh;
     int err = check_name(n, why);
-    if (err == 0 && stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
-        err = fail(why, GRID_EINVAL, path, "is not a folder: give another path");
-    if (err == 0 && access(path, F_OK) == 0 && access(path, W_OK | X_OK) != 0)
+    if (err != 0 || access(path, F_OK) != 0)
+        return err;
+    err = check_folder(path, &fresh, why);
+    if (err == 0 && access(path, W_OK | X_OK) != 0)
         err = fail(why, GRID_EPERM, path, "cannot be written: give a folder that belongs to this user");
-    if (err == 0)
-        err = check_owner(path, why);
-    return err == 0 ? check_version(path, &fresh, why) : err;
+    return err;
 }
 
 void node_state_close(struct node *n)

@@ -50,6 +50,11 @@ static void look_for_runtime(const char *path)
                            "name its folder with --runtimes", LOGF_STR("path", path), LOGF_STR("why", strerror(errno)));
 }
 
+uint16_t node_tasks_first_port(const struct node *n)
+{
+    return n->options->task_ports ? n->options->task_ports : (uint16_t) (addr_port(worker_set_api(n->workers)) + 1);
+}
+
 int node_tasks_open(struct node *n, char why[NODE_WHY_MAX])
 {
     const struct options *o = n->options;
@@ -64,7 +69,7 @@ int node_tasks_open(struct node *n, char why[NODE_WHY_MAX])
     struct supervisor_options s = {.state_dir = o->state, .exec_helper = helper, .runtimes = o->runtimes ? o->runtimes : "", .node_runtime = node_runtime,
                                    .python_runtime = python_runtime, .grid_name = n->grid, .node_name = n->name, .node_id = node_id(n), .api = api,
                                    .task_user = o->task_user, .first_start = n->first_start, .sandbox = o->task_sandbox, .task_env = o->task_env, .max_payload = o->max_payload,
-                                   .first_port = o->task_ports ? o->task_ports : (uint16_t) (addr_port(worker_set_api(n->workers)) + 1),
+                                   .first_port = node_tasks_first_port(n),
                                    .max_instances = cores > 0 ? (uint32_t) cores : 1, .drain_timeout_ms = o->drain_timeout_ms, .on_change = node_tasks_changed, .ctx = n};
     int err = supervisor_create(n->loop, &s, &n->supervisor, task_why);
     if (err != 0)

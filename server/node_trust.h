@@ -9,7 +9,6 @@
 #define GRID_SERVER_NODE_TRUST_H
 
 #include "server/node_internal.h"
-#include "server/verdict.h"
 
 /* What others are told of it when a node joins. */
 struct node_standing {
@@ -35,12 +34,6 @@ int node_trust_found(struct node *n, char why[NODE_WHY_MAX]);
  * Does nothing when it is hardened already. */
 void node_trust_harden(struct node *n);
 
-/* Signs a certificate for a request of somebody who was let in; appends DER. Its name becomes a host name where that takes nobody's place, or where the caller has seen
- * that it may (name_is_host). 0; GRID_EPERM when this node cannot issue (yet) or the key was evicted; GRID_EINVAL for a bad request; each with a sentence. */
-int node_trust_issue(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX]);
-/* The same for one who joins, and is told of the grid's root alone: a certificate of the root also while another authority is in use already; it is renewed at once. */
-int node_trust_issue_joiner(struct node *n, const struct certificate_request *request, struct buf *der, char why[NODE_WHY_MAX]);
-
 /* This node joins: an authority, a certificate of it for this node's key, and the grid's ledger (may be empty). It leaves whatever it was in before. The
  * peers' port is bound when it was not, and gossip begins. 0; GRID_EINVAL (the certificate is not for this key, or not of this authority, or the authority
  * is of a grid of another name), or the disk's errors, with a sentence and nothing changed. */
@@ -64,31 +57,8 @@ int node_trust_check(struct node *n, char why[NODE_WHY_MAX]);
 /* ---- for the parts below ---- */
 
 const char *node_id(const struct node *n);
-/* What the node's certificate is asked for beside its name, so that clients that dial it by any of these can verify it: the host's name, --advertise's
- * host, the host's addresses. Borrowed from the node; how many. */
-enum { NODE_CERTIFICATE_NAMES_MAX = HOST_ADDRESSES_MAX + 2 };
-size_t node_certificate_names(const struct node *n, const char *names[NODE_CERTIFICATE_NAMES_MAX]);
 int node_sign(void *node, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
-/* Whether an authority of this grid issued it, by what it says: the present one, the coming one, or one that they replaced. */
-bool node_trust_is_of_grid(const void *node, struct slice certificate_der);
-int node_verify_entry(void *node, struct slice certificate_der, const char *publisher, struct slice bytes, struct slice signature, char why[160]);
 
-/* node_verdict.c: makes server_tls, call_tls and control_tls present this node's certificate and judge by `v`. 0 or GRID_E*. */
-int node_verdict_apply(struct node *n, struct verdict *v, struct slice issuer_der);
-
-/* ---- for node_ledger.c ---- */
-
-/* The grid's authorities from the ledger, with the keys that are kept. 0, or GRID_E* with a sentence. */
-int node_trust_load_authorities(struct node *n, char why[NODE_WHY_MAX]);
-/* Which authority this node's certificate is of: its sequence, or -1 when it is none that counts. */
-int64_t node_trust_certificate_sequence(const struct node *n);
-/* Signs this node's certificate with the newest authority in use, when its key is here: true. */
-bool node_trust_sign_own(struct node *n);
-/* The newest authority in use. Never NULL in a grid. */
-const struct authority *node_trust_issuer(const struct node *n);
-/* Verifier and contexts anew. */
-int node_trust_remake(struct node *n, char why[NODE_WHY_MAX]);
-int node_trust_keep(struct node *n, char why[NODE_WHY_MAX]);
 /* Tells all parts that run. */
 void node_trust_spread(struct node *n);
 

@@ -29,11 +29,14 @@ static const struct option_row ROWS[] = {
     {.name = "api-token-file", .kind = OPTION_STRING, .placeholder = "FILE", .help = "token to ask for when --api is not loopback"},
     {.name = "api-socket", .kind = OPTION_STRING, .placeholder = "PATH", .help = "the same API on a Unix socket; when not given /run/gridcontrol/api.sock as root, else $XDG_RUNTIME_DIR/gridcontrol/api.sock; \"none\" for none"},
     {.name = "listen", .kind = OPTION_HOSTPORT, .placeholder = "HOST:PORT", .fallback = "[::]:7900", .example = "[::]:7900", .help = "peers"},
-    {.name = "advertise", .kind = OPTION_HOSTPORT, .placeholder = "HOST:PORT", .help = "how peers reach this node; detected when not given"},
+    {.name = "advertise", .kind = OPTION_HOSTPORT_LIST, .placeholder = "HOST:PORT,...", .example = "192.0.2.1:7900",
+     .help = "how peers reach this node, at most 8, the best one first; all addresses of the host when not given"},
     {.name = "join", .kind = OPTION_LIST, .placeholder = "A[,B...]",
      .help = "where to find other nodes: host:port, srv:NAME (DNS SRV records), or file:PATH (one of these a line, followed as it changes)"},
-    {.name = "discover", .kind = OPTION_LIST, .placeholder = "LIST", .choices = "mdns|dns|dht|none", .fallback = "none",
-     .help = "how else to look for other nodes: dns asks for _gridcontrol._tcp in the search domains; mdns and dht are not in this version"},
+    {.name = "discover", .kind = OPTION_LIST, .placeholder = "LIST", .choices = "mdns|dns|dht|none", .fallback = "mdns",
+     .help = "how else to look for other nodes: mdns on the local networks, dns by _gridcontrol._tcp in the search domains, dht in the mainline DHT, on the internet; when not given and there is a password, mdns,dht"},
+    {.name = "dht-bootstrap", .kind = OPTION_LIST, .placeholder = "HOST:PORT,...", .fallback = "router.bittorrent.com:6881,dht.transmissionbt.com:6881,router.utorrent.com:6881,dht.libtorrent.org:25401",
+     .example = "192.0.2.1:6881", .help = "nodes of the DHT to begin with, while no others are known; \"none\" for those of the last time alone"},
     {.name = "task-ports", .kind = OPTION_UINT, .placeholder = "FIRST", .min = 1, .max = 65535, .example = "10001",
      .help = "where task ports are taken from, upward; the API's port + 1 when not given"},
     {.name = "task-user", .kind = OPTION_STRING, .placeholder = "USER",
@@ -48,11 +51,23 @@ static const struct option_row ROWS[] = {
      .help = "how long a worker looks for the next event before it sleeps, while they come so soon; 0 sleeps at once"},
     {.name = "handshake-rate", .kind = OPTION_UINT, .placeholder = "N", .fallback = "200", .max = 1000000, .example = "200",
      .help = "TLS handshakes a second that strangers may begin at the peers' port, all together; a member's address may as many by itself; 0 for no bound"},
+    {.name = "join-limit", .kind = OPTION_UINT, .placeholder = "N", .fallback = "100", .min = 1, .max = 1000, .example = "100",
+     .help = "new nodes that this node lets in by password from one address within an hour"},
     {.name = "max-payload", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "6MiB", .min = 1024, .max = 1024 * 1024 * 1024, .help = "largest call and answer"},
     {.name = "max-held", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "512MiB", .min = 1024, .max = INT64_C(1024) * 1024 * 1024 * 1024,
      .help = "bytes of requests held in memory at a time; what would be more is refused with 429"},
     {.name = "sync-rate", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "0", .max = INT64_C(1024) * 1024 * 1024 * 1024, .example = "10MiB",
      .help = "bytes a second of releases that this node fetches from others, and as many that it gives them; 0 for no bound"},
+    {.name = "relay-tunnels", .kind = OPTION_UINT, .placeholder = "N", .fallback = "64", .max = 1000, .example = "64",
+     .help = "streams between other members that cannot dial one another which this node passes on at a time; 0 for none"},
+    {.name = "relay-rate", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "10MiB", .max = INT64_C(1024) * 1024 * 1024 * 1024, .example = "10MiB",
+     .help = "bytes a second that these take, all together; 0 for no bound"},
+    {.name = "store-max", .kind = OPTION_SIZE, .placeholder = "SIZE", .fallback = "0", .max = INT64_C(1024) * 1024 * 1024 * 1024, .example = "20GiB",
+     .help = "bytes of releases that the node keeps on disk; what would be more is refused. 0 for as much as the disk has"},
+    {.name = "keep-releases", .kind = OPTION_UINT, .placeholder = "N", .fallback = "10", .min = 1, .max = RELEASE_KEPT, .example = "10",
+     .help = "how many releases are kept to go back to, the newest one included"},
+    {.name = "keep-age", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "0", .max = INT64_C(3650) * 24 * 3600 * 1000, .example = "30d",
+     .help = "how long a release is kept after another one took its place; 0 for as long as there are not too many"},
     {.name = "drain-timeout", .kind = OPTION_DURATION, .placeholder = "TIME", .fallback = "30s", .max = 24 * 3600 * 1000, .help = "how long calls in flight may take when the node or a task stops"},
     {.name = "log-level", .kind = OPTION_STRING, .placeholder = "LEVEL", .choices = "debug|info|warn|error", .fallback = "info", .attributes = OPTION_RELOADABLE, .help = "what is logged to stderr"},
     {.name = "log-format", .kind = OPTION_STRING, .placeholder = "FORMAT", .choices = "text|json", .fallback = "text", .help = "how it is logged"},
@@ -291,13 +306,26 @@ static void default_runtimes(struct options *o)
 
 /* ---- plain values ---- */
 
-static int check_discover(struct option_set *set, struct option_error *error)
+/* Who is found there may be anybody on the internet: something must keep them out. */
+static int take_dht(struct options *o, struct option_error *error)
 {
     size_t count;
-    const char *const *list = option_list(set, "discover", &count);
+    struct slice host;
+    uint16_t port;
+    const char *const *list = option_list(o->set, "discover", &count);
     for (size_t i = 0; i < count; i++)
-        if (strcmp(list[i], "none") != 0 && strcmp(list[i], "dns") != 0) {
-            option_explain(set, "discover", "names what is not built into this version", "give --discover dns or none, and --join", error);
+        o->dht |= strcmp(list[i], "dht") == 0;
+    o->discover_default = option_source(o->set, "discover") == OPTION_FROM_DEFAULT;
+    if (o->dht && option_flag(o->set, "open")) {
+        option_explain(o->set, "discover", "would let everybody on the internet join an open grid", "give a password instead of --open, or another way to discover", error);
+        return GRID_EINVAL;
+    }
+    o->dht_bootstrap = option_list(o->set, "dht-bootstrap", &o->dht_bootstrap_count);
+    if (o->dht_bootstrap_count == 1 && strcmp(o->dht_bootstrap[0], "none") == 0)
+        o->dht_bootstrap_count = 0;
+    for (size_t i = 0; i < o->dht_bootstrap_count; i++)
+        if (addr_split(slice_of_str(o->dht_bootstrap[i]), &host, &port) != 0 || host.size == 0 || port == 0) {
+            option_explain(o->set, "dht-bootstrap", "is not a list of host:port", "give for example --dht-bootstrap 192.0.2.1:6881", error);
             return GRID_EINVAL;
         }
     return 0;
@@ -325,11 +353,21 @@ static int check_join(const struct options *o, struct option_error *error)
     return GRID_EINVAL;
 }
 
+static int take_advertise(struct options *o, struct option_error *error)
+{
+    o->advertise = option_list(o->set, "advertise", &o->advertise_count);
+    if (o->advertise_count <= OPTIONS_ADVERTISE_MAX)
+        return 0;
+    option_explain(o->set, "advertise", "has more than 8 addresses", "give those alone that other nodes are to dial", error);
+    return GRID_EINVAL;
+}
+
 /* After check_join. */
 static void take_join(struct options *o)
 {
     struct addr numeric;
     size_t count, ways;
+    bool asks_dns = false;
     const char *const *list = option_list(o->set, "join", &count);
     const char *const *discover = option_list(o->set, "discover", &ways);
     for (size_t i = 0; i < count; i++) {
@@ -339,11 +377,12 @@ static void take_join(struct options *o)
         if (!is_place || addr_parse(slice_of_str(list[i]), &numeric) != 0)
             o->seek[o->seek_count++] = list[i];
     }
-    for (size_t i = 0; i < ways; i++)
-        if (strcmp(discover[i], "dns") == 0) {
+    for (size_t i = 0; i < ways; i++) {
+        if (strcmp(discover[i], "dns") == 0 && !asks_dns)
             o->seek[o->seek_count++] = "srv:_gridcontrol._tcp";
-            return;
-        }
+        asks_dns |= strcmp(discover[i], "dns") == 0;
+        o->mdns |= strcmp(discover[i], "mdns") == 0;
+    }
 }
 
 /* A supervisor that waits for the file would wait for ever. */
@@ -379,7 +418,9 @@ static int check_combinations(struct options *o, struct option_error *error)
     if (err == 0)
         err = check_join(o, error);
     if (err == 0)
-        err = check_discover(o->set, error);
+        err = take_advertise(o, error);
+    if (err == 0)
+        err = take_dht(o, error);
     if (err == 0)
         take_join(o);
     return err;
@@ -421,21 +462,26 @@ static int take_values(struct options *o, struct option_error *error)
     o->password = environment_value(o->environment, "GRID_AUTH");
     o->api = option_hostports(set, "api", &o->api_count);
     o->api_given = option_source(set, "api") > OPTION_FROM_DEFAULT;
+    o->listen_given = option_source(set, "listen") > OPTION_FROM_DEFAULT;
     o->api_hosts = option_list(set, "api-host", &o->api_host_count);
     o->api_token_file = option_string(set, "api-token-file");
     o->api_socket = option_string(set, "api-socket");
     o->listen = option_hostports(set, "listen", &count)[0];
-    o->advertise = option_string(set, "advertise");
     o->task_ports = (uint16_t) option_number(set, "task-ports");
     take_task_values(o);
     o->workers = (unsigned) option_number(set, "workers");
     if (o->workers == 0)
         o->workers = cores > 0 ? (unsigned) (cores > 256 ? 256 : cores) : 1;
     o->busy_poll_us = option_number(set, "busy-poll");
+    o->join_limit = (unsigned) option_number(set, "join-limit");
     o->handshakes_per_s = (unsigned) option_number(set, "handshake-rate");
     o->max_payload = (size_t) option_number(set, "max-payload");
     o->max_held = (size_t) option_number(set, "max-held");
     o->sync_rate = option_number(set, "sync-rate");
+    o->relay_tunnels = (unsigned) option_number(set, "relay-tunnels");
+    o->relay_rate = option_number(set, "relay-rate");
+    o->store_max = option_number(set, "store-max");
+    o->keep = (struct release_keep){.count = (uint32_t) option_number(set, "keep-releases"), .age_ms = option_number(set, "keep-age")};
     o->drain_timeout_ms = option_number(set, "drain-timeout");
     o->ready_file = option_string(set, "ready-file");
     o->runtimes = option_string(set, "runtimes");

@@ -4,10 +4,11 @@
 
 #include "base/log.h"
 #include "base/option_table.h"
+#include "fs/release_keep.h"
 #include "server/supervise/task_confine.h"
 #include "server/supervise/task_env.h"
 
-enum { OPTIONS_API_MAX = 4, OPTIONS_JOIN_MAX = 64, OPTIONS_HOSTS_MAX = 64 };
+enum { OPTIONS_API_MAX = 4, OPTIONS_JOIN_MAX = 64, OPTIONS_ADVERTISE_MAX = 8, OPTIONS_HOSTS_MAX = 64 };
 
 /* Plain values; strings are borrowed from the set and live as long as it. */
 struct options {
@@ -28,11 +29,18 @@ struct options {
     const char *api_token_file;
     const char *api_socket; /* NULL: none */
     struct option_hostport listen;
-    const char *advertise; /* "host:port", NULL: detected */
+    bool listen_given;
+    const char *const *advertise; /* "host:port", best first; none: detected */
+    size_t advertise_count; /* at most OPTIONS_ADVERTISE_MAX */
     const char *join[OPTIONS_JOIN_MAX]; /* of --join: each "host:port" */
     size_t join_count;
     const char *seek[OPTIONS_JOIN_MAX + 1]; /* of --join and --discover: "srv:NAME", "file:PATH", and of the above those that are names, whose addresses change */
     size_t seek_count;
+    bool dht; /* --discover names it */
+    const char *const *dht_bootstrap; /* each "host:port" */
+    size_t dht_bootstrap_count;
+    bool mdns;
+    bool discover_default; /* nobody has said: with a password, the DHT too */
     const char *task_user; /* NULL: not given */
     enum task_sandbox task_sandbox;
     struct task_env_names task_env;
@@ -42,6 +50,11 @@ struct options {
     uint64_t busy_poll_us;
     unsigned handshakes_per_s; /* 0: no bound */
     uint64_t sync_rate;        /* bytes a second; 0: no bound */
+    unsigned relay_tunnels;    /* between other members; 0: none */
+    uint64_t relay_rate;       /* bytes a second; 0: no bound */
+    uint64_t store_max;        /* bytes on disk; 0: no bound */
+    struct release_keep keep;
+    unsigned join_limit;       /* new nodes an hour from one address */
     size_t max_payload;
     size_t max_held; /* bytes of requests held at a time, by all workers */
     enum log_level log_level;

@@ -56,6 +56,7 @@ int verdict_judge(void *arg, struct x509_st *const *chain, size_t count, struct 
     memcpy(peer->name, holder.name, sizeof peer->name);
     memcpy(peer->issuer, holder.issuer, sizeof peer->issuer);
     peer->roles = holder.roles;
+    peer->ahead = holder.ahead;
     return 0;
 }
 

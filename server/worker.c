@@ -1,6 +1,7 @@
 /* The data plane's threads: made, started, told what is new, drained, stopped. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -30,6 +31,19 @@ static void deliver_verdict(void *arg)
     http_server_drain_some(w->peer_server, verdict_refuses, w->verdict);
     peer_links_leave_some(links, verdict_refuses, w->verdict);
     loop_timer_start(w->loop, &w->cut, WORKER_CUT_MS, on_cut, w);
+    free(message);
+}
+
+static bool is_peer(const void *id, const struct tls_peer *peer)
+{
+    return strcmp(peer->id, id) == 0;
+}
+
+static void deliver_leave_peer(void *arg)
+{
+    struct worker_message *message = arg;
+    if (message->worker->dispatch) /* it has not stopped */
+        peer_links_leave_some(dispatch_peer_links(message->worker->dispatch), is_peer, message->u.peer_id);
     free(message);
 }
 
@@ -83,6 +97,8 @@ static int worker_init(struct worker_set *s, unsigned index)
         err = http_server_create(w->loop, &limits, ingress_on_api_request, w->ingress, &w->api_server);
     if (err == 0)
         err = http_server_create(w->loop, &peer_limits, ingress_on_peer_request, w->ingress, &w->peer_server);
+    if (err == 0 && s->options.on_wanted)
+        err = carrier_create(w->loop, s->options.on_wanted, s->options.ctx, &w->carrier);
     return err == 0 ? make_gate(w) : err;
 }
 
@@ -157,6 +173,14 @@ void worker_set_judge(struct worker_set *s, struct verdict *v)
 {
     for (unsigned i = 0; i < s->options.count && !s->stopped; i++)
         worker_send(&s->workers[i], deliver_verdict, &(struct worker_message){.u.verdict = verdict_ref(v)});
+}
+
+void worker_set_leave_peer(struct worker_set *s, const char *id)
+{
+    struct worker_message message = {0};
+    snprintf(message.u.peer_id, sizeof message.u.peer_id, "%s", id);
+    for (unsigned i = 0; i < s->options.count && !s->stopped; i++)
+        worker_send(&s->workers[i], deliver_leave_peer, &message);
 }
 
 static void deliver_table(void *arg)
@@ -283,6 +307,8 @@ void worker_set_end(struct worker_set *s)
         w->gate = NULL;
         verdict_unref(w->verdict);
         w->verdict = NULL;
+        carrier_destroy(w->carrier);
+        w->carrier = NULL;
         w->loop = NULL;
         w->ingress = NULL;
     }

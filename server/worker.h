@@ -4,6 +4,7 @@
 #define GRID_SERVER_WORKER_H
 
 #include "net/addr.h"
+#include "net/carrier.h"
 #include "net/conn.h"
 #include "server/ingress/ingress.h"
 #include "server/route/dispatch.h"
@@ -36,6 +37,7 @@ struct worker_set_options {
     void (*on_instance_refused)(void *ctx, uint64_t instance_id);
     void (*on_task_wanted)(void *ctx, const char *task);
     void (*on_peer_failed)(void *ctx, const char *node_id);
+    carrier_wanted_fn on_wanted; /* the worker's thread: a connection to a member that cannot be dialled; NULL: there are none */
     void *ctx;
 };
 
@@ -56,11 +58,19 @@ void worker_set_listen(struct worker_set *s, const struct addr *at, void (*done)
 enum { WORKER_CUT_MS = 3000 };
 void worker_set_judge(struct worker_set *s, struct verdict *v);
 
+/* A member has been linked anew: its address, or that of this node, may be another one. Call links to it end with the calls in flight on them; those that follow go by new ones. */
+void worker_set_leave_peer(struct worker_set *s, const char *id);
+
 /* Starts the threads. 0 or GRID_EIO. */
 int worker_set_start(struct worker_set *s);
 
 /* Hands a reference of its own to each worker; the caller keeps his. */
 void worker_set_publish(struct worker_set *s, struct route_table *table);
+
+/* Serves a member's calls on an open connection of the control loop that this node has dialled, by a worker each in turn. */
+void worker_set_adopt(struct worker_set *s, struct conn *c);
+/* Serves a descriptor as if it had been accepted at the peers' port, from the address of who brought it. It is the callee's. */
+void worker_set_accept(struct worker_set *s, int fd, const struct addr *from);
 
 /* Stops accepting and lets calls in flight end; `done` on the control thread when every connection has gone or `timeout_ms` is over. */
 void worker_set_drain(struct worker_set *s, uint64_t timeout_ms, loop_fn done, void *arg);

@@ -55,10 +55,10 @@ static void peer_on_close(void *ctx, struct conn *c, int err)
 
 static const struct conn_events PEER_HANDSHAKE_EVENTS = {.on_open = peer_on_open, .on_read = peer_on_read, .on_close = peer_on_close};
 
-static void peer_handshake(struct worker *w, int fd)
+static void peer_handshake(struct worker *w, int fd, const struct addr *from)
 {
     struct conn *c, *dropped;
-    struct conn_options options = {.tls = w->set->options.peer_tls};
+    struct conn_options options = {.tls = w->set->options.peer_tls, .from = from};
     if (conn_adopt(w->loop, fd, &options, &PEER_HANDSHAKE_EVENTS, w, &c) != 0)
         return;
     dropped = half_open_add(&w->handshakes, c, conn_peer_addr(c));
@@ -84,11 +84,12 @@ static void peer_turns(void *arg)
 {
     struct worker *w = arg;
     uint64_t now_ms = loop_now_ms(w->loop), wait_ms;
+    struct addr from;
     int fd;
     bool begins;
-    while (handshake_gate_next(w->gate, now_ms, &fd, &begins))
+    while (handshake_gate_next(w->gate, now_ms, &fd, &from, &begins))
         if (begins)
-            peer_handshake(w, fd);
+            peer_handshake(w, fd, &from);
         else
             send_away(w, fd);
     wait_ms = handshake_gate_wait_ms(w->gate, now_ms);
@@ -114,7 +115,7 @@ static bool is_members(const struct worker *w, const struct addr *from)
 static void peer_came(struct worker *w, int fd, const struct addr *from)
 {
     if (!w->gate) {
-        peer_handshake(w, fd);
+        peer_handshake(w, fd, from);
         return;
     }
     int dropped = handshake_gate_come(w->gate, fd, from, is_members(w, from), loop_now_ms(w->loop));
@@ -185,6 +186,41 @@ void worker_on_api_accept(void *ctx, int fd, const struct addr *from)
 void worker_on_peer_accept(void *ctx, int fd, const struct addr *from)
 {
     worker_accepted(ctx, fd, from, true);
+}
+
+/* ---- what control brings ---- */
+
+static struct worker *next_in_turn(struct worker_set *s)
+{
+    return &s->workers[s->next++ % s->options.count];
+}
+
+void worker_set_accept(struct worker_set *s, int fd, const struct addr *from)
+{
+    if (s->stopped || !worker_hand_on(next_in_turn(s), fd, from, true))
+        close(fd);
+}
+
+/* The worker's thread. */
+static void reverse_arrived(void *ctx, struct conn *c)
+{
+    struct worker *w = ctx;
+    bool refused = w->closing > 0 || !w->dispatch || (w->verdict && verdict_refuses(w->verdict, conn_tls_peer(c)));
+    conn_set_events(c, &PEER_MOVING_EVENTS, w);
+    if (refused)
+        conn_close(c);
+    else
+        http_server_adopt(w->peer_server, c);
+}
+
+void worker_set_adopt(struct worker_set *s, struct conn *c)
+{
+    struct worker *w = next_in_turn(s);
+    conn_set_events(c, &PEER_MOVING_EVENTS, w);
+    if (s->stopped)
+        conn_close(c);
+    else
+        conn_migrate(c, w->loop, reverse_arrived, w);
 }
 
 void worker_forget_turns(struct worker *w)

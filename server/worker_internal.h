@@ -26,6 +26,7 @@ struct worker {
     struct handshake_gate *gate;   /* NULL: every handshake begins at once */
     struct loop_timer turns;
     uint64_t sent_away, sent_away_said_ms; /* by the gate, since it was said */
+    struct carrier *carrier;       /* NULL: nobody brings connections */
     struct verdict *verdict;       /* NULL before the first change of it */
     struct loop_timer cut;
     unsigned closing;              /* steps of closing not yet done */
@@ -37,6 +38,7 @@ struct worker_set {
     struct worker *workers;
     struct addr api_bound;
     struct addr peer_bound;
+    unsigned next; /* whose turn it is to serve what control brings */
     bool started;
     bool stopped;
     /* Draining. */
@@ -66,6 +68,7 @@ struct worker_message {
         struct route_table *table;
         uint64_t instance_id;
         struct verdict *verdict;
+        char peer_id[65];
         struct {
             int fd;
             bool peer;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "server/worker_internal.h"
 
 /* The sentence about an address that could not be had. */
@@ -62,7 +63,11 @@ int worker_bind(struct worker *w, char why[256])
             return GRID_EINVAL;
         }
         int err = worker_listen(w, &path, &unix_options, worker_on_api_accept, why, "--api-socket");
-        return o->api_socket_optional ? 0 : err;
+        if (err != 0 && o->api_socket_optional) {
+            log_line(LOG_INFO, "the API is not on its Unix socket", LOGF_STR("why", why));
+            return 0;
+        }
+        return err;
     }
     return 0;
 }

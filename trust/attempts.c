@@ -10,7 +10,7 @@
 struct source {
     uint8_t address[ATTEMPTS_SOURCE_SIZE];
     unsigned count; /* times noted, oldest first; 0: the place is free */
-    uint64_t times_ms[ATTEMPTS_LIMIT_MAX];
+    uint64_t *times_ms; /* of config.limit places in attempts.times_ms */
 };
 
 /* Who was sent away because all together had tried too often, and may come again. */
@@ -23,6 +23,7 @@ struct attempts {
     struct attempts_config config;
     struct token_bucket all;
     struct source *sources;
+    uint64_t *times_ms;
     struct turn *turns; /* as many */
 };
 
@@ -34,11 +35,14 @@ int attempts_create(const struct attempts_config *config, struct attempts **out)
     if (!a)
         return GRID_ENOMEM;
     a->sources = calloc(config->source_count, sizeof *a->sources);
+    a->times_ms = calloc(config->source_count * config->limit, sizeof *a->times_ms);
     a->turns = calloc(config->source_count, sizeof *a->turns);
-    if (!a->sources || !a->turns) {
+    if (!a->sources || !a->times_ms || !a->turns) {
         attempts_destroy(a);
         return GRID_ENOMEM;
     }
+    for (size_t i = 0; i < config->source_count; i++)
+        a->sources[i].times_ms = a->times_ms + i * config->limit;
     a->config = *config;
     token_bucket_init(&a->all, config->all_per_s, config->all_burst, 0);
     *out = a;
@@ -50,6 +54,7 @@ void attempts_destroy(struct attempts *a)
     if (!a)
         return;
     free(a->sources);
+    free(a->times_ms);
     free(a->turns);
     free(a);
 }

@@ -1,4 +1,4 @@
-/* trust/attempts.h: how often a password may be tried: by source and by all together where strangers come from (10 a minute; 5 a second), in all where we go
+/* trust/attempts.h: how often a password may be tried, or be of use: by source and by all together where strangers come from (10 a minute; 5 a second), in all where we go
  * to strangers (30 an hour). Every exchange is taken as a failed one until it is known to have ended well. No sockets; time is
  * given, monotonic. One thread each. */
 #ifndef GRID_TRUST_ATTEMPTS_H
@@ -8,7 +8,7 @@
 
 struct attempts;
 
-enum { ATTEMPTS_SOURCE_SIZE = 16, ATTEMPTS_LIMIT_MAX = 32 };
+enum { ATTEMPTS_SOURCE_SIZE = 16, ATTEMPTS_LIMIT_MAX = 4000 };
 
 struct attempts_config {
     unsigned limit;      /* at most ATTEMPTS_LIMIT_MAX in any window_ms; older ones are forgotten */

@@ -25,7 +25,7 @@ int gridfile_load(const char *path, gridfile_other_fn other, void *ctx, struct g
     if (err == GRID_ELIMIT)
         snprintf(sentence, TRUST_SENTENCE_MAX, "the Gridfile %.400s is larger than 1 MiB, as no access card is: give another file", path);
     else if (err != 0)
-        snprintf(sentence, TRUST_SENTENCE_MAX, "cannot read the Gridfile %.400s: %s", path, grid_err_text(err));
+        snprintf(sentence, TRUST_SENTENCE_MAX, "cannot read the Gridfile %.400s: %s: give the path of the grid's access card, or make one with grid new", path, grid_err_text(err));
     else
         err = parse_file(path, &text, other, ctx, out, sentence);
     if (err == 0 && open_to_others && gridfile_is_secret(out)) {

@@ -523,6 +523,11 @@ bool join_is_proven(const struct join *j)
     return j->proven;
 }
 
+bool join_goes_by(const struct join *j, const uint8_t *password)
+{
+    return sodium_memcmp(j->password, password, sizeof j->password) == 0;
+}
+
 bool join_is_spent(const struct join *j)
 {
     return !j->proven && (j->joiner ? j->confirmed : j->share_sent);

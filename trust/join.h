@@ -70,6 +70,8 @@ enum join_step join_refuse(struct join *j, enum join_reason reason, const char *
 
 /* Once the other side has proven that it knows the password. */
 bool join_is_proven(const struct join *j);
+/* Whether this exchange was begun with this password, of STRETCH_SIZE bytes: while it goes on another one may have been set. */
+bool join_goes_by(const struct join *j, const uint8_t *password);
 /* True when the other side was given what it needs to try one password, and has not proven itself: it counts as a failed
  * attempt. */
 bool join_is_spent(const struct join *j);

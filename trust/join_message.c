@@ -262,6 +262,7 @@ const char *join_reason_text(enum join_reason reason)
         [JOIN_DOOR_CLOSED] = "joining by password is closed there until a new password is set with \"grid password\"",
         [JOIN_BUSY] = "it is busy with another join",
         [JOIN_TOO_MANY] = "it has counted too many failed attempts from here",
+        [JOIN_ENOUGH] = "it has let in as many new nodes from this address within an hour as its --join-limit allows: it is tried again; for more, raise that on the members, or give new nodes the Gridfile",
         [JOIN_MISMATCH] = "the password or the grid's name differs",
         [JOIN_OTHER_GRID] = "it belongs to another grid of the same name",
         [JOIN_NOT_ADMITTED] = "it does not admit this node's key",

@@ -26,6 +26,7 @@ enum join_reason {
     JOIN_MISMATCH,       /* password or grid's name differ */
     JOIN_OTHER_GRID,     /* two grids of one name, both hardened */
     JOIN_NOT_ADMITTED,   /* the key was evicted, or the request is not sound */
+    JOIN_ENOUGH,         /* so many from this source have been let in within the last hour that no more are */
     JOIN_REASON_END,
 };
 

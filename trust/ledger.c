@@ -88,7 +88,7 @@ int ledger_pack_brief(const struct ledger *l, size_t size_max, struct buf *out)
     return err;
 }
 
-/* Over what is decided, not over who signed it when. */
+/* Over what is decided, not over who signed it when; nor over the root's number, which who began with a later root does not know. */
 void ledger_digest(const struct ledger *l, uint8_t digest[LEDGER_DIGEST_SIZE])
 {
     struct buf b;
@@ -96,7 +96,6 @@ void ledger_digest(const struct ledger *l, uint8_t digest[LEDGER_DIGEST_SIZE])
     bool open;
     ledger_stated_door(l, &epoch, &open);
     buf_init(&b, 0);
-    buf_append_u64be(&b, l->root.sequence);
     ledger_put_id(&b, l->root.id);
     buf_append_byte(&b, l->next ? (uint8_t) l->next->authority.phase : 0);
     if (l->next)
@@ -254,6 +253,16 @@ void ledger_door(const struct ledger *l, uint64_t *epoch, bool *open)
 {
     ledger_stated_door(l, epoch, open);
     *open &= l->owed.count == 0;
+}
+
+bool ledger_knows_sequence(const struct ledger *l)
+{
+    return l->arrived || l->root.sequence > 0;
+}
+
+void ledger_hear_sequence(struct ledger *l, uint64_t sequence)
+{
+    l->heard_sequence = sequence < LEDGER_LEAP_MAX ? sequence : 0;
 }
 
 void ledger_stated_door(const struct ledger *l, uint64_t *epoch, bool *open)

@@ -73,6 +73,10 @@ int ledger_pay(struct ledger *l, const struct authority *root, int64_t now_s);
 /* LEDGER_REMOVE needs next's key too, and makes it the root; heirs stay heirs when it was announced before, and so may have been given to them. `until_s`: when the phase of use, or what is left of the old certificates, ends at the latest. */
 int ledger_announce(struct ledger *l, const struct authority *root, const struct authority *next, enum ledger_phase phase, int64_t now_s, int64_t until_s);
 
+/* What others say is the root's number, before ledger_announce: who began with the certificate of a later root does not know it, and what he announces under another number is passed over.
+ * Nonsense is passed over; forgotten when the root changes. */
+void ledger_hear_sequence(struct ledger *l, uint64_t sequence);
+
 /* ---- the state ---- */
 
 const struct ledger_authority *ledger_root(const struct ledger *l);

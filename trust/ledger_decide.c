@@ -119,6 +119,14 @@ int ledger_add_heir(struct ledger *l, const struct authority *root, const char *
     return id_is_sound(id) ? state_heir(l, root, id, now_s) : GRID_EINVAL;
 }
 
+/* What the root has signed of its follower tells more than what others say. */
+static uint64_t next_sequence(const struct ledger *l)
+{
+    if (ledger_knows_sequence(l))
+        return l->root.sequence + 1;
+    return l->next ? l->next->authority.sequence : l->heard_sequence + 1;
+}
+
 static int state_authority(struct ledger *l, const struct authority *root, const struct authority *next, enum ledger_phase phase, int64_t now_s, int64_t until_s)
 {
     struct buf body, cross;
@@ -126,7 +134,7 @@ static int state_authority(struct ledger *l, const struct authority *root, const
     buf_init(&body, 0);
     buf_init(&cross, 0);
     int err = authority_cross_sign(root, next, now_s, &cross);
-    buf_append_u64be(&body, l->root.sequence + 1);
+    buf_append_u64be(&body, next_sequence(l));
     buf_append_byte(&body, (uint8_t) phase);
     buf_append_u64be(&body, (uint64_t) now_s);
     buf_append_u64be(&body, (uint64_t) until_s);

@@ -7,6 +7,7 @@
 enum { LEDGER_ID_BYTES = 32, LEDGER_STATEMENTS_MAX = LEDGER_TOMBSTONES_MAX + LEDGER_HEIRS_MAX + 8 };
 enum ledger_kind { LEDGER_AUTHORITY = 1, LEDGER_TOMBSTONE = 2, LEDGER_DOOR = 3, LEDGER_HEIR = 4 };
 #define LEDGER_EPOCH_MAX UINT32_MAX
+#define LEDGER_LEAP_MAX ((uint64_t) INT64_MAX / 2) /* numbers beyond it are reached one by one alone: nobody counts to their end */
 /* Who had the key and lost it may have counted as far as counting goes, and evicted whom there never was: a new authority begins anew where little is left. */
 enum { LEDGER_INHERITED = LEDGER_TOMBSTONES_MAX - 64 };
 #define LEDGER_CONTEXT "gridcontrol trust ledger 1" /* before what is signed, with its NUL, so that no other signature of the key fits */
@@ -35,6 +36,7 @@ struct ledger {
     struct buf root_der;
     char grid[TRUST_NAME_MAX + 1];
     struct ledger_statement *arrived; /* what made it the root; NULL for the first */
+    uint64_t heard_sequence; /* ledger_hear_sequence */
     struct ledger_statement *next, *door;
     struct ledger_set tombstones, heirs;
     struct ledger_set owed; /* tombstones of the root before, which this one has not stated (yet) */
@@ -42,6 +44,8 @@ struct ledger {
 
 /* ledger.c: what the root has stated of the door. */
 void ledger_stated_door(const struct ledger *l, uint64_t *epoch, bool *open);
+/* Whether the root's number is known. It is not to who began with the certificate of an authority that had replaced others, nor to who began with the first. */
+bool ledger_knows_sequence(const struct ledger *l);
 
 /* ---- ledger_statement.c: bytes ---- */
 

@@ -73,6 +73,7 @@ static int set_root(struct ledger *l, struct ledger_statement *s, struct ledger_
     buf_dispose(&l->root_der);
     l->root_der = der;
     l->root = s->authority;
+    l->heard_sequence = 0;
     l->root.der = buf_slice(&l->root_der);
     replace(&l->arrived, s);
     replace(&l->next, NULL);
@@ -88,9 +89,15 @@ static bool beats(const struct ledger_authority *a, const struct ledger_authorit
     return a->phase != b->phase ? a->phase > b->phase : strcmp(a->id, b->id) < 0;
 }
 
+/* Who began with an authority that had replaced others does not know its number: what its key says is next has the number that it says. */
+static bool is_next(const struct ledger *l, const struct ledger_authority *a)
+{
+    return ledger_knows_sequence(l) ? a->sequence == l->root.sequence + 1 : a->sequence > 0 && a->sequence <= LEDGER_LEAP_MAX;
+}
+
 static int take_authority(struct ledger *l, struct ledger_statement *s, struct ledger_news *news)
 {
-    bool fits = s->authority.sequence == l->root.sequence + 1 && authority_holds(l, &s->authority);
+    bool fits = is_next(l, &s->authority) && authority_holds(l, &s->authority);
     if (!fits || (l->next && !beats(&s->authority, &l->next->authority))) {
         news->refused += !fits;
         free(s);
@@ -190,9 +197,15 @@ static bool is_known(const struct ledger *l, const struct ledger_statement *s)
     return l->next && l->next->authority.phase == s->authority.phase && strcmp(l->next->authority.id, s->authority.id) == 0;
 }
 
+/* By the one before it, of which this node need not have heard. */
+static bool made_root(const struct ledger *l, const struct ledger_statement *s)
+{
+    return s->kind == LEDGER_AUTHORITY && strcmp(s->authority.id, l->root.id) == 0;
+}
+
 int ledger_take_statement(struct ledger *l, struct ledger_statement *s, bool behind, struct ledger_news *news)
 {
-    bool of_root = is_of_root(l, s), known = of_root && is_known(l, s);
+    bool of_root = is_of_root(l, s), known = of_root ? is_known(l, s) : made_root(l, s);
     bool stale = (s->kind == LEDGER_AUTHORITY && s->authority.sequence <= l->root.sequence) || (behind && !of_root);
     bool forged = !stale && !known && of_root && !signature_holds(l, s);
     if (stale || known || !of_root || forged) {

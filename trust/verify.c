@@ -129,6 +129,22 @@ static int judge_form(struct judgement *j)
     return X509_get_version(j->leaf) == X509_VERSION_3 ? 0 : refuse(j, "it is not an X.509 version 3 certificate");
 }
 
+/* Before its issuer: who was put out together with the authority is told so, and not that he is a stranger. */
+static int judge_evicted(struct judgement *j)
+{
+    uint8_t *spki = NULL;
+    int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(j->leaf), &spki);
+    if (size <= 0)
+        return refuse(j, "its key cannot be read");
+    key_id_of_public(slice_of(spki, (size_t) size), j->holder->id);
+    OPENSSL_free(spki);
+    certificate_name(j->leaf, j->holder->name);
+    j->holder->evicted = has_id(j->v->revoked, j->v->revoked_count, j->holder->id);
+    if (j->holder->evicted)
+        return refuse(j, "its key has been evicted from the grid");
+    return 0;
+}
+
 /* The accepted authority that signed `x`; true with its id as the holder's issuer. */
 static bool is_signed_by_accepted(struct judgement *j, X509 *x)
 {
@@ -158,6 +174,7 @@ static bool is_vouched_for(struct judgement *j)
         found = x && X509_check_ca(x) == 1 && key_require_p256(X509_get0_pubkey(x)) == 0 && X509_verify(j->leaf, X509_get0_pubkey(x)) == 1 &&
                 is_signed_by_accepted(j, x);
     }
+    j->holder->ahead = found;
     return found;
 }
 
@@ -247,16 +264,6 @@ static int judge_validity(struct judgement *j)
 
 static int judge_holder(struct judgement *j)
 {
-    uint8_t *spki = NULL;
-    int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(j->leaf), &spki);
-    if (size <= 0)
-        return refuse(j, "its key cannot be read");
-    key_id_of_public(slice_of(spki, (size_t) size), j->holder->id);
-    OPENSSL_free(spki);
-    certificate_name(j->leaf, j->holder->name);
-    j->holder->evicted = has_id(j->v->revoked, j->v->revoked_count, j->holder->id);
-    if (j->holder->evicted)
-        return refuse(j, "its key has been evicted from the grid");
     if (verifier_refuses(j->v, j->holder->id, j->holder->issuer))
         return refuse(j, "its authority has been replaced, and it was no member then");
     return 0;
@@ -286,8 +293,8 @@ static bool is_readable(X509 *x)
 
 int verify_parsed(const struct verifier *v, struct x509_st *const *chain, size_t count, int64_t now_s, struct verify_holder *holder, char why[TRUST_WHY_MAX])
 {
-    static int (*const questions[])(struct judgement *) = {judge_form,  judge_issuer, judge_extensions, judge_roles,
-                                                           judge_usage, judge_validity, judge_holder};
+    static int (*const questions[])(struct judgement *) = {judge_form,  judge_evicted, judge_issuer,   judge_extensions,
+                                                           judge_roles, judge_usage,   judge_validity, judge_holder};
     struct judgement j = {.v = v, .chain = chain, .chain_count = count, .now_s = now_s, .holder = holder, .why = why};
     int err = 0;
     *holder = (struct verify_holder){0};

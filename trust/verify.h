@@ -25,6 +25,7 @@ struct verify_holder {
     unsigned roles; /* of enum trust_role, never 0 */
     char name[TRUST_NAME_MAX + 1];
     char issuer[TRUST_ID_SIZE]; /* the accepted authority on whose word it was taken */
+    bool ahead; /* its own authority is one that follows, and is not known here yet: that one vouches for it */
     bool evicted; /* why it is refused: the only field that counts then */
 };
 

@@ -56,7 +56,7 @@ struct grid_client;
 struct grid_client_options {
     /* "127.0.0.1:10000", "[::1]:10000", "unix:/path" or "/path". NULL is $GRID_API, and where that is not set the
      * first that answers of where nodes are by default: the Unix socket ($GRID_API_SOCKET, else as root /run/gridcontrol/api.sock, else
-     * $XDG_RUNTIME_DIR/gridcontrol/api.sock), then 127.0.0.1:10000. */
+     * $XDG_RUNTIME_DIR/gridcontrol/api.sock and root's, if it may be used), then 127.0.0.1:10000. */
     const char *address;
     uint32_t connect_timeout_ms;   /* for each address; 0: 5,000 */
     uint32_t max_message_bytes;    /* of an answer; 0: 64 MiB */

@@ -10,7 +10,7 @@ import sys
 import traceback
 import types
 
-from gridcontrol_runtime import call, server
+from gridcontrol_runtime import call, compiled, server
 
 WRAPPER = sys.modules["__main__"]  # kept alive: its name goes to the task's file
 
@@ -60,6 +60,7 @@ def main():
     file = sys.argv[1]
     watch = Watch(int(port))
     sys.addaudithook(watch)
+    compiled.forget_older(os.environ.get("PYTHONPYCACHEPREFIX"))
     module = new_main(file)
     run_file(file, module)
     if watch.bound:

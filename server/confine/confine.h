@@ -14,7 +14,7 @@ void confine_signals_and_limits(void);
 /* A mount namespace (and, when this is not root, a user namespace with the same uid) of its own with the plan's covers and places. */
 int confine_view(const struct confine_plan *p);
 
-/* Whether confine_view would be allowed, tried in a process of its own. Any thread. */
+/* Whether confine_view would be allowed: tried once, in a process of its own, by a process that may still be traced (PR_SET_DUMPABLE), else its maps belong to root. Any one thread at a time. */
 bool confine_view_possible(void);
 
 /* The plan's user and group, for good. */

@@ -112,7 +112,7 @@ int confine_view(const struct confine_plan *p)
     return seal(p);
 }
 
-bool confine_view_possible(void)
+static bool try_view(void)
 {
     int status = -1;
     pid_t child = fork();
@@ -126,4 +126,12 @@ bool confine_view_possible(void)
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+bool confine_view_possible(void)
+{
+    static int known = -1;
+    if (known < 0)
+        known = try_view();
+    return known;
 }

@@ -1,11 +1,9 @@
-/* Connections to the instances of tasks, and calls over them.
+/* Calls at the instances of tasks.
  *
  *   call:        go --sent--> unanswered --head--> answering --end--> on_end
  *                 ^              \--501, or 405 without POST, on the first call: once more as GET--\
  *                 |              \--417 to its Expect, before the body went: once more without------|
  *                 \---------------------------------------------------------------------------------/
- *   connection:  dialled, BUSY --answer complete, may be kept--> IDLE --taken--> BUSY
- *                       \--------------- otherwise --------------> LEAVING --on_close--> gone
  */
 #include "server/exec/task_http.h"
 
@@ -15,51 +13,22 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/http1_client.h"
+#include "server/exec/task_conns.h"
+#include "server/exec/task_request.h"
 
 enum {
-    BUCKETS = 64,
-    HEADERS_OWN_MAX = 8,   /* beside the caller's metadata */
     STARVED_MS = 100,      /* a new connection unanswered for as long may be waiting behind an idle one */
     STARVED_LONG_MS = 300, /* ... or behind one that is never idle long enough to be seen */
     STARVED_SWEEP_MS = 50,
     STARVED_PROOF_MS = 100, /* an answer within this after idle connections were closed had waited for just that */
-    NO_KEEP_MS = 1000,      /* for as long after such a closing none is kept */
-    IDLE_SWEEP_MS = 5000,
-    TRACE_TEXT = 56,
-    IDLE_TRUSTED_MS = 5, /* one idle for less is used without asking the kernel whether it still stands */
-};
-
-enum conn_state { CONN_BUSY, CONN_IDLE, CONN_LEAVING };
-
-struct task_conn {
-    struct http_client *http;
-    struct upstream *up;
-    struct task_conn *next, **prev;           /* all of the upstream's */
-    struct task_conn *idle_next, **idle_prev; /* the idle ones, last used first */
-    enum conn_state state;
-    bool answered; /* has carried an answer: the task reads from it */
-    uint64_t idle_since_ms;
-};
-
-/* One instance as this worker knows it; there while it has connections. */
-struct upstream {
-    struct task_pool *pool;
-    struct instance *instance;
-    struct upstream *next, **prev; /* of the bucket */
-    struct task_conn *conns, *idle;
-    unsigned idle_count;
-    uint64_t no_keep_until_ms;
-    char authority[32];
 };
 
 struct task_pool {
     struct loop *loop;
     struct task_pool_options options;
-    struct upstream *buckets[BUCKETS];
-    size_t conn_count;
+    struct task_conns conns;
     struct task_call *first_unanswered, **last_unanswered;
-    struct loop_timer starved_timer, idle_timer;
-    struct loop_deferred closed;
+    struct loop_timer starved_timer;
     bool closing;
     loop_fn done;
     void *done_arg;
@@ -112,185 +81,6 @@ static void call_end_later(struct task_call *c, int status, bool refused)
     loop_defer(c->pool->loop, &c->later, call_end_run, c);
 }
 
-/* ---- upstreams ---- */
-
-static struct upstream **bucket_of(struct task_pool *p, uint64_t instance_id)
-{
-    return &p->buckets[instance_id % BUCKETS];
-}
-
-static struct upstream *upstream_find(struct task_pool *p, uint64_t instance_id)
-{
-    struct upstream *up = *bucket_of(p, instance_id);
-    while (up && up->instance->id != instance_id)
-        up = up->next;
-    return up;
-}
-
-static struct upstream *upstream_get(struct task_pool *p, struct instance *instance)
-{
-    struct upstream *up = upstream_find(p, instance->id);
-    if (up)
-        return up;
-    up = calloc(1, sizeof *up);
-    if (!up)
-        return NULL;
-    up->pool = p;
-    up->instance = instance_ref(instance);
-    snprintf(up->authority, sizeof up->authority, "127.0.0.1:%u", (unsigned) instance->port);
-    struct upstream **bucket = bucket_of(p, instance->id);
-    up->next = *bucket;
-    up->prev = bucket;
-    if (up->next)
-        up->next->prev = &up->next;
-    *bucket = up;
-    return up;
-}
-
-static void upstream_free_if_unused(struct upstream *up)
-{
-    if (up->conns)
-        return;
-    *up->prev = up->next;
-    if (up->next)
-        up->next->prev = up->prev;
-    instance_unref(up->instance);
-    free(up);
-}
-
-/* ---- connections ---- */
-
-static void idle_add(struct task_conn *conn)
-{
-    struct upstream *up = conn->up;
-    conn->state = CONN_IDLE;
-    conn->idle_since_ms = loop_now_ms(up->pool->loop);
-    conn->idle_next = up->idle;
-    conn->idle_prev = &up->idle;
-    if (conn->idle_next)
-        conn->idle_next->idle_prev = &conn->idle_next;
-    up->idle = conn;
-    up->idle_count++;
-    atomic_fetch_add_explicit(&up->instance->idle_connections, 1, memory_order_relaxed);
-}
-
-static void idle_remove(struct task_conn *conn, enum conn_state state)
-{
-    *conn->idle_prev = conn->idle_next;
-    if (conn->idle_next)
-        conn->idle_next->idle_prev = conn->idle_prev;
-    conn->state = state;
-    conn->up->idle_count--;
-    atomic_fetch_sub_explicit(&conn->up->instance->idle_connections, 1, memory_order_relaxed);
-}
-
-/* No call of ours is on it any more: ends it in order. */
-static void conn_leave(struct task_conn *conn)
-{
-    if (conn->state == CONN_IDLE)
-        idle_remove(conn, CONN_LEAVING);
-    conn->state = CONN_LEAVING;
-    http_client_finish(conn->http);
-}
-
-static void upstream_close_idle(struct upstream *up)
-{
-    while (up->idle)
-        conn_leave(up->idle);
-}
-
-static void on_conn_draining(void *ctx, struct http_client *http)
-{
-    struct task_conn *conn = ctx;
-    (void) http;
-    if (conn->state == CONN_IDLE)
-        idle_remove(conn, CONN_LEAVING);
-}
-
-static void pool_closed(void *arg)
-{
-    struct task_pool *p = arg;
-    loop_fn done = p->done;
-    void *done_arg = p->done_arg;
-    free(p);
-    done(done_arg);
-}
-
-static void pool_check_closed(struct task_pool *p)
-{
-    if (p->closing && p->conn_count == 0)
-        loop_defer(p->loop, &p->closed, pool_closed, p);
-}
-
-static void on_conn_close(void *ctx, struct http_client *http, int err)
-{
-    struct task_conn *conn = ctx;
-    struct upstream *up = conn->up;
-    struct task_pool *p = up->pool;
-    (void) http;
-    (void) err;
-    if (conn->state == CONN_IDLE)
-        idle_remove(conn, CONN_LEAVING);
-    *conn->prev = conn->next;
-    if (conn->next)
-        conn->next->prev = conn->prev;
-    free(conn);
-    p->conn_count--;
-    upstream_free_if_unused(up);
-    pool_check_closed(p);
-}
-
-static const struct http_client_events CONN_EVENTS = {NULL, on_conn_draining, on_conn_close};
-
-static int conn_dial_new(struct upstream *up, struct task_conn **out)
-{
-    struct task_conn *conn = calloc(1, sizeof *conn);
-    if (!conn)
-        return GRID_ENOMEM;
-    struct addr to;
-    addr_loopback_v4(up->instance->port, &to);
-    conn->up = up;
-    int err = http1_client_dial(up->pool->loop, &to, &CONN_EVENTS, conn, &conn->http);
-    if (err) {
-        free(conn);
-        return err;
-    }
-    conn->next = up->conns;
-    conn->prev = &up->conns;
-    if (conn->next)
-        conn->next->prev = &conn->next;
-    up->conns = conn;
-    up->pool->conn_count++;
-    *out = conn;
-    return 0;
-}
-
-/* The last used connection that still stands, or NULL. */
-static struct task_conn *idle_take(struct upstream *up)
-{
-    uint64_t now = loop_now_ms(up->pool->loop);
-    while (up->idle) {
-        struct task_conn *conn = up->idle;
-        bool trusted = now - conn->idle_since_ms < IDLE_TRUSTED_MS;
-        if (http_client_usable(conn->http) && (trusted || conn_is_quiet(http_client_conn(conn->http)))) {
-            idle_remove(conn, CONN_BUSY);
-            return conn;
-        }
-        conn_leave(conn);
-    }
-    return NULL;
-}
-
-static bool conn_may_stay(const struct task_conn *conn)
-{
-    const struct upstream *up = conn->up;
-    const struct task_pool *p = up->pool;
-    return !p->closing && http_client_usable(conn->http) && up->idle_count < p->options.idle_per_instance &&
-           loop_now_ms(p->loop) >= up->no_keep_until_ms &&
-           atomic_load_explicit(&up->instance->serial, memory_order_relaxed) != INSTANCE_SERIAL_YES &&
-           !atomic_load_explicit(&up->instance->draining, memory_order_relaxed);
-}
-
 /* ---- starvation ---- */
 
 static void on_starved_timer(void *arg);
@@ -323,11 +113,9 @@ static void unanswered_remove(struct task_call *c)
 static void call_relieve(struct task_call *c, uint64_t now)
 {
     const struct task_pool_options *o = &c->pool->options;
-    struct upstream *up = c->conn->up;
     if (c->relieved_ms == 0 && atomic_load_explicit(&c->instance->idle_connections, memory_order_relaxed) > 0)
         c->relieved_ms = now;
-    up->no_keep_until_ms = now + NO_KEEP_MS;
-    upstream_close_idle(up);
+    task_conns_close_idle(&c->pool->conns, c->instance->id);
     if (o->close_idle_elsewhere)
         o->close_idle_elsewhere(o->ctx, c->instance->id);
 }
@@ -336,7 +124,7 @@ static bool call_is_starved(const struct task_call *c, uint64_t now)
 {
     if (!c->conn || c->conn->answered || atomic_load_explicit(&c->instance->serial, memory_order_relaxed) == INSTANCE_SERIAL_YES)
         return false;
-    if (c->conn->up->no_keep_until_ms > now && now - c->sent_ms >= STARVED_LONG_MS)
+    if (task_conn_keeps_none(c->conn, now) && now - c->sent_ms >= STARVED_LONG_MS)
         return false; /* it was seen to lately */
     return now - c->sent_ms >= STARVED_LONG_MS || atomic_load_explicit(&c->instance->idle_connections, memory_order_relaxed) > 0;
 }
@@ -364,116 +152,25 @@ static void call_judge_serial(struct task_call *c)
         return;
     log_line(LOG_INFO, "a task serves one connection at a time: none to it is kept open", LOGF_STR("task", c->instance->task),
              LOGF_INT("instance", c->instance->number));
-    upstream_close_idle(c->conn->up);
+    task_conns_close_idle(&c->pool->conns, c->instance->id);
 }
 
-/* ---- the request ---- */
-
-/* Values that are made for one request. */
-struct request_text {
-    char deadline[SLICE_U64_TEXT];
-    char trace[TRACE_TEXT];
-};
-
-static void header_add(struct http_request_head *head, struct slice name, struct slice value)
-{
-    if (value.size == 0)
-        return;
-    struct http_header *headers = (struct http_header *) (uintptr_t) head->headers; /* ours, made by request_make */
-    headers[head->header_count++] = (struct http_header){name, value};
-}
-
-static int metadata_add(const struct task_call *c, struct http_request_head *head)
-{
-    static const struct slice prefix = SLICE_INIT("grid-meta-");
-    for (size_t i = 0; i < c->inv->metadata_count; i++) {
-        const struct http_header *m = &c->inv->metadata[i];
-        uint8_t *name = arena_alloc(c->inv->arena, prefix.size + m->name.size);
-        if (!name)
-            return GRID_ENOMEM;
-        memcpy(name, prefix.data, prefix.size);
-        if (m->name.size > 0)
-            memcpy(name + prefix.size, m->name.data, m->name.size);
-        header_add(head, slice_of(name, prefix.size + m->name.size), m->value);
-    }
-    return 0;
-}
-
-static struct slice deadline_text(const struct task_call *c, char text[SLICE_U64_TEXT])
-{
-    uint64_t now = loop_now_ms(c->pool->loop);
-    uint64_t left = c->inv->deadline_ms > now ? c->inv->deadline_ms - now : 0;
-    return slice_of_u64((uint64_t) loop_wall_ms() + left, text);
-}
-
-/* W3C Trace Context, 3.2: "00-<32 hex>-<16 hex>-<2 hex>", neither id all zeros; a later version may go on behind another dash. */
-static bool trace_is_valid(struct slice text)
-{
-    static const char SHAPE[] = "00-00000000000000000000000000000000-0000000000000000-00";
-    bool trace = false, span = false;
-    if (text.size < sizeof SHAPE - 1 || slice_has_prefix(text, SLICE("ff")))
-        return false;
-    for (size_t i = 0; i < sizeof SHAPE - 1; i++) {
-        uint8_t byte = text.data[i];
-        bool digit = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
-        if (SHAPE[i] == '-' ? byte != '-' : !digit)
-            return false;
-        trace = trace || (i >= 3 && i < 35 && byte != '0');
-        span = span || (i >= 36 && i < 52 && byte != '0');
-    }
-    if (text.size > sizeof SHAPE - 1 && (slice_has_prefix(text, SLICE("00")) || text.data[sizeof SHAPE - 1] != '-'))
-        return false;
-    return trace && span;
-}
-
-/* The caller's trace, or a new one that is called as the request is: its 32 digits, and the last 16 of them for the span. */
-static struct slice trace_text(const struct invocation *inv, char text[TRACE_TEXT])
-{
-    static const char SHAPE[TRACE_TEXT] = "00-00000000000000000000000000000000-0000000000000000-01";
-    enum { TRACE_AT = 3, SPAN_AT = 36, DIGITS = 32 };
-    size_t n = 0;
-    if (trace_is_valid(inv->traceparent))
-        return inv->traceparent;
-    memcpy(text, SHAPE, TRACE_TEXT);
-    for (const char *at = inv->id; *at && n < DIGITS; at++)
-        if (*at != '-')
-            text[TRACE_AT + n++] = *at;
-    memcpy(text + SPAN_AT, text + TRACE_AT + DIGITS / 2, DIGITS / 2);
-    return slice_of(text, TRACE_TEXT - 1);
-}
-
-/* Fills the head; its headers live in the arena, some values in `text`. */
-static int request_make(const struct task_call *c, const char *authority, struct request_text *text, struct http_request_head *head)
-{
-    const struct invocation *inv = c->inv;
-    struct http_header *headers = arena_alloc(inv->arena, (HEADERS_OWN_MAX + inv->metadata_count) * sizeof *headers);
-    if (!headers)
-        return GRID_ENOMEM;
-    *head = (struct http_request_head){c->get ? SLICE("GET") : SLICE("POST"), SLICE("/"), slice_of_str(authority), headers, 0};
-    if (!c->get)
-        header_add(head, SLICE("content-type"), inv->content_type);
-    header_add(head, SLICE("grid-handler"), inv->handler);
-    header_add(head, SLICE("grid-request-id"), slice_of_str(inv->id));
-    header_add(head, SLICE("grid-deadline-ms"), deadline_text(c, text->deadline));
-    header_add(head, SLICE("traceparent"), trace_text(inv, text->trace));
-    header_add(head, SLICE("idempotency-key"), inv->idempotency_key);
-    return metadata_add(c, head);
-}
+/* ---- sending ---- */
 
 static const struct http_call_events CALL_EVENTS;
 
 /* Begins it on one connection. */
 static int call_begin(struct task_call *c, struct task_conn *conn)
 {
-    struct request_text text;
-    struct http_request_head head;
-    int err = request_make(c, conn->up->authority, &text, &head);
+    struct task_request request;
+    const struct http_request_head *head = &request.head;
+    int err = task_request_make(c->inv, c->get, task_conn_authority(conn), loop_now_ms(c->pool->loop), loop_wall_ms(), &request);
     if (err)
         return err;
     struct slice body = c->get ? slice_of(NULL, 0) : c->inv->payload;
     if (c->probing && body.size > 0 && !c->no_expect)
-        return http1_client_call_expect(conn->http, &head, body, false, &CALL_EVENTS, c, &c->http);
-    return http_client_call(conn->http, &head, body, false, &CALL_EVENTS, c, &c->http);
+        return http1_client_call_expect(conn->http, head, body, false, &CALL_EVENTS, c, &c->http);
+    return http_client_call(conn->http, head, body, false, &CALL_EVENTS, c, &c->http);
 }
 
 static void call_begun(struct task_call *c, struct task_conn *conn)
@@ -502,20 +199,15 @@ static void call_not_begun(struct task_call *c, int err)
 /* Sends it over a kept connection, or a new one. */
 static void call_go(struct task_call *c)
 {
-    struct upstream *up = upstream_get(c->pool, c->instance);
-    struct task_conn *conn = up ? idle_take(up) : NULL;
-    int err = up ? 0 : GRID_ENOMEM;
+    struct task_conn *conn;
     c->probing = !c->get && atomic_load_explicit(&c->instance->method, memory_order_relaxed) == INSTANCE_METHOD_UNKNOWN;
-    if (up && !conn)
-        err = conn_dial_new(up, &conn);
+    int err = task_conns_take(&c->pool->conns, c->instance, &conn);
     if (!err && (err = call_begin(c, conn)) != 0)
-        conn_leave(conn);
+        task_conn_release(conn, false);
     if (!err)
         call_begun(c, conn);
     else
         call_not_begun(c, err);
-    if (up)
-        upstream_free_if_unused(up);
 }
 
 /* ---- the answer ---- */
@@ -663,14 +355,6 @@ static struct ending ending_of(struct task_call *c, int err, enum http_sent sent
     return (struct ending){GRPC_UNAVAILABLE, ATTEMPT_UNKNOWN, false};
 }
 
-static void conn_release(struct task_conn *conn, int err)
-{
-    if (err == 0 && conn_may_stay(conn))
-        idle_add(conn);
-    else
-        conn_leave(conn);
-}
-
 static void on_close(void *ctx, struct http_call *http, int err, enum http_sent sent, uint32_t http2_code,
                      const struct http_header *trailers, size_t count)
 {
@@ -680,7 +364,7 @@ static void on_close(void *ctx, struct http_call *http, int err, enum http_sent 
     (void) trailers;
     (void) count;
     unanswered_remove(c);
-    conn_release(c->conn, err);
+    task_conn_release(c->conn, err == 0);
     c->conn = NULL;
     c->http = NULL;
     if (c->repeat && !c->cancelled && !c->pool->closing) {
@@ -724,22 +408,6 @@ static const struct invocation_producer PRODUCER = {producer_cancel, producer_pa
 
 /* ---- the pool ---- */
 
-static void on_idle_timer(void *arg)
-{
-    struct task_pool *p = arg;
-    uint64_t now = loop_now_ms(p->loop);
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct upstream *up = p->buckets[i]; up; up = up->next) {
-            struct task_conn *next;
-            for (struct task_conn *conn = up->idle; conn; conn = next) {
-                next = conn->idle_next;
-                if (now - conn->idle_since_ms >= p->options.idle_timeout_ms)
-                    conn_leave(conn);
-            }
-        }
-    loop_timer_start(p->loop, &p->idle_timer, IDLE_SWEEP_MS, on_idle_timer, p);
-}
-
 int task_pool_create(struct loop *l, const struct task_pool_options *options, struct task_pool **out)
 {
     struct task_pool *p = calloc(1, sizeof *p);
@@ -748,9 +416,18 @@ int task_pool_create(struct loop *l, const struct task_pool_options *options, st
     p->loop = l;
     p->options = *options;
     p->last_unanswered = &p->first_unanswered;
-    loop_timer_start(l, &p->idle_timer, IDLE_SWEEP_MS, on_idle_timer, p);
+    task_conns_init(&p->conns, l, options->idle_per_instance, options->idle_timeout_ms);
     *out = p;
     return 0;
+}
+
+static void pool_closed(void *arg)
+{
+    struct task_pool *p = arg;
+    loop_fn done = p->done;
+    void *done_arg = p->done_arg;
+    free(p);
+    done(done_arg);
 }
 
 void task_pool_close(struct task_pool *p, loop_fn done, void *arg)
@@ -758,13 +435,8 @@ void task_pool_close(struct task_pool *p, loop_fn done, void *arg)
     p->closing = true;
     p->done = done;
     p->done_arg = arg;
-    loop_timer_stop(&p->idle_timer);
     loop_timer_stop(&p->starved_timer);
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct upstream *up = p->buckets[i]; up; up = up->next)
-            for (struct task_conn *conn = up->conns; conn; conn = conn->next)
-                http_client_close(conn->http);
-    pool_check_closed(p);
+    task_conns_close(&p->conns, pool_closed, p);
 }
 
 int task_pool_send(struct task_pool *p, struct instance *instance, struct invocation *inv, const struct attempt_events *events)
@@ -790,9 +462,5 @@ int task_pool_send(struct task_pool *p, struct instance *instance, struct invoca
 
 void task_pool_close_idle(struct task_pool *p, uint64_t instance_id)
 {
-    struct upstream *up = upstream_find(p, instance_id);
-    if (!up)
-        return;
-    up->no_keep_until_ms = loop_now_ms(p->loop) + NO_KEEP_MS;
-    upstream_close_idle(up);
+    task_conns_close_idle(&p->conns, instance_id);
 }

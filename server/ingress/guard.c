@@ -54,7 +54,7 @@ static bool is_listed(const struct guard_rules *rules, struct slice host)
 
 static bool host_allowed(const struct guard_rules *rules, struct slice host)
 {
-    if (rules->any_host || (!rules->loopback && !rules->hosts))
+    if (rules->any_host || (!rules->loopback && (!rules->hosts || !*rules->hosts)))
         return true;
     return is_loopback_name(host) || is_loopback_address(host) || is_listed(rules, host);
 }

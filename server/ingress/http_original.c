@@ -410,12 +410,19 @@ static void write_task(struct json_writer *w, const Grid__V1__TaskInfo *task)
     buf_dispose(&name);
 }
 
+/* One of another platform is not among this node's. */
+static bool is_of_this_node(const Grid__V1__TaskInfo *task)
+{
+    return task->path.len > 0;
+}
+
 static void write_list(struct json_writer *w, const void *message)
 {
     const Grid__V1__ListTasksResponse *list = message;
     json_open_array(w);
     for (size_t i = 0; i < list->n_tasks; i++)
-        write_task(w, list->tasks[i]);
+        if (is_of_this_node(list->tasks[i]))
+            write_task(w, list->tasks[i]);
     json_close_array(w);
 }
 
@@ -582,6 +589,8 @@ static void write_init_list(struct json_writer *w, const void *message)
     const Grid__V1__ListTasksResponse *list = message;
     json_open_object(w);
     for (size_t i = 0; i < list->n_tasks; i++) {
+        if (!is_of_this_node(list->tasks[i]))
+            continue;
         json_write_key_slice(w, pb_slice(list->tasks[i]->name));
         write_task(w, list->tasks[i]);
     }

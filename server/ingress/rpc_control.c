@@ -102,19 +102,19 @@ static void on_call(void *ctx, struct grpc_call *call)
 enum { QUESTION_BYTES_MAX = 4 * 1024, DEPLOY_BYTES_MAX = 1024 * 1024 };
 
 /* Questions are small; a Deploy carries at most an environment and a configuration, and is read only of who may deploy. */
-#define METHOD_OF(name, streams, bytes_max)                                                                                        \
+#define METHOD_OF(name, streams, bytes_max, secret)                                                                                \
     {                                                                                                                              \
-        "/grid.v1.Control/" name, false, streams, on_call, bytes_max                                                               \
+        "/grid.v1.Control/" name, false, streams, on_call, bytes_max, secret                                                       \
     }
-#define METHOD(name, streams) METHOD_OF(name, streams, QUESTION_BYTES_MAX)
+#define METHOD(name, streams) METHOD_OF(name, streams, QUESTION_BYTES_MAX, false)
 
 /* Who may call each over TLS stands in rpc_roles.c. */
 static const struct grpc_method METHODS[] = {
     METHOD("GetNode", false),      METHOD("ListNodes", false),     METHOD("WatchNodes", true),
     METHOD("ListTasks", false),    METHOD("ListProcesses", false), METHOD("ListProcessing", false),
-    METHOD("ListReleases", false), METHOD_OF("Deploy", true, DEPLOY_BYTES_MAX),         METHOD("Rollback", true),
+    METHOD("ListReleases", false), METHOD_OF("Deploy", true, DEPLOY_BYTES_MAX, false), METHOD("Rollback", true),
     METHOD("Clear", false),        METHOD("Logs", true),           METHOD("Evict", false),
-    METHOD("Rotate", false),       METHOD("SetPassword", false),   METHOD("Adopt", false),
+    METHOD("Rotate", false),       METHOD_OF("SetPassword", false, QUESTION_BYTES_MAX, true), METHOD("Adopt", false),
 };
 
 const struct grpc_service RPC_CONTROL = {

@@ -35,6 +35,8 @@ static const struct {
     {"/grid.v1.Control/SetPassword", WRITERS},
     {"/grid.v1.Control/Adopt", WRITERS},
     {"/grid.v1.PeerGossip/Link", MEMBERS},
+    {"/grid.v1.PeerReach/Look", MEMBERS},
+    {"/grid.v1.PeerReach/Tunnel", MEMBERS},
     {"/grid.v1.PeerTrust/Renew", MEMBERS},
     {"/grid.v1.PeerTrust/Hand", MEMBERS},
     {"/grid.v1.PeerTrust/Decide", MEMBERS},

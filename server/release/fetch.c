@@ -77,8 +77,10 @@ void fetch_end(struct fetch *f, int err, const char *sentence)
 static void fetch_finish(struct fetch *f)
 {
     struct fetch_options options = f->options;
+    char full[STORE_FULL_MAX];
     int err = f->end_err;
-    const char *sentence = f->end_sentence;
+    const char *sentence = f->end_sentence == f->full ? full : f->end_sentence;
+    memcpy(full, f->full, sizeof full);
     fetch_free(f);
     options.on_done(options.ctx, err, sentence);
 }
@@ -224,8 +226,10 @@ static void work_done(void *arg)
     note_progress(f);
     if (!f->ended)
         fetch_peers_close_liars(f);
+    if (f->err == GRID_ENOSPC)
+        store_full_clause(f->options.store, f->full);
     if (f->err != 0)
-        fetch_end(f, f->err, f->err == GRID_ENOSPC ? "the disk of the state folder is full: free some space, the node tries again" : NULL);
+        fetch_end(f, f->err, f->err == GRID_ENOSPC ? f->full : NULL);
     fetch_pump(f);
 }
 
@@ -280,7 +284,7 @@ static void look(struct fetch *f)
     f->now_ms = loop_now_ms(f->options.loop);
     if (sync_status(f->sync, f->now_ms, NULL) != SYNC_DONE) {
         fetch_peers_connect(f);
-        fetch_peers_tell(f);
+        fetch_peers_ask(f);
         wait_ms = fetch_calls_send(f);
     }
     switch (sync_status(f->sync, f->now_ms, &ask_at_ms)) {

@@ -20,7 +20,7 @@ enum { RELEASE_PEERS_MAX = 64, RELEASE_PEER_ADDRESSES_MAX = 8 };
 /* A node that may have a release's objects. */
 struct release_peer {
     char id[65];
-    struct addr addresses[RELEASE_PEER_ADDRESSES_MAX]; /* tried in turn, until the node itself answers */
+    struct addr addresses[RELEASE_PEER_ADDRESSES_MAX]; /* dialled as net/race.h says, until the node itself answers */
     size_t address_count;
     bool runs_it; /* says it runs that root: asked first */
 };

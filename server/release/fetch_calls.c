@@ -13,7 +13,6 @@
 enum {
     FETCH_DEADLINE_MS = 600000,
     FETCH_STALL_MS = 20000,
-    FETCH_ANSWER_MAX = 10 * 1024 * 1024, /* of one message: over the largest listing */
     FETCH_AHEAD_BYTES = 8 * 1024 * 1024, /* that wait for the pool: nothing more is asked for meanwhile */
     HAVE_MESSAGE_MAX = 16 * 1024 * 1024, /* of numbers; SYNC_OBJECTS_MAX of them fit */
     HAVE_DEADLINE_MS = 3600 * 1000,
@@ -55,7 +54,7 @@ static void on_message(void *ctx, struct grpc_client_call *call, struct slice me
     if (peer->fetch->options.traffic)
         atomic_fetch_add_explicit(&peer->fetch->options.traffic->received, message.size, memory_order_relaxed);
     if (request->received > request->most)
-        fetch_peer_fail(peer, FETCH_LIE_MS, FETCH_LIE_MAX_MS);
+        fetch_peer_lied(peer);
     else
         fetch_event_add(peer->fetch, EVENT_MESSAGE, peer->number, 0, message);
 }
@@ -91,7 +90,7 @@ static void on_call_close(void *ctx, struct grpc_client_call *call, int status, 
 
 static const struct grpc_client_events CALL_EVENTS = {.on_message = on_message, .on_close = on_call_close};
 
-static int pack_request(const struct sync_request *asked, struct buf *out)
+static int pack_request(const struct fetch *f, const struct sync_request *asked, struct buf *out)
 {
     Grid__V1__FetchRequest message = GRID__V1__FETCH_REQUEST__INIT;
     ProtobufCBinaryData ids[SYNC_REQUEST_IDS_MAX];
@@ -99,6 +98,9 @@ static int pack_request(const struct sync_request *asked, struct buf *out)
         ids[i] = pb_bytes(slice_of(asked->ids[i].bytes, sizeof asked->ids[i].bytes));
     message.ids = ids;
     message.n_ids = asked->count;
+    message.root = pb_bytes(slice_of(f->root.bytes, sizeof f->root.bytes));
+    message.fetched_bytes = f->progress.bytes_received;
+    message.wanted_bytes = f->progress.bytes_wanted;
     return pb_append(out, &message.base);
 }
 
@@ -110,9 +112,9 @@ static int send_request(struct fetch_peer *peer, const struct sync_request *aske
         return GRID_ENOMEM;
     *request = (struct fetch_request){.peer = peer, .number = asked->number, .estimate = asked->bytes, .most = asked->bytes_max};
     buf_init(&packed, 0);
-    int err = pack_request(asked, &packed);
+    int err = pack_request(peer->fetch, asked, &packed);
     if (err == 0)
-        err = grpc_client_call_start(peer->client, "/grid.v1.SyncChunk/Fetch", FETCH_DEADLINE_MS, NULL, 0, buf_slice(&packed), false, FETCH_ANSWER_MAX,
+        err = grpc_client_call_start(peer->client, "/grid.v1.SyncChunk/Fetch", FETCH_DEADLINE_MS, NULL, 0, buf_slice(&packed), false, request->most,
                                      &CALL_EVENTS, request, &request->call);
     buf_dispose(&packed);
     if (err != 0) {

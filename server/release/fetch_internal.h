@@ -4,7 +4,7 @@
 #define GRID_SERVER_RELEASE_FETCH_INTERNAL_H
 
 #include "fs/sync.h"
-#include "net/http.h"
+#include "net/h2_race.h"
 #include "server/release/fetch.h"
 
 enum {
@@ -14,15 +14,17 @@ enum {
     FETCH_LIE_MS = 30000, FETCH_LIE_MAX_MS = 600000,
 };
 
-/* dialling (one address after the other) -> open -> asked (the planner knows it, by number) */
+/* dialling (as net/race.h says) -> open -> asked. The planner knows of it from the first dial on, so that it waits for what it has; later dials are not waited for. */
 struct fetch_peer {
     struct fetch *fetch; /* NULL once the fetch is gone: only the connection's end is awaited */
-    struct http_client *client;
+    struct h2_race *race;       /* while dialling */
+    struct http_client *client; /* from then on */
+    struct loop_deferred gone;  /* given up while dialling */
     struct release_peer at;
-    size_t dialled; /* addresses, so far */
     uint32_t number;
     bool open;
-    bool asked;
+    bool known; /* to the planner, by number */
+    bool asked; /* what it has, or is known to have all */
     bool failed;   /* told so, and being closed: what its calls still say is not heard */
     bool stranger; /* another node answered at one of the addresses */
     struct fetch_peer *next;
@@ -70,7 +72,8 @@ struct fetch {
     bool working;
     bool ended;
     int end_err;
-    const char *end_sentence;
+    const char *end_sentence; /* may point to `full` */
+    char full[STORE_FULL_MAX];
     /* The pool's while working. */
     struct sync *sync;
     struct store_batch batch;
@@ -94,8 +97,8 @@ void fetch_event_add(struct fetch *f, enum fetch_event_kind kind, uint32_t peer,
 
 /* Dials who may be asked, as many as the work is worth. */
 void fetch_peers_connect(struct fetch *f);
-/* The planner hears of those whose connection is open. Nobody works. */
-void fetch_peers_tell(struct fetch *f);
+/* Those whose connection is open are asked what they have. Nobody works. */
+void fetch_peers_ask(struct fetch *f);
 /* As many are connected as may be, and none of them has what is missing: the one of longest standing makes room for another. */
 void fetch_peers_rotate(struct fetch *f);
 /* What the pool found out. */
@@ -103,6 +106,8 @@ void fetch_peers_close_liars(struct fetch *f);
 void fetch_peers_leave(struct fetch *f);
 /* Its connection is closed and it is left alone for a while, longer each time. */
 void fetch_peer_fail(struct fetch_peer *peer, uint64_t base_ms, uint64_t max_ms);
+/* The same for long, and said. */
+void fetch_peer_lied(struct fetch_peer *peer);
 /* It has given something: the next failure is the first. */
 void fetch_peer_gave(struct fetch_peer *peer);
 struct fetch_peer *fetch_peer_of(struct fetch *f, uint32_t number);

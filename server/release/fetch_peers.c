@@ -59,6 +59,14 @@ void fetch_peer_gave(struct fetch_peer *peer)
         aside->times = 0;
 }
 
+static void peer_end(void *arg);
+
+static void give_up_dial(struct fetch_peer *peer)
+{
+    h2_race_close(peer->race);
+    loop_defer(peer->fetch->options.loop, &peer->gone, peer_end, peer);
+}
+
 void fetch_peer_fail(struct fetch_peer *peer, uint64_t base_ms, uint64_t max_ms)
 {
     struct fetch *f = peer->fetch;
@@ -66,9 +74,18 @@ void fetch_peer_fail(struct fetch_peer *peer, uint64_t base_ms, uint64_t max_ms)
         return;
     peer->failed = true;
     put_aside(f, peer->at.id, base_ms, max_ms);
-    if (peer->asked)
+    if (peer->known)
         fetch_event_add(f, EVENT_FAILED, peer->number, 0, slice_of(NULL, 0));
-    http_client_close(peer->client);
+    if (peer->client)
+        http_client_close(peer->client);
+    else
+        give_up_dial(peer);
+}
+
+void fetch_peer_lied(struct fetch_peer *peer)
+{
+    log_line(LOG_WARN, "a peer sent wrong bytes and is left alone for a while", LOGF_STR("peer", peer->at.id), LOGF_STR("release", peer->fetch->root_hex));
+    fetch_peer_fail(peer, FETCH_LIE_MS, FETCH_LIE_MAX_MS);
 }
 
 void fetch_close_some(struct fetch *f, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg)
@@ -85,10 +102,8 @@ void fetch_peers_close_liars(struct fetch *f)
 {
     for (struct fetch_peer *peer = f->peers, *next; peer; peer = next) {
         next = peer->next;
-        if (!peer->asked || !(f->liars >> peer->number & 1) || peer->failed)
-            continue;
-        log_line(LOG_WARN, "a peer sent wrong bytes and is left alone for a while", LOGF_STR("peer", peer->at.id), LOGF_STR("release", f->root_hex));
-        fetch_peer_fail(peer, FETCH_LIE_MS, FETCH_LIE_MAX_MS);
+        if (peer->known && (f->liars >> peer->number & 1) && !peer->failed)
+            fetch_peer_lied(peer);
     }
     f->liars = 0;
 }
@@ -111,7 +126,14 @@ void fetch_peers_leave(struct fetch *f)
     for (struct fetch_peer *peer = f->peers, *next; peer; peer = next) {
         next = peer->next;
         peer->fetch = NULL;
-        http_client_close(peer->client);
+        if (peer->client) {
+            http_client_close(peer->client);
+        } else {
+            if (!peer->failed)
+                h2_race_close(peer->race);
+            loop_defer_cancel(&peer->gone);
+            free(peer);
+        }
     }
     f->peers = NULL;
     f->peer_count = 0;
@@ -120,37 +142,29 @@ void fetch_peers_leave(struct fetch *f)
 struct fetch_peer *fetch_peer_of(struct fetch *f, uint32_t number)
 {
     struct fetch_peer *peer = f->peers;
-    while (peer && !(peer->asked && peer->number == number))
+    while (peer && !(peer->known && peer->number == number))
         peer = peer->next;
     return peer;
 }
 
 /* ---- connections ---- */
 
-static const struct http_client_events PEER_EVENTS;
-
-/* Dials the next address that can be dialled; false when none is left. */
-static bool peer_dial(struct fetch_peer *peer)
-{
-    struct conn_options options = {.tls = peer->fetch->options.tls};
-    while (peer->dialled < peer->at.address_count)
-        if (http2_client_dial(peer->fetch->options.loop, &peer->at.addresses[peer->dialled++], &options, &PEER_EVENTS, peer, &peer->client) == 0)
-            return true;
-    return false;
-}
-
 /* Another node at that address is not asked in this one's name. */
-static void peer_on_open(void *ctx, struct http_client *c)
+static bool peer_may_win(void *ctx, struct http_client *c, bool last)
 {
     struct fetch_peer *peer = ctx;
     const struct tls_peer *who = conn_tls_peer(http_client_conn(c));
-    if (!peer->fetch)
-        return;
-    if (peer->fetch->options.tls && (!who || strcmp(who->id, peer->at.id) != 0 || !(who->roles & TLS_ROLE_NODE))) {
-        peer->stranger = true;
-        http_client_close(c);
-        return;
-    }
+    (void) last;
+    bool right = !peer->fetch->options.tls || (who && strcmp(who->id, peer->at.id) == 0 && (who->roles & TLS_ROLE_NODE));
+    peer->stranger |= !right;
+    return right;
+}
+
+static void peer_on_open(void *ctx, struct http_client *c)
+{
+    struct fetch_peer *peer = ctx;
+    peer->race = NULL;
+    peer->client = c;
     peer->open = true;
     fetch_pump_later(peer->fetch);
 }
@@ -166,18 +180,15 @@ static void peer_lost(struct fetch_peer *peer)
     bool stranger = peer->stranger && !peer->open;
     if (!peer->failed)
         put_aside(f, peer->at.id, stranger ? FETCH_LIE_MS : FETCH_BREAK_MS, stranger ? FETCH_LIE_MAX_MS : FETCH_BREAK_MAX_MS);
-    if (peer->asked)
+    if (peer->known)
         fetch_event_add(f, EVENT_REMOVED, peer->number, 0, slice_of(NULL, 0));
     else
         fetch_pump_later(f);
 }
 
-static void peer_on_close(void *ctx, struct http_client *c, int err)
+static void peer_end(void *arg)
 {
-    struct fetch_peer *peer = ctx;
-    (void) c, (void) err;
-    if (peer->fetch && !peer->open && !peer->failed && peer_dial(peer))
-        return;
+    struct fetch_peer *peer = arg;
     if (peer->fetch)
         peer_lost(peer);
     if (peer->fetch) /* fetch_event_add may have ended it */
@@ -185,7 +196,23 @@ static void peer_on_close(void *ctx, struct http_client *c, int err)
     free(peer);
 }
 
-static const struct http_client_events PEER_EVENTS = {peer_on_open, peer_on_draining, peer_on_close};
+static void peer_on_close(void *ctx, struct http_client *c, int err)
+{
+    (void) c, (void) err;
+    peer_end(ctx);
+}
+
+static const struct h2_race_events PEER_EVENTS = {.may_win = peer_may_win, .client = {peer_on_open, peer_on_draining, peer_on_close}, .on_lost = peer_end};
+
+static int peer_dial(struct fetch_peer *peer)
+{
+    const struct h2_race_options options = {.conn.tls = peer->fetch->options.tls};
+    struct race addresses = {0};
+    for (size_t i = 0; i < peer->at.address_count; i++)
+        race_add(&addresses, &peer->at.addresses[i]);
+    race_sort(&addresses);
+    return h2_race_create(peer->fetch->options.loop, &addresses, &options, &PEER_EVENTS, peer, &peer->race);
+}
 
 static bool is_connected(const struct fetch *f, const char *id)
 {
@@ -195,6 +222,21 @@ static bool is_connected(const struct fetch *f, const char *id)
     return false;
 }
 
+/* FNV-1a. */
+uint64_t fetch_key_of(const char *id)
+{
+    uint64_t x = UINT64_C(0xcbf29ce484222325);
+    for (; *id; id++)
+        x = (x ^ (uint8_t) *id) * UINT64_C(0x100000001b3);
+    return x;
+}
+
+static void peer_know(struct fetch_peer *peer)
+{
+    struct fetch *f = peer->fetch;
+    peer->known = sync_add_peer(f->sync, fetch_key_of(peer->at.id), SYNC_PEER_AWAITED, f->now_ms, &peer->number) == 0;
+}
+
 static void peer_connect(struct fetch *f, const struct release_peer *at)
 {
     struct fetch_peer *peer = calloc(1, sizeof *peer);
@@ -202,7 +244,7 @@ static void peer_connect(struct fetch *f, const struct release_peer *at)
         return;
     peer->fetch = f;
     peer->at = *at;
-    if (!peer_dial(peer)) {
+    if (peer_dial(peer) != 0) {
         put_aside(f, at->id, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
         free(peer);
         return;
@@ -210,6 +252,8 @@ static void peer_connect(struct fetch *f, const struct release_peer *at)
     peer->next = f->peers;
     f->peers = peer;
     f->peer_count++;
+    if (!aside_of(f, at->id))
+        peer_know(peer);
 }
 
 /* Little beside a base comes from one peer in less time than it takes to reach the others. */
@@ -230,31 +274,26 @@ void fetch_peers_connect(struct fetch *f)
                 peer_connect(f, &found[i]);
 }
 
-/* FNV-1a. */
-uint64_t fetch_key_of(const char *id)
-{
-    uint64_t x = UINT64_C(0xcbf29ce484222325);
-    for (; *id; id++)
-        x = (x ^ (uint8_t) *id) * UINT64_C(0x100000001b3);
-    return x;
-}
-
 /* Who is not known to have all is asked what it has. */
-static void peer_tell(struct fetch_peer *peer)
+static void peer_ask(struct fetch_peer *peer)
 {
     struct fetch *f = peer->fetch;
-    enum sync_peer_kind kind = peer->at.runs_it ? SYNC_PEER_ORIGIN : SYNC_PEER_AWAITED;
-    peer->asked = sync_add_peer(f->sync, fetch_key_of(peer->at.id), kind, f->now_ms, &peer->number) == 0;
-    if (peer->asked && !peer->at.runs_it && fetch_calls_ask_have(peer) != 0)
+    if (!peer->known)
+        peer_know(peer);
+    if (!peer->known)
+        return;
+    peer->asked = true;
+    sync_peer_set_kind(f->sync, peer->number, peer->at.runs_it ? SYNC_PEER_ORIGIN : SYNC_PEER_AWAITED, f->now_ms);
+    if (!peer->at.runs_it && fetch_calls_ask_have(peer) != 0)
         fetch_peer_fail(peer, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
 }
 
-void fetch_peers_tell(struct fetch *f)
+void fetch_peers_ask(struct fetch *f)
 {
     for (struct fetch_peer *peer = f->peers, *next; peer; peer = next) {
         next = peer->next;
         if (peer->open && !peer->asked && !peer->failed)
-            peer_tell(peer);
+            peer_ask(peer);
     }
 }
 

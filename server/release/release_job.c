@@ -3,20 +3,18 @@
  *   scan (pool) --> build (pool: tree, tasks) --> commit (pool: log, link) --> finish (loop: announce, apply)
  *   fetch (peers, pool) --^    \--something was damaged: fetch--^
  *
- * A publish begins at scan; a rollback and an entry from a peer at fetch, which ends at once when nothing is missing. What fails, or is given up,
+ * A publish begins at scan (release_scan.c); a rollback and an entry from a peer at fetch, which ends at once when nothing is missing. What fails, or is given up,
  * before the commit leaves no trace but objects for the tidy, which follows at once; after it the release is the grid's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
-#include "fs/folder.h"
 #include "fs/materialize.h"
 #include "server/release/releases_internal.h"
 
-enum { RETRY_MS = 5000, BUILD_ATTEMPTS = 3, PROGRESS_MS = 100, PATIENCE_MS = 30000, STUCK_MS = 10000 };
+enum { RETRY_MS = 5000, RETRY_MAX_MS = 300000, BUILD_ATTEMPTS = 3, PATIENCE_MS = 30000, STUCK_MS = 10000 };
 
 /* ---- life ---- */
 
@@ -67,7 +65,7 @@ void job_tell_done(struct job *job, int err, const char *sentence, const struct 
     job->events_ctx = NULL;
 }
 
-static void job_warn(struct job *job, const char *sentence)
+void job_warn(struct job *job, const char *sentence)
 {
     if (job->events && job->events_ctx)
         job->events->on_warning(job->events_ctx, sentence);
@@ -83,28 +81,50 @@ static void step_again(void *arg)
     releases_step_later(arg);
 }
 
+/* Where there is no room for it there may be none for long, and each try fetches what the last one could not keep. */
+static uint64_t retry_delay(const struct job *job)
+{
+    const struct releases *r = job->releases;
+    bool again = r->delayed.sequence == job->key.sequence && strcmp(r->delayed.publisher, job->key.publisher) == 0;
+    if (job->err != GRID_ENOSPC || !again || r->retry_ms == 0)
+        return RETRY_MS;
+    return r->retry_ms * 2 < RETRY_MAX_MS ? r->retry_ms * 2 : RETRY_MAX_MS;
+}
+
+static void note_trouble(struct job *job)
+{
+    struct releases *r = job->releases;
+    char hex[OBJECT_ID_HEX + 1];
+    object_id_to_hex(&job->root, hex);
+    snprintf(r->trouble, sizeof r->trouble, "release %.8s cannot be run here%s: %s", hex, r->current[0] ? ", the one before goes on" : "", job_sentence(job));
+}
+
 static void entry_failed(struct job *job)
 {
     struct releases *r = job->releases;
+    note_trouble(job);
     log_line(LOG_ERROR, "a release cannot be run here: the one before goes on", LOGF_INT("sequence", job->key.sequence), LOGF_STR("why", job_sentence(job)));
     if (!is_passing(job->err)) {
         r->refused = job->key;
         return;
     }
+    r->retry_ms = retry_delay(job);
     r->delayed = job->key;
-    loop_timer_start(r->options.loop, &r->retry, RETRY_MS, step_again, r);
+    loop_timer_start(r->options.loop, &r->retry, r->retry_ms, step_again, r);
 }
 
-static void job_fail(struct job *job)
+void job_fail(struct job *job)
 {
-    if (!job->makes_entry && !job->resumes && !job->cancelled)
+    if (job->mends)
+        job_could_not_mend(job);
+    else if (!job->makes_entry && !job->resumes && !job->cancelled)
         entry_failed(job);
-    job->releases->tidy_due = job->releases->tidy_due || job->stored; /* on a full disk it is what room there is */
+    job->releases->tidy_due = job->releases->tidy_due || job->stored || job->err == GRID_ENOSPC; /* on a full disk it is what room there is */
     job_tell_done(job, job->err, job_sentence(job), NULL);
     releases_job_over(job->releases, job);
 }
 
-static void cancelled(struct job *job)
+void job_given_up(struct job *job)
 {
     if (!job->releases->closing && job->makes_entry)
         log_line(LOG_INFO, "a release was given up before it was published: who asked for it is gone", LOGF_STR("folder", job->folder ? job->folder : ""));
@@ -121,7 +141,7 @@ void job_cancel(struct job *job)
         fetch_cancel(job->fetch);
 }
 
-static bool pool_start(struct job *job, loop_fn work, loop_fn done)
+bool job_work(struct job *job, loop_fn work, loop_fn done)
 {
     struct releases *r = job->releases;
     r->on_pool = true;
@@ -136,7 +156,7 @@ static bool pool_start(struct job *job, loop_fn work, loop_fn done)
 /* ---- finish: announce, apply ---- */
 
 /* What was published or fetched is whole in the store; of what ran before a restart only the tree was looked at. */
-static void note_whole(struct job *job)
+void job_note_whole(struct job *job)
 {
     struct releases *r = job->releases;
     struct store_stats stats;
@@ -156,9 +176,13 @@ static void job_apply(struct job *job)
     }
     for (size_t i = 0; i < job->plan.tasks.note_count; i++)
         log_line(LOG_INFO, "not a task", LOGF_STR("note", job->plan.tasks.notes[i]));
+    for (size_t i = 0; i < job->plan.tasks.elsewhere_count; i++)
+        log_line(LOG_INFO, "a task is not run here", LOGF_STR("task", job->plan.tasks.elsewhere[i].name), LOGF_STR("why", job->plan.tasks.elsewhere[i].why));
+    releases_keep_elsewhere(r, &job->plan.tasks);
     memcpy(r->current, job->plan.env.release, sizeof r->current);
-    note_whole(job);
+    job_note_whole(job);
     r->runs = job->key;
+    r->fetched_bytes = job->fetched_bytes;
     log_line(LOG_INFO, "a release runs", LOGF_STR("release", r->current), LOGF_INT("sequence", job->key.sequence), LOGF_INT("tasks", job->plan.tasks.count));
     releases_tidy_later(r);
 }
@@ -285,12 +309,10 @@ static void build_work(void *arg)
     snprintf(path, sizeof path, "%s/%s", r->trees_path, hex);
     job->err = materialize_tree(r->store, &job->root, r->trees_fd, hex, &options, &job->report, &result);
     if (job->err == 0)
-        job->err = release_plan_read(r->store, &job->root, path, buf_slice(&job->config), &job->plan, job->why);
+        job->err = release_plan_read(r->store, &job->root, path, r->options.platform, buf_slice(&job->config), &job->plan, job->why);
 }
 
-static void job_fetch(struct job *job);
-
-/* Something was damaged and dropped: fetched again, a few times. */
+/* Something was damaged and dropped: it is taken from the folder or fetched again, a few times. */
 static bool is_repairable(const struct job *job)
 {
     return (job->err == GRID_ENOENT || job->err == GRID_ECORRUPT) && !job->why[0] && !job->resumes && job->attempts + 1 < BUILD_ATTEMPTS;
@@ -303,18 +325,51 @@ static void warn_forgotten(struct job *job)
         job_warn(job, job->plan.tasks.forgotten[i]);
 }
 
+static void begin_anew(struct job *job)
+{
+    if (job->scans)
+        job_scan(job);
+    else
+        job_fetch(job);
+}
+
+/* ---- room ---- */
+
+static void made_room(void *arg)
+{
+    struct job *job = arg;
+    job->releases->on_pool = false;
+    if (job->cancelled)
+        job_given_up(job);
+    else
+        begin_anew(job);
+}
+
+/* Once, when there is no room for it: what no kept release needs goes, and what it has stored so far stays. */
+bool job_makes_room(struct job *job)
+{
+    if (job->err != GRID_ENOSPC || job->made_room || job->cancelled || job->resumes || releases_make_room(job->releases, made_room, job) != 0)
+        return false;
+    job->made_room = job->releases->on_pool = true;
+    job->err = 0;
+    fs_report_dispose(&job->report);
+    return true;
+}
+
 static void build_done(void *arg)
 {
     struct job *job = arg;
     job->releases->on_pool = false;
     if (job->cancelled) {
-        cancelled(job);
+        job_given_up(job);
     } else if (is_repairable(job)) {
         job->attempts++;
         fs_report_dispose(&job->report);
         job->report = (struct fs_report){0};
         release_plan_dispose(&job->plan);
-        job_fetch(job);
+        begin_anew(job);
+    } else if (job_makes_room(job)) {
+        return;
     } else if (job->err != 0) {
         job_fail(job);
     } else {
@@ -323,12 +378,15 @@ static void build_done(void *arg)
     }
 }
 
-static void job_build(struct job *job)
+void job_build(struct job *job)
 {
+    job->awaits_spare = job->releases->spare_work != NULL;
+    if (job->awaits_spare)
+        return; /* release_spare.c goes on */
     memcpy(job->previous, job->releases->current, sizeof job->previous);
     if (!job->resumes) /* what ran before the restart runs again as it is */
         releases_find_spares(job->releases, &job->spares);
-    pool_start(job, build_work, build_done);
+    job_work(job, build_work, build_done);
 }
 
 /* ---- fetch ---- */
@@ -338,11 +396,14 @@ static void fetched(void *ctx, int err, const char *sentence)
     struct job *job = ctx;
     job->fetch = NULL;
     loop_timer_stop(&job->releases->stuck);
+    job->err = err;
     if (job->cancelled) {
-        cancelled(job);
+        job_given_up(job);
+    } else if (err == 0 && job->mends) {
+        job_mend_again(job);
     } else if (err == 0) {
         job_build(job);
-    } else {
+    } else if (!job_makes_room(job)) {
         job_refuse(job, err, sentence ? sentence : grid_err_text(err));
         job_fail(job);
     }
@@ -372,7 +433,11 @@ static void maybe_stuck(void *arg)
 /* More is here: nodes that fetch the same hear of it. */
 static void on_fetch_progress(void *ctx)
 {
-    sync_service_have_changed(((struct job *) ctx)->releases->sync_service);
+    struct job *job = ctx;
+    struct fetch_sum sum;
+    fetch_sum(job->fetch, &sum);
+    job->fetched_bytes = job->fetched_before + sum.bytes_received;
+    sync_service_have_changed(job->releases->sync_service);
 }
 
 /* What ran until now, when all of it is in the store: unless this fetch is to find what was not. */
@@ -384,14 +449,15 @@ static bool fetch_base(const struct job *job, struct object_id *base)
     return job->attempts == 0 && stats.dropped == r->whole_dropped && object_id_from_hex(slice_of_str(r->whole), base) == 0;
 }
 
-static void job_fetch(struct job *job)
+void job_fetch(struct job *job)
 {
     struct releases *r = job->releases;
     struct object_id base;
     struct fetch_options options = {.loop = r->options.loop, .store = r->store, .tls = r->options.peer_tls, .self = r->options.publisher,
                                     .base = fetch_base(job, &base) ? &base : NULL, .traffic = r->options.traffic, .pacer = &r->fetch_pacer, .peers = r->options.peers,
-                                    .peers_ctx = r->options.ctx, .patience_ms = job->makes_entry ? PATIENCE_MS : 0, .on_progress = on_fetch_progress,
+                                    .peers_ctx = r->options.ctx, .patience_ms = job->makes_entry || job->mends ? PATIENCE_MS : 0, .on_progress = on_fetch_progress,
                                     .on_done = fetched, .ctx = job};
+    job->fetched_before = job->fetched_bytes;
     job->err = fetch_start(&options, &job->root, &job->fetch);
     if (job->err != 0)
         job_fail(job);
@@ -399,90 +465,7 @@ static void job_fetch(struct job *job)
         loop_timer_start(r->options.loop, &r->stuck, STUCK_MS, maybe_stuck, job);
 }
 
-/* ---- scan: folder to store, on the pool ---- */
-
-static void tell_progress(void *arg)
-{
-    struct job *job = arg;
-    uv_mutex_lock(&job->lock);
-    struct publish_progress progress = job->progress;
-    uv_mutex_unlock(&job->lock);
-    if (job->events && job->events_ctx)
-        job->events->on_progress(job->events_ctx, "store", &progress);
-    loop_timer_start(job->releases->options.loop, &job->progress_timer, PROGRESS_MS, tell_progress, job);
-}
-
-/* On the pool. */
-static bool on_progress(void *arg, const struct publish_progress *progress)
-{
-    struct job *job = arg;
-    uv_mutex_lock(&job->lock);
-    job->progress = *progress;
-    bool goes_on = !job->cancelled;
-    uv_mutex_unlock(&job->lock);
-    return goes_on;
-}
-
-/* Groups by the user database, where the connection told of none. */
-static int complete_rights(struct job *job)
-{
-    uid_t uid = job->rights.uid;
-    if (!job->groups_unknown || rights_are_own(&job->rights))
-        return 0;
-    int err = rights_of_user(uid, &job->rights);
-    if (err == GRID_ENOENT)
-        return fs_report_fail(&job->report, GRID_EPERM, "user %u is not in the user database, so that its groups are not known: deploy through the Unix socket", (unsigned) uid);
-    return err == 0 ? 0 : fs_report_fail(&job->report, err, "user %u is in more groups than the node takes on", (unsigned) uid);
-}
-
-static int scan_open(struct job *job, struct closed *closed, int *fd)
-{
-    int err = closed_make(job->releases->state_fd, closed);
-    if (err != 0)
-        return fs_report_fail(&job->report, err, "it cannot be told where the state folder is mounted: %s", grid_err_text(err));
-    err = complete_rights(job);
-    return err == 0 ? folder_open(job->folder, job->has_rights ? &job->rights : NULL, closed, &job->report, fd) : err;
-}
-
-static void scan_work(void *arg)
-{
-    struct job *job = arg;
-    struct closed closed;
-    struct publish_options options = {.progress = on_progress, .arg = job, .rights = job->has_rights ? &job->rights : NULL, .closed = &closed};
-    struct publish_result result;
-    int fd = -1;
-    job->err = scan_open(job, &closed, &fd);
-    if (job->err != 0)
-        return;
-    job->stored = true;
-    job->err = release_publish(job->releases->store, fd, &options, &job->report, &result);
-    close(fd);
-    job->root = result.root;
-    job->files = result.files;
-    job->bytes = result.bytes;
-}
-
-static void scan_done(void *arg)
-{
-    struct job *job = arg;
-    job->releases->on_pool = false;
-    for (size_t i = 0; i < job->report.kept; i++)
-        job_warn(job, job->report.warnings[i]);
-    tell_progress(job);
-    loop_timer_stop(&job->progress_timer);
-    if (job->cancelled)
-        cancelled(job);
-    else if (job->err != 0)
-        job_fail(job);
-    else
-        job_build(job);
-}
-
-static void job_scan(struct job *job)
-{
-    if (pool_start(job, scan_work, scan_done))
-        loop_timer_start(job->releases->options.loop, &job->progress_timer, PROGRESS_MS, tell_progress, job);
-}
+/* ---- start ---- */
 
 void job_start(struct job *job)
 {
@@ -491,6 +474,8 @@ void job_start(struct job *job)
         job_fail(job); /* refused when it was asked for */
     else if (job->scans)
         job_scan(job);
+    else if (job->mends)
+        job_mend(job);
     else if (job->resumes)
         job_build(job);
     else

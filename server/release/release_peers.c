@@ -4,17 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static void take_addresses(const struct member *m, struct release_peer *out)
-{
-    out->address_count = 0;
-    for (size_t i = 0; i < m->address_count && out->address_count < RELEASE_PEER_ADDRESSES_MAX; i++)
-        if (addr_parse(slice_of_str(m->addresses[i]), &out->addresses[out->address_count]) == 0)
-            out->address_count++;
-}
+#include "discovery/member_reach.h"
 
 static bool take_member(const struct member *m, bool runs_it, struct release_peer *out)
 {
-    take_addresses(m, out);
+    out->address_count = member_dials(m, out->addresses, RELEASE_PEER_ADDRESSES_MAX);
     out->runs_it = runs_it;
     snprintf(out->id, sizeof out->id, "%s", m->id);
     return out->address_count > 0;

@@ -91,6 +91,14 @@ static struct task *task_of_entry(struct release_plan *p, struct slice name)
     return NULL;
 }
 
+/* A task's file for another platform is no task's business here. */
+static bool is_passed_over(const struct release_plan *p, struct slice name)
+{
+    char entry[MANIFEST_NAME_MAX + 1];
+    snprintf(entry, sizeof entry, "%.*s", SLICE_FMT(name));
+    return task_set_passes_over(&p->tasks, entry);
+}
+
 /* What lies in the tasks folder and is no task: any task may read it. */
 static int append_notes(struct release_plan *p, struct slice listing, struct buf *out)
 {
@@ -98,7 +106,7 @@ static int append_notes(struct release_plan *p, struct slice listing, struct buf
     struct manifest_entry e;
     int err = manifest_dir_open(listing, &dir);
     while (err == 0 && manifest_dir_next(&dir, &e))
-        if (!task_of_entry(p, e.name))
+        if (!task_of_entry(p, e.name) && !is_passed_over(p, e.name))
             err = append_entry(out, &e);
     return err;
 }
@@ -152,7 +160,7 @@ static int fill_digests(struct store *store, const struct object_id *root, struc
     return err;
 }
 
-int release_plan_read(struct store *store, const struct object_id *root, const char *path, struct slice config, struct release_plan *out, char why[TASK_ERROR_MAX])
+int release_plan_read(struct store *store, const struct object_id *root, const char *path, const char *platform, struct slice config, struct release_plan *out, char why[TASK_ERROR_MAX])
 {
     char hex[OBJECT_ID_HEX + 1];
     why[0] = '\0';
@@ -164,7 +172,7 @@ int release_plan_read(struct store *store, const struct object_id *root, const c
     out->env.release = arena_str(out->arena, slice_of_str(hex));
     int err = take_config(config, out, why);
     if (err == 0)
-        err = task_set_read(path, out->env.tasks_folder, &out->tasks, why);
+        err = task_set_read(path, out->env.tasks_folder, platform, &out->tasks, why);
     if (err == 0)
         err = fill_digests(store, root, out, why);
     return err;

@@ -21,7 +21,7 @@
 
 #define LOG_NAME "releases.log"
 
-enum { CLOSE_LOOK_MS = 10, TIDY_MS = 30000, STUCK_AFTER_MS = 10000, SEQUENCE_AHEAD_MS = 24 * 3600 * 1000, DROPPED_LINES_PER_S = 1, DROPPED_LINES_BURST = 10 };
+enum { CLOSE_LOOK_MS = 10, TIDY_MS = 30000, AGE_LOOK_MS = 600000, STUCK_AFTER_MS = 10000, SEQUENCE_AHEAD_MS = 24 * 3600 * 1000, DROPPED_LINES_PER_S = 1, DROPPED_LINES_BURST = 10 };
 
 static void releases_step(void *arg);
 
@@ -189,17 +189,36 @@ static struct job *job_for_last(struct releases *r)
     return job;
 }
 
-static struct job *job_next(struct releases *r)
+/* What runs here, when something of the store was damaged and the grid has nothing newer. */
+static struct job *job_for_mending(struct releases *r)
 {
-    struct job *job = job_for_last(r);
+    const struct release_entry *e = newest_entry(r);
+    if (!r->mend_due || r->mend_waits || !e || !entry_key_is(&r->runs, e))
+        return NULL;
+    r->mend_due = false;
+    struct job *job = job_for_entry(r, e);
     if (job)
-        return job;
-    job = r->queue;
+        job->mends = true;
+    return job;
+}
+
+static struct job *queue_take(struct releases *r)
+{
+    struct job *job = r->queue;
     if (!job)
-        return job_for_newest(r);
+        return NULL;
     r->queue = job->next;
     if (!r->queue)
         r->queue_tail = &r->queue;
+    return job;
+}
+
+static struct job *job_next(struct releases *r)
+{
+    static struct job *(*const kinds[])(struct releases *) = {job_for_last, queue_take, job_for_newest, job_for_mending};
+    struct job *job = NULL;
+    for (size_t i = 0; !job && i < sizeof kinds / sizeof *kinds; i++)
+        job = kinds[i](r);
     return job;
 }
 
@@ -253,16 +272,41 @@ static void tidy_now(void *arg)
 
 void releases_tidy_later(struct releases *r)
 {
-    if (!loop_timer_running(&r->tidy)) /* releases that follow one another closely do not put it off for ever */
+    bool is_soon = loop_timer_running(&r->tidy) && !r->tidy_is_far; /* releases that follow one another closely do not put it off for ever */
+    r->tidy_is_far = false;
+    if (!is_soon)
         loop_timer_start(r->options.loop, &r->tidy, TIDY_MS, tidy_now, r);
+}
+
+/* Entries that are not to be gone back to any more; what runs here stays, whatever its age. */
+static void let_go(struct releases *r)
+{
+    struct object_id runs;
+    size_t keep = release_keep_count(r->log, RELEASES_APP, &r->options.keep, loop_wall_ms());
+    bool is_known = object_id_from_hex(slice_of_str(r->current[0] ? r->current : r->last), &runs) == 0;
+    if (release_log_keep_newest(r->log, RELEASES_APP, keep, is_known ? &runs : NULL) > 0)
+        r->save_due = true;
+}
+
+int releases_make_room(struct releases *r, loop_fn done, void *arg)
+{
+    releases_spare_cancel(r);
+    let_go(r);
+    struct tidy_options tidy = {.store = r->store, .log = r->log, .trees_fd = r->trees_fd, .thorough = true, .is_used = tree_is_used, .ctx = r};
+    return tidy_start(r->options.loop, &tidy, done, arg);
 }
 
 static void tidy_begin(struct releases *r)
 {
     struct kept_trees kept = {.releases = r};
     r->tidy_due = false;
+    let_go(r);
     releases_find_spares(r, &kept.spares);
-    r->on_pool = tidy_start(r->options.loop, r->store, r->log, r->trees_fd, tree_is_kept, &kept, tidied, r) == 0;
+    struct tidy_options tidy = {.store = r->store, .log = r->log, .trees_fd = r->trees_fd, .is_used = tree_is_kept, .ctx = &kept};
+    r->on_pool = tidy_start(r->options.loop, &tidy, tidied, r) == 0;
+    if (r->options.keep.age_ms > 0)
+        loop_timer_start(r->options.loop, &r->tidy, AGE_LOOK_MS, tidy_now, r);
+    r->tidy_is_far = true;
 }
 
 static void close_if_idle(struct releases *r);
@@ -283,7 +327,7 @@ static void releases_step(void *arg)
         r->running = job;
         releases_tell_change(r);
         job_start(job);
-    } else if (r->tidy_due) {
+    } else if (r->tidy_due && !r->spare_work) {
         tidy_begin(r);
     }
 }
@@ -294,15 +338,17 @@ void releases_job_over(struct releases *r, struct job *job)
     loop_timer_stop(&r->stuck);
     r->running = NULL;
     job_free(job);
+    let_go(r);
     if (r->sign_due)
         releases_set_certificate(r, r->options.certificate_der);
+    releases_spare_later(r);
     releases_step_later(r);
     releases_tell_change(r);
 }
 
 /* ---- the interface ---- */
 
-static void job_enqueue(struct releases *r, struct job *job)
+void releases_enqueue(struct releases *r, struct job *job)
 {
     job->next = NULL;
     *r->queue_tail = job;
@@ -323,51 +369,7 @@ int releases_publish(struct releases *r, const struct release_folder *folder, st
     job->groups_unknown = folder->groups_unknown;
     if (folder->rights)
         job->rights = *folder->rights;
-    job_enqueue(r, job);
-    return 0;
-}
-
-/* The newest kept entry with another root than the current. */
-static const struct release_entry *entry_before(struct releases *r)
-{
-    const struct release_entry *newest = newest_entry(r);
-    for (size_t i = 1; i < release_log_count(r->log, RELEASES_APP); i++)
-        if (!object_id_equal(&release_log_at(r->log, RELEASES_APP, i)->root, &newest->root))
-            return release_log_at(r->log, RELEASES_APP, i);
-    return NULL;
-}
-
-static void refuse_root(struct job *job, struct slice prefix)
-{
-    char sentence[160];
-    snprintf(sentence, sizeof sentence, "there is no kept release %.*s%s to go back to: \"grid releases\" lists them",
-             SLICE_FMT(slice_first(prefix, 64)), prefix.size > 0 ? "" : "before this one");
-    job_refuse(job, GRID_ENOENT, sentence);
-}
-
-int releases_rollback(struct releases *r, struct slice prefix, const struct release_events *events, void *ctx)
-{
-    const struct release_entry *e = NULL;
-    struct job *job = job_create(r, events, ctx);
-    if (!job)
-        return GRID_ENOMEM;
-    int err = prefix.size > 0 ? release_log_find(r->log, RELEASES_APP, prefix, &e) : 0;
-    if (prefix.size == 0)
-        e = entry_before(r);
-    job->makes_entry = true;
-    if (err == GRID_EINVAL) {
-        job_refuse(job, err, "the root is not 8 or more hex digits that name one kept release: \"grid releases\" lists them");
-    } else if (!e) {
-        refuse_root(job, prefix);
-    } else if (buf_append(&job->config, e->config) != 0) {
-        job_free(job);
-        return GRID_ENOMEM;
-    } else {
-        job->root = e->root;
-        job->files = e->files;
-        job->bytes = e->size_bytes;
-    }
-    job_enqueue(r, job);
+    releases_enqueue(r, job);
     return 0;
 }
 
@@ -527,14 +529,13 @@ void releases_receive(struct releases *r, struct slice packed)
     arena_destroy(arena);
 }
 
-/* What an authority's replacement makes of the newest entry: while both count it is good, and afterwards a node that comes could not take it. */
+/* What an authority's replacement makes of the newest entry, when it is this node's own: a node that comes later could not take it. */
 static bool is_to_be_signed_anew(struct releases *r)
 {
     const struct release_entry *newest = newest_entry(r);
-    char why[160];
     return newest && newest->certificate.size > 0 && slice_equal_str(newest->publisher, r->options.publisher) &&
            !slice_equal(newest->certificate, r->options.certificate_der) &&
-           !certificate_same_issuer(newest->certificate, r->options.certificate_der) && entry_verify(r, newest, why) == 0;
+           !certificate_same_issuer(newest->certificate, r->options.certificate_der) && releases_is_of_grid(r, newest);
 }
 
 void releases_set_certificate(struct releases *r, struct slice der)
@@ -556,15 +557,47 @@ void releases_close_some(struct releases *r, bool (*whom)(const void *arg, const
         fetch_close_some(r->running->fetch, whom, arg);
 }
 
+/* Of the sync service: what it was asked for is damaged. */
+static void on_damage(void *ctx)
+{
+    struct releases *r = ctx;
+    r->mend_due = true;
+    r->mend_waits = false;
+    releases_step_later(r);
+}
+
 void releases_peers_changed(struct releases *r)
 {
+    if (r->mend_waits)
+        releases_step_later(r);
+    r->mend_waits = false;
     if (r->running && r->running->fetch)
         fetch_peers_changed(r->running->fetch);
+}
+
+static void forget_elsewhere(struct releases *r)
+{
+    task_elsewhere_free(r->elsewhere, r->elsewhere_count);
+    r->elsewhere = NULL;
+    r->elsewhere_count = 0;
+}
+
+void releases_keep_elsewhere(struct releases *r, struct task_set *set)
+{
+    forget_elsewhere(r);
+    r->elsewhere = task_set_take_elsewhere(set, &r->elsewhere_count);
+}
+
+const struct task_elsewhere *releases_elsewhere(const struct releases *r, size_t *count)
+{
+    *count = r->elsewhere_count;
+    return r->elsewhere;
 }
 
 void releases_clear(struct releases *r)
 {
     supervisor_clear(r->options.supervisor);
+    forget_elsewhere(r);
     releases_tell_change(r);
 }
 
@@ -579,9 +612,32 @@ uint64_t releases_running(const struct releases *r, const char **publisher)
     return r->runs.sequence;
 }
 
+uint64_t releases_fetched_bytes(const struct releases *r)
+{
+    return r->fetched_bytes;
+}
+
+const struct fetch_claim *releases_claim(const struct releases *r, const char *node, const char *root)
+{
+    struct object_id id;
+    return object_id_from_hex(slice_of_str(root), &id) == 0 ? sync_service_claim(r->sync_service, node, &id) : NULL;
+}
+
 const struct release_entry *releases_newest(const struct releases *r)
 {
     return newest_entry(r);
+}
+
+const char *releases_trouble(const struct releases *r)
+{
+    const struct release_entry *e = newest_entry(r);
+    bool is_tried = e && !entry_key_is(&r->runs, e) && (entry_key_is(&r->refused, e) || entry_key_is(&r->delayed, e));
+    return is_tried ? r->trouble : "";
+}
+
+bool releases_is_mending(const struct releases *r)
+{
+    return r->mend_due || (r->running && r->running->mends);
 }
 
 bool releases_synchronized(const struct releases *r)
@@ -599,7 +655,7 @@ static bool is_stuck(const struct releases *r)
 bool releases_settling(const struct releases *r)
 {
     const struct release_entry *e = newest_entry(r);
-    if (r->running && !r->running->makes_entry)
+    if (r->running && !r->running->makes_entry && !r->running->mends)
         return !is_stuck(r);
     return e && r->runs.sequence == 0 && !entry_key_is(&r->refused, e);
 }
@@ -667,7 +723,7 @@ static int open_parts(struct releases *r, struct fs_report *report)
     if (err == 0)
         err = materialize_clean(r->trees_fd);
     if (err == 0)
-        err = store_open(store_path, NULL, report, &r->store);
+        err = store_open(store_path, &(struct store_options){.max_bytes = r->options.store_max}, report, &r->store);
     if (err == 0)
         err = release_log_load(r->state_fd, LOG_NAME, report, &r->log);
     if (err == 0 && materialize_current(r->trees_fd, RELEASES_LINK, r->last, sizeof r->last) != 0)
@@ -680,6 +736,7 @@ static int open_parts(struct releases *r, struct fs_report *report)
     sync_service_set_rate(r->sync_service, r->options.sync_rate);
     sync_service_count(r->sync_service, r->options.traffic);
     sync_service_set_have(r->sync_service, have_look, r);
+    sync_service_set_damaged(r->sync_service, on_damage, r);
     return 0;
 }
 
@@ -690,7 +747,9 @@ static void releases_free(struct releases *r)
     loop_timer_stop(&r->retry);
     loop_timer_stop(&r->tidy);
     loop_timer_stop(&r->stuck);
+    loop_timer_stop(&r->spare);
     buf_dispose(&r->save_bytes);
+    forget_elsewhere(r);
     if (r->sync_service)
         sync_service_destroy(r->sync_service);
     release_log_destroy(r->log);
@@ -711,6 +770,8 @@ int releases_create(const struct releases_options *options, struct releases **ou
         return GRID_ENOMEM;
     }
     r->options = *options;
+    if (r->options.keep.count == 0)
+        r->options.keep.count = RELEASE_KEPT;
     r->state_fd = r->trees_fd = -1;
     token_bucket_init(&r->dropped_lines, DROPPED_LINES_PER_S, DROPPED_LINES_BURST, 0);
     r->queue_tail = &r->queue;
@@ -753,7 +814,7 @@ static void end_queue(struct releases *r)
 static void close_if_idle(struct releases *r)
 {
     end_queue(r);
-    if (r->running || r->on_pool || r->saving)
+    if (r->running || r->on_pool || r->saving || r->spare_work)
         return;
     if (!sync_service_idle(r->sync_service)) {
         loop_timer_start(r->options.loop, &r->retry, CLOSE_LOOK_MS, releases_step, r);
@@ -772,5 +833,6 @@ void releases_close(struct releases *r, loop_fn done, void *arg)
     r->closed_arg = arg;
     if (r->running)
         job_cancel(r->running);
+    releases_spare_cancel(r);
     releases_step_later(r);
 }

@@ -10,7 +10,7 @@
 #define GRID_SERVER_RELEASE_RELEASES_H
 
 #include "fs/publish.h"
-#include "fs/release_log.h"
+#include "fs/release_keep.h"
 #include "net/tls.h"
 #include "server/release/fetch.h"
 #include "server/release/sync_service.h"
@@ -25,10 +25,13 @@ struct releases_options {
     const char *state_dir;
     struct supervisor *supervisor;
     const char *publisher;        /* this node's id */
+    const char *platform;         /* "linux-x64": which tasks run here */
     struct slice certificate_der; /* this node's, put into the entries it signs */
     struct tls_context *peer_tls; /* for chunk connections; empty in a grid of one, NULL in tests */
     struct sync_traffic *traffic; /* counted here; NULL: nowhere */
     uint64_t sync_rate;           /* bytes a second of objects that are fetched, and likewise of those that are given; 0: no bound */
+    uint64_t store_max;           /* bytes that the store may have on disk; 0: as the disk has */
+    struct release_keep keep;     /* which releases may be gone back to; count 0: RELEASE_KEPT */
     /* Signs an entry's bytes. 0 or GRID_E*. */
     int (*sign)(void *ctx, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE_BYTES], size_t *size);
     /* Judges an entry's signature and its publisher's right to publish; `why` is a clause. */
@@ -98,10 +101,20 @@ void releases_clear(struct releases *r);
 const char *releases_current(const struct releases *r);
 /* Which entry that is: its sequence, 0 before the first, and its publisher, whose text lives until the next change. */
 uint64_t releases_running(const struct releases *r, const char **publisher);
+/* Contents that other nodes gave this one for that entry. */
+uint64_t releases_fetched_bytes(const struct releases *r);
+/* How far another node says it is with fetching a root (hex); NULL: it has not said. Until the loop's next turn. */
+const struct fetch_claim *releases_claim(const struct releases *r, const char *node, const char *root);
 /* The newest entry known, NULL before the first. */
 const struct release_entry *releases_newest(const struct releases *r);
+/* Tasks of what runs here that are for other platforms, sorted by name. Lives until the next change. */
+const struct task_elsewhere *releases_elsewhere(const struct releases *r, size_t *count);
+/* Something in the store has turned out damaged, and what runs here is not known to be whole again. */
+bool releases_is_mending(const struct releases *r);
 /* Runs the newest entry known. */
 bool releases_synchronized(const struct releases *r);
+/* Why the newest entry does not run here, though it was tried: a sentence; "" when it runs, or nothing is known against it. Lives until the next change. */
+const char *releases_trouble(const struct releases *r);
 /* An entry is being fetched or put in place. Not any more while an older one runs and nobody gives what the newest lacks. */
 bool releases_settling(const struct releases *r);
 /* Kept entries, newest first. */

@@ -1,4 +1,4 @@
-/* server/release/releases_internal.h: what releases.c (what to do next) and release_job.c (how one thing is done) share. Control thread,
+/* server/release/releases_internal.h: what releases.c (what to do next) and release_job.c, _scan.c, _mend.c, _rollback.c, _spare.c (how one thing is done) share. Control thread,
  * but for what is said to be the pool's. */
 #ifndef GRID_SERVER_RELEASE_RELEASES_INTERNAL_H
 #define GRID_SERVER_RELEASE_RELEASES_INTERNAL_H
@@ -13,6 +13,10 @@
 #define RELEASES_APP SLICE("default")
 #define RELEASES_LINK "current" /* in the folder of trees: what ran last */
 
+enum { RELEASES_TROUBLE_MAX = TASK_ERROR_MAX + 160 };
+
+struct spare_work;
+
 /* Names one entry of the log. */
 struct entry_key {
     uint64_t sequence; /* 0: none */
@@ -25,6 +29,7 @@ struct job {
     /* What was asked for. */
     bool scans;       /* begins with a folder */
     bool makes_entry; /* ends with a new entry; otherwise it puts an entry of the log in place */
+    bool mends;       /* neither: the entry that runs is made whole in the store */
     bool resumes;     /* puts in place what ran before the restart, if it is whole */
     char *folder;     /* to scan, NULL otherwise */
     bool has_rights, groups_unknown;
@@ -38,8 +43,12 @@ struct job {
     void *events_ctx; /* NULL once forgotten */
     /* How it goes. */
     struct fetch *fetch;
+    uint64_t fetched_bytes, fetched_before; /* contents: in all, and before this fetch */
+    uint64_t lacking; /* of what it mends: objects */
     struct store_hold hold;
     unsigned attempts;
+    bool made_room; /* what no kept release needs was taken away for it */
+    bool awaits_spare; /* its tree is made when the one that is made ahead is done: out of that one */
     bool stuck_said; /* the fetch has stood still and the log tells of it */
     int err;
     struct fs_report report;
@@ -70,17 +79,28 @@ struct releases {
     struct job *running;
     struct job *queue, **queue_tail;
     bool on_pool; /* the running job's work, or a tidy */
+    bool mend_due;   /* something in the store has turned out damaged */
+    bool mend_waits; /* for other nodes */
     bool tidy_due;
+    bool tidy_is_far; /* `tidy` runs for the sake of releases' age alone */
     struct token_bucket dropped_lines;
     struct loop_deferred step, change;
-    struct loop_timer retry, tidy, stuck;
+    struct loop_timer retry, tidy, stuck, spare;
+    struct spare_work *spare_work; /* a tree that is made ahead, on the pool beside everything else; NULL: none is */
+    bool spare_patient; /* the processes of the release before have had time to leave its tree */
+    char spare_tried[OBJECT_ID_HEX + 1]; /* the root that this was tried for last */
     char current[OBJECT_ID_HEX + 1];
     char last[OBJECT_ID_HEX + 1];      /* what ran before the restart; "" once looked at */
     char whole[OBJECT_ID_HEX + 1];     /* a root of which every object was in the store when it was applied; "": not known */
     uint64_t whole_dropped;            /* objects that the store had found to be damaged by then */
     struct entry_key runs;             /* applied since the start */
+    uint64_t fetched_bytes;            /* contents that others gave for it */
+    struct task_elsewhere *elsewhere;  /* tasks of it that this node's platform does not run */
+    size_t elsewhere_count;
     struct entry_key refused;          /* cannot run here (no tasks in it, say): not tried again */
     struct entry_key delayed;          /* tried again when `retry` is over */
+    uint64_t retry_ms;                 /* how long that takes: longer each time that there is no room */
+    char trouble[RELEASES_TROUBLE_MAX]; /* why `refused` or `delayed` does not run */
     /* The log's way to the disk: one write at a time. */
     bool save_due; /* the log has changed since the last write began */
     bool saving;
@@ -101,19 +121,29 @@ void releases_announce(struct releases *r, const struct release_entry *e);
 /* An entry has come into the log: says so when another of its sequence is there. Returns that other one, NULL when there is none. */
 const struct release_entry *releases_find_conflict(struct releases *r, const struct release_entry *e);
 void releases_tell_conflict(struct releases *r, const struct release_entry *winner, const struct release_entry *loser);
+/* What the set says of tasks elsewhere holds from now on. */
+void releases_keep_elsewhere(struct releases *r, struct task_set *set);
 /* Trees that nobody runs in. */
 void releases_find_spares(struct releases *r, struct spare_trees *out);
+/* Looks soon whether a tree is to be made ahead of the next release. */
+void releases_spare_later(struct releases *r);
+/* Ends the making of one, which is gone then; releases_step follows when it is. */
+void releases_spare_cancel(struct releases *r);
 /* Takes rubbish away when half a minute has passed and no job is on. */
 void releases_tidy_later(struct releases *r);
+/* Takes rubbish away now, on the pool, for the job that runs; trees that the next one might be made of too. 0 or GRID_ENOMEM (then done is not called). */
+int releases_make_room(struct releases *r, loop_fn done, void *arg);
 /* Writes the log when that is due or a job waits for it. */
 void releases_save(struct releases *r);
+/* It comes when those before it are over. */
+void releases_enqueue(struct releases *r, struct job *job);
 /* The job is over: the next one begins. Frees it. */
 void releases_job_over(struct releases *r, struct job *job);
 
 bool entry_key_is(const struct entry_key *key, const struct release_entry *e);
 void entry_key_set(struct entry_key *key, const struct release_entry *e);
 
-/* release_job.c */
+/* release_job.c: how a job goes. Each of these may end it: it is not to be touched after them. */
 struct job *job_create(struct releases *r, const struct release_events *events, void *ctx);
 void job_free(struct job *job);
 void job_start(struct job *job);
@@ -122,7 +152,27 @@ void job_cancel(struct job *job);
 /* Makes it fail as soon as it is started. */
 void job_refuse(struct job *job, int err, const char *sentence);
 void job_tell_done(struct job *job, int err, const char *sentence, const struct release_entry *entry);
+void job_warn(struct job *job, const char *sentence);
+/* It ends with job->err, job->why or job->report; or since it was cancelled. */
+void job_fail(struct job *job);
+void job_given_up(struct job *job);
+/* `work` on the pool, then `done`, which clears on_pool. False when it has failed for want of memory. */
+bool job_work(struct job *job, loop_fn work, loop_fn done);
+/* Once, when job->err is that there is no room for it: what no kept release needs goes, what it has stored so far stays, and it begins anew. False when it does not. */
+bool job_makes_room(struct job *job);
+void job_build(struct job *job);
+void job_fetch(struct job *job);
+/* What runs here is whole in the store, unless it was resumed. */
+void job_note_whole(struct job *job);
 /* The log with its entry (or only its link) is on disk, or could not be written. */
 void job_committed(struct job *job, int err);
+
+/* release_scan.c: reads the folder, then goes on to build. */
+void job_scan(struct job *job);
+
+/* release_mend.c: reads what runs here whole, then fetches what was damaged; again when that has come; a failure. */
+void job_mend(struct job *job);
+void job_mend_again(struct job *job);
+void job_could_not_mend(struct job *job);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,7 +30,7 @@ static void insert(struct spare_trees *s, const char *name, int64_t at_ns)
         memcpy(s->names[i], s->names[i - 1], sizeof s->names[i]);
         s->finished_ns[i] = s->finished_ns[i - 1];
     }
-    memcpy(s->names[place], name, sizeof s->names[place]);
+    snprintf(s->names[place], sizeof s->names[place], "%.*s", MATERIALIZE_NAME_SIZE - 1, name);
     s->finished_ns[place] = at_ns;
 }
 
@@ -46,7 +47,7 @@ void spare_trees_find(int trees_fd, struct store *store, bool (*is_used)(void *c
     for (const struct dirent *e; (e = readdir(dir));) {
         struct object_id id;
         int64_t at_ns;
-        if (object_id_from_hex(slice_of_str(e->d_name), &id) == 0 && !is_used(ctx, e->d_name) && store_has(store, &id) &&
+        if (materialize_name_root(e->d_name, &id) && !is_used(ctx, e->d_name) && store_has(store, &id) &&
             (at_ns = finished_ns(fd, e->d_name)) >= 0)
             insert(out, e->d_name, at_ns);
     }

@@ -1,16 +1,15 @@
-/* server/release/spare_trees.h: trees of older releases that nobody runs in, kept so that the next release can be made of one of them: a few, the rest
- * is rubbish. Blocking for a moment (one folder is listed). */
+/* server/release/spare_trees.h: trees that nobody runs in, of older releases or made ahead (release_spare.c), kept so that the next release can be made of one
+ * of them: a few, the rest is rubbish. Blocking for a moment (one folder is listed). */
 #ifndef GRID_SERVER_RELEASE_SPARE_TREES_H
 #define GRID_SERVER_RELEASE_SPARE_TREES_H
 
-#include "fs/hash.h"
-#include "fs/store.h"
+#include "fs/materialize.h"
 
 /* Two: the next release may come while processes of the one before still drain. */
 enum { SPARE_TREES_KEPT = 2, SPARE_TREES_MAX = 4 };
 
 struct spare_trees {
-    char names[SPARE_TREES_MAX][OBJECT_ID_HEX + 1]; /* of the trees: roots in hex. The last finished first */
+    char names[SPARE_TREES_MAX][MATERIALIZE_NAME_SIZE]; /* of the trees, the last finished first */
     int64_t finished_ns[SPARE_TREES_MAX];           /* Unix time */
     size_t count;
 };

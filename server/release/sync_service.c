@@ -1,5 +1,6 @@
 /* Answers SyncChunk.Fetch. A call waits for its turn, reads a batch on the pool, sends it, and waits again when the last has left. */
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "api/pb.h"
@@ -21,6 +22,7 @@ struct fetch_call {
     bool ready; /* in line */
     bool reading;
     bool finished;
+    bool damaged;     /* something of the batch */
     struct buf batch; /* packed, filled on the pool */
     int err;
 };
@@ -43,6 +45,7 @@ struct batch_builder {
     ProtobufCBinaryData missing[BATCH_OBJECTS];
     struct buf memory[BATCH_OBJECTS];
     size_t bytes;
+    bool damaged;
 };
 
 static int batch_add(struct batch_builder *b, struct store *store, const struct object_id *id)
@@ -51,6 +54,7 @@ static int batch_add(struct batch_builder *b, struct store *store, const struct 
     size_t at = b->message.n_objects;
     buf_init(&b->memory[at], 0);
     int err = store_get_packed(store, id, &b->memory[at], &packed);
+    b->damaged = b->damaged || err == GRID_ECORRUPT;
     if (err == GRID_ENOENT || err == GRID_ECORRUPT) {
         buf_dispose(&b->memory[at]);
         b->missing[b->message.n_missing++] = pb_bytes(slice_of(id->bytes, sizeof id->bytes));
@@ -83,6 +87,7 @@ static void read_batch(void *arg)
     b->message.missing = b->missing;
     while (f->err == 0 && f->next < f->count && b->bytes < BATCH_BYTES && b->message.n_objects < BATCH_OBJECTS && b->message.n_missing < BATCH_OBJECTS)
         f->err = batch_add(b, f->service->store, &f->ids[f->next++]);
+    f->damaged = b->damaged;
     buf_clear(&f->batch);
     if (f->err == 0)
         f->err = pb_append(&f->batch, &b->message.base);
@@ -108,6 +113,8 @@ static void batch_read(void *arg)
     struct sync_service *s = f->service;
     f->reading = false;
     s->reading--;
+    if (f->damaged && s->damaged)
+        s->damaged(s->damaged_ctx);
     if (!f->call) {
         fetch_free(f);
     } else if (f->err != 0) {
@@ -173,11 +180,22 @@ static void fetch_continue(struct fetch_call *f)
     serve(s);
 }
 
+static void take_claim(struct fetch_call *f, const Grid__V1__FetchRequest *request)
+{
+    const struct tls_peer *who = conn_tls_peer(grpc_call_conn(f->call));
+    struct fetch_claim claim = {.fetched_bytes = request->fetched_bytes, .wanted_bytes = request->wanted_bytes};
+    if (!who || object_id_from_slice(pb_slice(request->root), &claim.root) != 0)
+        return;
+    snprintf(claim.node, sizeof claim.node, "%s", who->id);
+    fetch_claims_take(&f->service->claims, &claim);
+}
+
 static bool take_ids(struct fetch_call *f, struct slice message)
 {
     const Grid__V1__FetchRequest *request = pb_unpack(&grid__v1__fetch_request__descriptor, f->arena, message);
     if (!request || request->n_ids > FETCH_IDS_MAX)
         return false;
+    take_claim(f, request);
     f->ids = arena_calloc(f->arena, request->n_ids + 1, sizeof *f->ids);
     for (size_t i = 0; f->ids && i < request->n_ids; i++)
         if (object_id_from_slice(pb_slice(request->ids[i]), &f->ids[f->count++]) != 0)
@@ -273,6 +291,17 @@ void sync_service_count(struct sync_service *s, struct sync_traffic *t)
 void sync_service_set_rate(struct sync_service *s, uint64_t bytes_per_s)
 {
     pacer_init(&s->pacer, bytes_per_s);
+}
+
+void sync_service_set_damaged(struct sync_service *s, loop_fn damaged, void *ctx)
+{
+    s->damaged = damaged;
+    s->damaged_ctx = ctx;
+}
+
+const struct fetch_claim *sync_service_claim(const struct sync_service *s, const char *node, const struct object_id *root)
+{
+    return fetch_claims_find(&s->claims, node, root);
 }
 
 bool sync_service_idle(const struct sync_service *s)

@@ -6,6 +6,7 @@
 
 #include "fs/store.h"
 #include "net/grpc_server.h"
+#include "server/release/fetch_claims.h"
 
 struct sync_service;
 
@@ -22,6 +23,10 @@ void sync_service_destroy(struct sync_service *s);
 void sync_service_set_rate(struct sync_service *s, uint64_t bytes_per_s);
 /* Counts what is sent; `t` outlives the service. NULL, as at first: nowhere. */
 void sync_service_count(struct sync_service *s, struct sync_traffic *t);
+/* `damaged` is told when an object that was asked for has turned out damaged (and is gone therefore). */
+void sync_service_set_damaged(struct sync_service *s, loop_fn damaged, void *ctx);
+/* What a node says of its fetch of that release; NULL: nothing. Until the loop's next turn. */
+const struct fetch_claim *sync_service_claim(const struct sync_service *s, const char *node, const struct object_id *root);
 /* No read is under way on the thread pool. */
 bool sync_service_idle(const struct sync_service *s);
 const struct grpc_service *sync_service_grpc(const struct sync_service *s);

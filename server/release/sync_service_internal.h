@@ -17,7 +17,10 @@ struct sync_service {
     unsigned reading;
     struct pacer pacer;
     struct sync_traffic *traffic; /* may be NULL */
+    struct fetch_claims claims;
     struct loop_timer pace;
+    loop_fn damaged; /* may be NULL */
+    void *damaged_ctx;
     /* Have. */
     sync_have_fn look;
     void *look_ctx;

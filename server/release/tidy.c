@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,8 +17,9 @@ enum { TIDY_TREES_MAX = 64, TIDY_ROOTS_MAX = 640 };
 
 struct tidy {
     struct store *store;
+    bool thorough;
     int trees_fd;
-    char trees[TIDY_TREES_MAX][OBJECT_ID_HEX + 1];
+    char trees[TIDY_TREES_MAX][MATERIALIZE_NAME_SIZE];
     size_t tree_count;
     struct object_id roots[TIDY_ROOTS_MAX];
     size_t root_count;
@@ -27,7 +29,7 @@ struct tidy {
     void *arg;
 };
 
-static void list_trees(struct tidy *t, bool (*is_used)(void *ctx, const char *name), void *ctx)
+static void list_trees(struct tidy *t, const struct tidy_options *options)
 {
     int fd = openat(t->trees_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -39,8 +41,8 @@ static void list_trees(struct tidy *t, bool (*is_used)(void *ctx, const char *na
     }
     while (t->tree_count < TIDY_TREES_MAX && (entry = readdir(dir))) {
         struct object_id id;
-        if (object_id_from_hex(slice_of_str(entry->d_name), &id) == 0 && !is_used(ctx, entry->d_name))
-            memcpy(t->trees[t->tree_count++], entry->d_name, OBJECT_ID_HEX + 1);
+        if (materialize_name_root(entry->d_name, &id) && !options->is_used(options->ctx, entry->d_name))
+            snprintf(t->trees[t->tree_count++], MATERIALIZE_NAME_SIZE, "%.*s", MATERIALIZE_NAME_SIZE - 1, entry->d_name);
     }
     closedir(dir);
 }
@@ -52,6 +54,7 @@ static int collect(struct tidy *t)
     int err = store_collect_begin(t->store, &collection);
     if (err != 0)
         return err;
+    collection.thorough = t->thorough;
     id_map_init(&live);
     for (size_t i = 0; err == 0 && i < t->root_count; i++)
         err = release_mark(t->store, &t->roots[i], &live, NULL);
@@ -82,19 +85,19 @@ static void tidy_done(void *arg)
     free(t);
 }
 
-int tidy_start(struct loop *l, struct store *store, const struct release_log *log, int trees_fd, bool (*is_used)(void *ctx, const char *name), void *ctx,
-               loop_fn done, void *arg)
+int tidy_start(struct loop *l, const struct tidy_options *options, loop_fn done, void *arg)
 {
     struct tidy *t = calloc(1, sizeof *t);
     if (!t)
         return GRID_ENOMEM;
-    t->store = store;
-    t->trees_fd = trees_fd;
+    t->store = options->store;
+    t->thorough = options->thorough;
+    t->trees_fd = options->trees_fd;
     t->done = done;
     t->arg = arg;
-    list_trees(t, is_used, ctx);
-    for (size_t i = 0; i < release_log_total(log) && t->root_count < TIDY_ROOTS_MAX; i++)
-        t->roots[t->root_count++] = release_log_any(log, i)->root;
+    list_trees(t, options);
+    for (size_t i = 0; i < release_log_total(options->log) && t->root_count < TIDY_ROOTS_MAX; i++)
+        t->roots[t->root_count++] = release_log_any(options->log, i)->root;
     int err = loop_work(l, tidy_work, tidy_done, t);
     if (err != 0)
         free(t);

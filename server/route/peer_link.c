@@ -7,11 +7,11 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "net/grpc_client.h"
+#include "net/race.h"
 #include "server/route/hop.h"
 
 enum {
     LINK_CLIENTS_MAX = 4,
-    LINK_STAGGER_MS = 250,
     LINK_HANDSHAKE_MS = 3000,
     LINK_IDLE_MS = 60 * 1000,
     LINK_SWEEP_MS = 10 * 1000,
@@ -31,6 +31,7 @@ struct link_client {
     struct http_client *http;
     struct link_client *next, **prev;
     enum client_state state;
+    int address; /* in the race, while dialling */
     unsigned calls;
     uint64_t idle_since_ms;
 };
@@ -41,7 +42,9 @@ struct peer_link {
     char id[65], name[64];
     uint64_t incarnation;
     struct addr addresses[ROUTE_ADDRESSES_MAX];
-    unsigned address_count, addresses_left, next_address;
+    unsigned address_count;
+    struct race race;   /* the round over all addresses that is under way, or was the last */
+    struct addr worked; /* where it was reached last; size 0: not yet */
     struct link_client *clients;
     struct peer_call *first_pending, **last_pending;
     struct loop_timer stagger;
@@ -356,13 +359,14 @@ static void on_client_open(void *ctx, struct http_client *http)
     struct peer_link *link = client->link;
     if (client->state != CLIENT_DIALLING)
         return;
-    if (!identity_right(link, http)) {
-        log_line(LOG_WARN, "an address of a node is answered by another", LOGF_STR("member", link->name));
+    if (!identity_right(link, http)) { /* behind NAT that is to be expected: private addresses are anybody's */
+        log_line(link->address_count > 0 && addr_is_member(&link->addresses[link->address_count - 1]) ? LOG_DEBUG : LOG_WARN, "an address of a node is answered by another", LOGF_STR("member", link->name));
         http_client_close(http);
         return;
     }
     client->state = CLIENT_OPEN;
     client->idle_since_ms = loop_now_ms(link->owner->loop);
+    link->worked = link->race.at[client->address];
     link->failures = 0;
     loop_timer_stop(&link->stagger);
     for (struct link_client *other = link->clients; other; other = other->next)
@@ -388,6 +392,8 @@ static void on_client_close(void *ctx, struct http_client *http, int err)
     (void) http;
     (void) err;
     bool dialling = client->state == CLIENT_DIALLING;
+    if (dialling)
+        race_failed(&link->race, client->address);
     *client->prev = client->next;
     if (client->next)
         client->next->prev = client->prev;
@@ -401,7 +407,7 @@ static void on_client_close(void *ctx, struct http_client *http, int err)
 
 static const struct http_client_events client_events = {on_client_open, on_client_draining, on_client_close};
 
-static int link_dial(struct peer_link *link, const struct addr *to)
+static int link_dial(struct peer_link *link, int address)
 {
     struct peer_links *p = link->owner;
     struct link_client *client = calloc(1, sizeof *client);
@@ -410,7 +416,8 @@ static int link_dial(struct peer_link *link, const struct addr *to)
     struct conn_options options = {.tls = p->options.in_clear ? NULL : p->table->peer_tls,
                                    .handshake_timeout_ms = LINK_HANDSHAKE_MS};
     client->link = link;
-    int err = http2_client_dial(p->loop, to, &options, &client_events, client, &client->http);
+    client->address = address;
+    int err = http2_client_dial(p->loop, &link->race.at[address], &options, &client_events, client, &client->http);
     if (err) {
         free(client);
         return err;
@@ -432,15 +439,12 @@ static void on_stagger(void *arg)
 static void link_dial_next(struct peer_link *link)
 {
     struct peer_links *p = link->owner;
-    while (link->addresses_left > 0) {
-        const struct addr *to = &link->addresses[link->next_address++ % link->address_count];
-        link->addresses_left--;
-        if (link_dial(link, to) == 0) {
-            if (link->addresses_left > 0)
-                loop_timer_start(p->loop, &link->stagger, LINK_STAGGER_MS, on_stagger, link);
-            return;
-        }
-    }
+    uint64_t wait;
+    for (int next; (next = race_next(&link->race, loop_now_ms(p->loop), &wait)) >= 0;)
+        if (link_dial(link, next) != 0)
+            race_failed(&link->race, next);
+    if (wait != UINT64_MAX)
+        loop_timer_start(p->loop, &link->stagger, wait, on_stagger, link);
     if (link_count(link, CLIENT_DIALLING) == 0 && link->first_pending)
         link_failed(link);
 }
@@ -450,8 +454,12 @@ static void link_connect(struct peer_link *link)
 {
     if (link_count(link, CLIENT_DIALLING) > 0)
         return;
-    link->addresses_left = link->address_count;
-    link->next_address = 0;
+    link->race = (struct race){0};
+    for (unsigned i = 0; i < link->address_count; i++)
+        race_add(&link->race, &link->addresses[i]);
+    race_sort(&link->race);
+    if (link->worked.size != 0)
+        race_prefer(&link->race, &link->worked);
     link_dial_next(link);
 }
 
@@ -682,7 +690,7 @@ static void link_update(struct peer_link *link, const struct route_node *node)
         return;
     memcpy(link->addresses, node->addresses, sizeof link->addresses);
     link->address_count = node->address_count;
-    link->addresses_left = 0;
+    link->worked.size = 0;
     link->down_until_ms = 0;
 }
 

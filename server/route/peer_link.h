@@ -4,7 +4,7 @@
  *   idle --first call--> dialling --open, right identity--> open --60 s without a call, or GOAWAY--> idle
  *                           \--all addresses failed--> down until the backoff has passed (100 ms doubling to 5 s, jittered)
  *
- * Addresses are tried in order, the next one as soon as one fails or after 250 ms; the first to open wins. While a link is down calls to
+ * Addresses are tried as net/race.h says, the one that answered last first; the first to open wins. While a link is down calls to
  * it end at once. Up to four connections a node, a further one when all others have as many streams as the node allows. */
 #ifndef GRID_SERVER_ROUTE_PEER_LINK_H
 #define GRID_SERVER_ROUTE_PEER_LINK_H

@@ -1,6 +1,7 @@
 /* Building, sharing and looking up routing tables. A table is one arena: freeing it is freeing that and dropping references. */
 #include "server/route/route_table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -126,6 +127,8 @@ struct route_builder {
     struct table_box *box;
     struct route_node *nodes; /* grown on the heap, moved to the arena at the end */
     size_t node_count, node_capacity;
+    struct route_dead *dead;
+    size_t dead_count, dead_capacity;
     struct route_task *tasks;
     size_t task_count, task_capacity;
 };
@@ -178,6 +181,17 @@ int route_builder_node(struct route_builder *b, const struct route_node *node)
         route_node_shared_ref(copy.shared);
     b->nodes[b->node_count] = copy;
     return (int) b->node_count++;
+}
+
+int route_builder_dead(struct route_builder *b, const char *id, const char *name)
+{
+    int err = grow((void **) &b->dead, b->dead_count, &b->dead_capacity, sizeof *b->dead);
+    if (err)
+        return err;
+    struct route_dead *dead = &b->dead[b->dead_count++];
+    snprintf(dead->id, sizeof dead->id, "%s", id);
+    snprintf(dead->name, sizeof dead->name, "%s", name);
+    return 0;
 }
 
 /* How many slots a node takes. */
@@ -300,17 +314,20 @@ struct route_table *route_builder_finish(struct route_builder *b, bool settling,
         qsort(b->tasks, b->task_count, sizeof *b->tasks, task_compare);
     t->nodes = move_to_arena(arena, b->nodes, b->node_count * sizeof *b->nodes);
     t->tasks = move_to_arena(arena, b->tasks, b->task_count * sizeof *b->tasks);
-    if (!t->nodes || !t->tasks) {
+    t->dead = move_to_arena(arena, b->dead, b->dead_count * sizeof *b->dead);
+    if (!t->nodes || !t->tasks || !t->dead) {
         route_builder_abort(b);
         return NULL;
     }
     t->node_count = b->node_count;
+    t->dead_count = b->dead_count;
     t->task_count = b->task_count;
     t->settling = settling;
     size_t size = strnlen(release, sizeof t->release - 1);
     memcpy(t->release, release, size);
     t->peer_tls = peer_tls ? tls_context_ref(peer_tls) : NULL;
     free(b->nodes);
+    free(b->dead);
     free(b->tasks);
     free(b);
     return t;
@@ -345,6 +362,7 @@ void route_builder_abort(struct route_builder *b)
     nodes_unref(b->nodes, b->node_count);
     box_destroy(b->box);
     free(b->nodes);
+    free(b->dead);
     free(b->tasks);
     free(b);
 }
@@ -393,6 +411,17 @@ int route_table_node(const struct route_table *t, struct slice id_or_name)
         if (slice_equal_str(id_or_name, t->nodes[i].name))
             return (int) i;
     return -1;
+}
+
+bool route_table_is_dead(const struct route_table *t, struct slice id_or_name)
+{
+    for (size_t i = 0; i < t->dead_count; i++) {
+        const struct route_dead *dead = &t->dead[i];
+        if (slice_equal(id_or_name, slice_of(dead->id, strnlen(dead->id, sizeof dead->id))) ||
+            slice_equal(id_or_name, slice_of(dead->name, strnlen(dead->name, sizeof dead->name))))
+            return true;
+    }
+    return false;
 }
 
 struct route_view *route_view_create(struct route_table *table)

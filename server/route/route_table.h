@@ -37,6 +37,11 @@ struct route_node {
     struct route_node_shared *shared; /* NULL: nothing is kept of it, as of the local one */
 };
 
+struct route_dead {
+    char id[65];
+    char name[64];
+};
+
 struct route_counters {
     _Alignas(64) _Atomic uint64_t invocations; /* that came in at this node, per worker */
     _Atomic uint64_t success;
@@ -79,6 +84,8 @@ struct route_table {
     uint64_t version;
     const struct route_node *nodes; /* [0] is the local node */
     size_t node_count;
+    const struct route_dead *dead; /* members that calls cannot go to, for who asks for one of them */
+    size_t dead_count;
     const struct route_task *tasks; /* sorted by name */
     size_t task_count;
     bool settling; /* a release is being fetched or materialized, or the node has not joined yet: unknown tasks may still come */
@@ -114,6 +121,8 @@ struct route_builder;
 struct route_builder *route_builder_create(uint64_t version, struct route_shared *shared);
 /* The first one added is the local node. Returns its index, or GRID_E*. */
 int route_builder_node(struct route_builder *b, const struct route_node *node);
+/* A dead member: no node of the table. 0 or GRID_ENOMEM. */
+int route_builder_dead(struct route_builder *b, const char *id, const char *name);
 /* A task and what is ready: ready[i] instances on node index i (as many entries as nodes were added). `shared` may come from the table before. */
 struct route_task_spec {
     const char *name;
@@ -136,6 +145,8 @@ void route_table_unref(struct route_table *t);
 const struct route_task *route_table_task(const struct route_table *t, struct slice name);
 /* By id or by name; -1 when there is none. */
 int route_table_node(const struct route_table *t, struct slice id_or_name);
+/* Whether a dead member has this id or name. */
+bool route_table_is_dead(const struct route_table *t, struct slice id_or_name);
 
 /* A worker's own reference to a table, counted without atomics; invocations hold it while in flight. */
 struct route_view {

@@ -141,7 +141,9 @@ static void pick_pinned(const struct route_table *t, const struct route_task *ta
                         struct router_decision *out)
 {
     int node = route_table_node(t, q->node);
-    if (node < 0)
+    if (node < 0 && route_table_is_dead(t, q->node))
+        refuse(out, GRPC_NOT_FOUND, "the node ", q->node, " is dead: start it again, or ask another one");
+    else if (node < 0)
         refuse(out, GRPC_NOT_FOUND, "no node of this grid is called ", q->node, ": `grid list` shows them");
     else if (is_lacking(t, task, (unsigned) node))
         refuse(out, GRPC_NOT_FOUND, "Task file ", q->task, " does not exists on the node asked for");

@@ -313,13 +313,41 @@ static void on_probed(void *ctx, enum probe_result result)
     child_stop(c);
 }
 
+static void explain_silence(const struct sup_child *c, uint64_t within_ms, char out[REASON_MAX])
+{
+    snprintf(out, REASON_MAX, "it did not listen on TASK_PORT (127.0.0.1:%u) within %llu s%s%s", c->instance->port, (unsigned long long) (within_ms + 999) / 1000,
+             c->telling[0] ? ": " : "", c->telling);
+}
+
 static void not_ready_in_time(void *arg)
 {
     struct sup_child *c = arg;
     char reason[REASON_MAX];
-    snprintf(reason, sizeof reason, "it did not listen on TASK_PORT (127.0.0.1:%u) within %llu s%s%s", c->instance->port,
-             (unsigned long long) (c->supervisor->options.ready_timeout_ms + 999) / 1000, c->telling[0] ? ": " : "", c->telling);
+    explain_silence(c, c->supervisor->options.ready_timeout_ms, reason);
     child_give_up(c, reason);
+}
+
+/* Said to whoever waits; a server that takes long to start, or a machine that is busy, is let go on. */
+static void child_is_late(void *arg)
+{
+    struct sup_child *c = arg;
+    const struct supervisor_options *o = &c->supervisor->options;
+    char reason[REASON_MAX];
+    explain_silence(c, o->late_timeout_ms, reason);
+    c->late = true;
+    set_reason(c->slot->task, reason);
+    log_line(LOG_WARN, "a task is late", LOGF_STR("task", c->instance->task), LOGF_INT("instance", c->instance->number), LOGF_STR("reason", reason));
+    supervisor_log(c->slot, TASK_STREAM_GRID, slice_of_str(reason));
+    loop_timer_start(c->supervisor->loop, &c->timer, o->ready_timeout_ms - o->late_timeout_ms, not_ready_in_time, c);
+}
+
+static void child_await(struct sup_child *c)
+{
+    const struct supervisor_options *o = &c->supervisor->options;
+    if (o->late_timeout_ms < o->ready_timeout_ms)
+        loop_timer_start(c->supervisor->loop, &c->timer, o->late_timeout_ms, child_is_late, c);
+    else
+        loop_timer_start(c->supervisor->loop, &c->timer, o->ready_timeout_ms, not_ready_in_time, c);
 }
 
 static void on_checked(void *ctx, enum probe_result result)
@@ -428,6 +456,15 @@ __attribute__((format(printf, 2, 3))) static void own_add(struct own_env *e, con
     va_end(args);
 }
 
+/* What one task compiles is run by no other, nor in another release; the wrapper for Python takes away what older releases left. */
+static void add_python(struct own_env *own, const char *state, const struct sup_task *t, const char *release)
+{
+    if (t->spec.kind == TASK_PYTHON)
+        own_add(own, "PYTHONPYCACHEPREFIX=%s/tmp/%s/pycache/%.16s", state, t->spec.name, release);
+    else
+        own_add(own, "PYTHONDONTWRITEBYTECODE=1");
+}
+
 /* Where it may write, and, when it has a user of its own, who that is. */
 static void add_places(struct own_env *own, const struct supervisor *s, const char *task)
 {
@@ -435,7 +472,6 @@ static void add_places(struct own_env *own, const struct supervisor *s, const ch
     const struct task_user *user = task_confine_user(s->confine);
     own_add(own, "GRID_DATA_DIR=%s/data/%s", state, task);
     own_add(own, "TMPDIR=%s/tmp/%s", state, task);
-    own_add(own, "PYTHONDONTWRITEBYTECODE=1"); /* what one task compiles is run by no other, nor by a later release */
     if (!user->own)
         return;
     own_add(own, "HOME=%s/data/%s", state, task);
@@ -459,6 +495,7 @@ static char **child_env(const struct sup_child *c, const struct sup_task *t, con
     own_add(&own, "GRID_API=%s", o->api);
     own_add(&own, "GRID_MAX_PAYLOAD=%llu", (unsigned long long) o->max_payload);
     add_places(&own, s, t->spec.name);
+    add_python(&own, task_confine_state(s->confine), t, c->release->release);
     char **env = own.failed ? NULL : task_env_build(environ, &s->options.task_env, c->release->env, own.variables);
     for (size_t i = 0; i < own.count; i++)
         free(own.variables[i]);
@@ -507,7 +544,7 @@ static void child_begin(struct sup_child *c)
         c->start_time = stat.start_time;
     c->slot->starting = c;
     c->probe = probe_start(s->loop, c->instance->port, process_pid(c->process), false, on_probed, c);
-    loop_timer_start(s->loop, &c->timer, s->options.ready_timeout_ms, not_ready_in_time, c);
+    child_await(c);
     supervisor_changed(s);
 }
 

@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "net/listening.h"
 
-enum { LISTENERS_MAX = 64, STAT_MAX = 1024, ENVIRON_MAX = 1024 * 1024 };
+enum { STAT_MAX = 1024, ENVIRON_MAX = 1024 * 1024 };
 
 static ssize_t read_small(const char *path, char *out, size_t size)
 {
@@ -180,20 +181,14 @@ bool proc_listener_parse(struct slice text, uint16_t port, uint64_t *inode, bool
     return local_port == port && state == 0x0A; /* TCP_LISTEN */
 }
 
-struct listeners {
-    uint64_t inodes[LISTENERS_MAX];
-    size_t count;
-    bool wide; /* any of them */
-};
-
 /* False when the table cannot be read. */
-static bool add_listeners(const char *table, uint16_t port, struct listeners *l)
+static bool add_listeners(const char *table, uint16_t port, struct listening *l)
 {
     FILE *f = fopen(table, "re");
     if (!f)
         return false;
     char line[512];
-    while (l->count < LISTENERS_MAX && fgets(line, sizeof line, f)) {
+    while (l->count < LISTENING_MAX && fgets(line, sizeof line, f)) {
         bool wide;
         if (!proc_listener_parse(slice_of_str(line), port, &l->inodes[l->count], &wide))
             continue;
@@ -204,7 +199,17 @@ static bool add_listeners(const char *table, uint16_t port, struct listeners *l)
     return true;
 }
 
-static bool is_listener(const struct listeners *l, const char *link)
+/* By one question to the kernel; where it does not answer, by its tables of all sockets. */
+static bool find_listeners(uint16_t port, struct listening *l)
+{
+    if (listening_find(port, l) == 0)
+        return true;
+    *l = (struct listening){0};
+    bool shown = add_listeners("/proc/net/tcp", port, l);
+    return add_listeners("/proc/net/tcp6", port, l) || shown;
+}
+
+static bool is_listener(const struct listening *l, const char *link)
 {
     unsigned long long inode;
     if (sscanf(link, "socket:[%llu]", &inode) != 1)
@@ -217,11 +222,11 @@ static bool is_listener(const struct listeners *l, const char *link)
 }
 
 struct owner_search {
-    const struct listeners *listeners;
+    const struct listening *listeners;
     enum proc_owner found;
 };
 
-static bool holds_listener(int folder, const char *name, const struct listeners *l)
+static bool holds_listener(int folder, const char *name, const struct listening *l)
 {
     char link[64];
     ssize_t n = readlinkat(folder, name, link, sizeof link - 1);
@@ -253,9 +258,8 @@ static bool search_member(void *ctx, const struct proc_stat *member)
 
 enum proc_owner proc_port_owner(uint16_t port, int group, bool *wide)
 {
-    struct listeners l = {.count = 0};
-    bool shown = add_listeners("/proc/net/tcp", port, &l);
-    shown |= add_listeners("/proc/net/tcp6", port, &l);
+    struct listening l;
+    bool shown = find_listeners(port, &l);
     *wide = l.wide;
     if (l.count == 0)
         return shown ? PROC_OWNER_NOBODY : PROC_OWNER_UNKNOWN;

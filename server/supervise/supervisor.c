@@ -443,7 +443,7 @@ static void list_child(struct listing *l, struct supervisor_task *out, const str
 
 static void list_place(struct listing *l, struct supervisor_task *out, const struct sup_slot *slot)
 {
-    struct supervisor_place place = {.errored = backoff_is_errored(&slot->backoff)};
+    struct supervisor_place place = {.errored = backoff_is_errored(&slot->backoff) || (slot->starting && slot->starting->late)};
     if (loop_timer_running(&slot->restart))
         place.next_start_at_ms = slot->restart_at_ms;
     if (place.next_start_at_ms && (!out->next_start_at_ms || place.next_start_at_ms < out->next_start_at_ms))
@@ -524,7 +524,8 @@ static int copy_options(struct supervisor_options *o)
     all &= copy_string(&o->exec_helper);
     o->max_payload = o->max_payload ? o->max_payload : 6 * 1024 * 1024;
     o->max_instances = o->max_instances ? o->max_instances : 1;
-    o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : 10000;
+    o->late_timeout_ms = o->late_timeout_ms ? o->late_timeout_ms : 10000;
+    o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : 60000;
     o->stop_timeout_ms = o->stop_timeout_ms ? o->stop_timeout_ms : 1600;
     o->drain_timeout_ms = o->drain_timeout_ms ? o->drain_timeout_ms : 30000;
     return all ? 0 : GRID_ENOMEM;

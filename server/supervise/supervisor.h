@@ -43,7 +43,8 @@ struct supervisor_options {
     uint64_t max_payload;        /* GRID_MAX_PAYLOAD, bytes [6 MiB] */
     uint16_t first_port;         /* task ports from here upward */
     uint32_t max_instances;      /* how far a task grows on demand [1] */
-    uint64_t ready_timeout_ms;   /* from start to an accepting port [10,000] */
+    uint64_t late_timeout_ms;    /* from start to an accepting port, until it is said that the process does not listen [10,000] */
+    uint64_t ready_timeout_ms;   /* and until it is ended, and another one tried [60,000] */
     uint64_t stop_timeout_ms;    /* from SIGTERM to SIGKILL [1,600] */
     uint64_t drain_timeout_ms;   /* for calls in flight before SIGTERM [30,000] */
     /* The set of ready instances, a status or a reason has changed; once for all changes of a loop turn, never inside a call. */
@@ -106,7 +107,7 @@ struct supervisor_instance {
 
 /* One of the processes that a task is to have. */
 struct supervisor_place {
-    bool errored;              /* what it had last has failed quickly */
+    bool errored;              /* what it had last has failed quickly, or what starts there is late */
     int64_t next_start_at_ms;  /* Unix time of the next try, 0 when none is waited for */
 };
 

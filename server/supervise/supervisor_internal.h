@@ -69,6 +69,7 @@ struct sup_child {
     uint64_t began_ms, ready_ms, drain_until_ms; /* monotonic; ready_ms 0 before it was */
     int64_t started_at_ms;
     bool exited, port_lost;
+    bool late; /* it has not listened for options.late_timeout_ms: its task's reason says so */
     bool wide; /* listens on more than loopback */
     unsigned idle_looks;
     int64_t exit_status;

@@ -1,7 +1,10 @@
 /* Drives fs/ from outside of a node, one job a process, so that tests/bench/run can hold it against programs that do the same job. Each prints
  * one JSON object.
  *
- *     fs_tool publish STORE FOLDER          a folder into a store, durably
+ *     fs_tool publish STATE FOLDER          a folder into STATE/store, durably, as a node does it
+ *     fs_tool tree STATE ROOT TREES PREVIOUS SPARE HOW
+ *                                           the tree ROOT in the folder TREES, from STATE/store, the tree PREVIOUS or out of SPARE ("-": none);
+ *                                           HOW holds "s" to sync it, "g" when trees are guarded
  *     fs_tool chunk FILE                    where a file is cut, in memory, without hashing
  *     fs_tool hash FILE                     SHA-256 of it by pieces of 64 KiB, as chunks are hashed
  */
@@ -14,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "fs/materialize.h"
 #include "fs/publish.h"
 
 enum { PIECE_BYTES = 64 * 1024 };
@@ -31,25 +35,82 @@ static int complain(int err, const struct fs_report *report)
     return 1;
 }
 
+static int open_folder(const char *path)
+{
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int publish_into(int state_fd, const char *store_path, const char *folder, struct fs_report *report, struct publish_result *out)
+{
+    struct publish_options options = {.state_fd = &state_fd};
+    struct store *store;
+    int err = store_open(store_path, NULL, report, &store);
+    if (err != 0)
+        return err;
+    int fd = open_folder(folder);
+    err = fd >= 0 ? release_publish(store, fd, &options, report, out) : GRID_ENOENT;
+    if (fd >= 0)
+        close(fd);
+    store_close(store);
+    return err;
+}
+
 static int publish(char **arguments)
 {
     struct fs_report report = {0};
     struct publish_result out;
-    struct store *store;
-    char root[OBJECT_ID_HEX + 1];
-    int err = store_open(arguments[0], NULL, &report, &store);
+    char root[OBJECT_ID_HEX + 1], path[4096];
+    snprintf(path, sizeof path, "%s/store", arguments[0]);
+    int state_fd = open_folder(arguments[0]), err = state_fd >= 0 ? publish_into(state_fd, path, arguments[1], &report, &out) : GRID_ENOENT;
     if (err != 0)
         return complain(err, &report);
-    int fd = open(arguments[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    err = fd >= 0 ? release_publish(store, fd, NULL, &report, &out) : GRID_ENOENT;
+    close(state_fd);
+    object_id_to_hex(&out.root, root);
+    printf("{\"root\":\"%s\",\"files\":%llu,\"unread_files\":%llu,\"bytes\":%llu,\"stored_bytes\":%llu,\"saved_bytes\":%llu}\n", root, (unsigned long long) out.files,
+           (unsigned long long) out.unread_files, (unsigned long long) out.bytes, (unsigned long long) out.stored_bytes, (unsigned long long) out.saved_bytes);
+    fs_report_dispose(&report);
+    return 0;
+}
+
+static const char *name_or_none(const char *argument)
+{
+    return strcmp(argument, "-") == 0 ? NULL : argument;
+}
+
+static int make_tree(const char *store_path, char **arguments, struct fs_report *report, struct materialize_result *out, double *seconds)
+{
+    struct store *store;
+    struct object_id root;
+    const char *spare = name_or_none(arguments[4]);
+    struct materialize_options options = {.previous = name_or_none(arguments[3]), .spares = &spare, .spare_count = spare != NULL,
+                                          .guarded = strchr(arguments[5], 'g') != NULL, .sync = strchr(arguments[5], 's') != NULL};
+    int err = store_open(store_path, NULL, report, &store);
+    if (err != 0)
+        return err;
+    double begun = now_s();
+    int fd = open_folder(arguments[2]);
+    err = fd >= 0 ? object_id_from_hex(slice_of_str(arguments[1]), &root) : GRID_ENOENT;
+    if (err == 0)
+        err = materialize_tree(store, &root, fd, arguments[1], &options, report, out);
+    *seconds = now_s() - begun;
     if (fd >= 0)
         close(fd);
     store_close(store);
+    return err;
+}
+
+static int tree(char **arguments)
+{
+    struct fs_report report = {0};
+    struct materialize_result out;
+    char path[4096];
+    double seconds;
+    snprintf(path, sizeof path, "%s/store", arguments[0]);
+    int err = make_tree(path, arguments, &report, &out, &seconds);
     if (err != 0)
         return complain(err, &report);
-    object_id_to_hex(&out.root, root);
-    printf("{\"root\":\"%s\",\"files\":%llu,\"bytes\":%llu,\"stored_bytes\":%llu,\"saved_bytes\":%llu}\n", root, (unsigned long long) out.files,
-           (unsigned long long) out.bytes, (unsigned long long) out.stored_bytes, (unsigned long long) out.saved_bytes);
+    printf("{\"files\":%llu,\"kept\":%llu,\"reused\":%llu,\"patched\":%s,\"seconds\":%.6f}\n", (unsigned long long) out.files, (unsigned long long) out.kept_files,
+           (unsigned long long) out.reused_files, out.patched ? "true" : "false", seconds);
     fs_report_dispose(&report);
     return 0;
 }
@@ -112,6 +173,7 @@ static const struct {
     int (*run)(char **arguments);
 } jobs[] = {
     {"publish", 2, publish},
+    {"tree", 6, tree},
     {"chunk", 1, chunk},
     {"hash", 1, hash},
 };

@@ -20,7 +20,7 @@ from gridtest import BIN, ROOT
 HERE = Path(__file__).resolve().parent
 OUT = ROOT / "build" / "bench"
 SETTLED_S = 3  # a file must be older than this for its stamp to be trusted: see docs/formats/stat-cache.md
-MODULES = ["replication_swarm"]  # others with cases
+MODULES = ["replication_swarm", "replication_tree"]  # others with cases
 
 Case = namedtuple("Case", "name title beside goal run")
 
@@ -134,7 +134,7 @@ def case_first(bench, table):
     def ours(number):
         folder = bench.folder / f"first-{number}"
         folder.mkdir()
-        return timed(tool, "publish", folder / "store", tree)
+        return timed(tool, "publish", folder, tree)
 
     def theirs(number):
         folder = bench.folder / f"casync-{number}"
@@ -159,7 +159,7 @@ def case_again(bench, table):
     mine, other = bench.folder / "again", bench.folder / "again-casync"
     mine.mkdir()
     other.mkdir()
-    publish = (tool, "publish", mine / "store", tree)
+    publish = (tool, "publish", mine, tree)
     timed(*publish)
     casync_make(other, "before", tree)
 

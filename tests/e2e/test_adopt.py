@@ -2,9 +2,10 @@
 
 import shutil
 
-from gridtest import Grid, check, check_equal, free_port, mint_gridfile, once, wait_for
+from gridtest import Grid, check, check_equal, check_in, free_port, mint_gridfile, once, wait_for
 from test_evict import can_issue, issuers
 from test_join import authority_of, password_grid
+from test_gossip import Liar, sealed
 from test_publishers import newest
 
 OLD, NEW = ("exports.handler = () => '%s';\n" % side for side in ("old", "new"))
@@ -95,3 +96,23 @@ def test_running_nodes_that_had_joined_by_password_join_anew_when_they_adopt():
             wait_for(lambda: len(node.hosts()) == 2 and can_issue(node), f"{node.name} has joined the other")
         check_equal(authority_of(second), authority_of(third), "their authority")
         check_equal(len(second.hosts()), 2, "hosts of the other")
+
+
+@once
+def test_the_last_that_holds_the_key_leaves_its_grid_when_another_holds_it_too_or_when_told_to_lose_it():
+    with Grid(1) as grid, Liar(grid, grid[0], "mallory") as liar:
+        liar.hello(sealed(liar.record(capabilities=["trust=0.0.0.0"]), liar.der, liar.leaf.key))  # a member, that takes no key
+        wait_for(lambda: len(grid[0].hosts()) == 2, "it is a member")
+        before = authority_of(grid[0])
+        shutil.copy(mint_gridfile(grid.folder / "other", grid.name), grid[0].gridfile)
+        refused = grid[0].grid("adopt", "--yes", check_code=1)
+        check_in("no other member that can be reached holds the authority's key", refused.err, "why not")
+        check_in("--lose-key", refused.err, "the way out")
+        check_equal((len(grid[0].hosts()), authority_of(grid[0])), (2, before), "nothing has changed")
+        grid[0].grid("adopt", "--yes", "--lose-key", check_code=0)
+        check(authority_of(grid[0]) != before, "it has changed sides")
+    with Grid(1) as grid, Liar(grid, grid[0], "mallory") as liar:
+        liar.hello(sealed(liar.record(capabilities=["trust=0.0.0.0"]), liar.der, liar.leaf.key))
+        wait_for(lambda: len(grid[0].hosts()) == 2, "it is a member")
+        grid.add()  # with the Gridfile that has the key
+        grid[0].grid("adopt", "--yes", check_code=0)

@@ -3,16 +3,17 @@
 import contextlib
 import json
 import os
+import re
 import select
 import socket
 import ssl
 import subprocess
 import threading
-import time
 
 from certs import Authority, Leaf, tls_client
+from crew import Crew
 from http2raw import DATA, END_HEADERS, END_STREAM, POST, PREFACE, SETTINGS, frame, headers
-from gridtest import Grid, Skip, check, check_equal, grid_command, node_rpc, once, raw_exchange, shared, wait_for
+from gridtest import ROOT, Grid, Skip, check, check_equal, grid_command, node_rpc, once, raw_exchange, shared, wait_for
 
 NOBODY = 65534
 WHO = "exports.handler = () => ({pid: process.pid, uid: process.getuid()});\n"
@@ -66,6 +67,37 @@ def test_a_web_page_can_neither_deploy_nor_invoke_nor_read():
     check_equal(node.http("POST", "/invoke/who", "a=1", form).status, 415, "a form at /invoke")
     check_equal(releases_of(node), before, "releases afterwards")
     check_equal(node.invoke("who").status, 200, "the task afterwards")
+
+
+def routes():
+    """Every path of the local API with its method, as the tables in the sources have them."""
+    rows = [row for file in sorted((ROOT / "server" / "ingress").glob("http_*.c")) for row in re.findall(r'\{\.method = "([A-Z]+)",\s*\.path = "([^"]+)"', file.read_text())]
+    check({("GET", "/conf"), ("POST", "/tasks/init"), ("DELETE", "/tasks/clear")} <= set(rows) and len(rows) > 15, f"the tables of routes: {rows}")
+    return rows
+
+
+def state_of(node):
+    """What a request may have changed: releases, tasks and their processes, members, calls that were made, and the files that the node keeps, but for logs and those that it writes as time goes by."""
+    files = {str(p.relative_to(node.state)): p.stat().st_size for p in node.state.rglob("*") if p.is_file() and not {"logs", "peers", "dht"} & set(p.parts)}
+    tasks = [(p.task, p.pid) for p in node_rpc(node).control.ListProcesses({}).processes]
+    return releases_of(node), tasks, sorted(h["name"] for h in node.hosts()), node.get("/tasks/stats").json, files
+
+
+def test_what_an_images_tag_can_ask_for_changes_nothing():
+    """A browser from before Sec-Fetch-Site: a GET with no mark of the page it is for. It is answered, since curl asks alike; so no GET may do anything."""
+    node = two()[0]
+    image = {"Accept": "image/avif,image/webp,*/*;q=0.8", "Referer": "http://evil.example/", "User-Agent": "Mozilla/4.0"}
+    evil, before = two().project().js("evil", WHO), state_of(node)
+    for method, path in routes():
+        for asked in (path, f"{path}{'' if path.endswith('/') else '/'}who", f"{path}?base_folder={evil}&task_folder=tasks&task_id=who&data=1&method=POST&_method=DELETE"):
+            answer = node.http("GET", asked, None, image)
+            check(answer.status in (200, 404, 405), f"GET {asked}: {answer}")
+            check(asked != path or (answer.status == 200) == (method == "GET"), f"GET {asked}: {answer}")
+            check("access-control-allow-origin" not in answer.headers, f"GET {asked}: a page may read the answer")
+            check_equal(node.http("HEAD", asked, None, image).status, answer.status, f"HEAD {asked}")
+        rebound = node.http("GET", path, None, {**image, "Host": "evil.example"}).status
+        check_equal(rebound, 200 if path in ("/healthz", "/readyz", "/metrics") else 403, f"GET {path} for Host evil.example")
+    check_equal(state_of(node), before, "what the node has afterwards")
 
 
 # ---- the peers' port ------------------------------------------------------------------------------------------------------------------
@@ -188,13 +220,13 @@ def test_a_thousand_half_open_handshakes_keep_nobody_out():
         check_equal(len(grid[0].hosts()), 3, "hosts afterwards")
 
 
-class Handshakes:
+class Handshakes(Crew):
     """Strangers from some hundred addresses who shake hands for joining, whole, one after the other; `done` counts those that came about."""
 
     def __init__(self, grid, address, threads=12):
         self.context = tls_client(*Leaf(Authority("strange")).save(grid.folder / "strangers"), ("grid-join/1",))
-        self.address, self.done, self.refused, self.over, self.lock, self.next = address, 0, 0, threading.Event(), threading.Lock(), 0
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(threads)]
+        self.address, self.done, self.refused, self.next = address, 0, 0, 0
+        super().__init__(self.run, [()] * threads)
 
     def one(self, source):
         try:
@@ -212,16 +244,6 @@ class Handshakes:
             with self.lock:
                 self.done += done
                 self.refused += not done
-
-    def __enter__(self):
-        self.began = time.monotonic()
-        [t.start() for t in self.threads]
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        [t.join() for t in self.threads]
-        self.seconds = time.monotonic() - self.began
 
 
 @once
@@ -316,11 +338,11 @@ def test_connections_without_end_keep_nobody_out():
 
 
 class Recorder(threading.Thread):
-    """A relay that keeps what the dialler sent on each connection."""
+    """A relay that keeps what the dialler sent, and what it heard, on each connection."""
 
     def __init__(self, to):
         super().__init__(daemon=True)
-        self.to, self.server, self.sent = to, socket.create_server(("127.0.0.1", 0)), []
+        self.to, self.server, self.sent, self.heard = to, socket.create_server(("127.0.0.1", 0)), [], []
         self.address = self.server.getsockname()
 
     def run(self):
@@ -328,18 +350,19 @@ class Recorder(threading.Thread):
             while True:
                 inner, _ = self.server.accept()
                 self.sent.append(bytearray())
-                threading.Thread(target=self.relay, args=(inner, socket.create_connection(self.to), self.sent[-1]), daemon=True).start()
+                self.heard.append(bytearray())
+                threading.Thread(target=self.relay, args=(inner, socket.create_connection(self.to), self.sent[-1], self.heard[-1]), daemon=True).start()
 
     @staticmethod
-    def relay(inner, outer, record):
+    def relay(inner, outer, sent, heard):
         with inner, outer, contextlib.suppress(OSError):
             while True:
                 for sock in select.select([inner, outer], [], [])[0]:
                     data = sock.recv(65536)
                     if not data:
                         return
-                    if sock is inner:
-                        record += data
+                    kept = sent if sock is inner else heard
+                    kept += data
                     (outer if sock is inner else inner).sendall(data)
 
 

@@ -1,9 +1,14 @@
 """`grid`, as people and scripts use it."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
+import signal
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -56,6 +61,7 @@ def test_the_words_name_what_is_missing():
         check_in("nothing was written", grid[0].grid("logs", "quiet", check_code=0).err, "logs of a task that wrote nothing")
         check_in("before this one", grid[0].grid("rollback").err, "rollback of the first release")
         check_in("12345678", grid[0].grid("rollback", "12345678").err, "rollback to an unknown release")
+        check_in("is not a release", grid[0].grid("rollback", "", check_code=2).err, "rollback to a name that a script has not set")
         grid[0].grid("clear", check_code=0)
         done = grid[0].grid("broadcast", "quiet", "--timeout", "300ms")
         check(done.returncode == 1 and "Deadline Exceeded" not in done.err, f"no bare status: {done.err}")
@@ -339,3 +345,47 @@ def test_new_mints_a_gridfile_once():
         check_equal((folder / "Gridfile").stat().st_mode & 0o077, 0, "others' rights on the Gridfile")
         check_equal(grid_command("new", "mygrid", cwd=folder).returncode, 1, "a Gridfile that exists")
         check_equal((folder / "Gridfile").read_text(), text, "the Gridfile is left alone")
+
+
+def on_a_terminal(node, *args, typed=None):
+    """Runs `grid` with a terminal for its stderr, and where something is typed for its stdin: exit code, stdout, and what the terminal got."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    grid = subprocess.Popen([str(BIN / "grid"), *map(str, args)], stdin=theirs if typed else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
+                            env=clean_environment(node.folder, {"GRID_API": node.api_text, "GRID_API_SOCKET": str(node.socket)}))
+    os.close(theirs)
+    if typed:
+        os.write(ours, typed.encode())
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while data := os.read(ours, 65536):
+            shown += data
+    os.close(ours)
+    return grid.wait(), grid.stdout.read().decode(), shown.decode()
+
+
+@once
+def test_deploy_shows_on_a_terminal_how_far_each_node_is():
+    with Grid(2) as grid:
+        project = grid.project().program("cecho").write("large", "0123456789abcdef" * 65536)
+        code, out, shown = on_a_terminal(grid[0], "deploy", project)
+        check_equal(code, 0, f"exit code ({shown})")
+        check_in("live on 2 of 2 nodes", out, "the summary")
+        for words in ("store     [####", "files  1.", "of it already there", "live      [############------------]  1 of 2 nodes", "\nnode2     "):
+            check_in(words, shown.replace("\r", ""), "what the terminal showed")
+        check(shown.endswith("\x1b[J"), f"nothing is left of it: {shown[-60:]!r}")
+        check_in("fetched by 1 node\n", out, "the summary")
+        _, out, shown = on_a_terminal(grid[0], "deploy", project.write("large", os.urandom(1 << 20)), "--json")
+        check_equal(shown, "", "what a terminal shows with --json")
+        fetched = json.loads(out)["fetched_bytes"]
+        check(fetched["node1"] == 0 and 1 << 20 <= fetched["node2"] < 5 << 18, f"what each node got from others: {fetched}")
+        os.kill(grid[1].process.pid, signal.SIGSTOP)
+        try:
+            code, out, shown = on_a_terminal(grid[0], "deploy", project.write("more", "x"), "--wait", "1s")
+            said = json.loads(grid[0].grid("rollback", "--wait", "1s", "--json", check_code=4).out)
+        finally:
+            os.kill(grid[1].process.pid, signal.SIGCONT)
+        check_equal(code, 4, "exit code while a node does not have the release")
+        check_in("not live yet on node2", shown, "what is said of it")
+        check_in("\nnode2     fetching", shown.replace("\r", ""), "how it is shown")
+        check_equal((said["live"], said["waiting"], said["nodes_live"], said["nodes_total"]), (["node1"], ["node2"], 1, 2), "the object of a rollback that a node lacks")

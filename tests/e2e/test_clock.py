@@ -73,6 +73,32 @@ def test_a_node_whose_clock_is_a_day_off_joins_by_password_and_follows_a_rotatio
 
 
 @once
+def test_a_release_is_let_go_when_another_took_its_place_longer_ago_than_keep_age():
+    def kept(offset):
+        check_equal(node.stop(), [], "the end")
+        node.env["FAKETIME"] = offset
+        node.start()
+        wait_for(lambda: node.get("/readyz").status == 200, "it runs its release again")
+        return listed()
+
+    def listed():
+        return [r["root"] for r in json.loads(node.grid("releases", "--json", check_code=0).out)]
+
+    with Grid(0) as grid:
+        node = add_off(grid, "+1m", options=["--keep-age", "30d"])
+        project = grid.project().program("cecho")
+        grid.deploy(project)
+        grid.deploy(project.write("more", "x"))
+        both = kept("+29d")
+        check_equal(len(both), 2, "releases a day before the older one's time is over")
+        check_equal(kept("+31d"), both[:1], "releases afterwards; what runs stays, however old")
+        check_equal(node.grid("rollback", both[1]).returncode, 1, "a rollback to the one that was let go")
+        check_equal(kept("-2d"), both[:1], "releases after the clock has gone back by a month")
+        grid.deploy(project.write("more", "y"))
+        check_equal(len(listed()), 2, "releases after another one, which is older by the clock")
+
+
+@once
 def test_a_clock_that_is_most_of_a_day_ahead_ends_no_rotation_before_its_time():
     with Grid(2) as grid:
         ahead = add_off(grid, "+23h")

@@ -45,6 +45,8 @@ def test_dev_runs_a_local_grid_and_leaves_nothing_behind():
             project.js("typo", "exports.handler = (;\n")
             wait_for(lambda: told(r"typo\.0  it has failed 4 times in the same way") > 0, "a failure is counted")
             check(told("SyntaxError") <= 4, f"a failure that is told again and again: {dev.output[-3000:]}")
+            wait_for(lambda: re.search(r'"grid --api 127\.0\.0\.1:\d+ logs typo"', dev.output), "the deploy's hint reaches this grid")
+            check(not re.search(r'grid (logs|rollback|list)\b', dev.output), f"a hint without --api: {dev.output[-3000:]}")
             before = told("SyntaxError")
             project.js("typo", "exports.handler = (;\n\n")
             wait_for(lambda: told("SyntaxError") > before, "the next version's failure is told")

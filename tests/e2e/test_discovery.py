@@ -1,14 +1,28 @@
 """Finding other nodes by more than plain addresses: files that are followed, and DNS with a real name server."""
 
 import contextlib
+import json
 import os
+import re
+import socket
+import struct
 import subprocess
+import threading
 
-from gridtest import Grid, Skip, check, check_in, clean_environment, wait_for
-from rig import NET, PEER_PORT, GridFleet, Network
-from test_join import password_grid, said
+from gridtest import Grid, Skip, check, check_equal, check_in, clean_environment, free_port, once, wait_for
+from rig import NET, PEER_PORT, GridFleet, Network, run_text
+from test_join import PASSWORD, FakeMember, password_grid, said
 
 DOMAIN = "grid.test"
+
+
+def password_outsider(grid, place):
+    """A node of another name and a password, which goes there to join."""
+    secret = grid.folder / "outsider"
+    secret.write_text(PASSWORD + "\n")
+    secret.chmod(0o600)
+    grid.gridfile = None
+    return grid.add(join=place, options=("--grid", "outside", "--password-file", str(secret)))
 
 
 def hosts_seen(node):
@@ -36,6 +50,194 @@ def test_nodes_with_a_password_and_a_file_form_a_grid():
             grid.add(join=f"file:{places}")
         places.write_text("".join(f"{node.listen_text}\n" for node in grid.nodes))
         grid.wait_linked()
+
+
+def start_again(*nodes):
+    """As at a power cut, with nobody to tell them where the others are."""
+    for node in nodes:
+        node.kill()
+        node.join = None
+    for node in nodes:
+        node.launch()
+    for node in nodes:
+        node.wait_ready()
+
+
+@once
+def test_members_are_remembered_when_nothing_else_says_where_they_are():
+    with Grid(0) as grid:
+        for _ in range(3):
+            grid.add(options=("--listen", f"127.0.0.1:{free_port()}"))
+        grid.wait_linked()
+        for node in grid.nodes:
+            wait_for((node.state / "peers").exists, f"{node.name} keeps where the others live")
+            check_equal((node.state / "peers").stat().st_mode & 0o777, 0o600, "its mode")
+        start_again(grid[2])
+        grid.wait_linked()
+        (grid[1].state / "peers").write_bytes(b"GPRS\0\1garbage")
+        start_again(*grid.nodes)
+        grid.wait_linked()
+        check(said(grid[1], "where other nodes lived cannot be read"), "the damaged file is named")
+
+
+def listed(node):
+    return {host["name"]: host for host in json.loads(node.grid("list", "--json", env={"GRID_API": ""}, check_code=0).out)}
+
+
+@once
+def test_addresses_that_swallow_everything_cost_a_moment_each():
+    """All of a member's addresses but the last are black holes, up to four seconds each when they are tried one after the other; only the third node can dial it, once gossip has told of it."""
+    network = Network(3)
+    try:
+        with Grid(0, start=False) as scratch:
+            fleet = GridFleet(network, scratch.folder / "fleet", 3, ["--profile", "wan"])
+            holes = range(201, 208)
+            fleet.nodes[1].options += ["--advertise", ",".join([*(f"{NET}{hole}:{PEER_PORT}" for hole in holes), fleet.nodes[1].address])]
+            run_text("ip", "-n", network.host(1), "-batch", "-", text="".join(f"addr add {NET}{hole}/24 dev eth0\n" for hole in holes))
+            network.cut(*[(number, hole) for number in (2, 3) for hole in holes])
+            network.inside(1, "nft", "add table ip shy; add chain ip shy out { type filter hook output priority 0; }; "
+                              f"add rule ip shy out ip daddr {NET}3 tcp flags & (syn|ack) == syn drop")
+            try:
+                for number, join in ((1, None), (2, 1), (3, 2)):
+                    fleet.launch(number, join)
+                    fleet.wait_started(number)
+                last = fleet.nodes[3]
+                wait_for(lambda: listed(last).get("m1", {}).get("path") == "direct", "the third node is linked with the first", 6)
+                seen = {name: (host.get("found"), host.get("reached_at")) for name, host in listed(last).items()}
+                check_equal(seen, {"m1": ("gossip", fleet.nodes[1].address), "m2": ("join", fleet.nodes[2].address), "m3": ("", "")}, "how the third found the others")
+                check_equal([listed(fleet.nodes[1])[name]["found"] for name in ("m2", "m3")], ["inbound", "gossip"], "how the first found the others")
+                wait_for(lambda: all(listed(last)[name]["rtt_us"] > 0 for name in ("m1", "m2")), "round trips are known")
+            finally:
+                problems = fleet.close()
+            check(not problems, f"how they ended: {problems}")
+    finally:
+        network.close()
+
+
+@contextlib.contextmanager
+def no_gridd(answer=b""):
+    """A server that takes connections, and says what no gridd says, or nothing."""
+    taken = []
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                taken.append(connection)
+                if answer:
+                    connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield "127.0.0.1:%d" % server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for connection in taken:
+        connection.close()
+
+
+@contextlib.contextmanager
+def swallower():
+    """An address of loopback whose kernel lets nobody in and says nothing: its backlog is full."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(server.getsockname())
+        yield "127.0.0.1:%d" % server.getsockname()[1]
+
+
+def faults(node):
+    return [f["text"] for f in json.loads(node.grid("doctor", "--json").out) if f["level"] == "fault"]
+
+
+@once
+def test_the_doctor_says_of_each_place_why_nobody_is_found_there():
+    with Grid(1) as grid, no_gridd() as mute, no_gridd(b"HTTP/1.1 400 Bad Request\r\n\r\n") as web, swallower() as hole:
+        closed = f"127.0.0.1:{free_port()}"
+        node = grid.add(join=",".join((closed, mute, web, hole)))
+        expected = {f"{closed} refuses connections", f"{hole} does not answer", f"{mute} takes connections and says nothing", f"{web} answers, but is no node"}
+        wait_for(lambda: {text for text in expected for fault in faults(node) if fault.startswith(text)} == expected, "the doctor names each place and why nobody is found there")
+        check_equal(faults(grid[0]), [], "faults of a node that looks for nobody")
+        outsider = password_outsider(grid, closed)
+        wait_for(lambda: any(fault.startswith(f"this node cannot join at {closed}: ") for fault in faults(outsider)), "who has only a password is told so, too")
+
+
+class Teller:
+    """The only node of a DHT: whatever is looked for is at these addresses of loopback."""
+
+    def __init__(self, places):
+        self.values = b"".join(b"6:" + socket.inet_aton(host) + struct.pack(">H", int(port)) for host, port in (place.rsplit(":", 1) for place in places))
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    @property
+    def options(self):
+        return ("--discover", "dht", "--dht-bootstrap", "127.0.0.1:%d" % self.socket.getsockname()[1])
+
+    def serve(self):
+        while True:
+            query, sender = self.socket.recvfrom(4096)
+            if query == b"over":
+                return
+            transaction = re.search(rb"1:t(\d+):(.{1,4}?)(?=1:v|1:y)", query, re.DOTALL)
+            if transaction and b"1:y1:q" in query:
+                values = b"6:valuesl" + self.values + b"e" if b"9:get_peers" in query else b""
+                self.socket.sendto(b"d1:rd2:id20:" + b"t" * 20 + b"5:nodes0:5:token1:t" + values + b"e1:t%d:" % len(transaction[2]) + transaction[2] + b"1:y1:re", sender)
+
+    def close(self):
+        self.socket.sendto(b"over", self.socket.getsockname())
+        self.thread.join()
+        self.socket.close()
+
+
+@once
+def test_two_nodes_that_know_only_one_another_in_the_dht_meet():
+    with password_grid(options=("--discover", "dht", "--dht-bootstrap", "127.0.0.1:9")) as grid:
+        first = grid.add(join=None)
+        second = grid.add(join=None, start=False)
+        second.options[second.options.index("--dht-bootstrap") + 1] = first.listen_text
+        second.start()
+        grid.wait_linked()
+
+
+@once
+def test_fake_members_in_the_dht_leave_guesses_for_whom_the_operator_names():
+    """Whoever knows the grid's name uses up the guesses of places that are found; the true one, named later, is tried all the same."""
+    with password_grid(1) as grid, contextlib.closing(FakeMember(grid.folder, 16)) as fake, contextlib.closing(Teller(fake.addresses.split(","))) as teller:
+        places = grid.folder / "places"
+        places.write_text("")
+        node = grid.add(join=f"file:{places}", options=teller.options)
+        wait_for(lambda: said(node, "tried to join 15 times within an hour where it found others by itself"), "what is found has used up its guesses")
+        places.write_text(f"{grid[0].listen_text}\n")
+        grid.wait_linked()
+        check_equal(len(fake.heard), 15, "guesses of those that were found")
+
+
+@once
+def test_silent_places_in_the_dht_hold_no_joiner_up():
+    with password_grid(1) as grid, contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(15)]
+        teller = stack.enter_context(contextlib.closing(Teller([*(f"127.0.0.1:{s.getsockname()[1]}" for s in silent), grid[0].listen_text])))
+        joiner = grid.add(join=None, options=teller.options)
+        wait_for(lambda: len(joiner.hosts()) == 2, "the joiner is linked", 15)
+
+
+@once
+def test_a_node_that_is_sent_to_itself_says_so_and_goes_there_no_more():
+    with password_grid() as grid:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            own = "127.0.0.1:%d" % free.getsockname()[1]
+        node = grid.add(join=own, options=("--listen", own, "--log-level", "debug"))
+        wait_for(lambda: said(node, "what --join names is this node itself", f'"at":"{own}"'), "it says that it is itself")
+        wait_for(lambda: said(node, "this node goes on alone and keeps trying"), "a while has passed")
+        check_equal(node.text().count("is this node itself"), 1, "how often it went there")
 
 
 class NameServer:

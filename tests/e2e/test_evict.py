@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import ssl
 import struct
@@ -16,10 +17,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gridtest import BIN, Grid, Node, Service, Skip, check, check_equal, check_in, clean_environment, free_port, message_class, node_rpc, once, rpc_code, wait_for
 from http2raw import DATA, END_HEADERS, END_STREAM, HEADERS, Connection, frame, headers
+from test_cli import on_a_terminal
 from test_join import PASSWORD as JOIN_PASSWORD
-from test_join import authority_of, password_grid, said, secret_file
+from test_join import Relay, authority_of, password_grid, said, secret_file, settled_by_password
 
-CERTIFICATE, LEDGER, KEY, PASSWORD = 1, 2, 3, 6
+CERTIFICATE, LEDGER, KEY, PASSWORD, PINS = 1, 2, 3, 6, 7
 CUT_LATER_S = 2  # WORKER_CUT_MS of server/worker.h
 
 
@@ -31,6 +33,12 @@ def kept(node):
         found.setdefault(data[at], []).append(data[at + 5:at + 5 + size])
         at += 5 + size
     return found
+
+
+def root_of(node):
+    """Number and certificate of the authority that its ledger stands on."""
+    ledger = kept(node)[LEDGER][0]
+    return ledger[8:18 + int.from_bytes(ledger[16:18], "big")]
 
 
 def can_issue(node):
@@ -170,10 +178,49 @@ def old_password_opens_nothing(made, victim):
     check_equal(knocker.answered, 0, f"how often the newcomer spoke with the evicted node, of {knocker.tries}")
 
 
-def hide_the_key(node):
-    """From its next start the node shows nobody that it was given the authority's key."""
+class Holder(Relay):
+    """Passes a joiner's words on until it has proven that it knows the password; what follows that, when it is let."""
+
+    PROOF = 2 + 1 + 64 + 1 + 16  # bytes of the record of TLS that has it
+
+    def __init__(self, target):
+        self.held, self.let = threading.Event(), threading.Event()
+        super().__init__()
+        self.target = target
+
+    def pump(self, source, sink):
+        if source.getsockname() != self.listener.getsockname():
+            super().pump(source, sink)
+            return
+        proven = False
+        with contextlib.suppress(OSError), source.makefile("rb") as records:
+            while len(head := records.read(5)) == 5:
+                body = records.read(int.from_bytes(head[3:], "big"))
+                if proven:
+                    self.held.set()
+                    self.let.wait()
+                sink.sendall(head + body)
+                proven |= len(body) == self.PROOF
+
+
+@once
+def test_who_has_proven_the_old_password_is_not_let_in_once_a_new_one_is_set():
+    with settled_by_password() as grid:
+        holder = Holder(grid[0].listen)
+        grid.add(join=holder.address, start=False).launch()
+        check(holder.held.wait(20), "it has proven that it knows the password")
+        grid[0].grid("evict", "ab" * 32, check_code=0)
+        grid[0].grid("password", "--password-file", str(secret_file(grid, "ninety-mellow-harbours", "new-password")), check_code=0)
+        holder.let.set()
+        wait_for(lambda: said(grid[0], "a node tried to join and failed") or said(grid[0], "a node has joined by password"), "how it ended")
+        check(not said(grid[0], "a node has joined by password"), "it was let in by the password of before")
+        holder.listener.close()
+
+
+def restart_without(node, left_out):
+    """Without records of this tag in its STATE/trust."""
     node.stop()
-    records = [bytes([tag]) + len(r).to_bytes(4, "big") + r for tag, all_of_it in kept(node).items() if tag != KEY for r in all_of_it]
+    records = [bytes([tag]) + len(r).to_bytes(4, "big") + r for tag, all_of_it in kept(node).items() if tag != left_out for r in all_of_it]
     (node.state / "trust").write_bytes((node.state / "trust").read_bytes()[:8] + b"".join(records))
     node.start()
 
@@ -182,11 +229,12 @@ def replace_the_authority(made):
     victim = next(n for n in made.nodes if n.name in issuers(made) and n is not made.issuer and n is not made[-1])
     others = [n for n in made.nodes if n is not victim and n is not made.plain]
     before = authority_of(made.issuer)
-    hide_the_key(victim)
+    restart_without(victim, KEY)  # it shows nobody that it was given the authority's key
     wait_for(lambda: states(made.issuer).get(victim.name) == "alive", "it is back")
     answer = made.issuer.grid("evict", victim.name, check_code=0)
     check_in("authority is replaced", answer.stderr.decode(), "what is said")
     wait_for(lambda: is_out(victim, others), "the victim is out", 5)
+    wait_for(lambda: "has evicted this node" in victim.grid("doctor").out, "it is told that it was evicted, not that it is a stranger")
     wait_for(lambda: len({authority_of(n) for n in others}) == 1 and authority_of(others[-1]) != before, "every member has a certificate of the new authority")
     for node in others:
         wait_for(lambda: len(node.hosts()) == len(others), f"{node.name} sees all that remain")
@@ -245,6 +293,48 @@ def test_a_server_whose_gridfile_has_no_key_is_given_none():
         code, why = hand(keyless, as_member(issuer, "grid-control/1"), kept(issuer)[KEY], 0)
         check_equal(code, "PERMISSION_DENIED", f"what it says to the key: {why}")
         check(not can_issue(keyless), "it took the key")
+
+
+@once
+def test_who_evicts_at_a_terminal_is_asked_and_the_evicted_comes_back_as_a_new_node():
+    """As docs/operations.md says, in a grid made with a Gridfile that has its key on every server, so that the authority is replaced."""
+    with Grid(3) as grid:
+        first, by_certificate, by_password = grid.nodes
+        code, _, shown = on_a_terminal(first, "evict", "node2", typed="n\n")
+        check_equal(code, 1, f"exit code of a no ({shown})")
+        for words in (f"node2 ({by_certificate.info['id'][:8]}, alive) is shut out for ever", "Go on? [y/N]", "nothing was changed"):
+            check_in(words, shown, "what the terminal showed")
+        check_equal(set(states(first).values()), {"alive"}, "states after a no")
+        check_equal(on_a_terminal(first, "evict", by_certificate.info["id"][:12], typed="y\n")[0], 0, "exit code of a yes")
+        code, _, shown = on_a_terminal(first, "evict", "node3", "--yes", typed="n\n")
+        check_equal((code, "Go on?" in shown), (0, False), f"with --yes: {shown}")
+        check_in("comes back with a new state folder", shown, "what is said at the end")
+        wait_for(lambda: [states(first).get(n.name) for n in (by_certificate, by_password)] == ["evicted"] * 2, "both are out")
+
+        for victim in (by_certificate, by_password):
+            victim.stop()
+            shutil.rmtree(victim.state)
+        made = first.folder / "issued"
+        first.grid("cert", "issue", "node2", "--role", "node", "--state", first.state, "--out", made, check_code=0)
+        place((made / "node2.key", made / "node2.crt"), by_certificate)
+        by_certificate.gridfile = made / "Gridfile"
+        by_certificate.gridfile.write_text(f'grid_name = "{grid.name}"\nauthority_certificate = \'\'\'\n{(made / "ca.crt").read_text()}\'\'\'\n')
+        first.grid("password", "--password-file", secret_file(grid), check_code=0)
+        by_password.gridfile = None
+        by_password.options += ["--grid", grid.name, "--password-file", str(grid.folder / "password")]
+        for back in (by_certificate, by_password):
+            back.start()
+        grid.wait_linked()
+        first.stop()
+        first.join = by_password.listen_text  # it comes back on another port
+        first.start()
+        grid.wait_linked()
+        check(said(first, "the Gridfile is from before the grid's authority was replaced"), "what the others' Gridfiles are worth is said")
+        check(not any(said(n, "statements that do not hold") for n in grid.nodes), "what made the authority does not hold for who came by its certificate")
+        before = root_of(first)
+        by_password.grid("rotate", "--overlap", "1s", check_code=0)
+        wait_for(lambda: root_of(first) != before and len({root_of(n) for n in grid.nodes}) == 1, "all of them follow the next rotation")
+        grid.wait_linked()
 
 
 @once
@@ -356,7 +446,10 @@ def test_a_stop_while_a_password_is_being_set_ends_cleanly():
 
 def sockets_of(node):
     """(inode, local port, remote port) of its established connections."""
-    held = {os.readlink(f"/proc/{node.process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{node.process.pid}/fd")}
+    held = set()
+    for fd in os.listdir(f"/proc/{node.process.pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            held.add(os.readlink(f"/proc/{node.process.pid}/fd/{fd}"))
     with open("/proc/net/tcp") as table:
         rows = [line.split() for line in table][1:]
     return {(r[9], int(r[1][9:], 16), int(r[2][9:], 16)) for r in rows if r[3] == "01" and f"socket:[{r[9]}]" in held}
@@ -426,6 +519,9 @@ def test_every_connection_of_the_evicted_is_cut_within_five_seconds():
             check(tls.recv(100), f"{alpn} is spoken with it")
             standing.append((tls, alpn, node))
         away.kill()
+        before = links_between(others[0], [victim])
+        reads = subprocess.Popen([BIN / "grid", "logs", "--node", victim.name, "-f"], stderr=subprocess.DEVNULL, env=clean_environment(grid.folder, {"GRID_API": others[0].api_text}))
+        wait_for(lambda: links_between(others[0], [victim]) - before, "its lines are followed")
         links = links_between(victim, others)
         check(len(links) >= 4, f"links of the victim: {links}")
         shaken, sound = (HalfShaken(others[0].listen, as_member(victim, "h2")) for _ in range(2))
@@ -438,6 +534,7 @@ def test_every_connection_of_the_evicted_is_cut_within_five_seconds():
         wait_for(lambda: not links & sockets_of(victim), "each link of before is gone", 5)
         wait_for(lambda: all(is_cut(tls) for tls, _, _ in standing), "each connection by its certificate is gone", max(0.1, began + 5 - time.monotonic()))
         check(time.monotonic() - began < 5, "it took longer than 5 s")
+        check_equal(reads.wait(10), 1, "exit code of who follows its lines")
         for node in others:
             own, answer = greet(node.listen, as_member(victim, "h2"))
             check_equal(answer, b"", "what a new connection hears")
@@ -511,3 +608,38 @@ def test_copies_of_keys_that_a_crash_left_are_removed_at_the_next_start():
         check_equal([p.name for p in left if p.exists()], [], "copies that are still there")
         check_equal((node.state / "node.key").read_bytes(), key, "the key itself")
         check(can_issue(node), "the authority's key is gone too")
+
+
+class Refuser:
+    """Answers the first bytes of whoever dials with TLS's alert "certificate revoked", before it has shown who it is."""
+
+    def __init__(self):
+        self.listener, self.count = socket.create_server(("127.0.0.1", 0)), 0
+        self.place = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection = self.listener.accept()[0]
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(4096)
+                    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x2c")
+                    self.count += 1
+                    connection.recv(4096)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def test_a_stranger_that_calls_a_node_evicted_is_not_believed():
+    with Grid(1) as grid, contextlib.closing(Refuser()) as stranger:
+        places = grid.folder / "places"
+        places.write_text(f"{stranger.place}\n")
+        node = grid.add(join=f"file:{places}")
+        wait_for(lambda: stranger.count >= 2, "the stranger is dialled")
+        check("evicted" not in node.get("/readyz").text and not said(node, "has been evicted"), "a stranger's word counts")
+        places.write_text(f"{stranger.place}\n{grid[0].listen_text}\n")
+        grid.wait_linked()
+        wait_for(lambda: node.get("/readyz").status == 200, "it is ready")

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import queue
 import random
 import re
@@ -14,10 +15,12 @@ from concurrent import futures
 import grpc
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from certs import Authority, Leaf, Proxy, tls_client
 from gridtest import Grid, Service, check, check_equal, check_in, message_class, once, wait_for
+from test_evict import CERTIFICATE, kept
+from test_join import said
 
 NEVER_HAD = 2**53 - 2  # one more, and an incarnation can be raised no further
 
@@ -106,6 +109,11 @@ class Liar:
     def record(self, **fields):
         now = int(time.time() * 1000)
         return message("Member", **{"id": identity(self.leaf), "incarnation": now, "name": self.name, "addresses": [f"127.0.0.1:{self.port}"], "started_at_ms": now, **fields})
+
+    def record_of(self, ghost, **fields):
+        """The entry of a node that is not there, whose key this program has too."""
+        made = self.record(**{"id": identity(ghost), "name": ghost.name, "started_at_ms": 1000, **fields})
+        return entry(sealed(made, ghost.certificate.public_bytes(Encoding.DER), ghost.key))
 
     def hello(self, packed=None, protocol=2):
         greeting = next(f.hello for f in self.wait("hello"))
@@ -460,8 +468,196 @@ def test_an_issuer_that_says_it_is_done_is_not_believed_and_hears_no_password():
 @once
 def test_a_member_that_takes_no_part_holds_up_no_rotation():
     with Grid(1) as grid:
-        with Liar(grid, grid[0], "mallory") as liar:
-            liar.hello()  # its record says nothing of trust
-            wait_for(lambda: "mallory" in states(grid[0]), "it is a member")
+        late = keyless_node(grid)
+        with FalseIssuer(grid, grid[0], "mallory") as liar:
+            liar.hello(sealed(liar.record(capabilities=["issuer=99.99"]), liar.der, liar.leaf.key))  # it says nothing of what it knows, and is asked in vain for certificates
+            wait_for(lambda: "mallory" in states(grid[0]) and "mallory" in states(late), "it is a member")
             check_in("mallory", grid[0].grid("rotate", "--overlap", "2s", "--wait", "1ms").err, "who is waited for")
             wait_for(lambda: "done: authority" in grid[0].grid("rotate", "--status").err, "the rotation ends with its overlap", 15, 0.2)
+            wait_for(lambda: said(late, "this node's certificate was made anew"), "whoever has lost the time that was his follows by the certificate of before")
+
+
+def listed(node, name):
+    return {m["id"] for m in json.loads(node.grid("list", "--json", check_code=0).out) if m["name"] == name}
+
+
+@once
+def test_a_name_stays_its_incumbents_whatever_another_says_of_its_age():
+    with Grid(3) as grid:
+        grid.deploy(grid.project().js("t", "exports.handler = () => 1;\n"))
+        real = grid[1].info["id"]
+
+        def unmoved(what):
+            for node in grid.nodes:
+                check_equal(listed(node, "node2"), {real}, f"who is node2 to {node.name}, {what}")
+                answer = node.invoke("t", headers={"Grid-Node": "node2"})
+                check_equal((answer.status, answer.headers["grid-node"]), (200, "node2"), f"a call to node2 by {node.name}, {what}")
+            check_equal(grid[1].get("/readyz").status, 200, f"node2, {what}")
+
+        for asked in (grid[1], grid[0]):  # the incumbent itself, and another
+            with Liar(grid, asked, "node2") as liar:
+                liar.hello(sealed(liar.record(started_at_ms=1000), liar.der, liar.leaf.key))
+                check_in('the name "node2" is taken by node ' + real[:8], liar.wait("refusal")[0].refusal.reason, f"what {asked.name} says")
+        unmoved("after one who says he has run since 1970")
+        with Liar(grid, grid[0], "mallory") as liar:
+            liar.hello()
+            other = next(o for o in (Leaf(Authority.of_gridfile(grid.gridfile), roles=("node",), name="node2") for _ in range(500)) if identity(o) < real)
+            theirs = sealed(liar.record(id=identity(other), name="node2", started_at_ms=1000), other.certificate.public_bytes(Encoding.DER), other.key)
+            own = sealed(liar.record(name="node2", started_at_ms=1000), liar.der, liar.leaf.key)
+            liar.say(members=message("MemberTable", members=[entry(theirs), entry(own)]))
+            check(liar.is_read(), "all of it was read")
+            liar.say(refusal=message("Refusal", code=3, reason="your name is taken"))
+            unmoved("after records that were passed on")
+        late = grid.add()  # who comes now learns it so too
+        check_equal(listed(late, "node2"), {real}, "who is node2 to a newcomer")
+        grid[0].grid("evict", "node2", check_code=0)
+        gone = {m["id"] for m in json.loads(grid[0].grid("list", "--all", "--json", check_code=0).out) if m["state"] == "evicted"}
+        check_equal(gone, {real}, "who is evicted by that name")
+
+
+@once
+def test_who_fills_the_table_with_nodes_that_are_not_there_keeps_no_newcomer_out():
+    with Grid(2) as grid, Liar(grid, grid[0], "mallory") as liar:
+        authority, count = Authority.of_gridfile(grid.gridfile), 1040
+        ghosts = [Leaf(authority, roles=("node",), name=f"ghost{i}") for i in range(count)]
+        liar.hello()
+
+        records = [liar.record_of(g) for g in ghosts]
+
+        def tell():
+            for at in range(0, count, 100):
+                liar.say(members=message("MemberTable", members=records[at : at + 100]))
+            return time.monotonic()
+
+        told = tell()
+        check(liar.is_read(), "all of it was read")
+        check_equal(len(grid[0].hosts()), 1024, "the table is full")
+        newcomer = grid.add(start=False)
+        newcomer.launch().wait_ready()
+        three = {"node1", "node2", newcomer.name}
+
+        def are_all_known():
+            nonlocal told
+            if time.monotonic() > told + 4:
+                told = tell()  # so none of them is found to be dead
+            return all(three <= {h["name"] for h in n.hosts()} for n in grid.nodes)
+
+        wait_for(are_all_known, "the newcomer is known to both, and both to it")
+
+
+@once
+def test_who_was_evicted_is_told_so_whomever_it_holds_for_alive():
+    with Grid(2) as grid:
+        out, authority = grid[1], Authority.of_gridfile(grid.gridfile)
+        others = [Leaf(authority, roles=("node",), name=f"other{i}") for i in range(100)]
+        is_told = lambda: "the grid has evicted this node" in out.grid("doctor").out  # noqa: E731
+        is_alive = lambda: "alive" in {m["state"] for m in json.loads(out.grid("list", "--all", "--json", check_code=0).out) if m["name"].startswith("other")}  # noqa: E731
+        grid[0].grid("evict", out.name, check_code=0)
+        wait_for(is_told, "it is told")
+        with Liar(grid, out, "mallory") as liar:
+            liar.hello()
+            wait_for(lambda: not is_told(), "one takes it for a member still")
+            place = f"127.0.0.1:{grid[0].listen[1]}"  # where it is told that it was evicted
+            liar.say(members=message("MemberTable", members=[liar.record_of(o, addresses=[place]) for o in others]))
+            check(liar.is_read(), "all of it was read")
+        wait_for(lambda: is_told() and is_alive(), "it is told again, while it has not yet found that it reaches none of them")
+
+
+@once
+def test_forged_statements_without_end_cost_a_few_lines_of_the_log():
+    kinds = {"ledger": "ledger cannot be taken in", "record": "record was refused", "release": "a release entry from a peer was dropped"}
+    with Grid(1) as grid, Liar(grid, grid[0], "mallory") as liar:
+        liar.hello()
+        wait_for(lambda: "mallory" in states(grid[0]), "it is a member")
+        before, began = len(grid[0].text().splitlines()), time.monotonic()
+        for turn in range(300):
+            forged = sealed(liar.record(incarnation=10**13 + turn, name="other"), liar.der, ec.generate_private_key(ec.SECP256R1())) if turn < 50 else forged
+            liar.say(ledger=message("Ledger", digest=bytes(32), packed=b"GRIDLDG1" + turn.to_bytes(40, "big"), last=True))
+            liar.say(release=b"\xff" + turn.to_bytes(8, "big"))
+            liar.say(members=message("MemberTable", members=[entry(forged)]))
+        check(liar.is_read(), "all of it was read")
+        lines = grid[0].text().splitlines()[before:]
+        counts = {kind: sum(text in line for line in lines) for kind, text in kinds.items()}
+        most = 10 + 1 + (time.monotonic() - began)  # a burst, then one a second
+        check(all(0 < count <= most for count in counts.values()), f"lines of each kind: {counts}, at most {most:.0f}")
+        check(len(lines) <= 3 * most + 10, f"{len(lines)} lines in all")
+
+
+class Public:
+    """Of a key only this half is known."""
+
+    def __init__(self, der):
+        self.public = load_der_public_key(der)
+
+    def public_key(self):
+        return self.public
+
+
+def gives_false_certificates(request):
+    """One for the asker's key, by an authority that calls itself like the grid's."""
+    asked = message_class("grid.v1.RenewRequest").FromString(request)
+    leaf = Leaf(Authority("testgrid"), roles=("node",), name="node2", key=Public(asked.public_key))
+    return message("RenewResponse", certificate=leaf.certificate.public_bytes(Encoding.DER)).SerializeToString()
+
+
+@once
+def test_a_false_issuers_certificate_is_not_taken_for_the_own_one():
+    with Grid(0, start=False) as grid:
+        issuer = grid.add(options=["--advertise", "127.0.0.1:1"])  # there it cannot be asked
+        node = keyless_node(grid)
+        with FalseIssuer(grid, node, "mallory", gives_false_certificates) as liar:
+            say_issuer(liar)
+            before = kept(node)[CERTIFICATE]
+            issuer.grid("evict", "a" * 64, "--replace-authority", check_code=0)
+            wait_for(lambda: said(node, "has given this node a certificate that does not hold"), f"it has asked for a certificate, and refuses it: {[method for method, _ in liar.asked]}")
+            check_equal(kept(node)[CERTIFICATE], before, "its certificate")
+            check({n["name"]: n["state"] for n in json.loads(issuer.grid("list", "--json", check_code=0).out)}[node.name] == "alive", "it is no member any more")
+
+
+class Turner(FalseIssuer):
+    """A member that is dialled, has no link of its own, and asks whoever dials it for a connection on which the dialler serves; that one's handshake goes on when it is
+    let. `heard_there` is the first that comes by it, b"" when it ends without a word."""
+
+    def __init__(self, grid, node, name):
+        super().__init__(grid, node, name)
+        self.came, self.let, self.heard_there = threading.Event(), threading.Event(), None
+        self.reverse = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.reverse.load_cert_chain(grid.folder / name / "leaf.crt", grid.folder / name / "leaf.key")
+        self.reverse.set_alpn_protocols(["grid-reverse-control/1"])
+
+    def link(self, requests, _):
+        greeting = next(requests).hello
+        made = message("Hello", authority=greeting.authority, grid=greeting.grid, protocol=2)
+        getattr(made, "self").CopyFrom(entry(sealed(self.record(), self.der, self.leaf.key)))
+        yield message("GossipFrame", hello=made)
+        yield message("GossipFrame", turn=message("Turn", plane=2))
+        for frame in requests:
+            if frame.WhichOneof("body") == "ping":
+                yield message("GossipFrame", ack=message("Ack", sequence=frame.ping.sequence, sent_at_ms=frame.ping.sent_at_ms))
+
+    def service(self, details):
+        return grpc.stream_stream_rpc_method_handler(self.link, message_class("grid.v1.GossipFrame").FromString, lambda frame: frame.SerializeToString())
+
+    def carry(self, near):
+        if b"grid-reverse" not in near.recv(4096, socket.MSG_PEEK):
+            super().carry(near)
+            return
+        self.came.set()
+        self.let.wait()
+        heard = b""
+        with contextlib.suppress(OSError), self.reverse.wrap_socket(near, server_side=True) as tls:
+            heard = tls.recv(65536)
+        self.heard_there = heard
+
+
+@once
+def test_who_was_evicted_while_a_handshake_was_under_way_is_served_nothing_by_it():
+    with Grid(1) as grid:
+        with Turner(grid, grid[0], "evil") as evil:
+            dials = grid.add(options=["--join", f"127.0.0.1:{evil.port}"])
+            check(evil.came.wait(20), "it is not dialled on which it asked for a connection")
+            grid[0].grid("evict", identity(evil.leaf), check_code=0)
+            wait_for(lambda: said(dials, "the grid has decided", '"evicted":1'), "whoever dialled it knows that it was evicted")
+            evil.let.set()
+            wait_for(lambda: evil.heard_there is not None, "the connection has come about")
+            check_equal(evil.heard_there, b"", "what is said on it")

@@ -9,7 +9,8 @@ import subprocess
 import threading
 import time
 
-from gridtest import BIN, PRESET, Failure, Grid, Node, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, wait_for
+from gridtest import BIN, PRESET, Failure, Grid, Node, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, raw_exchange, wait_for
+from test_attacks import Recorder
 
 PASSWORD = "tangled-otter-8-lamps"
 ALPN = "grid-join/1"
@@ -82,13 +83,18 @@ def receive(tls):
     return data[2], data[3:]
 
 
-def guess(grid, node, source="127.0.0.1"):
-    """A joiner that knows no password: what the member ends with, (type, body)."""
+def as_guest(grid, node, source="127.0.0.1"):
+    """A connection on which joining is spoken, by who has a key that nobody knows."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([ALPN])
     context.load_cert_chain(stranger(grid.folder))
-    with socket.create_connection(node.listen, 10, source_address=(source, 0)) as plain, context.wrap_socket(plain) as tls:
+    return context.wrap_socket(socket.create_connection(node.listen, 10, source_address=(source, 0)))
+
+
+def guess(grid, node, source="127.0.0.1"):
+    """A joiner that knows no password: what the member ends with, (type, body)."""
+    with as_guest(grid, node, source) as tls:
         tls.sendall(message(SHARE, ELEMENT))
         first = receive(tls)
         if first[0] != SHARE:
@@ -375,6 +381,121 @@ def test_an_answer_without_proof_sends_a_joiner_nowhere():
             elsewhere.close()
 
 
+class Waiting:
+    """Takes connections, one after the other, for `meet`."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.run, daemon=True).start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with self.listener.accept()[0] as plain, contextlib.suppress(OSError):
+                    plain.settimeout(10)
+                    self.meet(plain)
+
+    def close(self):
+        self.listener.close()
+
+
+class Between(Waiting):
+    """Sits between a joiner and a member, ends TLS on both sides, passes their messages on and keeps them."""
+
+    def __init__(self, grid, member):
+        self.grid, self.member, self.kept = grid, member, []
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(stranger(grid.folder))
+        self.context.set_alpn_protocols([ALPN])
+        super().__init__()
+
+    def meet(self, plain):
+        with self.context.wrap_socket(plain, server_side=True) as inner, as_guest(self.grid, self.member) as outer:
+            messages, answer = [], (None, b"")
+            while answer[0] != REFUSAL and (said_by_joiner := receive(inner)):
+                messages.append(said_by_joiner)
+                outer.sendall(message(*said_by_joiner))
+                answer = receive(outer)
+                inner.sendall(message(*answer))
+            self.kept.append(messages)
+
+
+class Replayer(Waiting):
+    """Says the same bytes to everybody who comes."""
+
+    def __init__(self, data):
+        self.data, self.played = data, 0
+        super().__init__()
+
+    def meet(self, plain):
+        plain.recv(65536)
+        plain.sendall(self.data)
+        with contextlib.suppress(OSError):
+            while plain.recv(65536):
+                pass
+        self.played += 1
+
+
+def play(grid, node, messages):
+    """Says to a member what another joiner has said: what it ends with."""
+    with as_guest(grid, node) as tls:
+        for kind, body in messages:
+            tls.sendall(message(kind, body))
+            answer = receive(tls)
+    return answer
+
+
+def count(node, words):
+    return sum(words in line for line in node.text().splitlines())
+
+
+@once
+def test_a_recorded_join_played_again_lets_nobody_in():
+    """As bytes of the wire, to the same member, to another one, and to a joiner by who says that he is the member; and as messages, whose sender knew the password."""
+    with settled_by_password() as grid:
+        wait_for(lambda: guess(grid, grid[0])[1][0] == MISMATCH, "strangers are heard")
+        recorder = Recorder(grid[0].listen)
+        recorder.start()
+        grid.add(join="127.0.0.1:%d" % recorder.address[1])
+        grid.wait_linked()
+        told, proof = max(((bytes(r), bytes(h)) for r, h in zip(recorder.sent, recorder.heard) if ALPN.encode() in r), key=lambda record: len(record[1]))
+        check(len(told) > 1000 and len(proof) > 2000, f"a whole exchange was recorded: {len(told)} and {len(proof)} bytes")
+        between, replaying = Between(grid, grid[0]), Replayer(proof)
+        outsider = grid.add(join=f"{between.address},{replaying.address}")
+        wait_for(lambda: replaying.played > 0 and any(len(m) == 2 for m in between.kept), "one that knows the password has come to both")
+        lines, joined = [len(n.text().splitlines()) for n in grid.nodes[:2]], [count(n, "a node has joined by password") for n in grid.nodes[:2]]
+        for node, times in zip(grid.nodes, (70, 10)):
+            for _ in range(times):
+                raw_exchange(node.listen, told, timeout_s=8)
+            for messages in (m for m in between.kept if len(m) == 2):
+                check_equal([kind for kind, _ in messages], [SHARE, CONFIRM], "what was recorded of a joiner")
+                kind, body = play(grid, node, messages)
+                check(kind == REFUSAL and body[0] in (MISMATCH, TOO_MANY), f"what is told to who plays a joiner's messages again: {kind} {body!r}")
+        check_equal([count(n, "a node has joined by password") for n in grid.nodes[:2]], joined, "who has joined")
+        grown = [len(n.text().splitlines()) - before for n, before in zip(grid.nodes, lines)]
+        check(all(0 < g < 65 for g in grown), f"lines of the log for 70 connections, and 10: {grown}")
+        check_equal([len(n.hosts()) for n in grid.nodes], [2, 2, 1], "the members that each sees")
+        check(not said(outsider, "this node is a member now"), "the joiner took what was played for a member")
+        for closed in (between, replaying, recorder.server):
+            closed.close()
+
+
+@once
+def test_one_address_gets_so_many_new_nodes_in_an_hour_and_no_more():
+    with settled_by_password(["--join-limit", "1"]) as grid:
+        grid.add()
+        grid.wait_linked()
+        third = grid.add(start=False).launch()
+        wait_for(lambda: said(third, "it has let in as many new nodes from this address", "--join-limit"), "the third is told why it is not let in")
+        wait_for(lambda: said(grid[0], "nodes that know the password are sent away", '"limit":1'), "the member says so too")
+        check_equal({h["name"] for h in grid[0].hosts()}, {"node1", "node2"}, "the members")
+        third.wait_ready()
+
+
 @once
 def test_the_second_of_a_young_grid_can_issue_before_the_grid_is_settled():
     with password_grid(2) as grid:
@@ -398,12 +519,19 @@ def host_names(node):
     return {part.strip()[4:] for part in shown.split(",") if "DNS:" in part and not part.endswith(".node.grid")}
 
 
+def settled_by_password(options=()):
+    """A grid of one whose authority its Gridfile has, so that it is the others that join."""
+    grid = Grid(0, start=False, name="demo")
+    grid.gridfile.write_text(f'grid_password = "{PASSWORD}"\n' + grid.gridfile.read_text())
+    grid.add(options=options)
+    grid.gridfile = None
+    grid.options = ["--grid", "demo", "--password-file", str(secret_file(grid))]
+    return grid
+
+
 @once
 def test_a_joiners_name_is_nobody_elses_host_name():
-    with Grid(0, start=False, name="demo") as grid:
-        grid.gridfile.write_text(f'grid_password = "{PASSWORD}"\n' + grid.gridfile.read_text())
-        grid.add()  # settled, so that it is the others that join
-        grid.options = ["--grid", "demo", "--password-file", str(secret_file(grid))]
+    with settled_by_password() as grid:
         for name, host in {"plain-donkey": {"plain-donkey"}, "203.0.113.9": set(), socket.gethostname().upper(): set()}.items():
             joined = Node(grid.folder / f"j{len(grid.nodes)}", name, join=grid[0].listen_text, options=grid.options)
             grid.nodes.append(joined)

@@ -1,6 +1,7 @@
 """What members know of each other while packets are lost, processes stop, die and flap, and hosts are cut off: five nodes on hosts of their own.
 Deadlines are for what must happen at all; how fast it happens is tests/bench/run membership's to say."""
 
+import collections
 import contextlib
 import json
 import os
@@ -86,10 +87,22 @@ def test_a_stopped_member_is_not_routed_to_and_not_dead():
     check_equal(fleet.since(at, states=("dead", "left")), [], "deaths told of")
 
 
+def counted(fleet):
+    """The counters of gossip, of all nodes together."""
+    sums = collections.Counter()
+    for number in fleet.numbers:
+        for line in get(fleet.nodes[number], "/metrics").splitlines():
+            if line.startswith("grid_gossip_") and "_total " in line:
+                name, value = line.split(" ")
+                sums[name.removeprefix("grid_gossip_").removesuffix("_total")] += int(value)
+    return sums
+
+
 @once
 def test_a_split_is_seen_by_both_sides_and_heals():
     network, fleet = calm()
     left, right = [1, 2], [3, 4, 5]
+    before = counted(fleet)
     at = time.time()
     network.split(left, right)
     for side, far in ((left, right), (right, left)):
@@ -98,6 +111,8 @@ def test_a_split_is_seen_by_both_sides_and_heals():
     check_equal([e for e in fleet.since(at, states=("dead",)) if (e.observer in left) == (e.subject in left)], [], "deaths told of on one's own side")
     network.heal()
     whole_again(fleet)
+    least = {"deaths": 12, "false_positives": 12, "suspicions": 5, "stalls": 5, "refutations": 5, "received_bytes": 1000, "sent_bytes": 1000}
+    wait_for(lambda: all((counted(fleet) - before)[name] >= number for name, number in least.items()), f"what happened is counted, at least {least}")
 
 
 @once

@@ -1,6 +1,10 @@
 """A node that has just started knows nothing of what was decided without it: whom it heeds until it has heard."""
 
+import contextlib
 import hashlib
+import json
+import os
+import signal
 import threading
 import time
 
@@ -8,9 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gridtest import Grid, check, check_equal, check_in, node_rpc, once, wait_for
-from test_evict import LEDGER, ask_trust, kept, states
+from test_evict import LEDGER, PINS, ask_trust, kept, restart_without, states
 from test_gossip import Liar, identity, message, sealed
-from test_join import Relay, said
+from test_join import Relay, said, secret_file
 
 SEQUENCE = 1000  # more than anybody has published
 
@@ -103,3 +107,56 @@ def test_a_newcomer_heeds_nobody_before_it_has_heard_whom_the_grid_evicted():
         check_equal(sequences(newcomer), [], "releases of the newcomer")
         grid.wait_linked()
         relay.listener.close()
+
+
+@contextlib.contextmanager
+def stopped(node):
+    os.kill(node.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(node.process.pid, signal.SIGCONT)
+
+
+@once
+def test_whom_a_node_remembers_does_not_tell_it_whom_the_grid_has_evicted():
+    with Grid(3) as grid:
+        first, restarted, other = grid.nodes
+        with Liar(grid, first, "evil") as liar:
+            liar.hello()
+            wait_for(lambda: "evil" in states(first), "it is a member")
+        wait_for(lambda: (restarted.state / "peers").exists(), "members are remembered", 60)
+        check_equal(restarted.stop(), [], "how the node ends")
+        with stopped(other):
+            first.grid("evict", identity(liar.leaf), check_code=0)
+            first.grid("evict", other.info["id"], check_code=0)
+        with stopped(first):
+            restarted.start()
+            wait_for(lambda: states(restarted).get(other.name) == "alive", "it has gone to the one that it remembers")
+            public = liar.leaf.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            code, why = ask_trust(restarted, liar.context, "Renew", public_key=public, name=b"x", addresses=[])
+            check_equal(code, "FAILED_PRECONDITION", f"what is said to one that asks for a certificate: {why}")
+        wait_for(lambda: (s := states(restarted)).get(first.name) == "alive" and s[other.name] == "evicted", "the grid takes it back, and tells it whom it has evicted")
+
+
+@once
+def test_who_was_away_for_too_long_while_the_authority_was_replaced_is_told_what_to_do():
+    with Grid(2) as grid:
+        stays, away = grid.nodes
+        check_equal(away.stop(), [], "how the node ends")
+        stays.grid("evict", "a" * 64, "--replace-authority", check_code=0)
+        restart_without(stays, PINS)  # as after a day
+        away.join = stays.listen_text
+        away.start()
+        sentence = "the grid has replaced its authority while this node was away: stop it, run \"grid adopt --state DIR\", and start it with today's Gridfile or password"
+        ready = wait_for(lambda: (r := away.get("/readyz")).json["error"]["message"] == sentence and r, "it is not ready, and says why")
+        check_equal(ready.status, 503, "status of /readyz")
+        check(said(away, json.dumps(sentence)), "its log does not say so")
+        check_in(sentence, away.grid("doctor", check_code=1).out, "what the doctor says there")
+        secret = secret_file(grid)
+        stays.grid("password", "--password-file", str(secret), check_code=0)
+        check_equal(away.stop(), [], "how the node ends")
+        away.grid("adopt", "--yes", "--state", str(away.state), check_code=0)
+        away.gridfile, away.options = None, ["--grid", grid.name, "--password-file", str(secret)]
+        away.start()
+        grid.wait_linked()

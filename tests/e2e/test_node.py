@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import zoo
-from gridtest import (BIN, Grid, Node, Skip, check, check_equal, check_in, clean_environment, http_request, node_rpc, once, shared, timeout, wait_for)
+from gridtest import (BIN, Grid, Node, Skip, check, check_equal, check_in, clean_environment, http_request, mint_gridfile, node_rpc, once, shared, timeout, wait_for)
 from http2raw import DATA, END_HEADERS, PING, POST, Connection, frame, headers
 
 
@@ -130,6 +130,44 @@ def test_files_of_another_user_are_not_taken_unasked():
             check_refusal(run_gridd(grid.folder, "--state", state, *more), "belongs to user 23456", "chown")
         done = run_gridd(folder, "--gridfile", "Gridfile", "--state", grid.folder / "s", "--check")
         check_equal(done.returncode, 0, f"exit code when it is named ({done.stderr})")
+
+
+def said_of_state(grid, state, *more):
+    return run_gridd(grid.folder, "--state", state, "--api", "127.0.0.1:0", "--api-socket", "none", "--listen", "127.0.0.1:0", "--discover", "none", *more)
+
+
+@once
+def test_a_folder_or_file_of_others_is_not_taken_for_the_state():
+    with Grid(1, start=False) as grid:
+        folder, plain, taken = grid.folder / "theirs", grid.folder / "plain", grid.folder / "taken"
+        folder.mkdir()
+        folder.chmod(0o755)
+        (folder / "letter").write_text("dear")
+        plain.write_text("gold")
+        plain.chmod(0o644)
+        for more in (["--check"], []):
+            check_refusal(said_of_state(grid, folder, *more), str(folder), "is not empty", "give an empty folder")
+            check_refusal(said_of_state(grid, plain, *more), str(plain), "is not a folder")
+        check_equal((folder.stat().st_mode & 0o7777, os.listdir(folder)), (0o755, ["letter"]), "the folder")
+        check_equal((plain.stat().st_mode & 0o7777, plain.read_text()), (0o644, "gold"), "the file")
+        taken.mkdir()
+        (taken / "lock").touch()  # what a crash at the first start leaves
+        node = grid.add(start=False)
+        node.state = taken
+        node.start()
+        check_equal(taken.stat().st_mode & 0o7777 & 0o700, 0o700, "an empty folder is taken")
+        check_in(f'"path":"{node.gridfile}"', node.text(), "the Gridfile that is used, in the log")
+
+
+@once
+def test_a_gridfile_of_another_grid_is_named_by_its_path():
+    with Grid(1, start=False) as grid:
+        secret = grid.folder / "password"
+        secret.write_text("a long and windy password 4711")
+        secret.chmod(0o600)
+        asked = ["--grid", "other", "--password-file", secret, "--state", grid.folder / "s"]
+        for more in (["--check"], []):
+            check_refusal(run_gridd(grid.folder, *asked, *more), f"{grid.folder}/Gridfile: the Gridfile is of grid", 'not of "other"')
 
 
 @once
@@ -461,20 +499,34 @@ def test_a_node_that_stops_while_others_dial_it_ends_cleanly():
 
 
 @once
+def node_beyond_loopback(grid, *more):
+    """A node whose API is on all addresses, and where it is reached."""
+    (grid.folder / "token").write_text("s3cret-token-s3cret\n")
+    (grid.folder / "token").chmod(0o600)
+    node = grid.add(start=False)
+    node.arguments = lambda: [("0.0.0.0:0" if x == "127.0.0.1:0" and a == "--api" else x) for a, x in zip([""] + Node.arguments(node), Node.arguments(node))] + [
+        *more, "--api-token-file", str(grid.folder / "token")]
+    node.start()
+    address = ("127.0.0.1", node.api[1])
+    node.api = address
+    return address
+
+
+def status_as(address, host, token=None):
+    return http_request(address, "GET", "/hosts/list", None, {"Host": host} | ({"Authorization": f"Bearer {token}"} if token else {})).status
+
+
 def test_a_token_is_asked_for_when_the_api_is_not_loopback():
-    with Grid(1, start=False) as grid:
-        (grid.folder / "token").write_text("s3cret-token-s3cret\n")
-        (grid.folder / "token").chmod(0o600)
-        node = grid.add(start=False)
-        node.arguments = lambda: [("0.0.0.0:0" if x == "127.0.0.1:0" and a == "--api" else x) for a, x in zip([""] + Node.arguments(node), Node.arguments(node))] + [
-            "--api-host", "grid.example", "--api-token-file", str(grid.folder / "token")]
-        node.start()
-        address = ("127.0.0.1", node.api[1])
-        check_equal(http_request(address, "GET", "/hosts/list", None, {"Host": "grid.example"}).status, 401, "without a token")
-        check_equal(http_request(address, "GET", "/hosts/list", None, {"Host": "grid.example", "Authorization": "Bearer wrong"}).status, 401, "with a wrong one")
-        check_equal(http_request(address, "GET", "/hosts/list", None, {"Host": "grid.example", "Authorization": "Bearer s3cret-token-s3cret"}).status, 200, "with the token")
-        check_equal(http_request(address, "GET", "/hosts/list", None, {"Host": "evil.example", "Authorization": "Bearer s3cret-token-s3cret"}).status, 403, "another Host")
-        node.api = address
+    with Grid(0, start=False) as grid:
+        address = node_beyond_loopback(grid, "--api-host", "grid.example")
+        check_equal(status_as(address, "grid.example"), 401, "without a token")
+        check_equal(status_as(address, "grid.example", "wrong"), 401, "with a wrong one")
+        check_equal(status_as(address, "grid.example", "s3cret-token-s3cret"), 200, "with the token")
+        check_equal(status_as(address, "evil.example", "s3cret-token-s3cret"), 403, "another Host")
+    with Grid(0, start=False) as grid:
+        address = node_beyond_loopback(grid)
+        check_equal(status_as(address, "10.9.9.9:12000"), 401, "without a token, where no names are listed")
+        check_equal(status_as(address, "10.9.9.9:12000", "s3cret-token-s3cret"), 200, "with it")
 
 
 def test_log_lines_are_json_and_carry_the_invocations_id():
@@ -497,6 +549,19 @@ def test_a_grid_of_one_needs_no_gridfile():
         project = grid.project().js("t", "exports.handler = () => 'alone';\n")
         check_equal(node.init(project).status, 200, "init")
         wait_for(lambda: node.invoke("t").json == "alone", "it answers")
+        check_in("does not listen for others", node.text(), "what is said of a --listen that comes to nothing")
+
+
+@once
+def test_who_gives_a_password_is_told_of_a_gridfile_that_is_used():
+    with Grid(1, start=False) as grid:
+        node = Node(grid.folder / "found", "found", options=["--grid", "demo", "--password-file", str(grid.folder / "password")])
+        grid.nodes.append(node)
+        (grid.folder / "password").write_text("eleven-copper-lanterns\n")
+        (grid.folder / "password").chmod(0o600)
+        mint_gridfile(node.folder, "demo")
+        node.start()
+        check_in("whatever password it was given", node.text(), "what is said of the Gridfile that lies there")
 
 
 @once

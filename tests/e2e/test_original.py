@@ -105,7 +105,9 @@ def test_list_stats_and_conf():
     check(isinstance(listed, list) and len(listed) == 10, f"/tasks/list: {listed}")
     check_equal(node.get("/tasks/processing").json, [], "processing")
     check_equal(sorted(node.get("/tasks/stats").json["cecho"]), ["errors", "invokations", "remote_invok", "success"], "fields of stats")
-    check(isinstance(node.get("/conf").json, dict), "/conf is an object")
+    conf = node.get("/conf").json
+    check_equal((conf["name"], conf["grid"]), ("node1", "testgrid"), "name and grid in /conf")
+    check_equal((conf["workers"].isdigit(), conf["task-ports"].isdigit()), (True, True), "numbers in /conf that nobody gave")
     check("PRIVATE KEY" not in node.get("/conf").text, "/conf shows a secret")
 
 

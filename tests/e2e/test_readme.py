@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from gridtest import BIN, PRESET, ROOT, Grid, check, check_in, clean_environment, grid_command, once, timeout, wait_for
+from gridtest import BIN, PRESET, ROOT, Grid, check, check_equal, check_in, clean_environment, grid_command, once, timeout, wait_for
 
 
 def shell_script(page):
@@ -80,6 +80,15 @@ def test_the_examples_for_writers_of_tasks_work_as_printed():
     with Grid(1) as grid:
         printed, _ = run_script(script, grid[0], grid.folder / "home")
         check_promises(promised, printed)
+
+
+@once
+def test_the_example_of_data_is_true_on_several_nodes():
+    page = (ROOT / "docs/tasks.md").read_text()
+    script = re.search(r"^## Data\n\n```sh\n(.*?)^```$", page, re.M | re.S)[1]
+    with Grid(2) as grid:
+        printed, _ = run_script("mkdir tasks\n" + script, grid[0], grid.folder / "home")
+        check_equal(printed.splitlines()[-1], "".join(promised_answers(script)), "what it promises")
 
 
 @once

@@ -1,7 +1,9 @@
 """What a release holds, what it never holds, and what a change of it does."""
 
+import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -71,24 +73,30 @@ def runs_in(folder):
     return False
 
 
+def trees_of(node):
+    """Inodes of the finished trees, by name."""
+    folder = Path(os.path.realpath(node.state)) / "releases"
+    return {p.name: p.stat().st_ino for p in folder.iterdir() if not p.is_symlink() and not p.name.startswith(".")}
+
+
 @once
-def test_the_tree_of_a_release_that_nobody_runs_becomes_the_next_one():
+def test_each_release_of_a_large_project_is_made_of_a_tree_that_stands_free():
     with Grid(1) as grid:
-        trees, inodes, roots = Path(os.path.realpath(grid[0].state)) / "releases", [], []
-        project = grid.project()
-        for number in range(200):
+        project, folder = grid.project(), Path(os.path.realpath(grid[0].state)) / "releases"
+        for number in range(1100):
             project.write(f"lib/{number % 10}/{number}.txt", f"{number}\n")
+        before = {}
         for version in range(4):
             project.js("which", f"exports.handler = () => {version};\n").write(f"lib/{version}/changes", f"{version}\n")
             grid.deploy(project, tasks=["which"])
             wait_for(lambda: grid[0].invoke("which").json == version, "the new version answers")
-            roots.append(next(r.root for r in node_rpc(grid[0]).control.ListReleases({}).releases if r.current))
-            inodes.append((trees / roots[-1]).stat().st_ino)
-            for older in roots[:-1]:
-                wait_for(lambda: not runs_in(trees / older), "the processes of the version before are gone")
-        check_equal([inodes[2], inodes[3]], [inodes[0], inodes[1]], "folders of the third and the fourth release, which are those of the first and the second")
-        check_equal(sorted(name.name for name in trees.iterdir()), sorted([*roots[2:], "current"]), "what is there")
-        diff = subprocess.run(["diff", "-r", str(project.folder), str(trees / roots[-1])], capture_output=True, text=True)
+            root = next(r.root for r in node_rpc(grid[0]).control.ListReleases({}).releases if r.current)
+            check(version == 0 or trees_of(grid[0])[root] in before.values(), f"release {version} is a tree of its own: {trees_of(grid[0])[root]}, before {before}")
+            wait_for(lambda: any(name != root and not runs_in(folder / name) for name in trees_of(grid[0])), "a tree stands free")
+            before = trees_of(grid[0])
+            check(version > 0 or set(before) == {root, f"{root}.spare"}, f"after the first release one is made ahead: {before}")
+        check(len(before) <= 3, f"trees: {before}")
+        diff = subprocess.run(["diff", "-r", str(project.folder), str(folder / root)], capture_output=True, text=True)
         check_equal((diff.stdout, diff.returncode), ("", 0), "the patched tree and the project")
 
 
@@ -382,17 +390,33 @@ def test_unreadable_files_are_named():
         check_in("locked", answer.json["msg"], "what it says")
 
 
-@once
-def test_a_full_disk_is_said_and_the_old_release_serves():
+@contextlib.contextmanager
+def small_disk(node, size):
+    """The state folder of a node that does not run yet on a file system of its own."""
     if os.geteuid() != 0:
         raise Skip("needs root, to mount a small file system")
+    node.state.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", node.state], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        raise Skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
+    try:
+        yield
+        check_equal(node.stop(), [], "the end")
+    finally:
+        if node.alive():
+            node.stop()
+        subprocess.run(["umount", "-l", node.state], capture_output=True)
+
+
+def fault_of(node):
+    return " ".join(text_of(f) for f in node_rpc(node).control.GetNode({}).faults)
+
+
+@once
+def test_a_full_disk_is_said_and_the_old_release_serves():
     with Grid(1, start=False) as grid:
         node = grid.add(start=False)
-        node.state.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=0755", "tmpfs", node.state], capture_output=True, text=True)
-        if mounted.returncode != 0:
-            raise Skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
-        try:
+        with small_disk(node, "12m"):
             node.start()
             grid.deploy(grid.project().js("good", "exports.handler = () => 'good';\n"))
             answer = node.init(grid.project().js("good", "exports.handler = () => 'big';\n").write("big.bin", secrets.token_bytes(30 << 20)))
@@ -401,11 +425,74 @@ def test_a_full_disk_is_said_and_the_old_release_serves():
             check_equal(node.invoke("good").json, "good", "the old release")
             grid.deploy(grid.project().js("good", "exports.handler = () => 'small';\n"))
             wait_for(lambda: node.invoke("good").json == "small", "a small release fits afterwards")
+
+
+@once
+def test_a_node_whose_disk_is_full_goes_on_with_the_old_release_and_says_so():
+    with Grid(1) as grid:
+        roomy, full = grid[0], grid.add(start=False)
+        with small_disk(full, "12m"):
+            full.start()
+            grid.deploy(grid.project().js("good", "exports.handler = () => 'good';\n"))
+            project = grid.project().js("good", "exports.handler = () => 'big';\n").write("big.bin", secrets.token_bytes(30 << 20))
+            check_equal(roomy.init(project).status, 200, "a deploy where there is room")
+            wait_for(lambda: "the disk of the state folder is full" in fault_of(full), "the node without room says so")
+            check_equal(full.invoke("good", b"", {"Grid-Node": full.name}).json, "good", "what it goes on with")
+            wait_for(lambda: roomy.invoke("good", b"", {"Grid-Node": roomy.name}).json == "big", "the new release where there is room")
+            check_equal(roomy.init(grid.project().js("good", "exports.handler = () => 'small';\n")).status, 200, "a small one")
+            wait_for(lambda: full.invoke("good", b"", {"Grid-Node": full.name}).json == "small", "the small one where there was no room")
+            check_equal(fault_of(full), "", "faults afterwards")
+            grid.nodes.remove(full)
+
+
+def flip_bits(folder):
+    """In every record: none is shorter than that."""
+    for segment in folder.glob("*.seg"):
+        data = bytearray(segment.read_bytes())
+        for at in range(40, len(data), 40):
+            data[at] ^= 4
+        segment.write_bytes(data)
+
+
+@once
+def test_flipped_bits_are_noticed_and_what_they_hit_is_fetched_again():
+    with Grid(2) as grid:
+        project = grid.project().js("good", "exports.handler = () => 'good';\n").write("big.bin", secrets.token_bytes(4 << 20))
+        grid.deploy(project)
+        damaged = grid[0]  # whom the third one meets first
+        flip_bits(damaged.state / "store")
+        grid.add()
+        wait_for(lambda: grid[2].invoke("good", b"", {"Grid-Node": grid[2].name}).json == "good", "a third node has the release")
+        wait_for(lambda: "what was damaged in the store is whole again" in damaged.text(), "the damaged one has mended its store")
+        for node in grid.nodes:
             check_equal(node.stop(), [], "the end")
-        finally:
-            if node.alive():
-                node.stop()
-            subprocess.run(["umount", "-l", node.state], capture_output=True)
+        shutil.rmtree(damaged.state / "releases")
+        damaged.start()
+        wait_for(lambda: damaged.invoke("good").status == 200, "alone it makes the tree anew from its store")
+
+
+@once
+def test_a_store_keeps_to_its_budget_and_a_node_without_room_says_so():
+    with Grid(1, options=["--keep-releases", "2"]) as grid:
+        roomy = grid[0]
+        small = grid.add(options=["--store-max", "2560KiB", "--keep-releases", "1"])
+        project = grid.project().js("good", "exports.handler = () => 'one';\n").write("big.bin", secrets.token_bytes(1 << 20))
+        grid.deploy(project)
+        project.js("good", "exports.handler = () => 'two';\n").write("big.bin", secrets.token_bytes(3 << 20))
+        answer = small.init(project)
+        check_equal(answer.status, 500, f"answer {answer}")
+        for words in ("of releases already and --store-max allows 2.5 MiB", "--keep-releases"):
+            check_in(words, answer.json["msg"], "what it says")
+        check_equal(roomy.init(project).status, 200, "a deploy where there is room")
+        wait_for(lambda: roomy.invoke("good", b"", {"Grid-Node": roomy.name}).json == "two", "the new release where there is room")
+        wait_for(lambda: "--store-max allows" in fault_of(small), "the node without room says so")
+        check_equal(small.invoke("good", b"", {"Grid-Node": small.name}).json, "one", "what it goes on with")
+        project.js("good", "exports.handler = () => 'three';\n").write("big.bin", secrets.token_bytes(1 << 20))
+        check_equal(roomy.init(project).status, 200, "a smaller one")
+        for node in grid.nodes:
+            wait_for(lambda: node.invoke("good", b"", {"Grid-Node": node.name}).json == "three", "the smaller one on both")
+        wait_for(lambda: [len(node_rpc(node).control.ListReleases({}).releases) for node in grid.nodes] == [2, 1], "kept releases")
+        check_equal(fault_of(small), "", "faults afterwards")
 
 
 @once

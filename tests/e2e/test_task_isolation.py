@@ -433,12 +433,12 @@ def test_strict_tasks_of_every_kind_work_and_see_the_system_alone():
 @once
 def test_without_root_tasks_cannot_reach_the_nodes_key_or_processes():
     need_root()
+    if subprocess.run(["unshare", "-Urm", "true"], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True).returncode != 0:
+        raise Skip("this system gives ordinary users no user namespaces")
     for options in ((), ("--task-sandbox", "strict")):
         with Attack(*options, user=NOBODY) as attack:
             attack.deploy()
-            log = attack.node.text()
-            if "no view of the file system" in log and not options:
-                raise Skip("this system gives ordinary users no user namespaces")
+            check("no view of the file system" not in attack.node.text(), "the node says that tasks have no view of their own")
             check_contained(attack, NOBODY)
             check_invokes_only(attack)
             # A process of the same user that is no task may.
@@ -705,7 +705,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import helper, wave
 
 def handler(event, context):
-    return {'poisoned': os.environ.get('POISONED'), 'pid': os.getpid(), 'sources': [helper.__file__, wave.__file__]}
+    return {'poisoned': os.environ.get('POISONED'), 'pid': os.getpid(), 'sources': [helper.__file__, wave.__file__], 'compiled': helper.__cached__}
 """
 
 
@@ -718,6 +718,9 @@ def test_no_task_runs_code_that_another_has_left_for_its_python():
         node = grid[0]
         grid.deploy(grid.project().write("helper.py", "VALUE = 1\n").py("poisoner", POISONER).py("victim", VICTIM))
         before = node.invoke("victim", b"{}").json
+        own = Path(os.path.realpath(node.state)) / "tmp" / "victim"
+        check(Path(before["compiled"]).is_relative_to(own) and Path(before["compiled"]).exists(), f"{before['compiled']} is a file below {own}")
+        check_equal(list((own.parents[1] / "releases").rglob("__pycache__")), [], "compiled files in releases")
         wrote = node.invoke("poisoner", json.dumps(before["sources"]).encode()).json
         os.kill(before["pid"], 9)
         after = wait_for(lambda: (a := node.invoke("victim", b"{}")).status == 200 and a.json["pid"] != before["pid"] and a.json, "it runs again")

@@ -6,27 +6,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/toml.h"
-
-static void write_value(struct json_writer *w, const struct toml_value *value)
-{
-    switch (value->type) {
-    case TOML_STRING:
-        json_write_string(w, value->string);
-        break;
-    case TOML_INTEGER:
-        json_write_int(w, value->integer);
-        break;
-    case TOML_BOOL:
-        json_write_bool(w, value->boolean);
-        break;
-    case TOML_ARRAY:
-        json_open_array(w);
-        for (const struct toml_value *item = value->first; item; item = item->next)
-            write_value(w, item);
-        json_close_array(w);
-        break;
-    }
-}
+#include "tests/toml_json.h"
 
 static void write_document(struct json_writer *w, const struct toml_document *document)
 {
@@ -35,7 +15,7 @@ static void write_document(struct json_writer *w, const struct toml_document *do
         json_open_array(w);
         json_write_string(w, entry->table);
         json_write_string(w, entry->key);
-        write_value(w, &entry->value);
+        toml_json_write(w, &entry->value);
         json_close_array(w);
     }
     json_close_array(w);

@@ -1,10 +1,11 @@
 /* A frame that unpacks is packed again, and the same comes back; so do the records in it, their seals and what is read of them. */
 // links: grid_discovery
-// covers: discovery/gossip_frame.c discovery/gossip_quick.c discovery/member.c
+// covers: discovery/gossip_frame.c discovery/gossip_quick.c discovery/member.c discovery/member_quick.c
 #include <stdlib.h>
 #include <string.h>
 
 #include "discovery/gossip_quick.h"
+#include "discovery/member_quick.h"
 #include "grid/v1/peer.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -66,8 +67,62 @@ static void check_seal(struct arena *arena, const struct gossip_entry *e)
     buf_init(&sealed, 0);
     expect(member_seal_pack(&e->seal, &sealed) == 0 && member_seal_unpack(buf_slice(&sealed), arena, &again) == 0);
     expect(slice_equal(again.record, e->seal.record) && slice_equal(again.certificate, e->seal.certificate) && slice_equal(again.signature, e->seal.signature));
-    expect(e->member.leaving == (e->state == MEMBER_LEFT));
+    expect(e->member->leaving == (e->state == MEMBER_LEFT));
     buf_dispose(&sealed);
+}
+
+/* The message as the general decoder reads it from the bytes; both say the same. */
+static void expect_general(const ProtobufCMessage *quick, struct slice bytes)
+{
+    ProtobufCMessage *general = protobuf_c_message_unpack(quick->descriptor, NULL, bytes.size, bytes.data);
+    struct buf a, b;
+    buf_init(&a, 0);
+    buf_init(&b, 0);
+    expect(general && general->n_unknown_fields == 0 && pb_append(&a, quick) == 0 && pb_append(&b, general) == 0);
+    expect(slice_equal(buf_slice(&a), buf_slice(&b)));
+    buf_dispose(&a);
+    buf_dispose(&b);
+    protobuf_c_message_free_unpacked(general, NULL);
+}
+
+static void check_quick_record(struct slice record)
+{
+    struct member_quick quick;
+    if (!member_quick_read(record, &quick))
+        return;
+    quick.message.base = (ProtobufCMessage) PROTOBUF_C_MESSAGE_INIT(&grid__v1__member__descriptor);
+    expect_general(&quick.message.base, record);
+}
+
+static void check_quick_seal(struct slice sealed)
+{
+    Grid__V1__SealedMember message = GRID__V1__SEALED_MEMBER__INIT;
+    struct member_seal seal;
+    if (!member_quick_read_seal(sealed, &seal))
+        return;
+    message.record = pb_bytes(seal.record);
+    message.certificate = pb_bytes(seal.certificate);
+    message.signature = pb_bytes(seal.signature);
+    expect_general(&message.base, sealed);
+}
+
+static void check_quick_load(struct arena *arena, struct slice load)
+{
+    struct member_quick_load quick;
+    if (!member_quick_read_load(load, &quick))
+        return;
+    Grid__V1__TaskReady *tasks = arena_calloc(arena, quick.task_count + 1, sizeof *tasks), **at = arena_calloc(arena, quick.task_count + 1, sizeof *at);
+    if (!tasks || !at)
+        return;
+    quick.message.base = (ProtobufCMessage) PROTOBUF_C_MESSAGE_INIT(&grid__v1__load__descriptor);
+    quick.message.n_tasks = quick.task_count;
+    quick.message.tasks = at;
+    for (size_t i = 0; i < quick.task_count; i++) {
+        at[i] = &tasks[i];
+        member_quick_next_task(&quick, at[i]);
+        at[i]->base = (ProtobufCMessage) PROTOBUF_C_MESSAGE_INIT(&grid__v1__task_ready__descriptor);
+    }
+    expect_general(&quick.message.base, load);
 }
 
 static void check_entries(struct arena *arena, const struct gossip_frame *a, const struct gossip_frame *b)
@@ -75,11 +130,14 @@ static void check_entries(struct arena *arena, const struct gossip_frame *a, con
     expect(a->entry_count == b->entry_count);
     for (size_t i = 0; i < a->entry_count; i++) {
         expect(slice_equal(a->entries[i].record, b->entries[i].record) && a->entries[i].state == b->entries[i].state);
-        check_member(arena, &a->entries[i].member);
+        check_member(arena, a->entries[i].member);
         expect(slice_equal(a->entries[i].load, b->entries[i].load));
         check_load(arena, &a->entries[i].loaded);
-        check_questions(arena, &a->entries[i].member, &a->entries[i].loaded);
+        check_questions(arena, a->entries[i].member, &a->entries[i].loaded);
         check_seal(arena, &a->entries[i]);
+        check_quick_record(a->entries[i].seal.record);
+        check_quick_seal(a->entries[i].record);
+        check_quick_load(arena, a->entries[i].load);
     }
 }
 
@@ -175,7 +233,7 @@ static const struct member *find_known(void *ctx, struct slice record, struct sl
     for (size_t i = 0; i < frame->entry_count; i++)
         if (slice_equal(frame->entries[i].record, record)) {
             *load = frame->entries[i].load;
-            return &frame->entries[i].member;
+            return frame->entries[i].member;
         }
     return NULL;
 }
@@ -188,8 +246,8 @@ static void check_known(struct slice bytes, struct arena *arena, struct gossip_f
     expect(gossip_frame_unpack(bytes, arena, &known, &again) == 0 && again.entry_count == frame->entry_count);
     for (size_t i = 0; i < again.entry_count; i++) {
         struct gossip_entry *e = &again.entries[i];
-        expect(e->known && e->state == frame->entries[i].state && (e->load.size == 0 || slice_equal(e->load, frame->entries[i].load)));
-        expect(gossip_entry_read(arena, e) == 0 && !e->known && strcmp(e->member.id, frame->entries[i].member.id) == 0);
+        expect(e->known && e->state == frame->entries[i].state && e->met == frame->entries[i].met && (e->load.size == 0 || slice_equal(e->load, frame->entries[i].load)));
+        expect(gossip_entry_read(arena, e) == 0 && !e->known && strcmp(e->member->id, frame->entries[i].member->id) == 0);
         struct slice id = member_seal_peek_id(e->record);
         expect(id.size == 0 || id.size == MEMBER_ID_SIZE - 1);
     }

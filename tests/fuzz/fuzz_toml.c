@@ -5,29 +5,9 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/toml.h"
+#include "tests/toml_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void write_value(struct json_writer *w, const struct toml_value *value)
-{
-    switch (value->type) {
-    case TOML_STRING:
-        json_write_string(w, value->string);
-        break;
-    case TOML_INTEGER:
-        json_write_int(w, value->integer);
-        break;
-    case TOML_BOOL:
-        json_write_bool(w, value->boolean);
-        break;
-    case TOML_ARRAY:
-        json_open_array(w);
-        for (const struct toml_value *item = value->first; item; item = item->next)
-            write_value(w, item);
-        json_close_array(w);
-        break;
-    }
-}
 
 /* JSON's strings are TOML's, except that DEL must be escaped. */
 static void write_document(const struct toml_document *document, struct buf *out)
@@ -41,7 +21,7 @@ static void write_document(const struct toml_document *document, struct buf *out
         buf_append_str(&plain, entry->table.size > 0 ? "." : "");
         json_append_string(&plain, entry->key);
         buf_append_str(&plain, "=");
-        write_value(&w, &entry->value);
+        toml_json_write(&w, &entry->value);
         buf_append_str(&plain, "\n");
     }
     for (size_t i = 0; i < plain.size; i++) {

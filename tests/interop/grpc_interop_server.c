@@ -298,13 +298,13 @@ static void streaming_output_call(void *ctx, struct grpc_call *call)
 #define TEST_SERVICE "grpc.testing.TestService"
 
 static const struct grpc_method METHODS[] = {
-    {"/" TEST_SERVICE "/EmptyCall", false, false, empty_call, 0},
-    {"/" TEST_SERVICE "/UnaryCall", false, false, unary_call, 0},
-    {"/" TEST_SERVICE "/CacheableUnaryCall", false, false, unary_call, 0},
-    {"/" TEST_SERVICE "/StreamingOutputCall", false, true, streaming_output_call, 0},
-    {"/" TEST_SERVICE "/StreamingInputCall", true, false, streaming_input_call, 0},
-    {"/" TEST_SERVICE "/FullDuplexCall", true, true, streaming_output_call, 0},
-    {"/" TEST_SERVICE "/HalfDuplexCall", true, true, streaming_output_call, 0},
+    {"/" TEST_SERVICE "/EmptyCall", false, false, empty_call, 0, false},
+    {"/" TEST_SERVICE "/UnaryCall", false, false, unary_call, 0, false},
+    {"/" TEST_SERVICE "/CacheableUnaryCall", false, false, unary_call, 0, false},
+    {"/" TEST_SERVICE "/StreamingOutputCall", false, true, streaming_output_call, 0, false},
+    {"/" TEST_SERVICE "/StreamingInputCall", true, false, streaming_input_call, 0, false},
+    {"/" TEST_SERVICE "/FullDuplexCall", true, true, streaming_output_call, 0, false},
+    {"/" TEST_SERVICE "/HalfDuplexCall", true, true, streaming_output_call, 0, false},
 };
 
 static const struct grpc_service SERVICE = {TEST_SERVICE, METHODS, sizeof METHODS / sizeof METHODS[0], NULL};

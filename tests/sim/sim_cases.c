@@ -90,7 +90,7 @@ static void gather(struct sim_world *w, uint64_t *random)
         sim_start(w, i);
         run_for(w, sim_below(random, 50));
     }
-    run_for(w, SETTLE_MS + sim_below(random, PHASE_MS));
+    run_for(w, w->patience * SETTLE_MS + sim_below(random, PHASE_MS));
     w->disturbances = w->false_deaths = 0;
     sim_say(w, "all are there");
 }
@@ -159,9 +159,9 @@ static uint32_t pause_seen(struct sim_world *w, uint64_t *random, uint32_t ms)
     seen = until_all_see(w, target, sees_unroutable);
     sim_world_run(w, stopped_at + ms);
     sim_continue(w, target);
-    run_for(w, SETTLE_MS);
+    run_for(w, w->patience * SETTLE_MS);
     if (!all_see(w, target, sees_alive))
-        sim_break(w, "a stopped process is not seen as alive %d s after it went on", SETTLE_MS / 1000);
+        sim_break(w, "a stopped process is not seen as alive %u s after it went on", w->patience * SETTLE_MS / 1000);
     return w->false_deaths > 0 ? SIM_NEVER : seen;
 }
 
@@ -173,6 +173,11 @@ static uint32_t run_pause_5(struct sim_world *w, uint64_t *random)
 static uint32_t run_pause_10(struct sim_world *w, uint64_t *random)
 {
     return pause_seen(w, random, 10000);
+}
+
+static uint32_t run_pause_20(struct sim_world *w, uint64_t *random)
+{
+    return pause_seen(w, random, 20000);
 }
 
 static uint32_t run_wake(struct sim_world *w, uint64_t *random)
@@ -248,6 +253,13 @@ static uint32_t deaths_under_loss(struct sim_world *w, uint64_t *random, uint32_
     sim_set_loss(w, percent);
     run_for(w, 60000);
     return (uint32_t) w->false_deaths;
+}
+
+static uint32_t run_peace(struct sim_world *w, uint64_t *random)
+{
+    gather(w, random);
+    run_for(w, 60000);
+    return (uint32_t) w->disturbances;
 }
 
 static uint32_t run_loss_25(struct sim_world *w, uint64_t *random)
@@ -430,43 +442,56 @@ static uint32_t run_death(struct sim_world *w, uint64_t *random)
     return frames_for(w, random, sim_kill);
 }
 
+/* The other profiles: `wan` is given time, `local` saves some. */
+#define WAN(base, jitter) .times = &MEMBERS_WAN, .patience = 4, .way_ms = (base), .jitter_ms = (jitter)
+#define LOCAL .times = &MEMBERS_LOCAL
+
 const struct sim_case SIM_CASES[] = {
-    {"kill", "ms until all know that a process was killed", 16, 2000, run_kill},
-    {"kill-2", "ms until the other one knows that a process was killed", 2, 2000, run_kill},
-    {"power", "ms until all know that a host was switched off", 16, 6000, run_power},
-    {"leave", "ms until all know that one has left", 16, 1000, run_leave},
-    {"restart", "ms until all know the new process", 16, 2000, run_restart},
-    {"clock-back", "ms until all know a process whose clock was set back", 16, 2000, run_clock_back},
-    {"pause-5", "ms until nobody routes to a stopped process, which is never dead", 16, 1500, run_pause_5},
-    {"pause-10", "ms until nobody routes to a stopped process, which is never dead", 16, 1500, run_pause_10},
-    {"wake", "ms until a process that goes on is routed to by all", 16, 1000, run_wake},
-    {"standstill", "ms until all know that a process does not move any more", 16, 22000, run_standstill},
-    {"adrift", "deaths of a stopped process that loses its links", 8, 0, run_adrift},
-    {"sleeper", "doubts of one that stood still about the others", 16, 2, run_sleeper},
-    {"blink", "deaths of the new process in ten restarts of some ms", 16, 0, run_blink},
-    {"loss-25", "false deaths in a minute of 25% loss", 8, 0, run_loss_25},
-    {"loss-50", "false deaths in a minute of 50% loss", 8, 3, run_loss_50},
-    {"split", "ms until a split is seen by all", 8, 10000, run_split},
-    {"heal-60", "ms until all is whole again after a split of 60 s", 8, 2000, run_heal_60},
-    {"heal-150", "ms until all is whole again after a split of 150 s", 8, 5000, run_heal_150},
-    {"join", "ms until the views of all that start at once are equal", 32, 1000, run_join},
-    {"flap", "doubts about anybody else while one restarts every 2 s", 16, 0, run_flap},
-    {"deaf", "doubts about anybody else while one hears nobody", 16, 0, run_deaf},
-    {"slow", "doubts about anybody else while one stands still most of the time", 16, 0, run_slow},
-    {"idle", "bytes a second received, when nothing happens", 8, 500, run_idle},
-    {"news", "frames that one change of one record causes in all the grid", 32, 400, run_news},
-    {"death", "frames that one's end causes in all the grid", 32, 1500, run_death},
-    {"cost", "bytes a second received while one dies and comes back every 10 s", 32, 4000, run_cost},
+    {"kill", "ms until all know that a process was killed", 16, 2000, .run = run_kill},
+    {"kill-2", "ms until the other one knows that a process was killed", 2, 2000, .run = run_kill},
+    {"power", "ms until all know that a host was switched off", 16, 6000, .run = run_power},
+    {"leave", "ms until all know that one has left", 16, 1000, .run = run_leave},
+    {"restart", "ms until all know the new process", 16, 2000, .run = run_restart},
+    {"clock-back", "ms until all know a process whose clock was set back", 16, 2000, .run = run_clock_back},
+    {"pause-5", "ms until nobody routes to a stopped process, which is never dead", 16, 1500, .run = run_pause_5},
+    {"pause-10", "ms until nobody routes to a stopped process, which is never dead", 16, 1500, .run = run_pause_10},
+    {"wake", "ms until a process that goes on is routed to by all", 16, 1000, .run = run_wake},
+    {"standstill", "ms until all know that a process does not move any more", 16, 22000, .run = run_standstill},
+    {"adrift", "deaths of a stopped process that loses its links", 8, 0, .run = run_adrift},
+    {"sleeper", "doubts of one that stood still about the others", 16, 2, .run = run_sleeper},
+    {"blink", "deaths of the new process in ten restarts of some ms", 16, 0, .run = run_blink},
+    {"loss-25", "false deaths in a minute of 25% loss", 8, 0, .run = run_loss_25},
+    {"loss-50", "false deaths in a minute of 50% loss", 8, 3, .run = run_loss_50},
+    {"split", "ms until a split is seen by all", 8, 10000, .run = run_split},
+    {"heal-60", "ms until all is whole again after a split of 60 s", 8, 2000, .run = run_heal_60},
+    {"heal-150", "ms until all is whole again after a split of 150 s", 8, 5000, .run = run_heal_150},
+    {"join", "ms until the views of all that start at once are equal", 32, 1000, .run = run_join},
+    {"flap", "doubts about anybody else while one restarts every 2 s", 16, 0, .run = run_flap},
+    {"deaf", "doubts about anybody else while one hears nobody", 16, 0, .run = run_deaf},
+    {"slow", "doubts about anybody else while one stands still most of the time", 16, 0, .run = run_slow},
+    {"idle", "bytes a second received, when nothing happens", 8, 500, .run = run_idle},
+    {"news", "frames that one change of one record causes in all the grid", 32, 400, .run = run_news},
+    {"death", "frames that one's end causes in all the grid", 32, 1500, .run = run_death},
+    {"cost", "bytes a second received while one dies and comes back every 10 s", 32, 4000, .run = run_cost},
+    {"wan-peace", "doubts about anybody in a minute, over ways of 150 to 250 ms", 16, 0, .run = run_peace, WAN(150, 100)},
+    {"wan-loss-25", "false deaths in a minute of 25% loss, over ways of 60 to 120 ms", 8, 0, .run = run_loss_25, WAN(60, 60)},
+    {"wan-kill", "ms until all know that a process was killed, over such ways", 16, 4000, .run = run_kill, WAN(60, 60)},
+    {"wan-power", "ms until all know that a host was switched off, over such ways", 16, 20000, .run = run_power, WAN(60, 60)},
+    {"wan-pause-20", "ms until nobody routes to a process stopped for 20 s, which is never dead", 16, 5000, .run = run_pause_20, WAN(60, 60)},
+    {"wan-join", "ms until the views of all that start at once are equal, over such ways", 32, 6000, .run = run_join, WAN(60, 60)},
+    {"local-kill", "ms until all know that a process was killed", 16, 1000, .run = run_kill, LOCAL},
+    {"local-power", "ms until all know that a process's network is gone", 16, 4000, .run = run_power, LOCAL},
+    {"local-pause-10", "ms until nobody routes to a stopped process, which is never dead", 16, 800, .run = run_pause_10, LOCAL},
 };
 const size_t SIM_CASE_COUNT = sizeof SIM_CASES / sizeof SIM_CASES[0];
 
 void sim_case_run(const struct sim_case *c, uint64_t seed, bool trace, uint32_t *measured, char *broken)
 {
     static struct sim_world w;
-    const struct sim_config config = {.nodes = c->nodes, .seed = seed, .trace = trace};
+    const struct sim_config config = {.nodes = c->nodes, .seed = seed, .trace = trace, .times = c->times, .patience = c->patience};
     uint64_t random = seed + 1;
     sim_world_create(&w, &config);
-    sim_net_set_delay(w.net, sim_below(&random, 2), sim_below(&random, 4));
+    sim_net_set_delay(w.net, c->way_ms + sim_below(&random, 2), c->jitter_ms + sim_below(&random, 4));
     *measured = c->run(&w, &random);
     if (*measured == SIM_NEVER && !w.broken[0])
         snprintf(w.broken, sizeof w.broken, "%s: in no time", c->figure);

@@ -9,6 +9,9 @@ struct sim_case {
     const char *name, *figure; /* what is measured, with its unit */
     uint32_t nodes, limit;     /* at most */
     uint32_t (*run)(struct sim_world *w, uint64_t *random); /* the figure; SIM_NEVER: not within any time */
+    const struct members_times *times; /* NULL: MEMBERS_LAN; and what is in struct sim_config with it */
+    uint32_t patience;
+    uint32_t way_ms, jitter_ms; /* of every way between two hosts; 0: hardly any */
 };
 
 extern const struct sim_case SIM_CASES[];

@@ -134,7 +134,7 @@ static void judge_wrong(struct sim_world *w, uint32_t observer, uint32_t target,
     if (since == SIM_NEVER)
         return;
     note_worst(w, &w->worst[v->state], since, observer, target);
-    if (!w->great && sim_now(w) > since + BOUNDS[v->state])
+    if (!w->great && sim_now(w) > since + w->patience * BOUNDS[v->state])
         sim_break(w, "node %u has seen the living node %u as %s for %.3f s without cause", observer, target, state_name(v->state),
                   (double) (sim_now(w) - since) / 1000);
 }
@@ -155,7 +155,7 @@ static void judge_ended(struct sim_world *w, uint32_t observer, uint32_t target,
     if (since == SIM_NEVER)
         return;
     note_worst(w, v->state == MEMBER_ALIVE ? &w->unnoticed : &w->undead, since, observer, target);
-    if (sim_now(w) > since + (v->state == MEMBER_ALIVE ? SIM_NOTICE_MS : SIM_DEAD_MS))
+    if (sim_now(w) > since + w->patience * (v->state == MEMBER_ALIVE ? SIM_NOTICE_MS : SIM_DEAD_MS))
         sim_break(w, "node %u sees node %u as %s %.3f s after its end", observer, target, state_name(v->state), (double) (sim_now(w) - since) / 1000);
 }
 

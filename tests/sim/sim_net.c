@@ -18,6 +18,7 @@ enum {
     ECHO_MAX_MS = 2000,
     CLASS_MIN = 6, /* the smallest frame buffer has 64 bytes */
     CLASSES = 21,
+    LANES = 4, /* of the fingerprint */
 };
 #define NEVER UINT32_MAX
 
@@ -86,7 +87,7 @@ struct sim_net {
     struct wire *wires;
     size_t wire_count, wire_capacity;
     struct dial *dials;
-    size_t dial_count, dial_capacity;
+    size_t dial_count, dial_capacity, dial_free; /* free: all before it are active */
     uint32_t serial;
     struct sim_event *held; /* for stopped processes */
     size_t held_count, held_capacity;
@@ -407,9 +408,16 @@ static uint32_t wire_new(struct sim_net *net, uint32_t from, uint32_t to)
     return wire;
 }
 
+static void dial_ends(struct sim_net *net, struct dial *d)
+{
+    size_t place = (size_t) (d - net->dials);
+    d->active = false;
+    net->dial_free = place < net->dial_free ? place : net->dial_free;
+}
+
 static void dial_over(struct sim_net *net, struct dial *d, enum members_dial_fault fault)
 {
-    d->active = false;
+    dial_ends(net, d);
     net->events->dial_failed(net->ctx, d->from, d->token, fault);
 }
 
@@ -418,7 +426,7 @@ static void dial_opens(struct sim_net *net, struct dial *d)
 {
     uint32_t from = d->from, to = d->to, wire = wire_new(net, from, to), way = way_ms(net, from, to);
     uint64_t token = d->token;
-    d->active = false;
+    dial_ends(net, d);
     net->wires[wire].flow[0].clear_at = net->wheel->now + way;
     if (from == to) /* its own address: it knows itself by the certificate */
         net->wires[wire].open[1] = false;
@@ -538,9 +546,10 @@ static void on_dial_limit(struct sim_net *net, const struct sim_event *e)
 
 void sim_net_dial(struct sim_net *net, uint32_t from, uint32_t to, uint64_t token, uint32_t connect_ms)
 {
-    size_t place = 0;
+    size_t place = net->dial_free;
     while (place < net->dial_count && net->dials[place].active)
         place++;
+    net->dial_free = place + 1;
     if (place == net->dial_count) {
         net->dials = grow(net->dials, net->dial_count, &net->dial_capacity, sizeof *net->dials);
         net->dial_count++;
@@ -558,16 +567,33 @@ static uint32_t end_of(const struct wire *w, uint32_t node)
     return w->node[0] == node ? 0 : 1;
 }
 
+static uint64_t stirred(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 29;
+}
+
+/* In several lanes, none of which waits for another. */
+static uint64_t hash_of(struct slice bytes)
+{
+    uint64_t lanes[LANES] = {bytes.size, 1, 2, 3}, words[LANES] = {0};
+    while (bytes.size >= sizeof words) {
+        memcpy(words, bytes.data, sizeof words);
+        for (int i = 0; i < LANES; i++)
+            lanes[i] = stirred(lanes[i], words[i]);
+        bytes = slice_of(bytes.data + sizeof words, bytes.size - sizeof words);
+    }
+    memset(words, 0, sizeof words);
+    if (bytes.size > 0)
+        memcpy(words, bytes.data, bytes.size);
+    for (int i = 0; i < LANES; i++)
+        lanes[i] = stirred(lanes[i], words[i]);
+    return stirred(stirred(lanes[0], lanes[1]), stirred(lanes[2], lanes[3]));
+}
+
 static void note_traffic(struct sim_net *net, uint32_t node, uint32_t link, struct slice bytes)
 {
-    uint64_t hash = net->fingerprint ^ ((uint64_t) net->wheel->now << 32 | link), word = 0;
-    for (size_t at = 0; at < bytes.size; at += sizeof word) {
-        size_t size = bytes.size - at < sizeof word ? bytes.size - at : sizeof word;
-        memcpy(&word, bytes.data + at, size);
-        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 29;
-    }
-    net->fingerprint = hash;
+    net->fingerprint = stirred(net->fingerprint ^ ((uint64_t) net->wheel->now << 32 | link), hash_of(bytes));
     net->traffic[node].frames_out++;
     net->traffic[node].bytes_out += bytes.size;
 }
@@ -616,7 +642,8 @@ static void host_ends(struct sim_net *net, uint32_t node, bool silently)
     }
     net->of[node].count = 0;
     for (size_t i = 0; i < net->dial_count; i++)
-        net->dials[i].active &= net->dials[i].from != node;
+        if (net->dials[i].from == node)
+            dial_ends(net, &net->dials[i]);
 }
 
 static void wake_wire(struct sim_net *net, uint32_t node, uint32_t wire)

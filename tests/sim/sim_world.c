@@ -225,7 +225,7 @@ void sim_start(struct sim_world *w, uint32_t node)
     w->facts++;
     struct member self = record_of(n);
     struct members_config config = {.authority = "authority", .grid = "sim", .self = &self, .seeds = seeds, .seed_count = seed_count,
-                                    .seed = sim_random(&w->random)};
+                                    .seed = sim_random(&w->random), .times = w->times};
     if (members_create(&config, core_now(w), &n->core) != 0)
         abort();
     sim_net_set_host(w->net, node, SIM_NO_PROCESS);
@@ -428,8 +428,9 @@ void sim_world_create(struct sim_world *w, const struct sim_config *config)
     size_t pairs = (size_t) config->nodes * config->nodes;
     sim_wheel_reset(&wheel);
     wheel.now = 1;
-    *w = (struct sim_world){.wheel = &wheel, .random = config->seed, .count = config->nodes, .trace = config->trace, .sweep_at = SIM_SWEEP_MS};
-    w->net = sim_net_create(&wheel, w->count, sim_random(&w->random), &NET_EVENTS, w, &MEMBERS_LAN);
+    *w = (struct sim_world){.wheel = &wheel, .random = config->seed, .count = config->nodes, .trace = config->trace, .sweep_at = SIM_SWEEP_MS,
+                            .times = config->times ? config->times : &MEMBERS_LAN, .patience = config->patience > 0 ? config->patience : 1};
+    w->net = sim_net_create(&wheel, w->count, sim_random(&w->random), &NET_EVENTS, w, w->times);
     w->nodes = zeroed(w->count, sizeof *w->nodes);
     w->views = zeroed(pairs, sizeof *w->views);
     w->path_well_since = zeroed(pairs, sizeof *w->path_well_since);

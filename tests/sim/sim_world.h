@@ -60,6 +60,8 @@ struct sim_world {
     uint32_t touched_count;
     uint32_t wrong_pairs;        /* in the last sweep */
     struct sim_worst worst[SIM_STATES], unnoticed, undead;
+    const struct members_times *times;
+    uint32_t patience;
     bool calm;                   /* nothing happens to anybody: no view may change */
     bool great;                  /* too many for how soon small grids see the living, and for their frames: of times only an end's are judged, of sizes the protocol's own */
     bool trace;
@@ -75,6 +77,8 @@ struct sim_config {
     uint32_t nodes;
     uint64_t seed;
     bool trace;
+    const struct members_times *times; /* the profile; NULL: MEMBERS_LAN */
+    uint32_t patience; /* the bounds of sim_check.h, which are those of MEMBERS_LAN, times this; 0: once */
 };
 
 /* Nobody runs yet. Aborts without memory. The wheel is shared by one world after another. */

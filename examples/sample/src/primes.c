@@ -27,13 +27,14 @@ static long primes_below(long limit)
     return count;
 }
 
-/* The number behind "below" in the body, 1000 when there is none. */
+/* The number behind "below" in the body, 1000 when there is no such key; -1 when what stands there is no number from 0 to BELOW_LIMIT. */
 static long read_below(const char *body)
 {
     const char *key = strstr(body, "\"below\"");
     const char *colon = key ? strchr(key, ':') : NULL;
-    long below = colon ? strtol(colon + 1, NULL, 10) : 1000;
-    return below < 0 ? 0 : below > BELOW_LIMIT ? BELOW_LIMIT : below;
+    char *end;
+    long below = colon ? strtol(colon + 1, &end, 10) : 1000;
+    return colon && (end == colon + 1 || below < 0 || below > BELOW_LIMIT) ? -1 : below;
 }
 
 /* Reads until the body that Content-Length announces is whole. Returns the body, or NULL. */
@@ -69,8 +70,9 @@ static void serve(int fd)
         return;
     char answer[128];
     long below = read_below(body);
-    int size = snprintf(answer, sizeof answer, "{\"below\":%ld,\"primes\":%ld,\"pid\":%d}", below, primes_below(below), (int) getpid());
-    dprintf(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", size, answer);
+    int size = below < 0 ? snprintf(answer, sizeof answer, "{\"error\":\"below must be a number from 0 to %d\"}", BELOW_LIMIT)
+                         : snprintf(answer, sizeof answer, "{\"below\":%ld,\"primes\":%ld,\"pid\":%d}", below, primes_below(below), (int) getpid());
+    dprintf(fd, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", below < 0 ? "400 Bad Request" : "200 OK", size, answer);
 }
 
 int main(void)

@@ -39,9 +39,34 @@ static void test_buf__refuses_what_is_over_its_cap_and_stays_unchanged(void **st
     buf_dispose(&b);
 }
 
+/* What it held stands in its memory no more. */
+static void test_buf__overwrites_what_leaves_it_when_told(void **state)
+{
+    static const uint8_t zeros[64];
+    struct buf b;
+    (void) state;
+    buf_init(&b, 0);
+    buf_set_wiped(&b, true);
+    assert_int_equal(buf_append_str(&b, "0123456789abcdef"), 0);
+    buf_consume(&b, 4);
+    assert_memory_equal(b.data, "456789abcdef\0\0\0\0", 16);
+    buf_truncate(&b, 8);
+    assert_memory_equal(b.data, "456789ab\0\0\0\0\0\0\0\0", 16);
+    assert_int_equal(buf_reserve(&b, 100 * 1000), 0);
+    assert_memory_equal(b.data, "456789ab", 8);
+    buf_clear(&b);
+    assert_memory_equal(b.data, zeros, 8);
+    buf_set_wiped(&b, false);
+    assert_int_equal(buf_append_str(&b, "plain"), 0);
+    buf_clear(&b);
+    assert_memory_equal(b.data, "plain", 5);
+    buf_dispose(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_buf__overwrites_what_leaves_it_when_told),
         cmocka_unit_test(test_buf__appends_in_order),
         cmocka_unit_test(test_buf__refuses_what_is_over_its_cap_and_stays_unchanged),
     };

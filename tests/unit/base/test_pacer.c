@@ -62,6 +62,19 @@ static void test_pacer__takes_back_what_was_not_used(void **state)
     assert_int_equal(pacer_wait_ms(&p, 5000), 1000); /* a refund makes no more credit than there ever is */
 }
 
+static void test_pacer__what_is_not_held_up_leaves_no_debt_without_end(void **state)
+{
+    struct pacer p;
+    (void) state;
+    pacer_init(&p, 1000);
+    for (uint64_t now = 5000; now < 65000; now += 10) /* ten times the rate for a minute */
+        pacer_spend_within(&p, 100, 1000, now);
+    assert_int_equal(pacer_wait_ms(&p, 65000), 990);
+    pacer_spend(&p, 2000, 65000);
+    pacer_spend_within(&p, 100, 1000, 65000);
+    assert_int_equal(pacer_wait_ms(&p, 65000), 2990); /* nor does it pay others' */
+}
+
 static void test_pacer__without_a_rate_never_waits(void **state)
 {
     struct pacer p;
@@ -79,6 +92,7 @@ int main(void)
         cmocka_unit_test(test_pacer__waits_until_a_debt_is_paid),
         cmocka_unit_test(test_pacer__keeps_the_rate_over_a_long_time),
         cmocka_unit_test(test_pacer__takes_back_what_was_not_used),
+        cmocka_unit_test(test_pacer__what_is_not_held_up_leaves_no_debt_without_end),
         cmocka_unit_test(test_pacer__without_a_rate_never_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

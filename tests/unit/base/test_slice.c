@@ -36,6 +36,17 @@ static void test_slice__compares_and_searches(void **state)
     free(copy);
 }
 
+static void test_slice__takes_bytes_and_numbers_off_the_front(void **state)
+{
+    (void) state;
+    struct slice in = SLICE("ab\x01\x02\x03"), taken;
+    uint64_t number;
+    assert_true(slice_take(&in, 2, &taken) && slice_equal_str(taken, "ab"));
+    assert_true(slice_take_uint(&in, 2, &number) && number == 0x102);
+    assert_false(slice_take_uint(&in, 2, &number));
+    assert_true(slice_take(&in, 1, &taken) && in.size == 0 && slice_take(&in, 0, &taken));
+}
+
 static void test_slice__writes_numbers_that_parse_back(void **state)
 {
     (void) state;
@@ -123,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slice__compares_and_searches),
+        cmocka_unit_test(test_slice__takes_bytes_and_numbers_off_the_front),
         cmocka_unit_test(test_slice__writes_numbers_that_parse_back),
         cmocka_unit_test(test_slice__parses_numbers_whole_or_not_at_all),
         cmocka_unit_test(test_slice__knows_utf8),

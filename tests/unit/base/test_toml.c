@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/toml.h"
+#include "tests/toml_json.h"
 
 #define CORPUS "tests/unit/base/toml_corpus/"
 
@@ -26,27 +27,6 @@ static void read_file(const char *path, struct buf *out)
     while ((got = fread(chunk, 1, sizeof chunk, file)) > 0)
         assert_int_equal(buf_append(out, slice_of(chunk, got)), 0);
     fclose(file);
-}
-
-static void write_value(struct json_writer *w, const struct toml_value *value)
-{
-    switch (value->type) {
-    case TOML_STRING:
-        json_write_string(w, value->string);
-        break;
-    case TOML_INTEGER:
-        json_write_int(w, value->integer);
-        break;
-    case TOML_BOOL:
-        json_write_bool(w, value->boolean);
-        break;
-    case TOML_ARRAY:
-        json_open_array(w);
-        for (const struct toml_value *item = value->first; item; item = item->next)
-            write_value(w, item);
-        json_close_array(w);
-        break;
-    }
 }
 
 static int compare_lines(const void *a, const void *b)
@@ -64,7 +44,7 @@ static void describe(const struct toml_document *document, struct arena *arena, 
         struct json_writer w;
         buf_init(&json, 0);
         json_writer_init(&w, &json);
-        write_value(&w, &entry->value);
+        toml_json_write(&w, &entry->value);
         lines[count++] = arena_printf(arena, "%.*s|%.*s|%s\n", SLICE_FMT(entry->table), SLICE_FMT(entry->key), buf_cstr(&json));
         buf_dispose(&json);
     }

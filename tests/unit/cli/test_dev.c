@@ -17,8 +17,8 @@
 #include "cli/cli.h"
 #include "cli/dev_child.h"
 #include "cli/dev_folder.h"
-#include "cli/dev_watch.h"
 #include "cli/gridfile_new.h"
+#include "cli/project_watch.h"
 #include "cli/sample.h"
 #include "trust/gridfile.h"
 
@@ -55,17 +55,18 @@ static void make_folder(const char *name)
 }
 
 /* inotify tells at once: what is not there now does not come. */
-static bool has_changed(struct dev_watch *w)
+static bool has_changed(struct project_watch *w)
 {
-    struct pollfd fd = {.fd = dev_watch_fd(w), .events = POLLIN};
-    return poll(&fd, 1, 0) > 0 && dev_watch_read(w);
+    assert_null(project_watch_notice(w));
+    assert_int_equal(project_watch_wait(w, 0), -1);
+    return project_watch_check(w, 0);
 }
 
 static void test_watch__sees_changes_in_old_and_new_folders(void **state)
 {
     (void) state;
     make_folder("tasks");
-    struct dev_watch *w = dev_watch_create(folder);
+    struct project_watch *w = project_watch_create(folder, PROJECT_WATCH_FOLDERS_MAX, 0);
     assert_non_null(w);
     assert_false(has_changed(w));
     write_text("tasks/a.js", "1");
@@ -75,7 +76,7 @@ static void test_watch__sees_changes_in_old_and_new_folders(void **state)
     assert_true(has_changed(w));
     write_text("tasks/deep/b.js", "1");
     assert_true(has_changed(w));
-    dev_watch_destroy(w);
+    project_watch_destroy(w);
 }
 
 static void test_watch__passes_over_what_is_ignored(void **state)
@@ -84,7 +85,7 @@ static void test_watch__passes_over_what_is_ignored(void **state)
     write_text(".gridignore", "*.log\nout/\n");
     make_folder("out");
     make_folder(".git");
-    struct dev_watch *w = dev_watch_create(folder);
+    struct project_watch *w = project_watch_create(folder, PROJECT_WATCH_FOLDERS_MAX, 0);
     write_text("x.log", "1");
     write_text("out/y", "1");
     write_text(".git/index", "1");
@@ -98,7 +99,7 @@ static void test_watch__passes_over_what_is_ignored(void **state)
     assert_true(has_changed(w));
     write_text("x.tmp", "2");
     assert_false(has_changed(w));
-    dev_watch_destroy(w);
+    project_watch_destroy(w);
 }
 
 static void test_watch__looks_at_node_modules_from_above(void **state)
@@ -106,12 +107,98 @@ static void test_watch__looks_at_node_modules_from_above(void **state)
     (void) state;
     make_folder("node_modules");
     make_folder("node_modules/p");
-    struct dev_watch *w = dev_watch_create(folder);
+    struct project_watch *w = project_watch_create(folder, PROJECT_WATCH_FOLDERS_MAX, 0);
     write_text("node_modules/p/index.js", "1");
     assert_false(has_changed(w));
     write_text("node_modules/.package-lock.json", "1");
     assert_true(has_changed(w));
-    dev_watch_destroy(w);
+    project_watch_destroy(w);
+}
+
+static void move(const char *from, const char *to)
+{
+    char source[512], target[512];
+    snprintf(source, sizeof source, "%s/%s", folder, from);
+    snprintf(target, sizeof target, "%s/%s", folder, to);
+    assert_int_equal(rename(source, target), 0);
+}
+
+static void test_watch__sees_what_comes_and_goes_by_renaming(void **state)
+{
+    (void) state;
+    char root[sizeof folder + 16];
+    snprintf(root, sizeof root, "%s/project", folder);
+    make_folder("project");
+    make_folder("made");
+    make_folder("made/deep");
+    struct project_watch *w = project_watch_create(root, PROJECT_WATCH_FOLDERS_MAX, 0);
+    write_text("made/a.js", "1");
+    assert_false(has_changed(w));
+    move("made/a.js", "project/a.js"); /* as editors save */
+    assert_true(has_changed(w));
+    move("made", "project/made");
+    assert_true(has_changed(w));
+    write_text("project/made/deep/b.js", "1");
+    assert_true(has_changed(w));
+    move("project/made", "gone");
+    assert_true(has_changed(w));
+    write_text("gone/deep/b.js", "2");
+    assert_false(has_changed(w));
+    project_watch_destroy(w);
+}
+
+/* A moment at which the folder is looked through. */
+static bool finds_change(struct project_watch *w, uint64_t *now_ms)
+{
+    int wait = project_watch_wait(w, *now_ms);
+    assert_in_range(wait, 1, 600000);
+    assert_false(project_watch_check(w, *now_ms)); /* not yet */
+    return project_watch_check(w, *now_ms += (uint64_t) wait);
+}
+
+static void test_watch__looks_through_more_folders_than_may_be_watched(void **state)
+{
+    (void) state;
+    uint64_t now_ms = 5;
+    make_folder("a");
+    make_folder("a/b");
+    make_folder("a/b/c");
+    struct project_watch *w = project_watch_create(folder, 2, now_ms);
+    const char *notice = project_watch_notice(w);
+    assert_non_null(notice);
+    assert_non_null(strstr(notice, "more folders than are watched: it is looked through"));
+    assert_null(project_watch_notice(w)); /* no news */
+    assert_false(finds_change(w, &now_ms));
+    write_text("a/b/c/x.js", "1");
+    assert_true(finds_change(w, &now_ms));
+    assert_false(finds_change(w, &now_ms));
+    write_text("a/b/c/x.js", "12");
+    project_watch_passed(w, now_ms); /* a deploy begins */
+    assert_false(finds_change(w, &now_ms));
+    write_text("a/x.js", "1"); /* a folder that is watched */
+    assert_true(project_watch_check(w, now_ms));
+    project_watch_destroy(w);
+}
+
+static void test_watch__finds_the_folder_again_that_was_replaced(void **state)
+{
+    (void) state;
+    uint64_t now_ms = 5;
+    char root[sizeof folder + 16];
+    snprintf(root, sizeof root, "%s/project", folder);
+    make_folder("project");
+    write_text("project/a.js", "1");
+    struct project_watch *w = project_watch_create(root, PROJECT_WATCH_FOLDERS_MAX, now_ms);
+    move("project", "old");
+    assert_true(project_watch_check(w, now_ms));
+    assert_non_null(project_watch_notice(w));
+    make_folder("project");
+    write_text("project/a.js", "2");
+    assert_true(finds_change(w, &now_ms));
+    assert_int_equal(project_watch_wait(w, now_ms), -1); /* by inotify again */
+    write_text("project/a.js", "3");
+    assert_true(project_watch_check(w, now_ms));
+    project_watch_destroy(w);
 }
 
 static void read_all(struct dev_child *c, struct buf *out)
@@ -210,6 +297,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_watch__sees_changes_in_old_and_new_folders, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch__passes_over_what_is_ignored, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch__looks_at_node_modules_from_above, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_watch__sees_what_comes_and_goes_by_renaming, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_watch__looks_through_more_folders_than_may_be_watched, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_watch__finds_the_folder_again_that_was_replaced, setup, teardown),
         cmocka_unit_test(test_child__gives_lines_without_the_grids_variables),
         cmocka_unit_test(test_child__orphans_are_ended_with_the_rest),
         cmocka_unit_test_setup_teardown(test_new__mints_a_gridfile_and_leaves_an_old_one_alone, setup, teardown),

@@ -128,6 +128,25 @@ static void test_text__makes_control_characters_harmless(void **state)
     check_line("\xff\xc3", 2, "\\xff\\xc3");
 }
 
+static void test_text__names_the_node_in_commands_when_it_was_named(void **state)
+{
+    static const struct {
+        const char *text, *api, *shown;
+    } CASES[] = {
+        {"\"grid logs a\" tells, \"grid rollback\" too", "127.0.0.1:1", "\"grid --api 127.0.0.1:1 logs a\" tells, \"grid --api 127.0.0.1:1 rollback\" too"},
+        {"\"grid logs a\" tells", NULL, "\"grid logs a\" tells"},
+        {"the grid is up, \"grid", "x:1", "the grid is up, \"grid"},
+    };
+    (void) state;
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct buf out;
+        buf_init(&out, 0);
+        assert_int_equal(text_append_hint(&out, slice_of_str(CASES[i].text), CASES[i].api), 0);
+        assert_true(slice_equal_str(buf_slice(&out), CASES[i].shown));
+        buf_dispose(&out);
+    }
+}
+
 static void test_merge__names_the_source_of_every_line(void **state)
 {
     struct merge m;
@@ -255,6 +274,7 @@ static void take(struct progress *p, const char *phase, const char *node, bool l
     report.phase = pb_str(phase);
     report.node = pb_str(node);
     report.live = live;
+    report.bytes_fetched = live ? 1536 : 0;
     report.root = pb_str("0123456789abcdef");
     report.files_total = 3;
     report.bytes_total = 2048;
@@ -319,27 +339,84 @@ static void test_progress__names_the_nodes_that_lag(void **state)
     assert_string_equal(buf_cstr(&out), "mail, resize");
     buf_clear(&out);
     progress_append_summary(&p, &out);
-    assert_string_equal(buf_cstr(&out), "release 01234567 (number 7) is live on 1 of 2 nodes: 3 files, 2.0 KiB\n");
+    assert_string_equal(buf_cstr(&out), "release 01234567 (number 7) is live on 1 of 2 nodes: 3 files, 2.0 KiB, 1.5 KiB fetched by 1 node\n");
     buf_clear(&out);
     progress_append_json(&p, &out);
     assert_string_equal(buf_cstr(&out), "{\"root\":\"0123456789abcdef\",\"sequence\":7,\"files\":3,\"size_bytes\":2048,\"saved_bytes\":0,"
-                                        "\"nodes_live\":1,\"nodes_total\":2,\"live\":[\"node1\"],\"waiting\":[\"node2\"],\"tasks_failed\":[\"mail\",\"resize\"],\"warnings\":[\"warning\"]}\n");
+                                        "\"nodes_live\":1,\"nodes_total\":2,\"live\":[\"node1\"],\"waiting\":[\"node2\"],\"fetched_bytes\":{\"node1\":1536,\"node2\":0},\"tasks_failed\":[\"mail\",\"resize\"],\"warnings\":[\"warning\"]}\n");
     progress_dispose(&p);
     buf_dispose(&out);
 }
 
-static void test_progress__draws_a_bar(void **state)
+static void take_state(struct progress *p, const char *node, const char *state)
 {
     Grid__V1__DeployProgress report = GRID__V1__DEPLOY_PROGRESS__INIT;
-    char line[PROGRESS_LINE_MAX];
+    report.phase = pb_str("node");
+    report.node = pb_str(node);
+    report.state = pb_str(state);
+    report.live = strcmp(state, "live") == 0;
+    assert_int_equal(progress_take(p, &report), 0);
+}
+
+static void expect_lines(const struct progress *p, size_t columns, size_t count, const char *expected)
+{
+    struct buf out;
+    buf_init(&out, 0);
+    assert_int_equal(progress_append_lines(p, columns, &out), count);
+    assert_string_equal(count ? buf_cstr(&out) : "", expected);
+    buf_dispose(&out);
+}
+
+static void test_progress__shows_the_store_and_the_nodes_that_are_not_live_yet(void **state)
+{
+    Grid__V1__DeployProgress report = GRID__V1__DEPLOY_PROGRESS__INIT;
+    struct progress p;
     (void) state;
+    assert_int_equal(progress_init(&p), 0);
+    expect_lines(&p, 80, 0, "");
     report.phase = pb_str("store");
     report.files_done = 1;
     report.files_total = 2;
     report.bytes_done = 512;
     report.bytes_total = 1024;
-    progress_bar(&report, line);
-    assert_string_equal(line, "store  [############------------]  1/2 files  512 B");
+    assert_int_equal(progress_take(&p, &report), 0);
+    expect_lines(&p, 80, 1, "store     [############------------]  1/2 files  512 B, 0 B of it already there\n");
+    take_state(&p, "node1", "live");
+    take_state(&p, "node2", "fetching");
+    take_state(&p, "n\x1b" "3", "starting");
+    take_state(&p, "node4", "fetching");
+    take_state(&p, "node4", "gone");
+    p.nodes[2].bytes_fetched = 1048576;
+    expect_lines(&p, 46, 4, "store     [############------------]  1/2 file\n"
+                            "live      [########----------------]  1 of 3 n\n"
+                            "node2     fetching\n"
+                            "n\\x1b3       starting its tasks, 1.0 MiB fetch\n");
+    p.nodes[1].bytes_fetched = 3072;
+    p.nodes[1].bytes_wanted = 1024;
+    expect_lines(&p, 80, 4, "store     [############------------]  1/2 files  512 B, 0 B of it already there\n"
+                            "live      [########----------------]  1 of 3 nodes\n"
+                            "node2     [##################------]  fetching, 3.0 KiB of 4.0 KiB\n"
+                            "n\\x1b3       starting its tasks, 1.0 MiB fetched\n");
+    progress_dispose(&p);
+}
+
+static void test_progress__shows_some_of_many_nodes(void **state)
+{
+    struct progress p;
+    struct buf out;
+    char name[16];
+    (void) state;
+    buf_init(&out, 0);
+    assert_int_equal(progress_init(&p), 0);
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        take_state(&p, name, "fetching");
+    }
+    size_t lines = progress_append_lines(&p, 80, &out);
+    assert_true(lines <= PROGRESS_LINES_MAX);
+    assert_non_null(strstr(buf_cstr(&out), "\nand 85 more\n"));
+    progress_dispose(&p);
+    buf_dispose(&out);
 }
 
 static void test_broadcast__is_a_line_for_each_node(void **state)
@@ -394,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_table__holds_many_rows),
         cmocka_unit_test(test_text__says_spans_sizes_and_times),
         cmocka_unit_test(test_text__makes_control_characters_harmless),
+        cmocka_unit_test(test_text__names_the_node_in_commands_when_it_was_named),
         cmocka_unit_test(test_merge__names_the_source_of_every_line),
         cmocka_unit_test(test_merge__gives_whole_lines_to_who_takes_them),
         cmocka_unit_test(test_merge__colours_names_and_escapes_text_on_terminals),
@@ -402,7 +480,8 @@ int main(void)
         cmocka_unit_test(test_log_line__colours_streams),
         cmocka_unit_test(test_log_line__is_read_as_it_is_written),
         cmocka_unit_test(test_progress__names_the_nodes_that_lag),
-        cmocka_unit_test(test_progress__draws_a_bar),
+        cmocka_unit_test(test_progress__shows_the_store_and_the_nodes_that_are_not_live_yet),
+        cmocka_unit_test(test_progress__shows_some_of_many_nodes),
         cmocka_unit_test(test_broadcast__is_a_line_for_each_node),
         cmocka_unit_test(test_call__sends_json_as_json_and_the_rest_as_bytes),
         cmocka_unit_test(test_env__is_a_name_and_a_value),

@@ -20,7 +20,11 @@ static void test_address__takes_hosts_ports_and_sockets(void **state)
         {"127.0.0.1", NULL, NULL},                                      {"127.0.0.1:0", NULL, NULL},
         {"127.0.0.1:65536", NULL, NULL},                                {":1", NULL, NULL},
         {"[]:1", NULL, NULL},                                           {"::1:1", NULL, NULL},
-        {"http://h:1", NULL, NULL},                                     {"h h:1", NULL, NULL},
+        {"http://h:1", "h:1", "dns:///h:1"},                            {"h h:1", NULL, NULL},
+        {"http://127.0.0.1:1/", "127.0.0.1:1", "ipv4:127.0.0.1:1"},     {"http://[::1]:1", "[::1]:1", "ipv6:[::1]:1"},
+        {"http://127.0.0.1:1/x", NULL, NULL},                           {"http://127.0.0.1:1//", NULL, NULL},
+        {"https://127.0.0.1:1", NULL, NULL},                            {"http://", NULL, NULL},
+        {"http:///x", NULL, NULL},                                      {"http://h", NULL, NULL},
         {"unix:relative", NULL, NULL},                                  {"300.1.1.1:1", NULL, NULL},
         {"1.2.3:1", NULL, NULL},                                        {"[:::]:1", NULL, NULL},
     };
@@ -74,13 +78,13 @@ static void test_address__looks_at_the_variable_alone_else_at_the_socket_then_th
 {
     (void) state;
     check_candidates(&(struct address_surroundings){NULL, "127.0.0.1:5", "/run/user/1", false}, 1, (const char *[]){"127.0.0.1:5"});
-    check_candidates(&(struct address_surroundings){NULL, "", "/run/user/1", false}, 2,
-                     (const char *[]){"unix:/run/user/1/gridcontrol/api.sock", "127.0.0.1:10000"});
+    check_candidates(&(struct address_surroundings){NULL, "", "/run/user/1", false}, 3,
+                     (const char *[]){"unix:/run/user/1/gridcontrol/api.sock", "unix:/run/gridcontrol/api.sock", "127.0.0.1:10000"});
     check_candidates(&(struct address_surroundings){NULL, NULL, "/run/user/1", true}, 2,
                      (const char *[]){"unix:/run/gridcontrol/api.sock", "127.0.0.1:10000"});
     check_candidates(&(struct address_surroundings){"/a.sock", "/b.sock", NULL, true}, 1, (const char *[]){"unix:/b.sock"});
     check_candidates(&(struct address_surroundings){"/a.sock", NULL, NULL, true}, 2, (const char *[]){"unix:/a.sock", "127.0.0.1:10000"});
-    check_candidates(&(struct address_surroundings){NULL, NULL, NULL, false}, 1, (const char *[]){"127.0.0.1:10000"});
+    check_candidates(&(struct address_surroundings){NULL, NULL, NULL, false}, 2, (const char *[]){"unix:/run/gridcontrol/api.sock", "127.0.0.1:10000"});
     check_candidates(&(struct address_surroundings){NULL, "127.0.0.1:10000", NULL, false}, 1, (const char *[]){"127.0.0.1:10000"});
 }
 

@@ -149,7 +149,10 @@ static void test_dns_seeds__takes_hosts_with_ports_and_services_only(void **stat
     assert_true(dns_seed_valid(SLICE("a:1")));
     assert_true(dns_seed_valid(SLICE("[::1]:7900")));
     assert_true(dns_seed_valid(SLICE("srv:_gridcontrol._tcp.example.org")));
+    assert_true(dns_seed_valid(SLICE("srv:_gridcontrol._tcp")));
     assert_false(dns_seed_valid(SLICE("srv:")));
+    assert_false(dns_seed_valid(SLICE("srv:foo")));
+    assert_false(dns_seed_valid(SLICE("srv:_a.example.org")));
     assert_false(dns_seed_valid(SLICE("a")));
     assert_false(dns_seed_valid(SLICE("a:0")));
     assert_false(dns_seed_valid(SLICE(":7900")));

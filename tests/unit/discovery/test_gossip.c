@@ -6,6 +6,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +16,8 @@
 
 #include "base/err.h"
 #include "discovery/gossip.h"
+#include "discovery/member_reach.h"
+#include "net/carrier.h"
 #include "tests/unit/net/pump.h"
 #include "trust/authority.h"
 #include "trust/verify.h"
@@ -26,8 +31,10 @@ struct node {
     char name[16], address[ADDR_TEXT_MAX];
     struct key *key;
     struct tls_context *tls;
+    bool hidden; /* it says that it cannot be dialled */
     bool forges; /* its records are not signed by it */
     int own_words; /* records that their owners brought */
+    const struct members_times *times; /* NULL: the usual ones */
     const char *claims; /* an impostor: another's id; NULL: its own */
     struct listener *listener;
     struct http_server *http;
@@ -48,6 +55,11 @@ struct rig {
     struct verifier *verifier;
     struct node nodes[NODES_MAX];
     int met; /* set by a condition */
+    struct carrier *carrier; /* of a test's own */
+    struct listener *listener;
+    struct addr at;
+    uint64_t ticket;
+    bool wanted, serves;
 };
 
 static int judge(void *arg, struct x509_st *const *chain, size_t count, struct tls_peer *peer, char why[160])
@@ -140,19 +152,25 @@ static int seal(void *ctx, struct slice record, struct buf *sealed)
 static bool admit(void *ctx, const char *peer, const struct gossip_entry *entry)
 {
     struct node *n = ctx;
-    n->own_words += strcmp(peer, entry->member.id) == 0;
+    n->own_words += strcmp(peer, entry->member->id) == 0;
     assert_true(member_id_valid(slice_of_str(peer)));
-    return slice_equal_str(entry->seal.signature, entry->member.name);
+    return slice_equal_str(entry->seal.signature, entry->member->name);
 }
+
+static const char *const HIDDEN[] = {MEMBER_REACHES, MEMBER_UNREACHABLE};
 
 static void start_gossip(struct node *n, const char *grid_authority, const char *const *seeds, size_t seed_count)
 {
     n->addresses[0] = n->address;
     n->self = (struct member){.incarnation = (uint64_t) loop_wall_ms(), .started_at_ms = loop_wall_ms(), .hostname = "h", .platform = "linux-x64",
                               .user = "u", .version = "1", .addresses = n->addresses, .address_count = 1};
+    if (n->hidden) {
+        n->self.capabilities = HIDDEN;
+        n->self.capability_count = sizeof HIDDEN / sizeof *HIDDEN;
+    }
     memcpy(n->self.id, n->claims ? n->claims : key_id(n->key), sizeof n->self.id);
     snprintf(n->self.name, sizeof n->self.name, "%s", n->name);
-    struct gossip_config config = {.loop = n->rig->loop, .tls = n->tls, .authority = grid_authority, .grid = "demo", .self = &n->self, .seeds = seeds, .seed_count = seed_count,
+    struct gossip_config config = {.loop = n->rig->loop, .tls = n->tls, .authority = grid_authority, .grid = "demo", .self = &n->self, .seeds = seeds, .seed_count = seed_count, .times = n->times,
                                    .events = &EVENTS, .admit = admit, .seal = seal, .ctx = n};
     assert_int_equal(gossip_create(&config, &n->gossip), 0);
     assert_int_equal(grpc_server_add(n->grpc, gossip_service(n->gossip)), 0);
@@ -214,7 +232,10 @@ static int tear_down(void **state)
             dispose(&r->nodes[i]);
     verifier_destroy(r->verifier);
     authority_destroy(r->authority);
+    if (r->listener)
+        listener_close(r->listener);
     loop_destroy(r->loop);
+    carrier_destroy(r->carrier);
     free(r);
     return 0;
 }
@@ -274,6 +295,43 @@ static void test_gossip__finds_a_seed_by_name(void **state)
     await_all(r, 2);
 }
 
+static int option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+    assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+    return value;
+}
+
+/* How many ends of connections at the port are sockets of this process that were made for control links: the accepting ends, or the dialling ones. */
+static int count_thin(uint16_t port, bool accepted, uint32_t unacknowledged_ms)
+{
+    int thin = 0;
+    for (int fd = 3; fd < 256; fd++) {
+        struct addr local = {.size = sizeof local.u}, peer = {.size = sizeof peer.u};
+        if (getsockname(fd, &local.u.any, &local.size) != 0 || getpeername(fd, &peer.u.any, &peer.size) != 0 || addr_port(accepted ? &local : &peer) != port)
+            continue;
+        thin += option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == (int) unacknowledged_ms && option_of(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS) == 1 &&
+                option_of(fd, SOL_SOCKET, SO_KEEPALIVE) == 0 && option_of(fd, IPPROTO_TCP, TCP_NODELAY) == 1;
+    }
+    return thin;
+}
+
+/* Each end by its own node's profile. */
+static void test_gossip__makes_control_links_thin_at_both_ends(void **state)
+{
+    struct rig *r = *state;
+    struct addr at;
+    r->nodes[1].times = &MEMBERS_WAN;
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    assert_int_equal(addr_parse(slice_of_str(r->nodes[0].address), &at), 0);
+    start(r, 1, "two", TRUST_ROLE_NODE, r->nodes[0].address);
+    await_all(r, 2);
+    assert_in_range(count_thin(addr_port(&at), true, MEMBERS_LAN.unacknowledged_ms), 1, 2);
+    assert_in_range(count_thin(addr_port(&at), false, MEMBERS_WAN.unacknowledged_ms), 1, 2);
+    assert_int_equal(count_thin(addr_port(&at), false, MEMBERS_LAN.unacknowledged_ms), 0);
+}
+
 static void test_gossip__spreads_records_and_releases(void **state)
 {
     struct rig *r = *state;
@@ -321,6 +379,84 @@ static void test_gossip__takes_a_restarted_node_back(void **state)
     start_gossip(&r->nodes[2], authority_id(r->authority), &seed, 1);
     await_all(r, 3);
     PUMP(r->loop, r->nodes[0].events[MEMBERS_JOINED], 3);
+}
+
+/* ---- a member that dials for who cannot dial it ---- */
+
+static void ignore_read(void *ctx, struct conn *c, struct slice bytes)
+{
+    (void) ctx, (void) c, (void) bytes;
+}
+
+static void ignore_close(void *ctx, struct conn *c, int err)
+{
+    (void) ctx, (void) c, (void) err;
+}
+
+static void dialler_on_open(void *ctx, struct conn *c)
+{
+    http_server_adopt(((struct rig *) ctx)->nodes[1].http, c);
+}
+
+static const struct conn_events DIALLER = {.on_open = dialler_on_open, .on_read = ignore_read, .on_close = ignore_close};
+
+static void taker_on_open(void *ctx, struct conn *c)
+{
+    struct rig *r = ctx;
+    carrier_give_conn(r->carrier, r->ticket, c);
+}
+
+static const struct conn_events TAKER = {.on_open = taker_on_open, .on_read = ignore_read, .on_close = ignore_close};
+
+static void take(void *ctx, int fd, const struct addr *from)
+{
+    struct rig *r = ctx;
+    const struct conn_options options = {.tls = r->nodes[0].tls};
+    struct conn *c;
+    (void) from;
+    assert_int_equal(conn_adopt(r->loop, fd, &options, &TAKER, r, &c), 0);
+}
+
+/* Node 1 dials for who waits, and serves. */
+static void dial_for_node_0(struct rig *r)
+{
+    const struct conn_options options = {.tls = r->nodes[1].tls};
+    struct conn *c;
+    assert_int_equal(conn_dial(r->loop, &r->at, &options, &DIALLER, r, &c), 0);
+}
+
+static void on_wanted(void *ctx, struct carrier *k, uint64_t ticket, const char *member, const struct tls_context *tls)
+{
+    struct rig *r = ctx;
+    (void) k, (void) tls;
+    assert_string_equal(member, key_id(r->nodes[1].key));
+    r->ticket = ticket;
+    r->wanted = true;
+    if (r->serves)
+        dial_for_node_0(r);
+}
+
+static void test_gossip__a_link_that_the_other_has_dialled_is_at_no_address(void **state)
+{
+    struct rig *r = *state;
+    struct addr at;
+    addr_loopback_v4(0, &at);
+    assert_int_equal(listener_create(r->loop, &at, NULL, take, r, &r->at, &r->listener), 0);
+    assert_int_equal(carrier_create(r->loop, on_wanted, r, &r->carrier), 0);
+    r->nodes[1].hidden = true;
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    start(r, 1, "two", TRUST_ROLE_NODE, r->nodes[0].address);
+    await_all(r, 2);
+    gossip_set_unreachable(r->nodes[0].gossip, true);
+    stop(&r->nodes[1]);
+    listen_at(&r->nodes[1], 0);
+    start_gossip(&r->nodes[1], authority_id(r->authority), NULL, 0);
+    r->serves = true;
+    if (r->wanted) /* meanwhile */
+        dial_for_node_0(r);
+    await_state(r, 0, 1, MEMBER_ALIVE);
+    assert_int_equal(gossip_path(r->nodes[0].gossip, key_id(r->nodes[1].key), &at), GOSSIP_PATH_TAKEN);
+    assert_null(ways_of(gossip_ways(r->nodes[0].gossip), key_id(r->nodes[1].key)));
 }
 
 static void test_gossip__says_goodbye(void **state)
@@ -408,9 +544,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_gossip__links_three_nodes_from_one_seed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__finds_a_seed_by_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__makes_control_links_thin_at_both_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__spreads_records_and_releases, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__convicts_a_dead_process_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__takes_a_restarted_node_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__a_link_that_the_other_has_dialled_is_at_no_address, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__says_goodbye, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__tells_a_newcomer_that_its_name_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__refuses_another_authority_in_the_hello, set_up, tear_down),

@@ -123,6 +123,7 @@ static size_t pack_table_generated(const struct gossip_frame *f, uint8_t *out)
         entries[i].state = (Grid__V1__MemberState) ((int) (f->entries[i].state == MEMBER_EVICTED ? MEMBER_LEFT : f->entries[i].state) + 1);
         entries[i].sealed = pb_bytes(f->entries[i].record);
         entries[i].load = pb_bytes(f->entries[i].load);
+        entries[i].met = f->entries[i].met;
         entry_at[i] = &entries[i];
     }
     table.members = entry_at, table.n_members = f->entry_count;
@@ -142,7 +143,7 @@ static void test_gossip_quick__packs_tables_of_all_sizes_as_the_generated_code(v
     for (size_t i = 0; i < sizeof text; i++)
         text[i] = (uint8_t) (i * 7);
     for (size_t i = 0; i < ENTRIES; i++)
-        entries[i] = (struct gossip_entry){.record = slice_of(text, sizes[i % 10]), .load = slice_of(text + 1, sizes[i * 3 % 10]), .state = (enum member_state) (i % 5)};
+        entries[i] = (struct gossip_entry){.record = slice_of(text, sizes[i % 10]), .load = slice_of(text + 1, sizes[i * 3 % 10]), .state = (enum member_state) (i % 5), .met = i % 3 == 0};
     for (size_t count = 1; count <= ENTRIES; count++) {
         struct gossip_frame f = {.kind = GOSSIP_TABLE, .entries = entries, .entry_count = count}, back = {0};
         struct buf packed;
@@ -154,6 +155,7 @@ static void test_gossip_quick__packs_tables_of_all_sizes_as_the_generated_code(v
         for (size_t i = 0; i < count; i++) {
             assert_true(slice_equal(back.entries[i].record, entries[i].record) && slice_equal(back.entries[i].load, entries[i].load));
             assert_int_equal(back.entries[i].state, entries[i].state == MEMBER_EVICTED ? MEMBER_LEFT : entries[i].state);
+            assert_int_equal(back.entries[i].met, entries[i].met);
         }
         buf_dispose(&packed);
     }
@@ -252,8 +254,9 @@ static void test_gossip_quick__leaves_other_forms_to_the_general_decoder(void **
         {"\x22\x02\x0a\x00", 4},                     /* somebody without a state */
         {"\x22\x04\x0a\x02\x10\x05", 6},             /* a state that is unknown */
         {"\x22\x07\x0a\x05\x1a\x01x\x10\x01", 9},    /* another order */
-        {"\x22\x06\x0a\x04\x10\x01\x28\x01", 8},     /* a field that is unknown */
-        {"\x22\x05\x0a\x04\x10\x01\x28\x01", 8},     /* one that reaches beyond its frame */
+        {"\x22\x06\x0a\x04\x10\x01\x28\x02", 8},     /* a truth that is none */
+        {"\x22\x06\x0a\x04\x10\x01\x30\x01", 8},     /* a field that is unknown */
+        {"\x22\x05\x0a\x04\x10\x01\x30\x01", 8},     /* one that reaches beyond its frame */
         {"\x22\x06\x0a\x02\x10\x01\x10\x01", 8},     /* something beside */
     };
     struct arena *arena = arena_create(1024, 0);

@@ -120,6 +120,37 @@ static void test_hints__a_hundred_thousand_liars_keep_nobody_out(void **state)
     assert_string_equal(hints_at(h, 0)->address, "198.51.100.1:7900");
 }
 
+static void test_hints__the_operators_go_first_and_have_room_beside_whatever_anybody_names(void **state)
+{
+    struct hints *h = *state;
+    uint64_t now = START;
+    size_t taken = 0;
+    add_many(h, HINT_DHT, "10.1", 0, HINTS_PER_SOURCE, now);
+    for (; taken < HINTS_TRYING_FOUND_MAX && now < START + 60 * 1000; now += 1000)
+        while (hints_take(h, now, NULL))
+            taken++;
+    now += 1000;
+    assert_int_equal(taken, HINTS_TRYING_FOUND_MAX);
+    assert_null(hints_take(h, now, NULL));
+    add(h, HINT_FILE, "192.0.2.1:7900", now);
+    assert_string_equal(hints_take(h, now, NULL)->address, "192.0.2.1:7900");
+}
+
+static void test_hints__what_anybody_named_is_the_operators_once_he_names_it(void **state)
+{
+    struct hints *h = *state;
+    add(h, HINT_DHT, "10.0.0.1:7900", START);
+    assert_non_null(hints_take(h, START, NULL));
+    hints_failed(h, "10.0.0.1:7900", START);
+    add_many(h, HINT_MDNS, "10.1", 0, 5, START);
+    add(h, HINT_FILE, "10.0.0.1:7900", START);
+    const struct hint *first = hints_take(h, START, NULL);
+    assert_string_equal(first->address, "10.0.0.1:7900");
+    assert_int_equal(first->source, HINT_FILE);
+    add(h, HINT_DHT, "10.0.0.1:7900", START);
+    assert_int_equal(first->source, HINT_FILE);
+}
+
 static void test_hints__forgets_what_is_no_longer_named(void **state)
 {
     struct hints *h = *state;
@@ -152,6 +183,39 @@ static void test_hints__refuses_what_is_no_address_and_more_than_it_has_room_for
     hints_failed(h, "not there", START);
 }
 
+static void test_hints__goes_to_the_remembered_before_those_that_anybody_names_a_few_at_a_time(void **state)
+{
+    struct hints *h = *state;
+    uint64_t wait;
+    unsigned remembered = 0;
+    add_many(h, HINT_MDNS, "10.1", 0, 64, START);
+    add_many(h, HINT_REMEMBERED, "10.2", 0, 64, START);
+    for (unsigned i = 0; i < HINTS_TRYING_REMEMBERED_MAX; i++)
+        assert_int_equal(hints_take(h, START, &wait)->source, HINT_REMEMBERED);
+    assert_int_equal(hints_take(h, START, &wait)->source, HINT_MDNS);
+    add(h, HINT_DNS, "10.3.0.1:7900", START);
+    assert_int_equal(hints_take(h, START, &wait)->source, HINT_DNS);
+    for (uint64_t now = START; now < START + 10 * 1000; now += 100)
+        if (hints_take(h, now, &wait))
+            remembered = 0;
+    for (size_t i = 0; i < hints_count(h); i++)
+        remembered += hints_at(h, i)->state == HINT_TRYING && hints_at(h, i)->source == HINT_REMEMBERED;
+    assert_int_equal(remembered, HINTS_TRYING_REMEMBERED_MAX);
+}
+
+static void test_hints__what_is_withdrawn_expires_whatever_its_time(void **state)
+{
+    struct hints *h = *state;
+    struct hint gone;
+    assert_int_equal(hints_add(h, HINT_REMEMBERED, SLICE("10.0.0.1:7900"), UINT64_MAX, START), 0);
+    add(h, HINT_MDNS, "10.0.0.2:7900", START);
+    assert_false(hints_expire(h, START, &gone));
+    hints_withdraw(h, HINT_REMEMBERED);
+    assert_true(hints_expire(h, START, &gone));
+    assert_string_equal(gone.address, "10.0.0.1:7900");
+    assert_false(hints_expire(h, START, &gone));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,8 +223,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_hints__tries_again_later_and_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hints__bounds_tries_at_once_and_a_second, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hints__a_hundred_thousand_liars_keep_nobody_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hints__the_operators_go_first_and_have_room_beside_whatever_anybody_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hints__what_anybody_named_is_the_operators_once_he_names_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hints__forgets_what_is_no_longer_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hints__refuses_what_is_no_address_and_more_than_it_has_room_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hints__goes_to_the_remembered_before_those_that_anybody_names_a_few_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hints__what_is_withdrawn_expires_whatever_its_time, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

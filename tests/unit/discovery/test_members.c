@@ -1,199 +1,11 @@
 /* The membership core, step by step: one core, and the frames that others would send it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/err.h"
-#include "discovery/members.h"
-
-#define ID_OF(c) c c c c c c c c c c c c c c c c
-#define SELF ID_OF("1111")
-#define PEER ID_OF("2222")
-#define THIRD ID_OF("3333")
-#define FOURTH ID_OF("0000")
-#define FIFTH ID_OF("4444")
-
-enum { LINK = 7, START = 1000 };
-
-struct rig {
-    struct members *m;
-    uint64_t now;
-    struct gossip_frame sent[64]; /* kinds and plain fields of what was sent last */
-    uint64_t sent_on[64];
-    struct arena *arena;
-    size_t sent_count;
-    enum members_event_kind events[64];
-    char who[64][65];
-    size_t event_count;
-    uint64_t closed[8];
-    size_t closed_count;
-    struct members_dial dials[8];
-    char dialled[8][65];
-    size_t dial_count;
-    unsigned *asked; /* records that were judged */
-};
-
-static struct member record_of(const char *id, const char *name, uint64_t incarnation, uint64_t revision)
-{
-    static const char *const addresses[] = {"10.0.0.1:7900"};
-    struct member m = {.incarnation = incarnation, .revision = revision, .started_at_ms = 5, .addresses = addresses, .address_count = 1,
-                       .hostname = "", .platform = "", .user = "", .version = ""};
-    snprintf(m.id, sizeof m.id, "%s", id);
-    snprintf(m.name, sizeof m.name, "%s", name);
-    return m;
-}
-
-static void drain(struct rig *r)
-{
-    struct members_event event;
-    struct slice bytes;
-    arena_reset(r->arena);
-    r->sent_count = r->event_count = r->closed_count = r->dial_count = 0;
-    while (r->sent_count < 64 && members_next_send(r->m, &r->sent_on[r->sent_count], &bytes))
-        assert_int_equal(gossip_frame_unpack(bytes, r->arena, NULL, &r->sent[r->sent_count++]), 0);
-    while (r->closed_count < 8 && members_next_close(r->m, &r->closed[r->closed_count]))
-        r->closed_count++;
-    while (r->dial_count < 8 && members_next_dial(r->m, &r->dials[r->dial_count])) {
-        snprintf(r->dialled[r->dial_count], 65, "%s", r->dials[r->dial_count].id);
-        r->dial_count++;
-    }
-    while (r->event_count < 64 && members_next_event(r->m, &event)) {
-        r->events[r->event_count] = event.kind;
-        snprintf(r->who[r->event_count++], 65, "%s", event.member ? event.member->id : "");
-    }
-}
-
-static void tick(struct rig *r, uint64_t by_ms)
-{
-    for (uint64_t end = r->now + by_ms; r->now < end;) {
-        r->now = r->now + 100 < end ? r->now + 100 : end;
-        members_tick(r->m, r->now);
-    }
-    drain(r);
-}
-
-static int set_up(void **state)
-{
-    struct rig *r = calloc(1, sizeof *r);
-    struct member self = record_of(SELF, "self", 100, 0);
-    struct members_config config = {.authority = "authority", .grid = "demo", .self = &self, .seed = 1};
-    r->now = START;
-    r->arena = arena_create(4096, 0);
-    assert_int_equal(members_create(&config, r->now, &r->m), 0);
-    *state = r;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct rig *r = *state;
-    members_destroy(r->m);
-    arena_destroy(r->arena);
-    free(r);
-    return 0;
-}
-
-static int deliver(struct rig *r, uint64_t link, const struct gossip_frame *frame)
-{
-    struct buf bytes;
-    buf_init(&bytes, 0);
-    assert_int_equal(gossip_frame_pack(frame, &bytes), 0);
-    int err = members_receive(r->m, link, buf_slice(&bytes), r->now);
-    buf_dispose(&bytes);
-    drain(r);
-    return err;
-}
-
-static void seal(const struct member *m, const char *signature, struct buf *sealed)
-{
-    struct buf record;
-    buf_init(&record, 0);
-    assert_int_equal(member_pack(m, &record), 0);
-    assert_int_equal(member_seal_pack(&(struct member_seal){.record = buf_slice(&record), .signature = slice_of_str(signature)}, sealed), 0);
-    buf_dispose(&record);
-}
-
-static int say_of(struct rig *r, uint64_t link, struct member member, enum member_state state, enum gossip_kind kind)
-{
-    struct buf record;
-    buf_init(&record, 0);
-    member.leaving = state == MEMBER_LEFT;
-    seal(&member, "", &record);
-    struct gossip_entry entry = {.record = buf_slice(&record), .state = state};
-    struct gossip_frame frame = {.kind = kind, .entries = &entry, .entry_count = 1, .authority = SLICE("authority"), .grid = SLICE("demo"),
-                                 .protocol = GOSSIP_PROTOCOL};
-    int err = deliver(r, link, &frame);
-    buf_dispose(&record);
-    return err;
-}
-
-static int claim(struct rig *r, const char *id, uint64_t incarnation, enum member_state state)
-{
-    return say_of(r, LINK, record_of(id, id[0] == '3' ? "third" : "somebody", incarnation, 0), state, GOSSIP_TABLE);
-}
-
-static void link_peer(struct rig *r, uint64_t link, const char *id, const char *name)
-{
-    assert_int_equal(members_link_up(r->m, link, id, 0, r->now), 0);
-    assert_int_equal(say_of(r, link, record_of(id, name, 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
-}
-
-static void expect_state(const struct rig *r, const char *id, enum member_state state)
-{
-    const struct member *m = members_find(r->m, id);
-    assert_non_null(m);
-    assert_string_equal(member_state_name(m->state), member_state_name(state));
-}
-
-static void expect_event(const struct rig *r, enum members_event_kind kind, const char *id)
-{
-    for (size_t i = 0; i < r->event_count; i++)
-        if (r->events[i] == kind && strcmp(r->who[i], id) == 0)
-            return;
-    fail_msg("no event %s of %.4s", members_event_name(kind), id);
-}
-
-static const struct gossip_frame *find_sent(const struct rig *r, enum gossip_kind kind)
-{
-    for (size_t i = 0; i < r->sent_count; i++)
-        if (r->sent[i].kind == kind)
-            return &r->sent[i];
-    return NULL;
-}
-
-static const struct gossip_entry *find_entry(const struct gossip_frame *table, const char *id)
-{
-    for (size_t i = 0; table && table->kind == GOSSIP_TABLE && i < table->entry_count; i++)
-        if (strcmp(table->entries[i].member.id, id) == 0)
-            return &table->entries[i];
-    return NULL;
-}
+#include "tests/unit/discovery/members_rig.h"
 
 static void refuse_dial(struct rig *r)
 {
     assert_int_equal(r->dial_count, 1);
     members_dial_failed(r->m, r->dials[0].token, MEMBERS_DIAL_REFUSED, r->now);
     drain(r);
-}
-
-static void acknowledge(struct rig *r, uint64_t link)
-{
-    deliver(r, link, &(struct gossip_frame){.kind = GOSSIP_ACK, .sequence = 1, .sent_at_ms = r->now - 3});
-}
-
-static void keep_alive(struct rig *r, uint64_t link, uint64_t for_ms)
-{
-    for (uint64_t passed = 0; passed < for_ms; passed += 100) {
-        tick(r, 100);
-        acknowledge(r, link);
-    }
 }
 
 static void test_members__greets_first_and_then_sends_its_view(void **state)
@@ -203,7 +15,7 @@ static void test_members__greets_first_and_then_sends_its_view(void **state)
     drain(r);
     assert_int_equal(r->sent_count, 1);
     assert_int_equal(r->sent[0].kind, GOSSIP_HELLO);
-    assert_string_equal(r->sent[0].entries[0].member.name, "self");
+    assert_string_equal(r->sent[0].entries[0].member->name, "self");
     assert_int_equal(say_of(r, LINK, record_of(PEER, "peer", 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
     expect_event(r, MEMBERS_JOINED, PEER);
     expect_event(r, MEMBERS_LINKED, PEER);
@@ -332,7 +144,7 @@ static void test_members__reads_a_record_anew_that_it_knows_no_more(void **state
     assert_string_equal(members_find(r->m, THIRD)->name, "third, of a longer name");
     const struct gossip_entry *told = find_entry(find_sent(r, GOSSIP_TABLE), THIRD); /* he should know what we know */
     assert_non_null(told);
-    assert_true(told->member.incarnation == 11);
+    assert_true(told->member->incarnation == 11);
 }
 
 static void test_members__tells_all_of_whom_it_met_first(void **state)
@@ -342,7 +154,7 @@ static void test_members__tells_all_of_whom_it_met_first(void **state)
     link_peer(r, LINK + 1, FOURTH, "fourth");
     const struct gossip_frame *told = find_sent(r, GOSSIP_TABLE);
     assert_non_null(told);
-    assert_string_equal(told->entries[0].member.id, FOURTH);
+    assert_string_equal(told->entries[0].member->id, FOURTH);
 }
 
 /* How often a table with the third member was sent on a link within a second. */
@@ -402,7 +214,7 @@ static void test_members__doubts_the_death_of_whom_it_just_heard(void **state)
     const struct gossip_frame *told = find_sent(r, GOSSIP_TABLE);
     assert_non_null(told);
     assert_int_equal(told->entries[0].state, MEMBER_DEAD);
-    assert_string_equal(told->entries[0].member.id, THIRD);
+    assert_string_equal(told->entries[0].member->id, THIRD);
     assert_int_equal(r->sent_on[0], LINK + 1);
 }
 
@@ -637,9 +449,9 @@ static void test_members__sends_its_record_once_it_changed_and_only_then(void **
     members_link_pause(r->m, LINK, false);
     drain(r);
     assert_int_equal(r->sent_count, 1);
-    assert_int_equal(r->sent[0].entries[0].member.api_port, 10000);
-    assert_int_equal(r->sent[0].entries[0].member.revision, 2);
-    assert_int_equal(r->sent[0].entries[0].member.incarnation, 100);
+    assert_int_equal(r->sent[0].entries[0].member->api_port, 10000);
+    assert_int_equal(r->sent[0].entries[0].member->revision, 2);
+    assert_int_equal(r->sent[0].entries[0].member->incarnation, 100);
     self.hostname = "bad\nhost";
     assert_int_equal(members_set_self(r->m, &self, r->now), GRID_EINVAL);
 }
@@ -741,6 +553,7 @@ static void test_members__bounds_its_view(void **state)
         ended[i] = record_of(id, name, 10, 0);
         say_of(r, LINK, ended[i], MEMBER_DEAD, GOSSIP_TABLE);
     }
+    keep_alive(r, LINK, 2000); /* until it is believed that there is one more */
     say_two(r, newcomer, ended[0]); /* takes the place of one of whom it is said then that it lives */
     assert_int_equal(members_count(r->m), MEMBERS_MAX);
     expect_state(r, THIRD, MEMBER_ALIVE);
@@ -982,7 +795,7 @@ static void test_records__of_a_clock_that_was_ahead_are_outdone(void **state)
     before.started_at_ms = 86400000;
     say_signed(r, LINK, before, "good", MEMBER_ALIVE, GOSSIP_TABLE);
     assert_int_equal(members_at(r->m, 0)->incarnation, OWNS + 86400001);
-    assert_int_equal(find_sent(r, GOSSIP_TABLE)->entries[0].member.incarnation, OWNS + 86400001);
+    assert_int_equal(find_sent(r, GOSSIP_TABLE)->entries[0].member->incarnation, OWNS + 86400001);
 }
 
 static void test_records__unsigned_ones_open_no_link(void **state)
@@ -1016,7 +829,7 @@ static void test_records__are_sealed_anew_when_the_certificate_is(void **state)
     assert_int_equal(members_reseal(r->m, r->now), 0);
     tick(r, 100);
     assert_int_equal(members_at(r->m, 0)->revision, before + 1);
-    assert_int_equal(find_sent(r, GOSSIP_TABLE)->entries[0].member.revision, before + 1);
+    assert_int_equal(find_sent(r, GOSSIP_TABLE)->entries[0].member->revision, before + 1);
     assert_true(slice_equal_str(find_sent(r, GOSSIP_TABLE)->entries[0].seal.signature, "good"));
 }
 
@@ -1178,7 +991,7 @@ static void test_load__goes_with_a_record_that_changes_too(void **state)
     drain(r);
     const struct gossip_frame *told = find_sent(r, GOSSIP_TABLE);
     assert_non_null(told);
-    assert_string_equal(told->entries[0].member.release, THIRD);
+    assert_string_equal(told->entries[0].member->release, THIRD);
     assert_string_equal(told->entries[0].loaded.tasks[0].name, "new-task");
 }
 
@@ -1330,6 +1143,21 @@ static void test_members__tells_all_of_a_silence(void **state)
     assert_int_equal(members_health(r->m), 1);
     say_news(r, THIRD_LINK, GOSSIP_NEWS_STALLED, PEER, 200); /* so it was not us */
     assert_int_equal(members_health(r->m), 0);
+}
+
+static void test_members__asks_on_another_link_when_that_of_the_silent_has_ended(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    link_peer(r, LINK + 1, PEER, "peer"); /* both sides dialled; he ends this one, which nobody here knows yet */
+    tick(r, 1200);
+    assert_non_null(find_sent_on(r, LINK + 1, GOSSIP_PING));
+    expect_state(r, PEER, MEMBER_STALLED);
+    members_link_down(r->m, LINK + 1, MEMBERS_LOST_RESET, r->now);
+    tick(r, 10);
+    assert_non_null(find_sent_on(r, LINK, GOSSIP_PING));
+    acknowledge(r, LINK);
+    expect_state(r, PEER, MEMBER_ALIVE);
 }
 
 static void test_members__looks_at_all_when_two_are_silent(void **state)
@@ -1580,27 +1408,88 @@ static void test_members__answers_comparisons_in_moderation(void **state)
     assert_int_equal(members_count(r->m), 4);
 }
 
-static void test_members__keeps_an_active_view_of_a_great_grid(void **state)
+/* Nobody is linked but the first three: who is dialled refuses, and is asked again much later. */
+static void tell_of_a_great_grid(struct rig *r)
 {
-    struct rig *r = *state;
     char id[65], name[16];
-    unsigned dialled = 0;
     link_three(r);
     for (unsigned i = 0; i < 400; i++) {
         snprintf(id, sizeof id, "%08x%056x", i * 10000019u + 77, i + 1);
         snprintf(name, sizeof name, "n%u", i);
         say_of(r, LINK, record_of(id, name, 10, 0), MEMBER_ALIVE, GOSSIP_TABLE);
         for (size_t d = 0; d < r->dial_count; d++)
-            members_dial_failed(r->m, r->dials[d].token, MEMBERS_DIAL_DENIED, r->now); /* asked again much later */
-    }
-    for (int i = 0; i < 80; i++) {
-        tick(r, 100);
-        for (size_t d = 0; d < r->dial_count; d++, dialled++)
             members_dial_failed(r->m, r->dials[d].token, MEMBERS_DIAL_DENIED, r->now);
+    }
+}
+
+/* How often anybody is dialled, or the one of this id, whose process stands still. */
+static unsigned dialled_in_great_grid(struct rig *r, uint64_t ms, const char *id)
+{
+    unsigned dialled = 0;
+    for (uint64_t end = r->now + ms; r->now < end;) {
+        tick(r, 100);
+        for (size_t d = 0; d < r->dial_count; d++) {
+            bool meant = !id || strcmp(r->dialled[d], id) == 0;
+            members_dial_failed(r->m, r->dials[d].token, id && meant ? MEMBERS_DIAL_SILENT : MEMBERS_DIAL_DENIED, r->now);
+            dialled += meant;
+        }
         for (uint64_t link = PEER_LINK; link <= FOURTH_LINK; link++)
             acknowledge(r, link);
     }
-    assert_in_range(dialled, 4, 40);
+    return dialled;
+}
+
+static void test_members__keeps_an_active_view_of_a_great_grid(void **state)
+{
+    struct rig *r = *state;
+    tell_of_a_great_grid(r);
+    assert_in_range(dialled_in_great_grid(r, 8000, NULL), 4, 40);
+}
+
+/* Somebody beyond the active view, who is dialled for a probe; the dial fails so. */
+static void probe_somebody(struct rig *r, enum members_dial_fault fault, char id[65])
+{
+    dialled_in_great_grid(r, 8000, NULL); /* those of the active view */
+    for (uint64_t end = r->now + 2 * MEMBERS_LAN.probe_ms; r->dial_count == 0 && r->now < end;) {
+        tick(r, 100);
+        for (uint64_t link = PEER_LINK; link <= FOURTH_LINK && r->dial_count == 0; link++)
+            acknowledge(r, link);
+    }
+    assert_int_equal(r->dial_count, 1);
+    snprintf(id, 65, "%s", r->dialled[0]);
+    members_dial_failed(r->m, r->dials[0].token, fault, r->now);
+    drain(r);
+}
+
+/* Its link was ended since it was not needed: nothing else would look. */
+static void test_members__looks_for_whom_others_have_convicted_beyond_the_active_view(void **state)
+{
+    enum { ITS_LINK = 99 };
+    struct rig *r = *state;
+    char id[65];
+    tell_of_a_great_grid(r);
+    probe_somebody(r, MEMBERS_DIAL_DENIED, id);
+    dialled_in_great_grid(r, 2 * MEMBERS_LAN.probe_ms, NULL);
+    struct member itself = record_of(id, members_find(r->m, id)->name, 10, 0);
+    assert_int_equal(members_link_up(r->m, ITS_LINK, id, 0, r->now), 0);
+    assert_int_equal(say_of(r, ITS_LINK, itself, MEMBER_ALIVE, GOSSIP_HELLO), 0);
+    members_link_down(r->m, ITS_LINK, MEMBERS_LOST_RESET, r->now);
+    assert_int_equal(say_of(r, PEER_LINK, itself, MEMBER_DEAD, GOSSIP_TABLE), 0);
+    expect_state(r, id, MEMBER_ALIVE);
+    assert_int_equal(r->dial_count, 1);
+    assert_string_equal(r->dialled[0], id);
+}
+
+static void test_members__looks_on_for_whom_it_doubts_beyond_the_active_view(void **state)
+{
+    struct rig *r = *state;
+    char id[65];
+    tell_of_a_great_grid(r);
+    probe_somebody(r, MEMBERS_DIAL_SILENT, id);
+    expect_state(r, id, MEMBER_STALLED);
+    dialled_in_great_grid(r, 3 * MEMBERS_LAN.probe_ms, id);
+    assert_in_range(dialled_in_great_grid(r, MEMBERS_LAN.silent_ms - 4 * MEMBERS_LAN.probe_ms, id), 1, 10);
+    expect_state(r, id, MEMBER_STALLED);
 }
 
 /* One table that names so many others, as a newcomer's first link brings it. */
@@ -1659,6 +1548,21 @@ static void test_members__links_a_great_grid_in_its_own_time_neighbours_first(vo
     assert_int_equal(strlen(dialled), 12);
 }
 
+/* Their kernels take the dials, and nothing comes of it before the handshake's time is over. */
+static void test_members__holds_nobody_up_for_those_that_stand_still(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    say_many(r, 6);
+    size_t dialled = r->dial_count;
+    for (uint64_t end = r->now + MEMBERS_LAN.late_ms - 50; r->now < end; dialled += r->dial_count)
+        tick(r, 50);
+    assert_int_equal(dialled, 4); /* of handshakes that are done so many go on at a time */
+    for (uint64_t end = r->now + MEMBERS_LAN.late_ms; r->now < end; dialled += r->dial_count)
+        tick(r, 50);
+    assert_int_equal(dialled, 6);
+}
+
 static void test_members__links_a_small_grid_at_once(void **state)
 {
     struct rig *r = *state;
@@ -1709,6 +1613,9 @@ int main(void)
         CASE(test_members__compares_views_before_it_sends_any),
         CASE(test_members__answers_comparisons_in_moderation),
         CASE(test_members__keeps_an_active_view_of_a_great_grid),
+        CASE(test_members__looks_on_for_whom_it_doubts_beyond_the_active_view),
+        CASE(test_members__looks_for_whom_others_have_convicted_beyond_the_active_view),
+        CASE(test_members__holds_nobody_up_for_those_that_stand_still),
         CASE(test_members__links_a_great_grid_in_its_own_time_neighbours_first),
         CASE(test_members__links_a_small_grid_at_once),
         CASE(test_members__refuses_hellos_with_a_reason),
@@ -1724,6 +1631,7 @@ int main(void)
         CASE(test_members__doubts_the_death_of_whom_it_just_heard),
         CASE(test_members__stalls_the_silent_and_resumes_them),
         CASE(test_members__measures_round_trips_in_microseconds),
+        CASE(test_members__asks_on_another_link_when_that_of_the_silent_has_ended),
         CASE(test_members__looks_at_all_when_two_are_silent),
         CASE(test_members__knocks_often_for_who_is_gone),
         CASE(test_members__distrusts_itself_less_when_its_dials_are_answered),

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
+#include "fs/beneath.h"
 #include "fs/folder.h"
 #include "fs/publish.h"
 
@@ -310,6 +311,43 @@ static void test_closed__reads_the_kernels_list_of_mounts(void **state)
     }
 }
 
+/* ---- below a folder ---- */
+
+static void test_beneath__opens_what_lies_below_and_follows_nothing(void **state)
+{
+    struct fixture *f = *state;
+    char deep[6000] = "";
+    tree_dir(f->folder, "a");
+    tree_dir(f->folder, "a/b");
+    assert_int_equal(symlink("a", tree_path(f->folder, "link")), 0);
+    assert_int_equal(symlink("/etc", tree_path(f->folder, "a/out")), 0);
+    enum { LEVELS = 20, NAME = 250 };
+    int fd = tree_open(f->folder), levels[LEVELS + 1] = {fd};
+    char name[NAME + 1] = "";
+    memset(name, 'n', NAME);
+    for (int i = 0; i < LEVELS; i++) {
+        strcat(strcat(deep, i ? "/" : ""), name);
+        assert_int_equal(mkdirat(levels[i], name, 0755), 0);
+        levels[i + 1] = openat(levels[i], name, O_RDONLY | O_DIRECTORY);
+    }
+    const struct {
+        const char *path;
+        bool opens;
+    } cases[] = {{"a", true}, {"a/b", true}, {deep, true}, {"link", false}, {"link/b", false}, {"a/out", false}, {"a/none", false}, {"..", false}, {"a/../..", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int found = beneath_open(fd, cases[i].path, O_RDONLY | O_DIRECTORY);
+        if ((found >= 0) != cases[i].opens)
+            fail_msg("%s: %s", cases[i].path, strerror(errno));
+        if (found >= 0)
+            close(found);
+    }
+    for (int i = LEVELS; i-- > 0;) { /* a path of them all could not be removed by name */
+        close(levels[i + 1]);
+        assert_int_equal(unlinkat(levels[i], name, AT_REMOVEDIR), 0);
+    }
+    close(fd);
+}
+
 /* ---- a whole publish ---- */
 
 static void test_publish__reads_with_the_users_rights_alone(void **state)
@@ -396,6 +434,7 @@ int main(void)
         WITH_FOLDER(test_closed__no_name_leads_into_the_folder),
         WITH_FOLDER(test_closed__neither_does_a_mount_of_a_part_of_it),
         cmocka_unit_test(test_closed__reads_the_kernels_list_of_mounts),
+        WITH_FOLDER(test_beneath__opens_what_lies_below_and_follows_nothing),
         WITH_FOLDER(test_publish__reads_with_the_users_rights_alone),
         WITH_FOLDER(test_publish__links_put_in_between_lead_nowhere),
     };

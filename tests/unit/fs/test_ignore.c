@@ -9,7 +9,7 @@ static const char *const paths[] = {
     "dir/sub/deep/", "dir/sub/deep/foo", "dir/sub/deep/keep.log", "build/", "build/out.js", "src/", "src/build/", "src/build/x",
     "src/main.c", "src/main.o", "#hash", "!bang", "trail ", "[x]", "a-b", "a1", "a9z", "Abc", "abc", "node_modules/",
     "node_modules/p/", "node_modules/p/index.js", "x]y", "back\\slash", "star*", "\xc3\xa9t\xc3\xa9", "logs/", "logs/a.log",
-    "logs/keep/", "logs/keep/b.log", "foobar/", "foobar/x/", "foobar/x/baz", "doc/", "doc/a/", "doc/a/b/", "doc/a/b/c.txt",
+    "logs/keep/", "logs/keep/b.log", "foobar/", "foobar/x/", "foobar/x/baz", "doc/", "doc/a/", "doc/a/b/", "doc/a/b/c.txt", "end\\",
 };
 
 /* What stands in .gridignore, and in dir/.gridignore (NULL for none). */
@@ -33,6 +33,7 @@ static const struct {
     {"dir/**/deep/*.log\n", NULL}, {"sub/foo\n", NULL}, {"*foo*\n!foobar\n", NULL}, {"foo/**/baz\n", NULL}, {"*bar/x\n", NULL},
     {"*.o\n", "!foo.o\n"}, {"foo\n", "!foo\n"}, {"", "/foo\n"}, {"", "sub/foo\n"}, {"", "/sub/\n"}, {"", "*.log\n!keep.log\n"},
     {"!foo\n", "foo\n"}, {"dir\n", "!foo\n"}, {"", "**/foo\n"}, {"", "dir/foo\n"},
+    {"end\\\\  \n", NULL}, {"do**/b/\n", NULL}, {"do***/**\n", NULL}, {"do*/**\n", NULL}, {"doc/a**\n", NULL}, {"d[o]**/b/\n", NULL},
 };
 
 static void run(const char *command)

@@ -164,7 +164,7 @@ struct death {
 
 static bool die_publishing(void *arg, const struct publish_progress *progress)
 {
-    if (progress->files_done == ((struct death *) arg)->publishing)
+    if (progress->files_done > 0 && progress->files_done == ((struct death *) arg)->publishing)
         raise(SIGKILL);
     return true;
 }

@@ -1,4 +1,5 @@
 /* Older trees that become newer ones: equal to what was published whatever lay in them, and never half one and half the other. */
+// cost: 7
 #include "tests/unit/fs/release.h"
 
 #include <errno.h>
@@ -214,6 +215,48 @@ static void test_materialize__in_a_guarded_spare_names_are_mended_too(void **sta
     run(f, "echo x > p/tasks/new");
     assert_true(patch(f, spares, 1, true, two).patched);
     assert_is_project(f, two);
+}
+
+static void test_materialize__a_name_tells_its_root_and_may_tell_more(void **state)
+{
+    static const char hex[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    static const struct {
+        const char *behind;
+        bool found;
+    } cases[] = {{"", true}, {".spare", true}, {".2", true}, {"spare", false}, {"-2", false}, {"0", false}, {".0123456789abcdef", false}};
+    struct object_id root;
+    char name[128], again[OBJECT_ID_HEX + 1];
+    (void) state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(name, sizeof name, "%s%s", hex, cases[i].behind);
+        assert_int_equal(materialize_name_root(name, &root), cases[i].found);
+    }
+    object_id_to_hex(&root, again);
+    assert_string_equal(again, hex);
+    assert_false(materialize_name_root("current", &root));
+    assert_false(materialize_name_root(hex + 1, &root));
+    assert_false(materialize_name_root(".new-00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", &root));
+}
+
+/* A second tree of one root, as one is made ahead of the next release. */
+static void test_materialize__a_second_tree_of_what_runs_becomes_the_next(void **state)
+{
+    struct release_fixture *f = *state;
+    char one[HEX], two[HEX], spare[MATERIALIZE_NAME_SIZE], script[256];
+    const char *spares[] = {spare};
+    struct materialize_result out;
+    struct object_id root;
+    run(f, PROJECT);
+    root = build(f, one);
+    snprintf(spare, sizeof spare, "%s.spare", one);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, spare, &(struct materialize_options){.previous = one, .guarded = true}, NULL, &out), 0);
+    assert_false(out.existed || out.patched);
+    run(f, "cp -a p before && echo changed > p/deep/er/5 && rm -r p/gone");
+    assert_true(patch(f, spares, 1, true, two).patched);
+    assert_int_equal(faccessat(f->releases, spare, F_OK, AT_SYMLINK_NOFOLLOW), -1);
+    assert_is_project(f, two);
+    snprintf(script, sizeof script, "diff -r --no-dereference before releases/%s", one);
+    run(f, script);
 }
 
 static void test_materialize__the_spare_that_differs_least_is_taken(void **state)
@@ -481,6 +524,8 @@ int main(void)
         WITH_STORE(test_materialize__what_was_written_into_an_unguarded_spare_is_mended),
         WITH_STORE(test_materialize__a_spare_of_the_same_release_is_looked_over),
         WITH_STORE(test_materialize__in_a_guarded_spare_names_are_mended_too),
+        cmocka_unit_test(test_materialize__a_name_tells_its_root_and_may_tell_more),
+        WITH_STORE(test_materialize__a_second_tree_of_what_runs_becomes_the_next),
         WITH_STORE(test_materialize__the_spare_that_differs_least_is_taken),
         WITH_STORE(test_materialize__guarded_trees_share_their_files),
         WITH_STORE(test_materialize__killed_while_patching_leaves_rubbish_alone),

@@ -1,11 +1,18 @@
 /* From a folder to a root: what is in a release, what never is, and what a change costs. */
 #include "tests/unit/fs/tree.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <sys/inotify.h>
+#include <time.h>
 
 #include "fs/publish.h"
 #include "fs/reach.h"
+
+/* Enough for several threads. */
+enum { MANY_FILES = 1500 };
 
 struct fixture {
     char *folder; /* the project is FOLDER/p */
@@ -275,6 +282,86 @@ static void test_publish__refuses_too_deep_a_folder(void **state)
     assert_non_null(strstr(f->report.error, "deeper than"));
 }
 
+/* Waits, on the first read of the file, for the reader to be in the midst of it, and changes its first and last byte. */
+struct meddler {
+    const char *path;
+    size_t size;
+    char byte;
+    int events; /* inotify's */
+    atomic_bool done;
+};
+
+static void *meddle(void *arg)
+{
+    struct meddler *m = arg;
+    char event[4096];
+    if (read(m->events, event, sizeof event) <= 0)
+        return NULL;
+    int fd = open(m->path, O_WRONLY);
+    bool written = fd >= 0 && pwrite(fd, &m->byte, 1, 0) == 1 && pwrite(fd, &m->byte, 1, (off_t) m->size - 1) == 1;
+    close(fd);
+    atomic_store(&m->done, written);
+    return NULL;
+}
+
+/* The first and the last byte of a file of the release. */
+static void read_ends(struct fixture *f, struct object_id root, const char *name, char ends[2])
+{
+    struct manifest_entry entry;
+    struct manifest_file file;
+    struct manifest_chunk chunk;
+    struct buf listing, content;
+    buf_init(&listing, 0);
+    buf_init(&content, 0);
+    assert_true(release_has(f, root, name, &entry) && entry.kind == MANIFEST_LONG_FILE);
+    assert_int_equal(store_get_typed(f->store, &entry.id, OBJECT_FILE, &listing), 0);
+    assert_int_equal(manifest_file_open(buf_slice(&listing), &file), 0);
+    for (bool first = true; manifest_file_next(&file, &chunk); first = false) {
+        assert_int_equal(store_get_typed(f->store, &chunk.id, OBJECT_CHUNK, &content), 0);
+        if (first)
+            ends[0] = (char) content.data[0];
+    }
+    ends[1] = (char) content.data[content.size - 1];
+    buf_dispose(&listing);
+    buf_dispose(&content);
+}
+
+/* Publishes while a thread changes the file; true when it did so before the publish ended. */
+static bool publish_meddled(struct fixture *f, struct meddler *m, struct publish_result *out)
+{
+    pthread_t thread;
+    m->events = inotify_init1(IN_CLOEXEC);
+    assert_true(inotify_add_watch(m->events, m->path, IN_ACCESS) >= 0);
+    atomic_store(&m->done, false);
+    assert_int_equal(pthread_create(&thread, NULL, meddle, m), 0);
+    *out = publish(f);
+    bool done = atomic_load(&m->done);
+    pthread_join(thread, NULL);
+    close(m->events);
+    return done;
+}
+
+static void test_publish__a_file_changed_while_it_is_read_is_read_again(void **state)
+{
+    struct fixture *f = *state;
+    struct meddler m = {.path = strdup(tree_path(f->folder, "p/long")), .size = 24 * 1024 * 1024};
+    struct publish_result out;
+    uint8_t *bytes = calloc(1, m.size);
+    char ends[2];
+    unsigned again = 0;
+    tree_write(f->folder, "p/long", bytes, m.size);
+    for (unsigned attempt = 0; attempt < 40 && again < 2; attempt++) {
+        m.byte = (char) ('a' + attempt % 26);
+        bool done = publish_meddled(f, &m, &out);
+        read_ends(f, out.root, "long", ends);
+        assert_int_equal(ends[0], ends[1]); /* the one or the other, never of both */
+        again += done && ends[0] == m.byte;
+    }
+    assert_int_equal(again, 2); /* by one reading alone the first byte would always be the old one */
+    free(bytes);
+    free((char *) m.path);
+}
+
 struct scribbler {
     const char *path;
     atomic_bool stop;
@@ -307,6 +394,203 @@ static void test_publish__a_file_that_keeps_changing_is_an_error_or_read_whole(v
         assert_non_null(strstr(f->report.error, "busy.log keeps changing"));
     publish(f);
     free((char *) s.path);
+}
+
+/* ---- what is known from the last time ---- */
+
+static struct publish_result publish_knowing(struct fixture *f, const char *name)
+{
+    int state_fd = tree_open(f->folder), fd = tree_open(tree_path(f->folder, name));
+    struct publish_options options = {.state_fd = &state_fd};
+    struct publish_result out;
+    fs_report_dispose(&f->report);
+    int err = release_publish(f->store, fd, &options, &f->report, &out);
+    if (err != 0)
+        fail_msg("%s: %s", grid_err_name(err), f->report.error);
+    close(fd);
+    close(state_fd);
+    return out;
+}
+
+/* The name of the one file that the caches of the fixture have. */
+static const char *cache_file(struct fixture *f)
+{
+    DIR *dir = opendir(tree_path(f->folder, "stat-cache"));
+    const char *found = NULL;
+    static char name[300];
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        assert_null(found);
+        snprintf(name, sizeof name, "stat-cache/%s", entry->d_name);
+        found = name;
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+/* Publishes until all files are old enough to be known. A few that came of age later than the others would not be written down by themselves. */
+static struct publish_result publish_until_known(struct fixture *f, const char *name)
+{
+    struct publish_result out = {0};
+    for (int i = 0; i < 500; i++) {
+        if (cache_file(f))
+            assert_int_equal(unlink(tree_path(f->folder, cache_file(f))), 0);
+        publish_knowing(f, name);
+        out = publish_knowing(f, name);
+        if (out.unread_files == out.files)
+            return out;
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    fail_msg("%u of %u files are known", (unsigned) out.unread_files, (unsigned) out.files);
+    return out;
+}
+
+static void forget_objects(struct fixture *f)
+{
+    struct id_map none;
+    struct store_collection c;
+    struct store_collected done;
+    id_map_init(&none);
+    assert_int_equal(store_collect_begin(f->store, &c), 0);
+    assert_int_equal(store_collect_sweep(f->store, &c, &none, &done), 0);
+}
+
+static uint64_t count_missing(struct fixture *f, const struct object_id *root)
+{
+    struct id_map live;
+    uint64_t missing;
+    id_map_init(&live);
+    assert_int_equal(release_mark(f->store, root, &live, &missing), 0);
+    id_map_dispose(&live);
+    return missing;
+}
+
+/* What one user's rights opened is not published for another. */
+static void expect_refused_to_stranger(struct fixture *f, const char *name)
+{
+    struct rights stranger = {.uid = 54321, .gid = 54321};
+    struct publish_result out;
+    if (geteuid() != 0 || !rights_can_change())
+        return;
+    int state_fd = tree_open(f->folder), fd = tree_open(tree_path(f->folder, name));
+    struct publish_options options = {.state_fd = &state_fd, .rights = &stranger};
+    assert_int_equal(release_publish(f->store, fd, &options, &f->report, &out), GRID_EPERM);
+    assert_non_null(strstr(f->report.error, "secret cannot be read"));
+    close(fd);
+    close(state_fd);
+}
+
+static void test_publish__what_has_not_changed_is_not_read(void **state)
+{
+    struct fixture *f = *state;
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
+    struct stat st;
+    make_project(f->folder, "x");
+    uint8_t *bytes = malloc(1000000);
+    tree_noise(bytes, 1000000, 3);
+    tree_write(f->folder, "x/long", bytes, 1000000);
+    free(bytes);
+    tree_file(f->folder, "x/notes.txt", "x PRIVATE KEY x");
+    tree_file(f->folder, "x/secret", "x");
+    assert_int_equal(chmod(tree_path(f->folder, "x/secret"), 0600), 0);
+    struct publish_result first = publish_until_known(f, "x"), out;
+    assert_int_equal(first.stored_bytes, 0);
+    assert_true(first.saved_bytes >= first.bytes);
+
+    /* The same size and modification time: the change of the inode tells. */
+    assert_int_equal(stat(tree_path(f->folder, "x/tasks/a.js"), &st), 0);
+    tree_file(f->folder, "x/tasks/a.js", "exports.a = 2\n");
+    times[1] = st.st_mtim;
+    assert_int_equal(utimensat(AT_FDCWD, tree_path(f->folder, "x/tasks/a.js"), times, 0), 0);
+    out = publish_knowing(f, "x");
+    assert_int_equal(out.unread_files, out.files - 1);
+    assert_false(object_id_equal(&out.root, &first.root));
+
+    /* A file's name decides too. */
+    assert_int_equal(link(tree_path(f->folder, "x/notes.txt"), tree_path(f->folder, "x/notes.pem")), 0);
+    out = publish_knowing(f, "x");
+    assert_false(release_has(f, out.root, "notes.pem", &(struct manifest_entry){0}));
+    assert_int_equal(f->report.warning_count, 1);
+    assert_int_equal(unlink(tree_path(f->folder, "x/notes.pem")), 0);
+
+    expect_refused_to_stranger(f, "x");
+
+    /* What the store no longer has is read and put again. */
+    forget_objects(f);
+    out = publish_knowing(f, "x");
+    assert_int_equal(out.unread_files, 0);
+    assert_int_equal(count_missing(f, &out.root), 0);
+
+    /* Damage is no cache. */
+    assert_true(publish_knowing(f, "x").unread_files > 0);
+    tree_file(f->folder, cache_file(f), "GRIDSTA");
+    struct publish_result after = publish_knowing(f, "x");
+    assert_int_equal(after.unread_files, 0);
+    assert_true(object_id_equal(&after.root, &out.root));
+    assert_true(publish_knowing(f, "x").unread_files > 0);
+}
+
+static void test_publish__a_change_within_one_tick_is_not_missed(void **state)
+{
+    struct fixture *f = *state;
+    struct publish_result out[2];
+    for (int i = 0; i < 100; i++) {
+        tree_file(f->folder, "p/saved", i % 2 ? "one" : "two");
+        out[i % 2] = publish_knowing(f, "p");
+        if (i >= 1 && object_id_equal(&out[0].root, &out[1].root))
+            fail_msg("the change number %d was missed", i);
+    }
+}
+
+/* The same tree by one thread and by several: the root is the same, and nothing is stored twice. */
+static void test_publish__many_threads_publish_what_one_does(void **state)
+{
+    struct fixture *f = *state;
+    struct store_stats stats;
+    cpu_set_t all, one;
+    char name[64], text[64];
+    for (int i = 0; i < MANY_FILES; i++) {
+        snprintf(name, sizeof name, "p/%d", i);
+        snprintf(text, sizeof text, "file of kind %d", i % 500);
+        tree_file(f->folder, name, text);
+    }
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    struct publish_result many = publish(f);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.objects, 501);
+    assert_int_equal(stats.disk_bytes, stats.stored_bytes + 16); /* the segment's header */
+    forget_objects(f);
+    CPU_ZERO(&one);
+    for (size_t cpu = 0; CPU_COUNT(&one) == 0 && cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &all))
+            CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    struct publish_result alone = publish(f);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    assert_true(object_id_equal(&many.root, &alone.root));
+    assert_int_equal(many.stored_bytes, alone.stored_bytes);
+    assert_int_equal(many.saved_bytes, alone.saved_bytes);
+}
+
+static bool cancel_at_once(void *arg, const struct publish_progress *progress)
+{
+    ++*(int *) arg;
+    return progress->files_total > 0; /* all folders have been gone through */
+}
+
+static void test_publish__can_be_cancelled_before_all_folders_have_been_gone_through(void **state)
+{
+    struct fixture *f = *state;
+    struct publish_result out;
+    int asked = 0;
+    struct publish_options options = {.progress = cancel_at_once, .arg = &asked};
+    make_project(f->folder, "x");
+    int fd = tree_open(tree_path(f->folder, "x"));
+    assert_int_equal(release_publish(f->store, fd, &options, NULL, &out), GRID_ECANCELED);
+    assert_int_equal(asked, 1);
+    close(fd);
 }
 
 static bool cancel_at_third(void *arg, const struct publish_progress *progress)
@@ -371,7 +655,12 @@ int main(void)
         WITH_STORE(test_publish__an_unreadable_file_is_named_with_the_remedy),
         WITH_STORE(test_publish__refuses_too_deep_a_folder),
         WITH_STORE(test_publish__a_file_that_keeps_changing_is_an_error_or_read_whole),
+        WITH_STORE(test_publish__a_file_changed_while_it_is_read_is_read_again),
+        WITH_STORE(test_publish__what_has_not_changed_is_not_read),
+        WITH_STORE(test_publish__a_change_within_one_tick_is_not_missed),
+        WITH_STORE(test_publish__many_threads_publish_what_one_does),
         WITH_STORE(test_publish__can_be_cancelled),
+        WITH_STORE(test_publish__can_be_cancelled_before_all_folders_have_been_gone_through),
         WITH_STORE(test_publish__marks_all_that_a_root_reaches_and_counts_what_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* The order of releases, and the file that keeps it. */
 #include "tests/unit/fs/tree.h"
 
-#include "fs/release_log.h"
+#include "fs/release_keep.h"
 
 static struct release_entry entry(const char *app, uint64_t sequence, const char *publisher, uint8_t root)
 {
@@ -187,6 +187,37 @@ static void test_release_log__survives_its_file_and_damage_is_noticed(void **sta
     tree_remove(folder);
 }
 
+static void test_release_keep__counts_and_asks_how_long_ago_a_release_was_replaced(void **state)
+{
+    (void) state;
+    static const struct {
+        struct release_keep keep;
+        int64_t now_ms;
+        size_t kept;
+    } cases[] = {
+        {{10, 0}, 1000000, 4}, {{2, 0}, 0, 2}, {{1, 0}, 0, 1},
+        {{10, 100}, 1050, 2},  /* published at 100, 200, 400, 1000: replaced at 200, 400, 1000 */
+        {{10, 100}, 1101, 1},  {{10, 650}, 1051, 2}, {{10, 651}, 1051, 3}, {{10, 1}, 500, 2}, {{2, 5000}, 1051, 2}, {{10, 1}, -5, 4},
+    };
+    static const int64_t published[] = {100, 200, 400, 1000};
+    struct release_log *l = release_log_create();
+    struct object_id second = {{0}};
+    for (uint8_t i = 0; i < 4; i++) {
+        struct release_entry e = entry("default", i + 1u, "aa", (uint8_t) (i + 1));
+        e.published_at_ms = published[i];
+        add(l, e);
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (release_keep_count(l, SLICE("default"), &cases[i].keep, cases[i].now_ms) != cases[i].kept)
+            fail_msg("case %zu keeps %zu", i, release_keep_count(l, SLICE("default"), &cases[i].keep, cases[i].now_ms));
+    memset(second.bytes, 2, sizeof second.bytes);
+    assert_int_equal(release_log_keep_newest(l, SLICE("default"), 1, &second), 2);
+    assert_int_equal(release_log_count(l, SLICE("default")), 2);
+    assert_int_equal(release_log_at(l, SLICE("default"), 1)->sequence, 2);
+    assert_int_equal(release_log_keep_newest(l, SLICE("other"), 1, NULL), 0);
+    release_log_destroy(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +227,7 @@ int main(void)
         cmocka_unit_test(test_release_log__refuses_fields_out_of_bounds),
         cmocka_unit_test(test_release_log__what_is_signed_is_all_but_the_signature),
         cmocka_unit_test(test_release_log__finds_a_root_by_its_first_digits),
+        cmocka_unit_test(test_release_keep__counts_and_asks_how_long_ago_a_release_was_replaced),
         cmocka_unit_test(test_release_log__survives_its_file_and_damage_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -254,6 +254,9 @@ static void test_store__keeps_to_its_budget(void **state)
     tree_noise(bytes, sizeof bytes, 3);
     assert_int_equal(store_batch_put(&batch, OBJECT_CHUNK, slice_of(bytes, sizeof bytes), &id), 0);
     assert_int_equal(store_batch_commit(&batch), GRID_ENOSPC);
+    char clause[STORE_FULL_MAX];
+    store_full_clause(f->store, clause);
+    assert_non_null(strstr(clause, "--store-max allows"));
     store_batch_dispose(&batch);
 }
 
@@ -294,6 +297,47 @@ static void test_store__collects_what_no_root_reaches(void **state)
     struct store_stats stats;
     store_stats(f->store, &stats);
     assert_true(stats.disk_bytes < 100000);
+    id_map_dispose(&live);
+}
+
+static void test_store__collects_at_its_budget_too(void **state)
+{
+    struct fixture *f = *state;
+    struct object_id ids[10];
+    struct id_map live;
+    struct store_collected done;
+    struct store_stats stats;
+    id_map_init(&live);
+    f->options = (struct store_options){.segment_bytes = 40000, .max_bytes = 101500};
+    reopen(f);
+    for (uint64_t i = 0; i < 10; i++)
+        ids[i] = put_noise(f->store, 10000, i);
+    for (size_t i = 3; i < 10; i += 4)
+        keep(&live, &ids[i]);
+    collect(f, &live, &done);
+    assert_true(done.segments >= 2);
+    store_stats(f->store, &stats);
+    assert_true(stats.disk_bytes < 60000);
+    for (size_t i = 3; i < 10; i += 4)
+        assert_int_equal(get(f->store, &ids[i]), 0);
+    id_map_dispose(&live);
+}
+
+static void test_store__leaves_no_empty_segments_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct id_map live;
+    struct store_collected done;
+    struct store_stats stats;
+    id_map_init(&live);
+    f->options.segment_bytes = 40000;
+    reopen(f);
+    for (uint64_t i = 0; i < 20; i++)
+        put_noise(f->store, 10000, i);
+    collect(f, &live, &done);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.segments, 1);
+    assert_true(stats.disk_bytes < 100);
     id_map_dispose(&live);
 }
 
@@ -445,6 +489,8 @@ int main(void)
         WITH_STORE(test_store__a_failed_write_leaves_what_was_there),
         WITH_STORE(test_store__keeps_to_its_budget),
         WITH_STORE(test_store__collects_what_no_root_reaches),
+        WITH_STORE(test_store__collects_at_its_budget_too),
+        WITH_STORE(test_store__leaves_no_empty_segments_behind),
         WITH_STORE(test_store__gives_back_what_a_failed_publish_wrote_last),
         WITH_STORE(test_store__a_hold_protects_what_no_root_reaches_yet),
         WITH_STORE(test_store__collection_never_takes_what_a_thread_holds),

@@ -1,4 +1,5 @@
 /* The planner against peers that are honest, lack things, break, and lie, in invented time. */
+// cost: 10
 #include "tests/unit/fs/tree.h"
 
 #include "fs/publish.h"
@@ -350,11 +351,50 @@ static enum answer halves(uint32_t peer, const struct object_id *id)
 static void test_sync__peers_with_half_of_it_each_make_a_whole(void **state)
 {
     struct fixture *f = *state;
+    uint64_t now = 0;
     begin(f);
     add_peer(f);
     add_peer(f);
-    assert_int_equal(run(f, halves, 0), SYNC_DONE);
+    while (run(f, halves, now) != SYNC_DONE && now < 3600000)
+        now += 1000; /* one that answers with less than was asked for, and does not say so, rests */
     assert_whole(f);
+}
+
+static enum answer second_is_silent(uint32_t peer, const struct object_id *id)
+{
+    (void) id;
+    return peer == 1 ? ANSWER_SILENCE : ANSWER_OBJECT;
+}
+
+static enum answer second_lacks(uint32_t peer, const struct object_id *id)
+{
+    (void) id;
+    return peer == 1 ? ANSWER_MISSING : ANSWER_OBJECT;
+}
+
+/* The origin is spared for one who has all; not for one who only says so. */
+static void expect_no_hold_up(struct fixture *f, peer_fn fn)
+{
+    uint32_t origin, whole;
+    uint64_t now = 0;
+    begin(f);
+    assert_int_equal(sync_add_peer(f->sync, 1, SYNC_PEER_ORIGIN, 0, &origin), 0);
+    assert_int_equal(sync_add_peer(f->sync, 2, SYNC_PEER_WHOLE, 0, &whole), 0);
+    assert_int_equal(whole, 1);
+    for (; run(f, fn, now) != SYNC_DONE && now < 5000; now += 100)
+        sync_forget_missing(f->sync);
+    assert_in_range(now, 0, 4999);
+    assert_whole(f);
+}
+
+static void test_sync__who_says_that_it_has_all_and_gives_nothing_holds_up_nobody(void **state)
+{
+    expect_no_hold_up(*state, second_is_silent);
+}
+
+static void test_sync__who_says_that_it_has_all_and_lacks_it_holds_up_nobody(void **state)
+{
+    expect_no_hold_up(*state, second_lacks);
 }
 
 static enum answer has_nothing(uint32_t peer, const struct object_id *id)
@@ -476,6 +516,8 @@ int main(void)
         WITH_STORES(test_sync__a_liar_is_noticed_at_once_and_left_alone),
         WITH_STORES(test_sync__a_liar_that_comes_back_waits_twice_as_long),
         WITH_STORES(test_sync__peers_with_half_of_it_each_make_a_whole),
+        WITH_STORES(test_sync__who_says_that_it_has_all_and_gives_nothing_holds_up_nobody),
+        WITH_STORES(test_sync__who_says_that_it_has_all_and_lacks_it_holds_up_nobody),
         WITH_STORES(test_sync__is_stuck_until_a_peer_has_it),
         WITH_STORES(test_sync__a_broken_peer_backs_off_and_its_requests_go_to_another),
         WITH_STORES(test_sync__ignores_what_was_not_asked_for),

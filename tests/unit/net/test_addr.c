@@ -71,6 +71,31 @@ static void test_addr__knows_loopback_and_any(void **state)
     }
 }
 
+static void test_addr__knows_how_far_addresses_lead(void **state)
+{
+    static const struct {
+        const char *text;
+        enum addr_scope scope;
+    } cases[] = {
+        {"0.0.0.0:1", ADDR_SCOPE_NONE},        {"0.1.2.3:1", ADDR_SCOPE_NONE},         {"127.9.9.9:1", ADDR_SCOPE_HOST},      {"169.254.1.1:1", ADDR_SCOPE_LINK},
+        {"169.255.1.1:1", ADDR_SCOPE_GLOBAL},  {"10.255.0.1:1", ADDR_SCOPE_PRIVATE},   {"11.0.0.1:1", ADDR_SCOPE_GLOBAL},     {"172.16.0.1:1", ADDR_SCOPE_PRIVATE},
+        {"172.31.0.1:1", ADDR_SCOPE_PRIVATE},  {"172.32.0.1:1", ADDR_SCOPE_GLOBAL},    {"192.168.0.1:1", ADDR_SCOPE_PRIVATE}, {"192.169.0.1:1", ADDR_SCOPE_GLOBAL},
+        {"100.64.0.1:1", ADDR_SCOPE_PRIVATE},  {"100.128.0.1:1", ADDR_SCOPE_GLOBAL},   {"223.255.0.1:1", ADDR_SCOPE_GLOBAL},  {"224.0.0.1:1", ADDR_SCOPE_NONE},
+        {"255.255.255.255:1", ADDR_SCOPE_NONE}, {"[::]:1", ADDR_SCOPE_NONE},           {"[::1]:1", ADDR_SCOPE_HOST},          {"[fe80::1]:1", ADDR_SCOPE_LINK},
+        {"[fd00::1]:1", ADDR_SCOPE_PRIVATE},   {"[fc00::1]:1", ADDR_SCOPE_PRIVATE},    {"[ff02::1]:1", ADDR_SCOPE_NONE},      {"[2001:db8::1]:1", ADDR_SCOPE_GLOBAL},
+        {"[::ffff:10.0.0.1]:1", ADDR_SCOPE_PRIVATE},
+    };
+    struct addr a;
+    (void) state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(addr_parse(slice_of_str(cases[i].text), &a), 0);
+        assert_int_equal(addr_scope(&a), cases[i].scope);
+        assert_int_equal(addr_is_v4(&a), cases[i].text[0] != '[' || i + 1 == sizeof cases / sizeof *cases);
+    }
+    assert_int_equal(addr_unix("/run/x", &a), 0);
+    assert_int_equal(addr_scope(&a), ADDR_SCOPE_NONE);
+}
+
 static void test_addr__takes_unix_paths_up_to_the_systems_length(void **state)
 {
     (void) state;
@@ -94,6 +119,7 @@ int main(void)
         cmocka_unit_test(test_addr__refuses_what_is_no_numeric_address_and_port),
         cmocka_unit_test(test_addr__splits_names),
         cmocka_unit_test(test_addr__knows_loopback_and_any),
+        cmocka_unit_test(test_addr__knows_how_far_addresses_lead),
         cmocka_unit_test(test_addr__takes_unix_paths_up_to_the_systems_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

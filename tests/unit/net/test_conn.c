@@ -297,24 +297,28 @@ static void strangers_part(struct strangers *s)
     close(s->accepted);
 }
 
-typedef int (*uid_way)(const struct addr *from, const struct addr *to, uid_t *uid);
+typedef int (*uid_way)(const struct addr *from, const struct addr *to, struct conn_owner *owner);
 
 static void uid_is(uid_way way, const struct addr *from, const struct addr *to, uid_t expected)
 {
-    uid_t uid = 1;
-    assert_int_equal(way(from, to, &uid), 0);
-    assert_int_equal(uid, expected);
+    struct conn_owner owner = {.uid = 1};
+    assert_int_equal(way(from, to, &owner), 0);
+    assert_int_equal(owner.uid, expected);
 }
 
 static void strangers_are_told_apart(const struct strangers *s, uid_way way)
 {
-    uid_t uid;
+    struct conn_owner owner;
     struct addr nobody = s->from;
+    struct stat client;
     uid_is(way, &s->from, &s->to, s->uid);
     uid_is(way, &s->to, &s->from, geteuid()); /* the other end is the server's own */
+    assert_int_equal(fstat(s->client, &client), 0);
+    assert_int_equal(way(&s->from, &s->to, &owner), 0);
+    assert_int_equal(owner.inode, client.st_ino);
     addr_set_port(&nobody, (uint16_t) (addr_port(&s->from) ^ 1));
-    assert_int_equal(way(&nobody, &s->to, &uid), GRID_ENOENT);
-    assert_int_equal(way(&s->to, &nobody, &uid), GRID_ENOENT); /* not the listener instead */
+    assert_int_equal(way(&nobody, &s->to, &owner), GRID_ENOENT);
+    assert_int_equal(way(&s->to, &nobody, &owner), GRID_ENOENT); /* not the listener instead */
 }
 
 static void test_conn_uid__is_the_clients_by_either_way(void **state)
@@ -369,13 +373,14 @@ static bool answer_matches(uint16_t type, const struct inet_diag_msg *m, size_t 
     struct {
         struct nlmsghdr head;
         struct inet_diag_msg m;
-    } answer = {.head = {.nlmsg_type = type}, .m = *m};
+    } answer = {.head = {.nlmsg_type = type, .nlmsg_len = sizeof answer}, .m = *m};
     struct addr from, to;
-    uid_t uid = 0;
+    struct conn_owner owner = {0};
     addr_loopback_v4(8080, &from);
     addr_loopback_v4(50000, &to);
-    bool matches = conn_uid_match_answer(slice_of(&answer, size < sizeof answer ? size : sizeof answer), &from, &to, &uid);
-    assert_int_equal(uid, matches ? 1000 : 0);
+    bool matches = conn_uid_match_answer(slice_of(&answer, size < sizeof answer ? size : sizeof answer), &from, &to, &owner);
+    assert_int_equal(owner.uid, matches ? 1000 : 0);
+    assert_int_equal(owner.inode, matches ? 777 : 0);
     return matches;
 }
 
@@ -415,10 +420,10 @@ static void test_conn__takes_no_uid_from_rows_without_a_live_socket(void **state
     addr_loopback_v4(8080, &from);
     addr_loopback_v4(50000, &to);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        uid_t uid = 0;
-        assert_int_equal(conn_uid_match_line(cases[i].line, &from, &to, &uid), cases[i].match);
-        if (cases[i].match)
-            assert_int_equal(uid, 1000);
+        struct conn_owner owner = {0};
+        assert_int_equal(conn_uid_match_line(cases[i].line, &from, &to, &owner), cases[i].match);
+        assert_int_equal(owner.uid, cases[i].match ? 1000 : 0);
+        assert_int_equal(owner.inode, cases[i].match ? 777 : 0);
     }
 }
 

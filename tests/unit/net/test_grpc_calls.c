@@ -164,11 +164,11 @@ static void on_collect(void *ctx, struct grpc_call *call)
 }
 
 static const struct grpc_method METHODS[] = {
-    {"/t.T/Echo", false, false, on_echo, 0},       {"/t.T/Small", false, false, on_echo, 10},
-    {"/t.T/Compressed", false, false, on_compressed, 0}, {"/t.T/Fail", false, false, on_fail, 0},
-    {"/t.T/Hang", false, true, on_hang, 0},        {"/t.T/Flood", false, true, on_flood, 0},
-    {"/t.T/Collect", true, false, on_collect, 0},  {"/t.T/Node", false, false, on_echo, 0},
-    {"/t.T/Admin", false, false, on_echo, 0},
+    {"/t.T/Echo", false, false, on_echo, 0, false},       {"/t.T/Small", false, false, on_echo, 10, false},
+    {"/t.T/Compressed", false, false, on_compressed, 0, false}, {"/t.T/Fail", false, false, on_fail, 0, false},
+    {"/t.T/Hang", false, true, on_hang, 0, false},        {"/t.T/Flood", false, true, on_flood, 0, false},
+    {"/t.T/Collect", true, false, on_collect, 0, false},  {"/t.T/Node", false, false, on_echo, 0, false},
+    {"/t.T/Admin", false, false, on_echo, 0, false},
 };
 
 /* ---- what is no gRPC ---- */

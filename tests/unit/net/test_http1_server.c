@@ -1,4 +1,5 @@
 /* The HTTP/1 side of a server, over real loopback sockets: raw bytes in, raw bytes out. */
+// cost: 6
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

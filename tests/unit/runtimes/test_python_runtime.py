@@ -394,6 +394,18 @@ async def never(event, context):
             self.assertEqual(answers, ["done"])
             self.assertEqual(task.ended(), 0, task.output)
 
+    def test_compiled_modules_of_old_releases_are_taken_away(self):
+        caches = os.path.join(self.folder.name, "pycache")
+        self.write("imported_once.py", "x = 1\n")
+        for release in ("one", "two", "three", "four"):
+            task = self.start("imports.py", "import imported_once\ndef h(e): return imported_once.x\n",
+                              env={"PYTHONPYCACHEPREFIX": os.path.join(caches, release), "PYTHONDONTWRITEBYTECODE": ""})
+            self.assertEqual(task.invoke("h")[1], 1)
+            self.stop(task)
+        self.assertEqual(sorted(os.listdir(caches)), ["four", "three", "two"])
+        self.assertTrue(any(name.startswith("imported_once.") for _, _, names in os.walk(os.path.join(caches, "four")) for name in names))
+        self.assertFalse(os.path.exists(os.path.join(self.folder.name, "__pycache__")))
+
     def test_output_passes_through_unbuffered(self):
         task = self.start("output.py", "print('out')\ndef h(e): print('from call', end='')")
         until(lambda: task.output == b"out\n", "the first line is here")

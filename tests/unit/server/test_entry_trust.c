@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "server/node_trust.h"
+#include "server/node_verdict.h"
 
 enum { DAY_S = 86400 };
 
@@ -92,7 +93,7 @@ static void judge(struct rig *r, const char *expected)
     struct buf bytes;
     snprintf(publisher, sizeof publisher, "%.*s", SLICE_FMT(r->entry.publisher));
     signing_bytes(r, &bytes);
-    int err = node_verify_entry(&r->node, buf_slice(&r->certificate), publisher, buf_slice(&bytes), r->entry.signature, why);
+    int err = node_verdict_of_entry(&r->node, buf_slice(&r->certificate), publisher, buf_slice(&bytes), r->entry.signature, why);
     buf_dispose(&bytes);
     assert_int_equal(err, expected ? GRID_EPERM : 0);
     if (expected && !strstr(why, expected))

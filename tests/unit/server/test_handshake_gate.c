@@ -45,8 +45,9 @@ static int come(struct handshake_gate *g, int fd, struct addr from, uint64_t now
 static unsigned begin(struct handshake_gate *g, uint64_t now_ms, int *last)
 {
     unsigned count = 0;
+    struct addr from;
     bool begins;
-    for (int fd; handshake_gate_next(g, now_ms, &fd, &begins); *last = fd)
+    for (int fd; handshake_gate_next(g, now_ms, &fd, &from, &begins); *last = fd)
         count += begins;
     return count;
 }
@@ -105,9 +106,10 @@ static void use_up(struct handshake_gate *g, unsigned sources, uint64_t from_ms,
 
 static void assert_next(struct handshake_gate *g, uint64_t now_ms, int expected)
 {
+    struct addr from;
     int fd = -1;
     bool begins = false;
-    assert_true(handshake_gate_next(g, now_ms, &fd, &begins));
+    assert_true(handshake_gate_next(g, now_ms, &fd, &from, &begins));
     assert_true(begins);
     assert_int_equal(fd, expected);
 }
@@ -158,6 +160,7 @@ static void test_handshake_gate__who_has_waited_too_long_is_sent_away(void **sta
 {
     (void) state;
     struct handshake_gate *g = create(1);
+    struct addr from;
     int fd, last;
     bool begins;
     for (unsigned i = 0; i < HANDSHAKE_GATE_WAITING_MAX; i++)
@@ -166,7 +169,7 @@ static void test_handshake_gate__who_has_waited_too_long_is_sent_away(void **sta
     uint64_t now = NOW, begun = 0, away = 0;
     for (uint64_t wait; (wait = handshake_gate_wait_ms(g, now)) != UINT64_MAX;) {
         now += wait;
-        assert_true(handshake_gate_next(g, now, &fd, &begins)); /* whoever is told when to look finds somebody */
+        assert_true(handshake_gate_next(g, now, &fd, &from, &begins)); /* whoever is told when to look finds somebody */
         begun += begins;
         away += !begins;
     }

@@ -99,7 +99,7 @@ static void test_options__join_takes_places_services_and_files(void **state)
 {
     (void) state;
     char *arguments[] = {"gridd", "--state", "/tmp", "--discover", "dns", "--join", "10.0.0.1:7900,first.example:7901,srv:_g._tcp.example,file:/etc/peers", NULL};
-    char *bad[] = {"first", "first:0", "srv:", "file:", "10.0.0.1:7900,:7900"};
+    char *bad[] = {"first", "first:0", "srv:", "srv:foo", "srv:_a.b", "srv:._tcp", "srv:_a._", "file:", "10.0.0.1:7900,:7900"};
     static const char *const seek[] = {"first.example:7901", "srv:_g._tcp.example", "file:/etc/peers", "srv:_gridcontrol._tcp"};
     struct options o;
     struct option_error error = {.message = ""};
@@ -119,6 +119,35 @@ static void test_options__join_takes_places_services_and_files(void **state)
     }
 }
 
+static void test_options__the_dht_needs_more_than_a_name_to_let_others_in(void **state)
+{
+    char *arguments[] = {"gridd", "--state", "/tmp", "--discover", "dns,dht", "--dht-bootstrap", "10.0.0.1:6881,first.example:7", "--grid", "g", "--open"};
+    char *bad[] = {"first", "first:0", ":7", "10.0.0.1:6881,none"};
+    struct options o;
+    struct option_error error = {.message = ""};
+    (void) state;
+    assert_int_equal(options_read(&o, 9, arguments, (char *[]){NULL}, &error), 0);
+    assert_true(o.dht);
+    assert_int_equal(o.dht_bootstrap_count, 2);
+    options_dispose(&o);
+    assert_int_equal(options_read(&o, 10, arguments, (char *[]){NULL}, &error), GRID_EINVAL);
+    assert_non_null(strstr(error.message, "--discover"));
+    options_dispose(&o);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        arguments[6] = bad[i];
+        assert_int_equal(options_read(&o, 9, arguments, (char *[]){NULL}, &error), GRID_EINVAL);
+        assert_non_null(strstr(error.message, "--dht-bootstrap"));
+        options_dispose(&o);
+    }
+    arguments[6] = "none";
+    assert_int_equal(options_read(&o, 9, arguments, (char *[]){NULL}, &error), 0);
+    assert_int_equal(o.dht_bootstrap_count, 0);
+    options_dispose(&o);
+    assert_int_equal(options_read(&o, 3, arguments, (char *[]){NULL}, &error), 0);
+    assert_false(o.dht);
+    options_dispose(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_options__check_is_a_variable_too),
         cmocka_unit_test(test_man__the_page_in_the_tree_is_what_the_table_gives),
         cmocka_unit_test(test_options__join_takes_places_services_and_files),
+        cmocka_unit_test(test_options__the_dht_needs_more_than_a_name_to_let_others_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,6 +180,11 @@ static void test_verify__refuses_an_evicted_key(void **state)
     issue(r->authority, r->node, TRUST_ROLE_NODE, 0, NOW, &der);
     judge(v, &der, NOW, "evicted");
     buf_dispose(&der);
+    struct authority *before = mint("demo"); /* it was an issuer, and its authority went with it */
+    issue(before, r->node, TRUST_ROLE_NODE, 0, NOW, &der);
+    judge(v, &der, NOW, "evicted");
+    buf_dispose(&der);
+    authority_destroy(before);
     verifier_destroy(v);
 }
 

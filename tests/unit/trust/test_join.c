@@ -1,4 +1,5 @@
 /* Two cores run against each other in memory: who joins whom, and everything that must not get in. */
+// cost: 8
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -768,7 +769,7 @@ static void test_join_message__refuses_what_is_not_whole(void **state)
         {"\0\1\0", 3, GRID_EPROTO},                                 /* no such type */
         {"\0\1\7", 3, GRID_EPROTO},
         {"\0\3\6\0\0", 5, GRID_EPROTO},                             /* no such reason */
-        {"\0\3\6\x08\0", 5, GRID_EPROTO},
+        {"\0\3\6\x09\0", 5, GRID_EPROTO},
         {"\0\3\6\3\0", 5, 0},
         {"\0\4\6\3\0\0", 6, GRID_EPROTO},                           /* a byte too many */
         {"\0\3\6\3\1", 5, GRID_EPROTO},                             /* an address that is not there */

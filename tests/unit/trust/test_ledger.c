@@ -1,4 +1,5 @@
 /* The ledger: merges in any order, whose signature counts, and what cannot be undone. */
+// cost: 14
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 
 #include "base/err.h"
 #include "base/hex.h"
-#include "trust/ledger.h"
+#include "trust/ledger_internal.h"
 
 static const int64_t NOW = 1900000000;
 
@@ -200,6 +201,69 @@ static void test_ledger__changes_its_root_in_three_phases(void **state)
     assert_true(same(l, other));
     assert_int_equal(ledger_evict(other, r->first, id_of(2), "two", NOW), GRID_EPERM);
     ledger_destroy(l), ledger_destroy(other);
+}
+
+/* A server that is added by a certificate of the second authority knows neither what made it the root nor its number: it becomes of one mind with the others, and follows them
+ * to the third. */
+static void test_ledger__begun_with_a_later_authority_follows_the_next(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *added = fresh(r->second);
+    assert_int_equal(ledger_evict(l, r->first, id_of(1), "one", NOW), 0);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    struct ledger_news news = tell(added, l);
+    assert_true(news.changed && !news.root_changed);
+    assert_int_equal(news.refused, 0);
+    assert_true(ledger_is_evicted(added, id_of(1)));
+    assert_true(same(added, l));
+    assert_int_equal(tell(l, added).refused, 0);
+    assert_int_equal(ledger_announce(l, r->second, r->third, LEDGER_INSTALL, NOW, NOW + 60), 0);
+    assert_true(tell(added, l).changed);
+    assert_non_null(ledger_next(added));
+    assert_int_equal(ledger_announce(l, r->second, r->third, LEDGER_REMOVE, NOW, 0), 0);
+    assert_true(tell(added, l).root_changed);
+    assert_string_equal(ledger_root(added)->id, authority_id(r->third));
+    assert_int_equal(ledger_root(added)->sequence, ledger_root(l)->sequence);
+    assert_true(same(added, l));
+    ledger_destroy(l), ledger_destroy(added);
+}
+
+/* Who does not know the number of his root announces the next one by what others say it is, or by what the root has signed already, and is followed. */
+static void test_ledger__begun_with_a_later_authority_leads_to_the_next(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *added = fresh(r->second);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    ledger_hear_sequence(added, UINT64_MAX); /* a liar's */
+    ledger_hear_sequence(added, 1);
+    assert_int_equal(ledger_announce(added, r->second, r->third, LEDGER_INSTALL, NOW, NOW + 60), 0);
+    assert_true(tell(l, added).changed);
+    assert_int_equal(ledger_next(added)->sequence, 2);
+    ledger_hear_sequence(added, 7);
+    assert_int_equal(ledger_announce(added, r->second, r->third, LEDGER_REMOVE, NOW, 0), 0);
+    assert_true(tell(l, added).root_changed);
+    assert_int_equal(ledger_root(added)->sequence, 2);
+    assert_int_equal(ledger_root(l)->sequence, 2);
+    assert_true(same(added, l));
+    ledger_destroy(l), ledger_destroy(added);
+}
+
+/* An issuer that has gone bad would count to where no further authority can follow. */
+static void test_ledger__no_sequence_ends_the_counting(void **state)
+{
+    const struct rig *r = *state;
+    const uint64_t last = (uint64_t) INT64_MAX / 2;
+    struct ledger *bad = fresh(r->first), *l = fresh(r->first);
+    bad->heard_sequence = UINT64_MAX - 1;
+    assert_int_equal(ledger_announce(bad, r->first, r->second, LEDGER_REMOVE, NOW, 0), GRID_EINVAL);
+    ledger_hear_sequence(bad, last - 1);
+    assert_int_equal(ledger_announce(bad, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    assert_int_equal(ledger_root(bad)->sequence, last);
+    assert_true(tell(l, bad).root_changed);
+    assert_int_equal(ledger_announce(l, r->second, r->third, LEDGER_REMOVE, NOW, 0), 0);
+    assert_int_equal(ledger_root(l)->sequence, last + 1);
+    assert_true(tell(bad, l).root_changed);
+    ledger_destroy(bad), ledger_destroy(l);
 }
 
 static void test_ledger__refuses_the_statements_of_a_removed_authority(void **state)
@@ -551,6 +615,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ledger__refuses_the_statements_of_an_unknown_authority, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__refuses_a_forged_signature, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__changes_its_root_in_three_phases, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__begun_with_a_later_authority_follows_the_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__begun_with_a_later_authority_leads_to_the_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__no_sequence_ends_the_counting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__refuses_the_statements_of_a_removed_authority, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__an_eviction_that_crosses_a_new_authority_holds_until_it_is_signed_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__what_is_owed_goes_on_with_the_next_authority, setup, teardown),

@@ -536,10 +536,22 @@ static void test_task_http__keeps_connections_and_counts_the_idle_ones(void **st
     fake_stop(&t);
 }
 
+static atomic_uint ended_by_task;
+
 static void serve_one_then_close(struct fake_task *t, int fd)
 {
-    if (fake_read(t, fd))
-        fake_answer(fd, "200 OK", "", "once"); /* and closes without a word */
+    if (!fake_read(t, fd))
+        return;
+    fake_answer(fd, "200 OK", "", "once");
+    shutdown(fd, SHUT_RDWR); /* without a word */
+    atomic_fetch_add(&ended_by_task, 1);
+}
+
+static void await_end(unsigned count)
+{
+    for (int i = 0; i < GUARD_MS && atomic_load(&ended_by_task) < count; i++)
+        usleep(1000);
+    assert_int_equal(ended_by_task, count);
 }
 
 static void test_task_http__never_loses_a_call_to_an_idle_connection_that_was_closed(void **state)
@@ -552,6 +564,7 @@ static void test_task_http__never_loses_a_call_to_an_idle_connection_that_was_cl
     b.instance->method = INSTANCE_METHOD_POST;
     for (unsigned i = 0; i < 20; i++) {
         assert_ended(bench_call(&b, "x"), GRPC_OK, ATTEMPT_ANSWERED, NULL);
+        await_end(i + 1);
         usleep(10 * 1000); /* older than what is used unseen: the end has arrived, the loop has not run */
         uv_update_time(loop_uv(b.loop));
     }

@@ -1,6 +1,7 @@
 /* The doors over a real loopback connection: which route, which method, who is
  * refused how, and what happens to a caller that leaves. The control thread is
  * a table of this test on the same loop; no task is ready anywhere. */
+// cost: 6
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -84,6 +84,17 @@ static void test_guard__answers_to_listed_names(void **state)
     assert_int_equal(check(&rules, (struct ask){.host = "localhost"}), 0);
 }
 
+/* Whoever asks for a token is not found by a page whose name points to it. */
+static void test_guard__asks_for_the_token_where_no_names_are_listed(void **state)
+{
+    (void) state;
+    static const char *const none[] = {NULL}, *const one[] = {"grid.example", NULL};
+    assert_int_equal(check(&(struct guard_rules){.hosts = none, .token = "t"}, (struct ask){.host = "10.9.9.9:12000"}), 401);
+    assert_int_equal(check(&(struct guard_rules){.token = "t"}, (struct ask){.host = "10.9.9.9:12000"}), 401);
+    assert_int_equal(check(&(struct guard_rules){.hosts = one, .token = "t"}, (struct ask){.host = "10.9.9.9:12000"}), 403);
+    assert_int_equal(check(&(struct guard_rules){.hosts = none, .loopback = true}, (struct ask){.host = "10.9.9.9:12000"}), 403);
+}
+
 static void test_guard__leaves_the_host_of_exempt_routes_alone(void **state)
 {
     (void) state;
@@ -179,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_guard__answers_to_loopback_names_and_addresses_alone),
         cmocka_unit_test(test_guard__answers_to_listed_names),
+        cmocka_unit_test(test_guard__asks_for_the_token_where_no_names_are_listed),
         cmocka_unit_test(test_guard__leaves_the_host_of_exempt_routes_alone),
         cmocka_unit_test(test_guard__refuses_foreign_pages),
         cmocka_unit_test(test_guard__asks_for_the_token_beyond_loopback),

@@ -1,8 +1,10 @@
 /* A fetch against SyncChunk servers in this process: honest ones, liars, one that breaks off in the middle, one that falls silent. */
+// cost: 30
 #include "tests/unit/server/release/chunk_node.h"
 
 #include "fs/id_map.h"
 #include "fs/reach.h"
+#include "server/release/fetch_internal.h"
 
 enum { NODES_MAX = 12, FILES = 600 };
 
@@ -13,6 +15,7 @@ struct fixture {
     struct chunk_node nodes[NODES_MAX];
     size_t node_count;
     const struct addr *dead; /* an address where nobody listens, named before the right one */
+    const struct addr *silent; /* of one more peer: nobody answers there, nor refuses */
     struct object_id root;
     struct fetch *fetch;
     volatile int done;
@@ -31,7 +34,10 @@ static size_t peers(void *ctx, const char *root, struct release_peer out[RELEASE
         out[i].addresses[out[i].address_count++] = f->nodes[i].at;
         snprintf(out[i].id, sizeof out[i].id, "%064zu", i);
     }
-    return f->node_count;
+    if (!f->silent)
+        return f->node_count;
+    out[f->node_count] = (struct release_peer){.id = "silent", .addresses = {*f->silent}, .address_count = 1};
+    return f->node_count + 1;
 }
 
 static void on_done(void *ctx, int err, const char *sentence)
@@ -114,6 +120,7 @@ static void start(struct fixture *f, uint32_t patience_ms)
     struct fetch_options options = {.loop = f->loop, .store = f->store, .peers = peers, .peers_ctx = f, .stall_ms = stall_ms(f), .patience_ms = patience_ms,
                                     .on_done = on_done, .ctx = f};
     f->done = 0;
+    uv_update_time(loop_uv(f->loop)); /* patience is counted from now, and what came before the loop took its time */
     assert_int_equal(fetch_start(&options, &f->root, &f->fetch), 0);
     assert_int_equal(f->done, 0);
 }
@@ -288,6 +295,50 @@ static void test_fetch__comes_to_the_one_of_many_who_has_it(void **state)
     expect_whole(f);
 }
 
+/* A listener whose queue is full: the kernel answers nobody any more. */
+struct full_listener {
+    struct addr at;
+    int fd, waiting[4];
+};
+
+static void full_listener_open(struct full_listener *l)
+{
+    addr_loopback_v4(0, &l->at);
+    l->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(l->fd, &l->at.u.any, l->at.size), 0);
+    assert_int_equal(listen(l->fd, 0), 0);
+    assert_int_equal(getsockname(l->fd, &l->at.u.any, &l->at.size), 0);
+    for (size_t i = 0; i < sizeof l->waiting / sizeof *l->waiting; i++) {
+        l->waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        connect(l->waiting[i], &l->at.u.any, l->at.size);
+    }
+}
+
+static void full_listener_close(struct full_listener *l)
+{
+    close(l->fd);
+    for (size_t i = 0; i < sizeof l->waiting / sizeof *l->waiting; i++)
+        close(l->waiting[i]);
+}
+
+/* So that it is waited for, and what only the first has is not asked of it by all (fs/sync.h). */
+static void test_fetch__who_is_dialled_for_the_first_time_is_awaited(void **state)
+{
+    struct fixture *f = *state;
+    struct full_listener l;
+    full_listener_open(&l);
+    f->silent = &l.at;
+    add_node(f, CHUNK_HONEST, 0);
+    start(f, 0);
+    while (f->fetch->peer_count == 0)
+        uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+    assert_int_equal(f->fetch->peer_count, 2);
+    for (const struct fetch_peer *peer = f->fetch->peers; peer; peer = peer->next)
+        assert_true(peer->known);
+    expect_whole(f);
+    full_listener_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +354,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fetch__says_that_the_disk_is_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__tries_a_peers_other_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__comes_to_the_one_of_many_who_has_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__who_is_dialled_for_the_first_time_is_awaited, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static int read_plan(struct fixture *f, struct release_plan *plan)
     snprintf(path, sizeof path, "%s/trees/%s", f->folder, hex);
     buf_init(&config, 0);
     assert_int_equal(pb_append(&config, &f->config.base), 0);
-    int err = release_plan_read(f->store, &published.root, path, buf_slice(&config), plan, f->why);
+    int err = release_plan_read(f->store, &published.root, path, "linux-x64", buf_slice(&config), plan, f->why);
     buf_dispose(&config);
     return err;
 }

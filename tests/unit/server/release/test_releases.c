@@ -1,17 +1,60 @@
 /* Releases from end to end in one process: nodes with real stores, supervisors and chunk servers, and a wire between them that the tests hold. */
+// cost: 20
 #include "tests/unit/fs/tree.h"
 #include "tests/unit/net/pump.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "api/pb.h"
 #include "base/log.h"
+#include "fs/reach.h"
 #include "grid/v1/peer.pb-c.h"
 #include "net/grpc_server.h"
 #include "server/release/release_codec.h"
 #include "server/release/releases.h"
+#include "server/release/releases_internal.h"
 
 enum { NODES = 3 };
+
+/* ---- a gate before trees that are made ahead ---- */
+
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool shut, reached;
+} gate = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void gate_set(bool shut)
+{
+    pthread_mutex_lock(&gate.mutex);
+    gate.shut = shut;
+    gate.reached = false;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+static bool gate_reached(void)
+{
+    pthread_mutex_lock(&gate.mutex);
+    bool reached = gate.reached;
+    pthread_mutex_unlock(&gate.mutex);
+    return reached;
+}
+
+/* In the C library's place: the first that a tree takes. */
+int mkdirat(int fd, const char *name, mode_t mode)
+{
+    size_t size = strlen(name);
+    pthread_mutex_lock(&gate.mutex);
+    while (gate.shut && size > 6 && strcmp(name + size - 6, ".spare") == 0) {
+        gate.reached = true;
+        pthread_cond_wait(&gate.changed, &gate.mutex);
+    }
+    pthread_mutex_unlock(&gate.mutex);
+    return (int) syscall(SYS_mkdirat, fd, name, mode);
+}
 
 struct fixture;
 
@@ -30,6 +73,8 @@ struct side {
     char sentence[640];
     uint64_t sequence;
     struct buf heard; /* the last announcement */
+    uint64_t store_max;
+    struct release_keep keep;
     bool unreachable;
     bool leaves; /* as soon as it is told how a publish goes */
 };
@@ -147,8 +192,8 @@ static void side_open(struct side *s)
     static const struct listener_options listen = {0};
     struct supervisor_options tasks = {.state_dir = s->state, .exec_helper = "/none", .node_runtime = "/none", .python_runtime = "/none", .grid_name = "g", .node_name = "n", .node_id = s->id,
                                        .api = "none", .first_port = 20000, .stop_timeout_ms = 100, .drain_timeout_ms = 100, .on_change = on_change, .ctx = s};
-    struct releases_options options = {.loop = s->f->loop, .state_dir = s->state, .publisher = s->id, .sign = sign, .verify = verify, .is_of_grid = is_of_grid, .peers = peers,
-                                       .announce = announce, .on_conflict = on_conflict, .on_change = on_change, .ctx = s};
+    struct releases_options options = {.loop = s->f->loop, .state_dir = s->state, .publisher = s->id, .platform = "linux-x64", .sign = sign, .verify = verify, .is_of_grid = is_of_grid, .peers = peers,
+                                       .announce = announce, .on_conflict = on_conflict, .on_change = on_change, .store_max = s->store_max, .keep = s->keep, .ctx = s};
     struct addr any;
     char why[512];
     addr_loopback_v4(0, &any);
@@ -176,6 +221,7 @@ static void side_close(struct side *s)
     http_server_close(s->http, count_closed, (void *) &s->server_closed);
     PUMP(s->f->loop, s->server_closed, 1);
     releases_close(s->releases, count_closed, (void *) &s->closed);
+    gate_set(false);
     PUMP(s->f->loop, s->closed, 1);
     s->releases = NULL;
     supervisor_close(s->supervisor, count_closed, (void *) &s->closed);
@@ -355,6 +401,60 @@ static void test_releases__a_rollback_is_a_new_entry_with_an_old_root(void **sta
     UNTIL(f, all_run(f, second));
 }
 
+static int roll_back(struct side *s)
+{
+    s->done = 0;
+    assert_int_equal(releases_rollback(s->releases, slice_of(NULL, 0), &EVENTS, s), 0);
+    PUMP(s->f->loop, s->done, 1);
+    return s->err;
+}
+
+static void test_releases__a_node_that_was_away_does_not_take_what_it_ran_last_for_the_release_before(void **state)
+{
+    struct fixture *f = *state;
+    char first[65], second[65], third[65];
+    publish_whole(&f->sides[0], TASK("one"));
+    take_root(&f->sides[0], first);
+    UNTIL(f, all_run(f, first));
+    side_close(&f->sides[2]);
+    publish_whole(&f->sides[0], TASK("two"));
+    take_root(&f->sides[0], second);
+    publish_whole(&f->sides[0], TASK("three"));
+    take_root(&f->sides[0], third);
+    side_open(&f->sides[2]);
+    spread(&f->sides[0]);
+    UNTIL(f, all_run(f, third));
+    assert_int_equal(roll_back(&f->sides[2]), GRID_ENOENT);
+    second[8] = '\0';
+    assert_non_null(strstr(f->sides[2].sentence, second));
+    assert_int_equal(roll_back(&f->sides[1]), 0);
+    assert_memory_equal(releases_current(f->sides[1].releases), second, 8);
+}
+
+static void test_releases__a_rollback_passes_over_what_lost_and_what_was_published_again(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[1];
+    char first[65], winner[65];
+    publish_whole(s, TASK("one"));
+    take_root(s, first);
+    UNTIL(f, all_run(f, first));
+    f->cut = true;
+    publish_whole(&f->sides[0], TASK("lower"));
+    publish_whole(s, TASK("greater"));
+    take_root(s, winner);
+    f->cut = false;
+    spread(&f->sides[0]);
+    spread(s);
+    UNTIL(f, all_run(f, winner));
+    publish_whole(s, TASK("greater"));
+    assert_string_equal(releases_current(s->releases), winner);
+    assert_int_equal(roll_back(s), 0);
+    UNTIL(f, all_run(f, first));
+    assert_int_equal(roll_back(s), 0);
+    UNTIL(f, all_run(f, winner));
+}
+
 static void test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new_certificate(void **state)
 {
     struct fixture *f = *state;
@@ -479,13 +579,17 @@ static void test_releases__a_publish_whose_asker_leaves_is_given_up(void **state
     }
 }
 
+/* Of its segments: what others are reading is moved to the next one rather than cut. */
 static off_t store_size(const struct side *s)
 {
     char path[300];
     struct stat st;
-    snprintf(path, sizeof path, "%s/store/00000001.seg", s->state);
-    assert_int_equal(stat(path, &st), 0);
-    return st.st_size;
+    off_t size = 0;
+    for (unsigned number = 1; number < 10; number++) {
+        snprintf(path, sizeof path, "%s/store/%08x.seg", s->state, number);
+        size += stat(path, &st) == 0 ? st.st_size : 0;
+    }
+    return size;
 }
 
 static void test_releases__what_a_failed_publish_stored_is_tidied_at_once(void **state)
@@ -497,6 +601,8 @@ static void test_releases__what_a_failed_publish_stored_is_tidied_at_once(void *
     off_t before = store_size(s);
     tree_noise(noise, sizeof noise, 1);
     tree_dir(f->folder, "bare");
+    tree_dir(f->folder, "bare/tasks");
+    tree_file(f->folder, "bare/.gridignore", "tasks/\n");
     tree_write(f->folder, "bare/noise", noise, sizeof noise);
     s->done = 0;
     assert_int_equal(releases_publish(s->releases, &(struct release_folder){.path = tree_path(f->folder, "bare")}, slice_of(NULL, 0), &EVENTS, s), 0);
@@ -504,6 +610,175 @@ static void test_releases__what_a_failed_publish_stored_is_tidied_at_once(void *
     assert_int_equal(s->err, GRID_ENOENT);
     assert_true(store_size(s) > before + (off_t) sizeof noise);
     UNTIL(f, store_size(s) == before);
+}
+
+/* A node that begins anew with these options, and alone. */
+static void side_limit(struct side *s, uint64_t store_max, uint32_t keep)
+{
+    side_close(s);
+    s->store_max = store_max;
+    s->keep.count = keep;
+    side_open(s);
+}
+
+static void add_noise(struct side *s, size_t size, uint64_t seed)
+{
+    char path[32];
+    uint8_t *noise = malloc(size);
+    tree_noise(noise, size, seed);
+    snprintf(path, sizeof path, "p%zu/noise", s->number);
+    tree_write(s->f->folder, path, noise, size);
+    free(noise);
+}
+
+static void test_releases__a_folder_without_tasks_is_refused_before_anything_of_it_is_read(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    tree_dir(f->folder, "home");
+    tree_dir(f->folder, "home/private");
+    assert_int_equal(mkfifo(tree_path(f->folder, "home/private/pipe"), 0600), 0); /* a scan warns of it */
+    s->done = s->warnings = 0;
+    assert_int_equal(releases_publish(s->releases, &(struct release_folder){.path = tree_path(f->folder, "home")}, slice_of(NULL, 0), &EVENTS, s), 0);
+    PUMP(f->loop, s->done, 1);
+    assert_int_equal(s->err, GRID_ENOENT);
+    assert_non_null(strstr(s->sentence, "no folder tasks"));
+    assert_int_equal(s->warnings, 0);
+}
+
+static void test_releases__keeps_as_many_as_it_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    const struct release_entry *entries[RELEASE_KEPT];
+    char first[65];
+    f->cut = true;
+    side_limit(s, 0, 2);
+    publish_whole(s, TASK("one"));
+    take_root(s, first);
+    publish_whole(s, TASK("two"));
+    publish_whole(s, TASK("three"));
+    UNTIL(f, releases_list(s->releases, entries, RELEASE_KEPT) == 2);
+    assert_int_equal(entries[1]->sequence, 2);
+    s->done = 0;
+    assert_int_equal(releases_rollback(s->releases, slice_of_str(first), &EVENTS, s), 0);
+    PUMP(f->loop, s->done, 1);
+    assert_int_equal(s->err, GRID_ENOENT);
+}
+
+static void test_releases__a_full_store_makes_room_by_what_is_not_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    char root[65];
+    f->cut = true;
+    side_limit(s, 5 << 19, 1);
+    publish_whole(s, TASK("one"));
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        add_noise(s, 1 << 20, seed);
+        publish_whole(s, TASK("one"));
+    }
+    take_root(s, root);
+    add_noise(s, 3 << 20, 9);
+    publish(s, TASK("one"));
+    PUMP(f->loop, s->done, 1);
+    assert_int_equal(s->err, GRID_ENOSPC);
+    assert_non_null(strstr(s->sentence, "--store-max allows 2.5 MiB"));
+    assert_string_equal(releases_current(s->releases), root);
+    add_noise(s, 1 << 20, 10);
+    publish_whole(s, TASK("one"));
+}
+
+static void test_releases__a_node_without_room_says_so_and_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[2];
+    char root[65];
+    side_limit(s, 1 << 19, 1);
+    publish_whole(&f->sides[0], TASK("one"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    add_noise(&f->sides[0], 1 << 20, 1);
+    publish_whole(&f->sides[0], TASK("two"));
+    UNTIL(f, strstr(releases_trouble(s->releases), "--store-max allows 0.5 MiB"));
+    assert_string_equal(releases_current(s->releases), root);
+    assert_string_equal(releases_trouble(f->sides[1].releases), "");
+    add_noise(&f->sides[0], 1 << 10, 1);
+    publish_whole(&f->sides[0], TASK("three"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    assert_string_equal(releases_trouble(s->releases), "");
+}
+
+/* Turns some bits of every record that a node has on disk. */
+static void damage_store(struct side *s)
+{
+    char path[400];
+    int fd;
+    for (unsigned number = 1; number < 10; number++) {
+        snprintf(path, sizeof path, "%s/store/%08x.seg", s->state, number);
+        if ((fd = open(path, O_RDWR)) < 0)
+            continue;
+        uint8_t byte;
+        for (off_t at = 40; pread(fd, &byte, 1, at) == 1; at += 40) {
+            byte ^= 0x10;
+            assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        }
+        close(fd);
+    }
+}
+
+static void test_releases__what_was_damaged_here_is_mended_from_the_folder(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    f->cut = true;
+    for (size_t i = 1; i < NODES; i++)
+        f->sides[i].unreachable = true;
+    publish_whole(s, TASK("one"));
+    publish_whole(s, TASK("two"));
+    damage_store(s);
+    publish_whole(s, TASK("one"));
+    assert_int_equal(s->sequence, 3);
+}
+
+/* What a closed node's store lacks of a release. */
+static uint64_t lacks(const struct side *s, const char *root)
+{
+    char path[300];
+    struct store *store;
+    struct object_id id;
+    uint64_t missing = 0;
+    snprintf(path, sizeof path, "%s/store", s->state);
+    assert_int_equal(store_open(path, NULL, NULL, &store), 0);
+    assert_int_equal(object_id_from_hex(slice_of_str(root), &id), 0);
+    assert_int_equal(release_check(store, &id, &missing), 0);
+    store_close(store);
+    return missing;
+}
+
+static void test_releases__what_was_damaged_here_is_fetched_again_while_it_runs(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[1];
+    char root[65];
+    publish_whole(&f->sides[0], TASK("one"));
+    add_noise(&f->sides[0], 2 << 20, 1);
+    side_close(&f->sides[2]);
+    publish_whole(&f->sides[0], TASK("two"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    damage_store(s);
+    f->sides[0].unreachable = true; /* so that the third one asks the one with the damage: for the root, and without it for nothing else */
+    side_open(&f->sides[2]);
+    spread(&f->sides[0]);
+    UNTIL(f, releases_is_mending(s->releases));
+    side_close(&f->sides[2]);
+    f->sides[0].unreachable = false;
+    UNTIL(f, all_run(f, root) && !releases_is_mending(s->releases));
+    assert_false(releases_settling(s->releases));
+    side_close(s);
+    assert_int_equal(lacks(s, root), 0);
 }
 
 /* An entry of node 1 as it might come from anywhere. */
@@ -634,6 +909,74 @@ static void test_releases__a_restart_runs_the_last_one_while_the_newest_is_not_t
     assert_false(releases_synchronized(s->releases));
 }
 
+/* So many files that a tree is made ahead. */
+static void add_many(struct side *s)
+{
+    char path[64];
+    static const char *const folders[] = {"", "/tasks", "/many"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        snprintf(path, sizeof path, "p%zu%s", s->number, folders[i]);
+        tree_dir(s->f->folder, path);
+    }
+    for (int i = 0; i < 1000; i++) {
+        snprintf(path, sizeof path, "p%zu/many/%d", s->number, i);
+        tree_file(s->f->folder, path, path);
+    }
+}
+
+static bool has_tree(const struct side *s, const char *before, const char *root, const char *behind)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/releases/%s%s%s", s->state, before, root, behind);
+    return access(path, F_OK) == 0;
+}
+
+static void test_releases__a_tree_is_made_ahead_of_the_next_release(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[0];
+    char one[65];
+    f->cut = true;
+    add_many(s);
+    publish_whole(s, TASK("one"));
+    take_root(s, one);
+    UNTIL(f, has_tree(s, "", one, ".spare"));
+    publish_whole(s, TASK("two"));
+    assert_true(has_tree(s, "", one, ""));
+    assert_false(has_tree(s, "", one, ".spare"));
+    assert_true(has_tree(s, "", releases_current(s->releases), "") && strcmp(one, releases_current(s->releases)) != 0);
+}
+
+static bool awaits_tree(const struct side *s)
+{
+    const struct job *job = s->releases->running;
+    return job && job->awaits_spare;
+}
+
+static void test_releases__what_comes_while_a_tree_is_made_ahead_waits_and_an_end_does_not(void **state)
+{
+    struct fixture *f = *state;
+    char root[65];
+    f->cut = true;
+    for (int ends = 0; ends < 2; ends++) {
+        struct side *s = &f->sides[ends];
+        add_many(s);
+        gate_set(true);
+        publish_whole(s, TASK("one"));
+        take_root(s, root);
+        UNTIL(f, gate_reached());
+        publish(s, TASK("two"));
+        UNTIL(f, awaits_tree(s));
+        if (ends)
+            side_close(s);
+        gate_set(false);
+        PUMP(f->loop, s->done, 1);
+        assert_int_equal(s->err, ends ? GRID_ECANCELED : 0);
+        assert_false(has_tree(s, ".new-", root, ".spare"));
+        assert_false(has_tree(s, "", root, ".spare")); /* the new one was made of it, or it was given up */
+    }
+}
+
 static void test_releases__may_be_closed_at_any_turn(void **state)
 {
     struct fixture *f = *state;
@@ -658,6 +1001,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__two_publishers_at_once_have_one_winner, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_is_a_new_entry_with_an_old_root, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_to_nothing_is_refused_in_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_node_that_was_away_does_not_take_what_it_ran_last_for_the_release_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_rollback_passes_over_what_lost_and_what_was_published_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_was_published_in_no_grid_gives_way_to_the_grids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_ran_in_a_grid_that_was_left_gives_way_to_the_grids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_publishers_newest_entry_is_signed_anew_with_its_new_certificate, setup, teardown),
@@ -665,12 +1010,20 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__a_failed_publish_leaves_what_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_publish_whose_asker_leaves_is_given_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_a_failed_publish_stored_is_tidied_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_folder_without_tasks_is_refused_before_anything_of_it_is_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__keeps_as_many_as_it_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_full_store_makes_room_by_what_is_not_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_node_without_room_says_so_and_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_was_damaged_here_is_fetched_again_while_it_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_was_damaged_here_is_mended_from_the_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_cannot_run_here_is_not_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__drops_what_is_badly_signed_or_garbage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__no_entry_ends_the_counting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__an_entry_that_could_run_nowhere_is_refused_and_its_publisher_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_release_nobody_has_gives_way_to_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_restart_runs_the_last_one_while_the_newest_is_not_to_be_had, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_tree_is_made_ahead_of_the_next_release, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_comes_while_a_tree_is_made_ahead_waits_and_an_end_does_not, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__may_be_closed_at_any_turn, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,7 +166,7 @@ static void tidy(struct fixture *f)
     struct loop *l;
     f->done = 0;
     assert_int_equal(loop_create(&l), 0);
-    assert_int_equal(tidy_start(l, f->store, f->log, f->trees_fd, is_used, f, on_done, f), 0);
+    assert_int_equal(tidy_start(l, &(struct tidy_options){.store = f->store, .log = f->log, .trees_fd = f->trees_fd, .is_used = is_used, .ctx = f}, on_done, f), 0);
     PUMP(l, f->done, 1);
     loop_destroy(l);
 }

@@ -53,6 +53,7 @@ static void grid_build(struct grid *g, const uint32_t ready[NODES], unsigned unr
     assert_int_equal(route_builder_task(b, &spec), 0);
     spec = (struct route_task_spec){.name = "partly", .shared = g->task, .ready = (const uint32_t[NODES]){0}, .lacking = (const bool[NODES]){false, false, true}};
     assert_int_equal(route_builder_task(b, &spec), 0);
+    assert_int_equal(route_builder_dead(b, "f00d", "gone"), 0);
     g->table = route_builder_finish(b, settling, "00ff", NULL);
 }
 
@@ -141,6 +142,20 @@ static void test_router__decides_by_the_table(void **state)
          .verdict = ROUTER_REFUSE,
          .status = GRPC_NOT_FOUND,
          .message = "no node of this grid is called x: `grid list` shows them"},
+        {.claim = "pinned to a dead node",
+         .task = "echo",
+         .node = "gone",
+         .ready = {1, 1, 1},
+         .verdict = ROUTER_REFUSE,
+         .status = GRPC_NOT_FOUND,
+         .message = "the node gone is dead: start it again, or ask another one"},
+        {.claim = "pinned to a dead node by id",
+         .task = "echo",
+         .node = "f00d",
+         .ready = {1, 1, 1},
+         .verdict = ROUTER_REFUSE,
+         .status = GRPC_NOT_FOUND,
+         .message = "the node f00d is dead: start it again, or ask another one"},
         {.claim = "pinned to a node that failed it",
          .task = "echo",
          .node = "node-1",

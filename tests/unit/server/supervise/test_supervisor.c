@@ -1,9 +1,11 @@
 /* The supervisor over real processes: what becomes ready, what fails and why, what is replaced without a gap, and that nothing is left. */
+// cost: 18
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,7 +191,7 @@ static void apply(struct fixture *f, uint8_t version, uint32_t instances)
     struct task_set set;
     char error[TASK_ERROR_MAX];
     const char *env[] = {"MINE=yes", NULL};
-    assert_int_equal(task_set_read(f->root, "tasks", &set, error), 0);
+    assert_int_equal(task_set_read(f->root, "tasks", "linux-x64", &set, error), 0);
     for (size_t i = 0; i < set.count; i++)
         set.tasks[i].digest[0] = version;
     struct release_env release = {f->root, "tasks", "cafe", env, instances};
@@ -262,7 +264,7 @@ static void test_supervisor__gives_a_task_its_environment_and_no_secret(void **s
     UNTIL(f, logged(f, "env", "session="));
     static const char *const expected[] = {"TASK_NAME=env\n", "/release/tasks/env.py\n", "GRID_NAME=test\n", "GRID_NODE=fluffy-donkey\n",
                                            "GRID_NODE_ID=abc123\n", "GRID_RELEASE=cafe\n", "GRID_API=127.0.0.1:1\n", "MINE=yes\n",
-                                           "GRID_MAX_PAYLOAD=6291456\n", "/state/data/env\n", "PYTHONDONTWRITEBYTECODE=1\n", "session=True\n"};
+                                           "GRID_MAX_PAYLOAD=6291456\n", "/state/data/env\n", "/state/tmp/env/pycache/cafe\n", "session=True\n"};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         if (!logged(f, "env", expected[i]))
             fail_msg("the environment lacks %s", expected[i]);
@@ -373,19 +375,47 @@ static void test_supervisor__says_errored_from_a_failed_start_to_one_that_succee
     assert_true(t.places[0].errored);
 }
 
-static void test_supervisor__ends_a_task_that_never_listens(void **state)
+/* Another supervisor in its place, by the options as they are now. */
+static void create_again(struct fixture *f)
 {
-    struct fixture *f = *state;
-    f->options.ready_timeout_ms = 200;
     supervisor_close(f->supervisor, on_closed, f);
     UNTIL(f, f->closed);
     f->closed = false;
     assert_int_equal(supervisor_create(f->loop, &f->options, &f->supervisor, f->why), 0);
+}
+
+static void test_supervisor__ends_a_task_that_never_listens(void **state)
+{
+    struct fixture *f = *state;
+    f->options.late_timeout_ms = 100;
+    f->options.ready_timeout_ms = 1200;
+    create_again(f);
     write_task(f, "t", 0700, "#!/bin/sh\necho waiting for nothing >&2\nexec sleep 1000\n");
     apply(f, 1, 0);
     UNTIL(f, task_of(f, "t").restarts > 0);
     assert_ptr_equal(strstr(task_of(f, "t").reason, "it did not listen on TASK_PORT (127.0.0.1:"), task_of(f, "t").reason);
-    assert_true(has(task_of(f, "t").reason, "within 1 s: waiting for nothing"));
+    assert_true(has(task_of(f, "t").reason, "within 2 s: waiting for nothing"));
+}
+
+static void test_supervisor__says_of_one_that_it_is_late_and_lets_it_go_on(void **state)
+{
+    struct fixture *f = *state;
+    char go[PATH_MAX], task[2048];
+    f->options.late_timeout_ms = 100;
+    create_again(f);
+    snprintf(task, sizeof task, "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n%s", SERVES);
+    write_task(f, "t.py", 0600, task);
+    apply(f, 1, 0);
+    UNTIL(f, task_of(f, "t").status == SUPERVISOR_ERRORED);
+    assert_true(has(task_of(f, "t").reason, "it did not listen on TASK_PORT"));
+    assert_int_equal(task_of(f, "t").instance_count, 1);
+    int pid = task_of(f, "t").instances[0].pid;
+    snprintf(go, sizeof go, "%s/go", f->root);
+    assert_int_equal(close(open(go, O_CREAT | O_WRONLY, 0644)), 0);
+    UNTIL(f, task_of(f, "t").status == SUPERVISOR_ONLINE);
+    assert_int_equal(task_of(f, "t").instances[0].pid, pid);
+    assert_string_equal(task_of(f, "t").reason, "");
+    assert_int_equal(task_of(f, "t").restarts, 0);
 }
 
 static void test_supervisor__starts_again_what_crashed(void **state)
@@ -701,6 +731,7 @@ int main(void)
         TEST(test_supervisor__says_why_a_task_is_not_ready),
         TEST(test_supervisor__says_errored_from_a_failed_start_to_one_that_succeeds),
         TEST(test_supervisor__ends_a_task_that_never_listens),
+        TEST(test_supervisor__says_of_one_that_it_is_late_and_lets_it_go_on),
         TEST(test_supervisor__starts_again_what_crashed),
         TEST(test_supervisor__replaces_what_no_longer_listens),
         TEST(test_supervisor__keeps_what_has_not_changed_and_replaces_the_rest_without_a_gap),

@@ -1,0 +1,155 @@
+"""Nodes that were given nothing but a name and a password find one another on a LAN: by the responder inside gridd, and by the host's avahi-daemon, which comes and goes."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+from gridtest import Grid, Skip, check, clean_environment, once, wait_for
+from rig import NET, GridFleet, Network
+from test_join import PASSWORD
+
+BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>system</type><listen>unix:path={folder}/bus</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/><allow send_type="signal"/><allow send_type="method_return"/><allow send_type="error"/>
+<allow receive_type="method_call"/><allow receive_type="signal"/><allow receive_type="method_return"/><allow receive_type="error"/></policy></busconfig>
+"""
+
+
+class Avahi:
+    """D-Bus and avahi-daemon of one host of the network."""
+
+    def __init__(self, network, number, folder):
+        self.network, self.number, self.folder = network, number, folder / f"avahi{number}"
+        self.folder.mkdir()
+        self.address = f"unix:path={self.folder}/bus"
+        self.running = []
+
+    def spawn(self, name, *command):
+        with open(self.folder / f"{name}.log", "ab") as log:
+            process = subprocess.Popen(self.network.enter(self.number) + list(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                       env=clean_environment(self.folder, {"DBUS_SYSTEM_BUS_ADDRESS": self.address}))
+        self.running.append(process)
+        return process
+
+    def start(self):
+        (self.folder / "bus.conf").write_text(BUS_CONFIG.format(folder=self.folder))
+        (self.folder / "avahi.conf").write_text(f"[server]\nhost-name=host{self.number}\nuse-iff-running=no\n[publish]\npublish-workstation=no\n[wide-area]\nenable-wide-area=no\n")
+        self.spawn("bus", "dbus-daemon", f"--config-file={self.folder}/bus.conf", "--nofork", "--nopidfile")
+        wait_for((self.folder / "bus").exists, "D-Bus runs")
+        # Its pid file has a fixed place: each has that folder to itself.
+        self.spawn("avahi", "unshare", "-m", "--", "sh", "-c", 'mkdir -p /run/avahi-daemon && mount -t tmpfs none /run/avahi-daemon && exec "$@"', "sh",
+                   "avahi-daemon", "-f", str(self.folder / "avahi.conf"), "--no-drop-root", "--no-rlimits", "--no-proc-title", "--no-chroot")
+        wait_for(lambda: "Server startup complete" in (self.folder / "avahi.log").read_text(), "avahi-daemon runs")
+
+    def kill(self):
+        for process in reversed(self.running):
+            process.kill()
+            process.wait()
+        self.running = []
+        (self.folder / "bus").unlink(missing_ok=True)
+        (self.folder / "avahi.log").unlink(missing_ok=True)
+
+    def freeze(self):
+        for process in self.running:
+            os.kill(process.pid, signal.SIGSTOP)
+
+
+@contextlib.contextmanager
+def lan(count, avahi_at=(), grid="lan"):
+    """Hosts on one LAN whose nodes know a name and a password, not started; those of `avahi_at` have a D-Bus of their own, not started either."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, to make network namespaces: run it as root")
+    if avahi_at and not shutil.which("avahi-daemon", path="/usr/sbin:/usr/bin:/sbin:/bin"):
+        raise Skip("avahi-daemon is not installed: deploy/install-deps --tests does so")
+    network = Network(count)
+    try:
+        with Grid(0, start=False) as scratch:
+            secret = scratch.folder / "secret"
+            secret.write_text(PASSWORD + "\n")
+            secret.chmod(0o600)
+            fleet = GridFleet(network, scratch.folder / "fleet", count, ["--grid", grid, "--password-file", str(secret), "--discover", "mdns", "--log-level", "debug"])
+            daemons = {n: Avahi(network, n, scratch.folder) for n in avahi_at}
+            for number, node in fleet.nodes.items():
+                node.gridfile = None
+                node.env["DBUS_SYSTEM_BUS_ADDRESS"] = daemons[number].address if number in daemons else f"unix:path={scratch.folder}/no-bus"
+            try:
+                yield fleet, daemons
+            finally:
+                problems = fleet.close()
+                for daemon in daemons.values():
+                    daemon.kill()
+            check(not problems, f"how they ended: {problems}")
+    finally:
+        network.close()
+
+
+def launch(fleet, *numbers):
+    for number in numbers:
+        fleet.launch(number)
+    for number in numbers:
+        fleet.wait_started(number)
+
+
+def ask(node, path):
+    """By its Unix socket: its addresses are another network's."""
+    said = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "20", "--unix-socket", str(node.socket), f"http://localhost{path}"], capture_output=True)
+    return int(said.stdout or 0)
+
+
+def lonely(node):
+    """What the doctor warns of beside faults."""
+    said = json.loads(node.grid("doctor", "--json", env={"GRID_API": ""}).out)
+    return " ".join(f["text"] for f in said if f["level"] == "warning" and f["about"] == "peers")
+
+
+def speaks_by(fleet, number):
+    """Which responder the node uses now."""
+    said = [line for line in fleet.log(number).read_text().splitlines() if '"msg":"multicast DNS"' in line]
+    return "" if not said else "avahi-daemon" if "avahi-daemon" in said[-1] else "built-in"
+
+
+@once
+def test_nodes_on_a_lan_find_each_other_by_name_and_password_or_by_gridfile():
+    """Two grids on one network: each node needs its card or its password, and no address."""
+    with lan(4) as (fleet, _):
+        for node in (fleet.nodes[3], fleet.nodes[4]):
+            node.gridfile = fleet.gridfile
+            del node.options[: node.options.index("--discover")]
+        launch(fleet, 1, 2, 3, 4)
+        check(fleet.wait_whole(60, (1, 2)), f"the two with a password are not linked: {fleet.gaps()}")
+        check(fleet.wait_whole(60, (3, 4)), f"the two with a Gridfile are not linked: {fleet.gaps()}")
+        check(speaks_by(fleet, 1) == "built-in", "there is no daemon, and another responder is used")
+        check(not lonely(fleet.nodes[1]), "the doctor finds nothing wrong with multicast DNS")
+        fleet.kill(2)
+        wait_for(lambda: "multicast DNS has found none of this grid" in lonely(fleet.nodes[1]), "the doctor says what may keep it alone")
+        tried = [line for line in fleet.log(3).read_text().splitlines() if "may be is tried" in line]
+        check(tried and not any(f"{NET}{n}:" in line for line in tried for n in (1, 2)), f"another grid's node was tried: {tried}")
+
+
+@once
+def test_a_node_announces_itself_by_avahi_daemon_while_there_is_one():
+    with lan(3, avahi_at=(1,)) as (fleet, daemons):
+        daemons[1].start()
+        launch(fleet, 1, 2)
+        check(fleet.wait_whole(60, (1, 2)), f"a node by avahi-daemon and one without it are not linked: {fleet.gaps()}")
+        check(speaks_by(fleet, 1) == "avahi-daemon", "the daemon is there and is not used")
+        daemons[1].kill()
+        wait_for(lambda: speaks_by(fleet, 1) == "built-in", "the built-in responder takes over from a daemon that died")
+        fleet.kill(2)
+        launch(fleet, 3)
+        check(fleet.wait_whole(60, (1, 3)), f"a node that comes after the daemon died is not found: {fleet.gaps()}")
+        daemons[1].start()
+        wait_for(lambda: speaks_by(fleet, 1) == "avahi-daemon", "the daemon that is back is used again", 30)
+
+
+@once
+def test_a_d_bus_that_hangs_holds_up_nobody():
+    with lan(2, avahi_at=(1,)) as (fleet, daemons):
+        daemons[1].start()
+        daemons[1].freeze()
+        launch(fleet, 1, 2)
+        check(ask(fleet.nodes[1], "/healthz") == 200, "the node answers")
+        check(fleet.nodes[1].stop() == [], "it ends although D-Bus does not answer")
