@@ -92,16 +92,19 @@ class TaskServer:
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
+        self._handle_signals()  # before anybody can know that this serves
         self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         self._listener.setblocking(False)
         self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
         self._selector.register(self._listener, selectors.EVENT_READ, None)
-        self._handle_signals()
         while not (self._stopping and self._busy == 0):
             for key, _ in self._selector.select():
                 self._dispatch(key)
 
     def _handle_signals(self):
+        """The interpreter itself wakes the main thread: a handler of ours runs only when that goes on, and a signal which another
+        thread takes, or which comes just before the wait, does not end the wait."""
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             previous = signal.getsignal(number)
             signal.signal(number, lambda n, frame, before=previous: self._stop(n, frame, before))

@@ -36,6 +36,13 @@ def until(condition, what):
         time.sleep(0.01)
 
 
+def waits_for_events(pid):
+    """Whether its main thread is in epoll_wait(2); where the kernel hides that, whether it sleeps."""
+    with open(f"/proc/{pid}/task/{pid}/wchan", encoding="ascii") as wchan, open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        function, state = wchan.read(), stat.read().rsplit(")", 1)[1].split()[0]
+    return "poll" in function or (function == "0" and state == "S")
+
+
 class Task:
     """One running task and a kept-open connection to it."""
 
@@ -380,6 +387,21 @@ async def never(event, context):
             task = self.launch("used.py", "def h(e): pass", port=holder.getsockname()[1])
             self.assertEqual(task.ended(), 1)
             self.assertIn(b"Address already in use", task.output)
+
+    def test_a_stop_signal_that_interrupts_no_wait_ends_the_task(self):
+        """As one does that another thread takes, or that comes just before the main thread begins to wait."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number):
+                task = self.start("elsewhere.py", '''
+import signal, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+def h(event): return event
+''')
+                task.request(headers={"Connection": "close"})
+                until(lambda: waits_for_events(task.process.pid), "the task waits for connections")
+                task.process.send_signal(number)
+                self.assertEqual(task.ended(), 0, task.output)
 
     def test_the_stop_signal_lets_calls_in_flight_finish(self):
         for number in (signal.SIGTERM, signal.SIGINT):
