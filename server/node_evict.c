@@ -260,13 +260,59 @@ int node_evict_announce_fresh(struct node *n, enum ledger_phase phase, int64_t u
     return err;
 }
 
+/* ---- an eviction that crossed with the handing over of the key to whom it evicts ---- */
+
+static struct lost_key_view view_of_lost(const struct node *n, const struct ledger_tombstone *holder)
+{
+    struct lost_key_view v = {.lost = holder, .living = 1, .known = 1};
+    v.may = authority_can_issue(n->authority) && node_ledger_has_heard(n) && !ledger_is_evicted(n->ledger, node_id(n));
+    for (size_t i = 1; i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        bool lives = node_issuers_lives(m), counts = lives || m->state == MEMBER_DEAD;
+        if (!counts || ledger_is_evicted(n->ledger, m->id))
+            continue;
+        v.known++;
+        v.living += lives;
+        v.before += lives && node_issuers_is(m) && strcmp(m->id, node_id(n)) < 0;
+    }
+    return v;
+}
+
+static void replace_lost(struct node *n, const struct ledger_tombstone *holder)
+{
+    const struct ledger_tombstone t = *holder; /* it goes with the ledger of before */
+    char why[NODE_WHY_MAX];
+    int err = node_evict_need_disk(n, why) == GRPC_OK ? node_evict_announce_fresh(n, LEDGER_REMOVE, node_ledger_now_s() + NODE_LEDGER_OVERLAP_S, t.id, t.name) : GRID_EIO;
+    if (err != 0) {
+        n->trust_work->lost = (struct lost_key){0}; /* not at every look */
+        log_line(LOG_ERROR, "the authority, whose key an evicted node holds, could not be replaced", LOGF_STR("member", t.name), LOGF_ERR(err));
+        return;
+    }
+    log_line(LOG_WARN, "an evicted node holds the authority's key: the authority is replaced; Gridfiles and client certificates of before are worth nothing now", LOGF_STR("member", t.name),
+             LOGF_STR("id", t.id));
+    node_ledger_changed(n);
+    node_evict_sign_release_again(n);
+}
+
+void node_evict_lost_look(struct node *n)
+{
+    struct node_trust_work *w = node_ledger_work_of(n);
+    const struct ledger_tombstone *holder = ledger_evicted_heir(n->ledger);
+    const struct lost_key_view v = view_of_lost(n, holder);
+    if (holder && !w->lost_said)
+        log_line(LOG_ERROR, NODE_LEDGER_LOST_KEY, LOGF_STR("member", holder->name), LOGF_STR("id", holder->id));
+    w->lost_said = holder;
+    if (lost_key_is_due(&w->lost, &v, loop_now_ms(n->loop)))
+        replace_lost(n, holder);
+}
+
 int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[NODE_WHY_MAX])
 {
     struct evictee e;
     int status = node_evict_need_issuer(n, why);
     if (status == GRPC_OK)
         status = find_evictee(n, who, &e, why);
-    if (status == GRPC_OK && !replace && ledger_is_evicted(n->ledger, e.id) && ledger_owed_count(n->ledger) == 0) {
+    if (status == GRPC_OK && !replace && ledger_is_evicted(n->ledger, e.id) && !ledger_is_heir(n->ledger, e.id) && ledger_owed_count(n->ledger) == 0) {
         snprintf(why, NODE_WHY_MAX, "%s is evicted", e.name);
         return GRPC_OK;
     }

@@ -8,6 +8,7 @@
 #include "discovery/gossip.h"
 #include "server/node_internal.h"
 #include "server/node_join.h"
+#include "server/node_ledger.h"
 #include "server/node_lonely.h"
 #include "server/node_trust.h"
 #include "trust/ledger.h"
@@ -71,6 +72,12 @@ static const char *release_sentence(const struct node *n, struct arena *arena)
     return trouble[0] ? arena_printf(arena, "%s", trouble) : NULL;
 }
 
+static const char *lost_key_sentence(const struct node *n, struct arena *arena)
+{
+    const struct ledger_tombstone *t = n->ledger && !node_is_evicted(n) ? ledger_evicted_heir(n->ledger) : NULL;
+    return t ? arena_printf(arena, "%s (ID %s): " NODE_LEDGER_LOST_KEY, t->name, t->id) : NULL;
+}
+
 size_t node_faults_list(const struct node *n, struct arena *arena, const char *out[NODE_FAULTS_MAX])
 {
     size_t count = 0;
@@ -78,6 +85,8 @@ size_t node_faults_list(const struct node *n, struct arena *arena, const char *o
         out[count] = "the grid has evicted this node, and no member speaks with it: stop it, and start it with a new state folder to join as another node";
     else
         out[count] = node_is_behind(n) ? NODE_BEHIND : denied_sentence(n, arena);
+    count += out[count] != NULL;
+    out[count] = lost_key_sentence(n, arena);
     count += out[count] != NULL;
     out[count] = release_sentence(n, arena);
     count += out[count] != NULL;

@@ -252,6 +252,7 @@ static void look(void *arg)
     listen_look(n);
     pins_look(n);
     node_evict_owed_look(n);
+    node_evict_lost_look(n);
     node_evict_sign_look(n);
     node_rotate_witness_look(n);
     node_rotate_look(n);

@@ -37,6 +37,10 @@ const struct member *node_ledger_member(const struct node *n, struct slice who, 
 
 /* `who` as there. `replace`: replace the authority even if the node is no issuer. */
 int node_ledger_evict(struct node *n, struct slice who, bool replace, char why[NODE_WHY_MAX]);
+/* While an eviction and the handing over of the key to whom it evicts have crossed (ledger_evicted_heir), and no issuer has replaced the authority yet. */
+#define NODE_LEDGER_LOST_KEY \
+    "an evicted node was handed the authority's key by an issuer that had not heard of the eviction: an issuer that is linked with most members replaces the authority within seconds; " \
+    "while this is told, run \"grid evict ID\" with that node's id on a member, which does the same"
 /* Whether this node itself is meant. */
 bool node_ledger_means_self(const struct node *n, struct slice who);
 /* Opens the door for this password (stretched). */

@@ -4,6 +4,7 @@
 #define GRID_SERVER_NODE_LEDGER_INTERNAL_H
 
 #include "base/token_bucket.h"
+#include "server/lost_key.h"
 #include "server/node_ledger.h"
 
 enum { NODE_LEDGER_LOOK_MS = 500, NODE_LEDGER_OVERLAP_S = 86400 };
@@ -21,6 +22,8 @@ struct node_trust_work {
     bool telling; /* an issuer of an eviction */
     uint64_t tell_at_ms;
     uint64_t sign_at_ms; /* when this node signs the newest release should its publisher not have done so; 0: it is signed */
+    struct lost_key lost;
+    bool lost_said; /* that somebody evicted holds the key */
     struct map *seen; /* ids of members that were linked here, to the number in which they came; NULL before the first */
     uintptr_t seen_count;
     bool heard;   /* node_ledger_has_heard */
@@ -67,6 +70,8 @@ int node_evict_announce_fresh(struct node *n, enum ledger_phase phase, int64_t u
 void node_evict_sign_release_again(struct node *n);
 void node_evict_sign_look(struct node *n);
 void node_evict_owed_look(struct node *n);
+/* Whether somebody evicted holds the authority's key, and it is for this node to replace it. */
+void node_evict_lost_look(struct node *n);
 
 /* node_rotate.c */
 void node_rotate_witness_look(struct node *n);

@@ -249,6 +249,14 @@ bool ledger_is_heir(const struct ledger *l, const char *id)
     return ledger_set_has(&l->heirs, id);
 }
 
+const struct ledger_tombstone *ledger_evicted_heir(const struct ledger *l)
+{
+    for (size_t i = 0; l->heirs.count > 0 && i < ledger_tombstone_count(l); i++)
+        if (ledger_is_heir(l, ledger_tombstone_at(l, i)->id))
+            return ledger_tombstone_at(l, i);
+    return NULL;
+}
+
 void ledger_door(const struct ledger *l, uint64_t *epoch, bool *open)
 {
     ledger_stated_door(l, epoch, open);

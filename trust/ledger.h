@@ -94,6 +94,9 @@ int ledger_pack_owed(const struct ledger *l, struct buf *out);
 int ledger_load_owed(struct ledger *l, struct slice packed);
 bool ledger_is_evicted(const struct ledger *l, const char *id);
 bool ledger_is_heir(const struct ledger *l, const char *id);
+/* Somebody evicted who was given the key of an authority that still counts: the eviction and the handing over have crossed. He can sign whatever an issuer can until the authority is
+ * replaced. NULL: nobody. Lives until the ledger changes. */
+const struct ledger_tombstone *ledger_evicted_heir(const struct ledger *l);
 /* Epoch 0, open, before anybody has said anything; closed while tombstones are owed, and when an authority was replaced and nobody has said anything since. */
 void ledger_door(const struct ledger *l, uint64_t *epoch, bool *open);
 

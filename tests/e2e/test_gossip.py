@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from certs import Authority, Leaf, Proxy, tls_client
 from gridtest import Grid, Service, check, check_equal, check_in, message_class, once, wait_for
-from test_evict import CERTIFICATE, kept
-from test_join import said
+from test_evict import CERTIFICATE, LEDGER, kept
+from test_join import authority_of, said
 
 NEVER_HAD = 2**53 - 2  # one more, and an incarnation can be raised no further
 
@@ -581,6 +581,65 @@ def test_forged_statements_without_end_cost_a_few_lines_of_the_log():
         most = 10 + 1 + (time.monotonic() - began)  # a burst, then one a second
         check(all(0 < count <= most for count in counts.values()), f"lines of each kind: {counts}, at most {most:.0f}")
         check(len(lines) <= 3 * most + 10, f"{len(lines)} lines in all")
+
+
+TOMBSTONE, HEIR = 2, 4
+
+
+def stated(authority, kind, who):
+    """A statement of docs/formats/trust-ledger.md about an id, by an authority whose key is here."""
+    body = bytes.fromhex(who) + int(time.time()).to_bytes(8, "big") + (b"\5ghost" if kind == TOMBSTONE else b"")
+    said = bytes([kind]) + len(body).to_bytes(2, "big") + body
+    signature = authority.key.sign(b"gridcontrol trust ledger 1\0" + said, ec.ECDSA(hashes.SHA256()))
+    return said + bytes.fromhex(identity(authority)) + bytes([len(signature)]) + signature
+
+
+def crossed(authority, who):
+    """What two issuers have stated that could not hear each other: one has evicted a member, to whom the other one has handed the key."""
+    return stated(authority, HEIR, who) + stated(authority, TOMBSTONE, who)
+
+
+LOST_KEY = "an evicted node was handed the authority's key by an issuer that had not heard of the eviction"
+
+
+@once
+def test_an_eviction_that_crosses_a_handing_over_of_the_key_ends_with_a_new_authority():
+    with Grid(3) as grid, Liar(grid, grid[0], "teller") as teller:
+        authority, ghost = Authority.of_gridfile(grid.gridfile), identity(Leaf(Authority()))
+        der, before = authority.certificate.public_bytes(Encoding.DER), authority_of(grid[0])
+        teller.hello()
+        for node in grid.nodes:
+            wait_for(lambda: "teller" in states(node), f"it is a member for {node.name}")
+        teller.say(ledger=message("Ledger", digest=bytes(32), packed=b"GRIDLDG1" + bytes(8) + len(der).to_bytes(2, "big") + der + crossed(authority, ghost), last=True))
+        wait_for(lambda: len({authority_of(n) for n in grid.nodes} | {before}) == 2 and authority_of(grid[0]) != before, "all go by one new authority")
+        replaced = [n.name for n in grid.nodes if said(n, "an evicted node holds the authority's key: the authority is replaced", ghost)]
+        check_equal(len(replaced), 1, f"how many have replaced it: {replaced}")
+        for node in grid.nodes:
+            wait_for(lambda: bytes.fromhex(ghost) in kept(node)[LEDGER][0], f"{node.name} keeps the eviction, signed by the new authority")
+            check(LOST_KEY not in node.grid("doctor").out, f"{node.name} says that the key is lost still")
+            wait_for(lambda: {n.name for n in grid.nodes} <= set(states(node)), f"{node.name} sees the others")
+
+
+@once
+def test_a_key_that_an_evicted_node_holds_is_told_of_until_an_administrator_replaces_the_authority():
+    """One that sees no other member may be the one that is cut off: it leaves the decision to a person."""
+    with Grid(1) as grid:
+        node, ghost = grid[0], identity(Leaf(Authority()))
+        node.stop()
+        trust = node.state / "trust"
+        data, ledger, more = trust.read_bytes(), kept(node)[LEDGER][0], crossed(Authority.of_gridfile(grid.gridfile), ghost)
+        at = data.index(ledger)
+        trust.write_bytes(data[:at - 4] + (len(ledger) + len(more)).to_bytes(4, "big") + ledger + more + data[at + len(ledger):])
+        node.start()
+        before = authority_of(node)
+        wait_for(lambda: said(node, LOST_KEY, ghost), "the log says so")
+        told = node.grid("doctor", check_code=1).out
+        check_in(f"ghost (ID {ghost}): {LOST_KEY}", told, "what the doctor says")
+        check_in("run \"grid evict ID\"", told, "the remedy")
+        check_equal(authority_of(node), before, "the authority while nobody has decided")
+        check_in("the authority is replaced", node.grid("evict", ghost, check_code=0).err, "what is said to the remedy")
+        wait_for(lambda: authority_of(node) != before, "the authority is replaced")
+        check(LOST_KEY not in node.grid("doctor").out, "it is said still that the key is lost")
 
 
 class Public:

@@ -506,6 +506,46 @@ static void test_ledger__knows_who_was_given_the_key(void **state)
     ledger_destroy(l), ledger_destroy(other);
 }
 
+/* An issuer evicts a member while another one, cut off from it, hands that member the key. */
+static void test_ledger__tells_of_an_evicted_heir_until_the_authority_is_replaced(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *evicts = fresh(r->first), *hands = fresh(r->first);
+    assert_int_equal(ledger_evict(evicts, r->first, id_of(1), "one", NOW), 0);
+    assert_int_equal(ledger_evict(evicts, r->first, id_of(2), "two", NOW), 0);
+    assert_int_equal(ledger_add_heir(hands, r->first, id_of(2), NOW), 0);
+    assert_int_equal(ledger_add_heir(hands, r->first, id_of(3), NOW), 0);
+    assert_null(ledger_evicted_heir(evicts));
+    assert_null(ledger_evicted_heir(hands));
+    tell(evicts, hands), tell(hands, evicts);
+    assert_string_equal(ledger_evicted_heir(evicts)->id, id_of(2));
+    assert_string_equal(ledger_evicted_heir(hands)->name, "two");
+    assert_int_equal(ledger_announce(evicts, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    tell(hands, evicts);
+    assert_null(ledger_evicted_heir(evicts));
+    assert_null(ledger_evicted_heir(hands));
+    assert_true(ledger_is_evicted(hands, id_of(2)));
+    ledger_destroy(evicts), ledger_destroy(hands);
+}
+
+/* The one that the new authority has not signed (yet) counts too, and so does a key that was handed on before its authority came into force. */
+static void test_ledger__tells_of_an_evicted_heir_of_a_new_authority(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *evicts = fresh(r->first), *rotates = fresh(r->first);
+    assert_int_equal(ledger_announce(rotates, r->first, r->second, LEDGER_USE, NOW, NOW + 60), 0);
+    assert_int_equal(ledger_add_heir(rotates, r->first, id_of(1), NOW), 0);
+    assert_int_equal(ledger_announce(rotates, r->first, r->second, LEDGER_REMOVE, NOW, 0), 0);
+    assert_int_equal(ledger_evict(evicts, r->first, id_of(1), "one", NOW), 0);
+    tell(evicts, rotates);
+    assert_int_equal(ledger_owed_count(evicts), 1);
+    assert_string_equal(ledger_evicted_heir(evicts)->id, id_of(1));
+    assert_int_equal(ledger_pay(evicts, r->second, NOW), 0);
+    tell(rotates, evicts);
+    assert_string_equal(ledger_evicted_heir(rotates)->id, id_of(1));
+    ledger_destroy(evicts), ledger_destroy(rotates);
+}
+
 static void test_ledger__begins_anew_where_a_false_issuer_has_used_all_up(void **state)
 {
     const struct rig *r = *state;
@@ -630,6 +670,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ledger__no_epoch_shuts_the_door_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__packs_as_many_of_the_newest_tombstones_as_fit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__knows_who_was_given_the_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__tells_of_an_evicted_heir_until_the_authority_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__tells_of_an_evicted_heir_of_a_new_authority, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__begins_anew_where_a_false_issuer_has_used_all_up, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
