@@ -141,6 +141,16 @@ static int on_certificate(SSL *ssl, void *arg)
     return SSL_use_certificate(ssl, t->guest_certificate) == 1 && SSL_use_PrivateKey(ssl, t->guest_key) == 1;
 }
 
+/* What the other side is told by its alert. */
+static int error_of(const struct tls_judgement *j)
+{
+    if (j->err == 0)
+        return X509_V_OK;
+    if (j->peer.revoked)
+        return X509_V_ERR_CERT_REVOKED;
+    return j->peer.untimely ? X509_V_ERR_CERT_HAS_EXPIRED : X509_V_ERR_CERT_REJECTED;
+}
+
 /* OpenSSL's own path building is not used: what a certificate means is said by the verify function alone. */
 static int on_verify(X509_STORE_CTX *store, void *arg)
 {
@@ -157,7 +167,7 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
     } else {
         judgement->err = t->verify(t->verify_arg, chain, count, &judgement->peer, judgement->why);
     }
-    X509_STORE_CTX_set_error(store, judgement->err == 0 ? X509_V_OK : judgement->peer.revoked ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_CERT_REJECTED);
+    X509_STORE_CTX_set_error(store, error_of(judgement));
     return judgement->err == 0;
 }
 

@@ -20,12 +20,14 @@ struct tls_peer {
     char name[64];  /* common name, for logs only */
     char issuer[65]; /* id of the authority on whose word it was taken; "" when the judge names none */
     bool revoked;   /* the judge refuses its key for good: it is told so (RFC 8446 6.2, certificate_revoked) */
+    bool untimely;  /* the judge refuses its certificate for its times alone: it is told so (certificate_expired) */
     bool ahead;     /* taken, by an authority that follows the one known here */
 };
 
-/* Why the other side, whose own certificate was good, has refused this side's (by its alert). */
+/* Why the other side, whose own certificate was good, has refused this side's (by its alert); or that one of the two is refused for its times. */
 enum tls_refusal {
     TLS_REFUSAL_OTHER,   /* it has not, or its certificate was not good, or it has said nothing that tells more */
+    TLS_REFUSAL_CLOCK,   /* by the clock of whoever judged it a certificate is over, or yet to come */
     TLS_REFUSAL_REVOKED, /* this side's key is refused for good */
     TLS_REFUSAL_BEHIND,  /* the other side is ahead (struct tls_peer), and does not take what was before */
 };

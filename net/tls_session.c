@@ -128,10 +128,14 @@ static void explain_fault(unsigned long code, char *why, size_t size)
 
 enum tls_refusal tls_session_refusal(const struct tls_session *s)
 {
+    if (s->judgement.err != 0 && s->judgement.peer.untimely)
+        return TLS_REFUSAL_CLOCK;
     if (!alert_is_about_certificates(s->alert) || s->judgement.err != 0 || !s->judgement.peer.id[0])
         return TLS_REFUSAL_OTHER;
     if (s->alert == SSL_AD_CERTIFICATE_REVOKED)
         return TLS_REFUSAL_REVOKED;
+    if (s->alert == SSL_AD_CERTIFICATE_EXPIRED)
+        return TLS_REFUSAL_CLOCK;
     return s->judgement.peer.ahead ? TLS_REFUSAL_BEHIND : TLS_REFUSAL_OTHER;
 }
 

@@ -36,6 +36,7 @@ void node_faults_denied(struct node *n, const char *address, const char *why, en
 {
     snprintf(n->denied.address, sizeof n->denied.address, "%s", address);
     snprintf(n->denied.why, sizeof n->denied.why, "%s", why);
+    n->denied.by_clock = refusal == TLS_REFUSAL_CLOCK;
     n->denied.at_ms = loop_now_ms(n->loop);
     if (refusal == TLS_REFUSAL_REVOKED)
         take_word(n, &n->evicted_at_ms, address, "this node has been evicted from the grid: no member speaks with it any more; stop it, and start it with a new state folder to join as another node");
@@ -58,12 +59,18 @@ bool node_is_behind(const struct node *n)
     return is_told(n, n->behind_at_ms);
 }
 
+bool node_is_denied(const struct node *n)
+{
+    return n->denied.at_ms != 0 && loop_now_ms(n->loop) - n->denied.at_ms <= DENIED_LASTS_MS;
+}
+
 static const char *denied_sentence(const struct node *n, struct arena *arena)
 {
-    if (n->denied.at_ms == 0 || loop_now_ms(n->loop) - n->denied.at_ms > DENIED_LASTS_MS)
+    static const char *const REMEDIES[] = {"see that both have the Gridfile, or name and password, of one grid; \"grid adopt\" moves a node from one to the other",
+                                           "see that both machines' clocks are right, by a time service such as systemd-timesyncd"};
+    if (!node_is_denied(n))
         return NULL;
-    return arena_printf(arena, "%s and this node do not take each other's certificate (%s): see that both have the Gridfile, or name and password, of one grid; \"grid adopt\" moves a node from one to the other",
-                        n->denied.address, n->denied.why);
+    return arena_printf(arena, "%s and this node do not take each other's certificate (%s): %s", n->denied.address, n->denied.why, REMEDIES[n->denied.by_clock]);
 }
 
 static const char *release_sentence(const struct node *n, struct arena *arena)

@@ -25,6 +25,9 @@ bool node_is_evicted(const struct node *n);
 /* Whether the grid has replaced its authority without it, and takes its certificate no more. */
 bool node_is_behind(const struct node *n);
 
+/* Whether, a moment ago, one side did not take the other's certificate (n->denied). */
+bool node_is_denied(const struct node *n);
+
 /* At most NODE_FAULTS_MAX sentences, in the arena; what is there no memory for is left out. Returns how many. */
 size_t node_faults_list(const struct node *n, struct arena *arena, const char *out[NODE_FAULTS_MAX]);
 

@@ -112,6 +112,7 @@ struct node {
     struct node_denied { /* the last dial that failed since one side does not take the other's certificate */
         char address[ADDR_TEXT_MAX];
         char why[NODE_REASON_MAX];
+        bool by_clock;  /* for its times alone */
         uint64_t at_ms; /* monotonic; 0: none has */
     } denied;
     struct node_lonely { /* node_lonely.c's: why nobody is linked */

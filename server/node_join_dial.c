@@ -124,7 +124,7 @@ static void settle(struct node_join *s)
     t->failures = 0;
     t->differs = false;
     t->said[0] = '\0';
-    t->remedy = NULL;
+    t->complaint = JOIN_COMPLAINT_NONE;
     t->settled = t->hint || node_trust_is_settled(s->node);
     again(s);
 }
@@ -151,43 +151,36 @@ void join_dial_again(struct node_join *s)
     join_dial_start(s);
 }
 
-/* Once for as long as it stays the same. */
 size_t node_join_faults(const struct node *n, struct arena *arena, const char **out, size_t max)
 {
     const struct node_join *s = n->join;
     size_t count = 0;
     for (size_t i = 0; s && i < s->target_count && count < max; i++) {
         const struct join_target *t = &s->targets[i];
-        bool outside = !node_trust_is_settled(n) && !t->anybodys && !t->self && t->said[0] != '\0';
-        if (t->settled || (!t->remedy && !outside))
+        bool outside = !node_trust_is_settled(n) && !t->anybodys && !t->self;
+        if (t->settled || (!join_complaint_lasts(t->complaint) && !outside))
             continue;
-        if (t->remedy)
-            out[count] = arena_printf(arena, "%s does not let this node in: %s%s", t->address, t->said, t->remedy);
-        else
-            out[count] = arena_printf(arena, "this node cannot join at %s: %s; see that a gridd of the grid runs there, and that the port can be reached from here", t->address, t->said);
+        out[count] = join_complaint_sentence(t->complaint, t->address, t->said, arena);
         count += out[count] != NULL;
     }
     return count;
 }
 
-static void say(struct join_target *t, enum log_level level, const char *why)
+/* Once for as long as it stays the same. */
+static void say(struct join_target *t, enum join_complaint complaint, const char *why)
 {
-    if (strcmp(t->said, why) == 0)
+    bool again = t->complaint == complaint && strcmp(t->said, why) == 0, waits = complaint == JOIN_COMPLAINT_UNREACHED || complaint == JOIN_COMPLAINT_LATER;
+    if (again)
         return;
+    t->complaint = complaint;
     snprintf(t->said, sizeof t->said, "%s", why);
-    if (level == LOG_ERROR)
-        log_line(LOG_ERROR,
-                 "this node cannot join: see that all nodes of the grid have the same name and password, and that --join names one "
-                 "of them",
-                 LOGF_STR("at", t->address), LOGF_STR("why", why));
-    else
-        log_line(LOG_WARN, "this node could not join yet and keeps trying", LOGF_STR("at", t->address), LOGF_STR("why", why));
+    log_line(waits ? LOG_WARN : LOG_ERROR, join_complaint_line(complaint), LOGF_STR("at", t->address), LOGF_STR("why", why));
 }
 
 static void failed(struct node_join *s, const char *why)
 {
     if (!node_trust_is_settled(s->node))
-        say(s->at, LOG_WARN, why);
+        say(s->at, JOIN_COMPLAINT_UNREACHED, why);
     s->at->differs = false;
     retry(s, backoff(s->at->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
 }
@@ -324,7 +317,6 @@ static void dial_now(void *arg)
 static void refused(struct node_join *s, const struct join *j)
 {
     bool by_peer;
-    s->at->remedy = NULL;
     const struct join_refusal *r = join_refusal_of(j, &by_peer);
     if (!by_peer && r->reason == JOIN_NOT_ISSUER) { /* it was told who can, and goes there itself */
         s->at->differs = true;
@@ -348,17 +340,15 @@ static void refused(struct node_join *s, const struct join *j)
         return;
     case JOIN_TOO_MANY:
     case JOIN_ENOUGH:
-        say(s->at, LOG_WARN, join_reason_text(r->reason));
+        say(s->at, JOIN_COMPLAINT_LATER, join_reason_text(r->reason));
         retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));
         return;
     case JOIN_OTHER_GRID:
-        say(s->at, LOG_ERROR,
+        say(s->at, JOIN_COMPLAINT_REFUSED,
             "it belongs to another grid of the same name, and both are settled: run \"grid adopt\" on the side that is to change");
-        s->at->remedy = "";
         break;
     default:
-        say(s->at, LOG_ERROR, join_reason_text(r->reason));
-        s->at->remedy = ": see that all nodes of the grid have the same name and password, and that --join names one of them";
+        say(s->at, join_complaint_of(r->reason), join_reason_text(r->reason));
         break;
     }
     retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));
@@ -418,7 +408,7 @@ void join_dial_ended(struct node_join *s, const struct join *j, const char *why)
         refused(s, j);
         return;
     case JOIN_STEP_BROKEN:
-        say(s->at, LOG_ERROR, why);
+        say(s->at, JOIN_COMPLAINT_BROKEN, why);
         retry(s, backoff(s->at->failures++, DIAL_REFUSED_MS, DIAL_REFUSED_MAX_MS));
         return;
     default:

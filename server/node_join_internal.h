@@ -3,6 +3,7 @@
 #define GRID_SERVER_NODE_JOIN_INTERNAL_H
 
 #include "server/half_open.h"
+#include "server/join_complaint.h"
 #include "server/join_exchange.h"
 #include "server/join_limit.h"
 #include "server/node_certificate.h"
@@ -42,8 +43,8 @@ struct join_target {
     bool differs; /* was found in another grid, which may be about to yield */
     unsigned failures;
     uint64_t due_ms;
-    const char *remedy;   /* static, of the refusal in `said`; NULL: it has not refused this node */
-    char said[TRUST_SENTENCE_MAX]; /* the last line about it, so that it is said once */
+    enum join_complaint complaint; /* the last one about it, */
+    char said[TRUST_SENTENCE_MAX]; /* and its clause, so that it is said once */
 };
 
 struct join_slot {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/node_discover.h"
+#include "server/node_faults.h"
 
 enum { REFUSED_LASTS_MS = 90 * 1000 /* longer than between two dials to one that refuses */ };
 
@@ -74,9 +75,15 @@ static const char *missed_sentence(const struct node_missed *m, struct arena *ar
     return arena_printf(arena, "%s %s", m->address, WHY[m->fault]);
 }
 
+/* node_faults.c says why. */
+static bool is_denied_at(const struct node *n, const struct node_missed *m)
+{
+    return m->fault == MEMBERS_DIAL_DENIED && node_is_denied(n) && strcmp(n->denied.address, m->address) == 0;
+}
+
 static bool still_missed(const struct node *n, const struct node_missed *m)
 {
-    return m->at_ms != 0 && n->gossip && gossip_seed_look(n->gossip, m->address, NULL) == MEMBERS_SEED_TRIED;
+    return m->at_ms != 0 && !is_denied_at(n, m) && n->gossip && gossip_seed_look(n->gossip, m->address, NULL) == MEMBERS_SEED_TRIED;
 }
 
 size_t node_lonely_faults(const struct node *n, struct arena *arena, const char *out[NODE_LONELY_MAX])

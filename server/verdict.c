@@ -50,6 +50,7 @@ int verdict_judge(void *arg, struct x509_st *const *chain, size_t count, struct 
     struct verify_holder holder;
     int err = verify_parsed(v->verifier, chain, count, (int64_t) time(NULL), &holder, why);
     peer->revoked = holder.evicted;
+    peer->untimely = holder.untimely;
     if (err != 0)
         return err;
     memcpy(peer->id, holder.id, sizeof peer->id);

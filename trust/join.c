@@ -290,7 +290,8 @@ static const char *judge_authority(const struct join *j, struct slice der)
     return why;
 }
 
-static const char *judge_certificate(const struct join *j, const struct join_grant *g)
+/* NULL, or what is wrong with it, in `text` perhaps. */
+static const char *judge_certificate(const struct join *j, const struct join_grant *g, char text[2 * TRUST_WHY_MAX])
 {
     struct verify_holder holder;
     char clause[TRUST_WHY_MAX];
@@ -299,8 +300,10 @@ static const char *judge_certificate(const struct join *j, const struct join_gra
         return "the authority that it gave cannot be used";
     int err = verify_chain(v, &g->certificate_der, 1, j->now_s, &holder, clause);
     verifier_destroy(v);
-    if (err != 0)
-        return "the certificate that it gave is not sound";
+    if (err != 0) {
+        snprintf(text, 2 * TRUST_WHY_MAX, "the certificate that it gave is not sound: %s", clause);
+        return text;
+    }
     if (strcmp(holder.id, key_id(j->key)) != 0)
         return "the certificate that it gave is not for this node's key";
     return holder.roles & TRUST_ROLE_NODE ? NULL : "the certificate that it gave is not a node's";
@@ -308,9 +311,10 @@ static const char *judge_certificate(const struct join *j, const struct join_gra
 
 static enum join_step on_grant(struct join *j, const struct join_message *m)
 {
+    char text[2 * TRUST_WHY_MAX];
     const char *why = judge_authority(j, m->u.grant.authority_der);
     if (!why)
-        why = judge_certificate(j, &m->u.grant);
+        why = judge_certificate(j, &m->u.grant, text);
     if (why)
         return broken(j, why);
     j->grant = m->u.grant;

@@ -259,6 +259,7 @@ static int judge_validity(struct judgement *j)
         snprintf(j->why, TRUST_WHY_MAX, "it expired %s ago", span);
     } else
         return 0;
+    j->holder->untimely = true;
     return GRID_EPERM;
 }
 
@@ -307,7 +308,7 @@ int verify_parsed(const struct verifier *v, struct x509_st *const *chain, size_t
         err = questions[i](&j);
     ERR_clear_error();
     if (err != 0)
-        *holder = (struct verify_holder){.evicted = holder->evicted};
+        *holder = (struct verify_holder){.evicted = holder->evicted, .untimely = holder->untimely};
     return err;
 }
 

@@ -26,7 +26,7 @@ struct verify_holder {
     char name[TRUST_NAME_MAX + 1];
     char issuer[TRUST_ID_SIZE]; /* the accepted authority on whose word it was taken */
     bool ahead; /* its own authority is one that follows, and is not known here yet: that one vouches for it */
-    bool evicted; /* why it is refused: the only field that counts then */
+    bool evicted, untimely; /* why it is refused (untimely: for its times alone): the only fields that count then */
 };
 
 /* True when who was taken by `issuer`'s word as `id` would not be taken any more: evicted, or his authority has been removed. */

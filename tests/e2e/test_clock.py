@@ -73,6 +73,17 @@ def test_a_node_whose_clock_is_a_day_off_joins_by_password_and_follows_a_rotatio
 
 
 @once
+def test_the_doctor_of_a_node_whose_clock_is_days_behind_sends_people_to_its_clock():
+    """Whether it comes with a password or a Gridfile. A member's doctor has nothing to say: it is not the one that is outside."""
+    for make in (password_grid, Grid):
+        with make(1) as grid:
+            grid.deploy(grid.project().js("t", "exports.handler = () => 1;\n"))  # so that it is settled, and yields to nobody
+            node = add_off(grid, "-120h", join=grid[0].listen_text)
+            told = wait_for(lambda: [f["text"] for f in json.loads(node.grid("doctor", "--json").out) if f["level"] == "fault"], "the doctor says what is wrong")
+            check(len(told) == 1 and grid[0].listen_text in told[0] and "is a clock wrong?" in told[0] and "see that" in told[0] and "machines' clocks are right" in told[0], f"what it says: {told}")
+
+
+@once
 def test_a_release_is_let_go_when_another_took_its_place_longer_ago_than_keep_age():
     def kept(offset):
         check_equal(node.stop(), [], "the end")

@@ -5,15 +5,19 @@ import json
 import os
 import re
 import socket
+import ssl
 import struct
 import subprocess
 import threading
 
-from gridtest import Grid, Skip, check, check_equal, check_in, clean_environment, free_port, once, wait_for
+from certs import DAY, HOUR, Authority, Leaf
+from gridtest import Grid, Skip, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, wait_for
 from rig import NET, PEER_PORT, GridFleet, Network, run_text
+from test_gossip import Liar, message
 from test_join import PASSWORD, FakeMember, password_grid, said
 
 DOMAIN = "grid.test"
+VERSION = 2  # grid.v1.Refusal.Code
 
 
 def password_outsider(grid, place):
@@ -115,8 +119,8 @@ def test_addresses_that_swallow_everything_cost_a_moment_each():
 
 
 @contextlib.contextmanager
-def no_gridd(answer=b""):
-    """A server that takes connections, and says what no gridd says, or nothing."""
+def served(answer):
+    """A server of `answer(connection)`; its address."""
     taken = []
 
     def serve():
@@ -124,8 +128,8 @@ def no_gridd(answer=b""):
             while True:
                 connection, _ = server.accept()
                 taken.append(connection)
-                if answer:
-                    connection.sendall(answer)
+                with contextlib.suppress(OSError):
+                    answer(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=serve, daemon=True)
@@ -135,6 +139,11 @@ def no_gridd(answer=b""):
         thread.join()
     for connection in taken:
         connection.close()
+
+
+def no_gridd(answer=b""):
+    """A server that takes connections, and says what no gridd says, or nothing."""
+    return served(lambda connection: answer and connection.sendall(answer))
 
 
 @contextlib.contextmanager
@@ -165,6 +174,44 @@ def test_the_doctor_says_of_each_place_why_nobody_is_found_there():
         check_equal(faults(grid[0]), [], "faults of a node that looks for nobody")
         outsider = password_outsider(grid, closed)
         wait_for(lambda: any(fault.startswith(f"this node cannot join at {closed}: ") for fault in faults(outsider)), "who has only a password is told so, too")
+
+
+@once
+def test_the_doctor_tells_a_node_of_another_grid_from_one_of_another_time():
+    with Grid(1) as grid:
+        own = grid.gridfile
+        grid.gridfile = mint_gridfile(grid.folder / "elsewhere", "elsewhere")
+        stranger = grid.add(join=grid[0].listen_text)
+        grid.gridfile = own
+        told = wait_for(lambda: faults(stranger), "the doctor says what is wrong")
+        check(len(told) == 1 and told[0].startswith(f"{grid[0].listen_text} and this node do not take each other's certificate (another grid's authority issued it"), f"one fault, which names the place and why: {told}")
+        check_in('see that both have the Gridfile, or name and password, of one grid; "grid adopt"', told[0], "the remedy")
+        with early_member(grid) as place:
+            node = grid.add(join=place)
+            told = wait_for(lambda: faults(node), "the doctor says what is wrong")
+        check(len(told) == 1 and told[0].startswith(f"{place} and this node do not take each other's certificate (it is only valid in 2 days: is a clock wrong?)"), f"one fault, which names the place and why: {told}")
+        check_in("see that both machines' clocks are right", told[0], "the remedy")
+        check("Gridfile" not in told[0], f"it is sent to look for a Gridfile: {told}")
+
+
+@contextlib.contextmanager
+def early_member(grid):
+    """A server with a member's certificate, by a clock that is two days and a half ahead of this one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    key, crt = Leaf(Authority.of_gridfile(grid.gridfile), roles=("node",), name="early", start=60 * HOUR, end=30 * DAY).save(grid.folder / "early")
+    context.load_cert_chain(crt, key)
+    context.set_alpn_protocols(["grid-control/1"])
+    with served(lambda connection: context.wrap_socket(connection, server_side=True).close()) as place:
+        yield place
+
+
+@once
+def test_the_doctor_says_that_a_node_is_of_another_version():
+    with Grid(1) as grid, Liar(grid, grid[0], "newer") as newer, Liar(grid, grid[0], "older") as older:
+        newer.hello(protocol=9)
+        wait_for(lambda: "this node refuses another: protocol version 9 does not go with 2: upgrade the older node" in faults(grid[0]), "the doctor says so of who comes")
+        older.say(refusal=message("Refusal", code=VERSION, reason=b"protocol version 2 does not go with 9: upgrade the older node"))
+        wait_for(lambda: "a node refuses this one: protocol version 2 does not go with 9: upgrade the older node" in faults(grid[0]), "the doctor says so of who refuses it")
 
 
 class Teller:

@@ -130,6 +130,20 @@ def test_nodes_on_a_lan_find_each_other_by_name_and_password_or_by_gridfile():
 
 
 @once
+def test_the_doctor_says_that_multicast_is_blocked_and_the_nodes_meet_once_it_is_not():
+    with lan(2) as (fleet, _):
+        for number in (1, 2):
+            fleet.network.inside(number, "nft", "add table inet shut; add chain inet shut in { type filter hook input priority 0; }; add rule inet shut in udp dport 5353 drop")
+        launch(fleet, 1, 2)
+        for node in fleet.nodes.values():
+            wait_for(lambda node=node: "a firewall drops UDP port 5353; name one with --join" in lonely(node), "the doctor says what may keep it alone")
+        for number in (1, 2):
+            fleet.network.inside(number, "nft", "delete table inet shut")
+        check(fleet.wait_whole(60), f"the two are not linked: {fleet.gaps()}")
+        wait_for(lambda: not any(map(lonely, fleet.nodes.values())), "the doctor finds nothing wrong any more")
+
+
+@once
 def test_a_node_announces_itself_by_avahi_daemon_while_there_is_one():
     with lan(3, avahi_at=(1,)) as (fleet, daemons):
         daemons[1].start()

@@ -27,6 +27,7 @@ struct end {
     struct conn *conn;
     struct buf got;
     int opened, bytes, closed, err;
+    enum tls_refusal refusal;
     char alpn[16];
     unsigned roles;
     bool echo;
@@ -61,7 +62,7 @@ static void on_read(void *ctx, struct conn *c, struct slice bytes)
 static void on_close(void *ctx, struct conn *c, int err)
 {
     struct end *e = ctx;
-    (void) c;
+    e->refusal = conn_tls_refusal(c);
     e->conn = NULL;
     e->closed++;
     e->err = err;
@@ -188,6 +189,44 @@ static void test_tls__a_server_that_the_client_does_not_know_is_refused(void **s
     assert_int_equal(p.server.opened, 0);
     identity_dispose(&stranger);
     pair_shut(&p);
+}
+
+/* As by a clock that is days behind. */
+static int judge_untimely(void *arg, X509 *const *chain, size_t count, struct tls_peer *peer, char why[160])
+{
+    (void) arg, (void) chain, (void) count;
+    snprintf(why, 160, "it is only valid in 3 days");
+    peer->untimely = true;
+    return GRID_EPERM;
+}
+
+static struct tls_context *context_of(const struct identity *own, tls_verify_fn verify)
+{
+    struct tls_context *c = NULL;
+    const struct tls_config config = {.certificate_der = buf_slice(&own->certificate), .key_der = buf_slice(&own->key), .verify = verify, .alpn = "h2"};
+    assert_int_equal(tls_context_create(&config, &c), 0);
+    return c;
+}
+
+/* Whoever judged, the server or the client. */
+static void test_tls__both_sides_know_when_a_certificate_was_refused_for_its_times_alone(void **state)
+{
+    (void) state;
+    for (int by_server = 0; by_server < 2; by_server++) {
+        struct pair p;
+        pair_make(&p);
+        p.server_tls = by_server ? context_of(&p.a, judge_untimely) : identity_context(&p.a, &p.b, "h2");
+        p.client_tls = by_server ? identity_context(&p.b, &p.a, "h2") : context_of(&p.b, judge_untimely);
+        pair_dial(&p);
+        PUMP(p.loop, p.server.closed, 1);
+        PUMP(p.loop, p.client.closed, 1);
+        const struct end *judge = by_server ? &p.server : &p.client, *judged = by_server ? &p.client : &p.server;
+        assert_int_equal(judge->err, GRID_EPERM);
+        assert_int_equal(judge->refusal, TLS_REFUSAL_CLOCK);
+        assert_int_equal(judged->err, GRID_EPERM);
+        assert_int_equal(judged->refusal, by_server ? TLS_REFUSAL_CLOCK : TLS_REFUSAL_OTHER); /* a server has not seen whose word it is */
+        pair_shut(&p);
+    }
 }
 
 static void test_tls__both_must_agree_on_a_protocol(void **state)
@@ -635,6 +674,7 @@ int main(void)
         cmocka_unit_test(test_tls__keeps_decrypted_bytes_back_while_paused),
         cmocka_unit_test(test_tls__a_client_that_the_server_does_not_know_is_refused),
         cmocka_unit_test(test_tls__a_server_that_the_client_does_not_know_is_refused),
+        cmocka_unit_test(test_tls__both_sides_know_when_a_certificate_was_refused_for_its_times_alone),
         cmocka_unit_test(test_tls__both_must_agree_on_a_protocol),
         cmocka_unit_test(test_tls__a_handshake_that_never_goes_on_times_out),
         cmocka_unit_test(test_tls__a_client_without_a_certificate_is_refused),

@@ -87,6 +87,7 @@ static void judge(const struct verifier *v, const struct buf *der, int64_t now_s
         assert_non_null(strstr(why, expected));
     if (expected)
         assert_int_equal(holder.roles, 0);
+    assert_int_equal(holder.untimely, expected && (strstr(expected, "expired") || strstr(expected, "clock") || strstr(expected, "valid in")));
 }
 
 static void test_verify__accepts_a_node_and_says_who_it_is(void **state)

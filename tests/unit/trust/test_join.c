@@ -680,7 +680,7 @@ static void test_join__a_grant_for_another_key_role_or_authority_is_refused(void
     rig_init(&r);
     issue_for(r.joiner.authority, r.joiner.node, TRUST_ROLE_NODE, &der);
     r.member.certificate_override = buf_slice(&der);
-    run_cheating(&r, "the certificate that it gave is not sound");
+    run_cheating(&r, "the certificate that it gave is not sound: another grid's authority issued it (it calls itself \"demo\")");
     buf_dispose(&der);
 
     rig_init(&r);
