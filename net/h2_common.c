@@ -198,6 +198,7 @@ static int callbacks_make(const struct h2_callbacks *from, nghttp2_session_callb
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, from->on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, from->on_stream_closed);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, from->on_frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, from->on_frame_not_sent);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, from->on_send_data);
     nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, from->on_unpack_extension);
     *out = callbacks;

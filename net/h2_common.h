@@ -98,6 +98,7 @@ struct h2_callbacks {
     nghttp2_on_data_chunk_recv_callback on_data_chunk;
     nghttp2_on_stream_close_callback on_stream_closed;
     nghttp2_on_frame_send_callback on_frame_sent;
+    nghttp2_on_frame_not_send_callback on_frame_not_sent;
     nghttp2_send_data_callback on_send_data;
     nghttp2_unpack_extension_callback on_unpack_extension;
 };

@@ -430,6 +430,18 @@ static void exchange_reset(struct http_exchange *base, uint32_t code)
     flush_later(x->server);
 }
 
+/* A head or trailers that nghttp2 finds too large (64 KiB) it drops without a word: the stream would wait for them for ever. */
+static int on_frame_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int why, void *ctx)
+{
+    struct h2_exchange *x = frame->hd.type == NGHTTP2_HEADERS ? nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id) : NULL;
+    (void) ctx;
+    if (!x || x->dead)
+        return 0;
+    log_line(LOG_WARN, "an answer's header could not be sent, and the answer was broken off", LOGF_STR("why", nghttp2_strerror(why)));
+    exchange_reset(&x->base, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+}
+
 static void exchange_submit(struct h2_exchange *x, const struct h2_nv_list *list, bool body)
 {
     const nghttp2_data_provider provider = {.source.ptr = x, .read_callback = on_data_wanted};
@@ -924,6 +936,7 @@ static const struct h2_callbacks CALLBACKS = {
     .on_data_chunk = on_data_chunk,
     .on_stream_closed = on_stream_closed,
     .on_frame_sent = on_frame_sent,
+    .on_frame_not_sent = on_frame_not_sent,
     .on_send_data = on_send_data,
     .on_unpack_extension = on_unpack_extension,
 };

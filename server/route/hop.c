@@ -6,8 +6,9 @@
 #include "api/pb.h"
 #include "base/err.h"
 #include "grid/v1/invoke.pb-c.h"
+#include "net/http1.h"
 
-enum { RELEASE_DIGITS = 64, FIELDS_MAX = 256 };
+enum { RELEASE_DIGITS = 64, FIELDS_MAX = 256, HEADERS_MAX = 64 * 1024 };
 
 static int metadata_pack(struct invocation *inv, Grid__V1__CallRequest *request)
 {
@@ -59,9 +60,17 @@ size_t hop_metadata(const struct invocation *inv, struct slice from, struct http
     return count;
 }
 
+/* What a task's answer may end with: no interim status, after which a client would wait for another. */
 static bool status_valid(int32_t status)
 {
-    return status >= 100 && status <= 999;
+    return status >= 200 && status <= 999;
+}
+
+/* They become headers of the answer: no more, and nothing else, than a task's own head may hold. */
+static bool headers_valid(ProtobufCBinaryData content_type, ProtobufCBinaryData function_error)
+{
+    return content_type.len <= HEADERS_MAX && function_error.len <= HEADERS_MAX - content_type.len && http1_value_valid(pb_slice(content_type)) &&
+           http1_value_valid(pb_slice(function_error));
 }
 
 /* It becomes a header of the answer. */
@@ -78,7 +87,8 @@ int hop_unpack_response(struct arena *arena, struct slice message, struct hop_an
     if (pb_fields_within(&grid__v1__call_response__descriptor, message, FIELDS_MAX) != 0)
         return GRID_EPROTO;
     const Grid__V1__CallResponse *r = pb_unpack(&grid__v1__call_response__descriptor, arena, message);
-    if (!r || !status_valid(r->status) || !release_valid(r->release))
+    if (!r || !status_valid(r->status) || !release_valid(r->release) ||
+        !headers_valid(r->content_type, r->error ? r->error->type : (ProtobufCBinaryData){0}))
         return GRID_EPROTO;
     *out = (struct hop_answer){.status = r->status, .content_type = pb_slice(r->content_type), .release = pb_slice(r->release)};
     if (r->error)
@@ -92,7 +102,7 @@ int hop_unpack_response(struct arena *arena, struct slice message, struct hop_an
 
 static int head_of(const Grid__V1__CallHead *head, struct hop_answer *out)
 {
-    if (!status_valid(head->status) || !release_valid(head->release))
+    if (!status_valid(head->status) || !release_valid(head->release) || !headers_valid(head->content_type, head->function_error))
         return GRID_EPROTO;
     out->release = pb_slice(head->release);
     out->status = head->status;

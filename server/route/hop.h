@@ -27,7 +27,8 @@ struct hop_answer {
     struct slice body;
 };
 
-/* Reads a CallResponse. The slices live in the arena. 0 or GRID_EPROTO (malformed, a status outside 100 to 999, or a release that is no root). */
+/* Reads a CallResponse. The slices live in the arena. 0 or GRID_EPROTO (malformed, a status outside 200 to 999, a release that is no root, or a content type
+ * or mark that no HTTP header could carry). */
 int hop_unpack_response(struct arena *arena, struct slice message, struct hop_answer *out);
 
 enum hop_part { HOP_HEAD, HOP_DATA, HOP_END };

@@ -88,6 +88,16 @@ static void handler_on_end(void *ctx, struct http_exchange *x)
         http_respond(x, 200, NULL, 0, slice_of(block, sizeof block));
     } else if (path_is(x, "/head-only")) {
         http_respond_head_only(x, 200, &trailer, 1);
+    } else if (path_is(x, "/huge-head")) {
+        static uint8_t value[80 * 1024];
+        memset(value, 'a', sizeof value);
+        http_respond(x, 200, &(struct http_header){SLICE("x-a"), slice_of(value, sizeof value)}, 1, SLICE("body"));
+    } else if (path_is(x, "/huge-trailers")) {
+        static uint8_t value[80 * 1024];
+        memset(value, 'a', sizeof value);
+        http_respond_begin(x, 200, NULL, 0);
+        http_respond_data(x, SLICE("body"));
+        http_respond_end(x, &(struct http_header){SLICE("x-a"), slice_of(value, sizeof value)}, 1);
     } else if (path_is(x, "/refuse")) {
         http_exchange_reset(x, NGHTTP2_REFUSED_STREAM);
     } else if (path_is(x, "/half")) {
@@ -385,6 +395,26 @@ static void test_h2__a_refused_stream_was_not_sent(void **state)
     assert_int_equal(a.err, GRID_EREFUSED);
     assert_int_equal(a.sent, HTTP_NOT_SENT);
     assert_int_equal(a.code, NGHTTP2_REFUSED_STREAM);
+    world_shut(&w);
+}
+
+/* nghttp2 drops such a head and says so to nobody but a callback. */
+static void test_h2__an_answer_whose_header_is_too_large_is_broken_off(void **state)
+{
+    static const char *const paths[] = {"/huge-head", "/huge-trailers"};
+    (void) state;
+    struct world w;
+    struct asked a;
+    world_open(&w);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_int_equal(ask(&w, &a, paths[i], SLICE("x"), false), 0);
+        PUMP(w.loop, a.closed, 1);
+        assert_int_not_equal(a.err, 0);
+        assert_int_equal(a.code, NGHTTP2_INTERNAL_ERROR);
+    }
+    assert_int_equal(ask(&w, &a, "/echo", SLICE("x"), false), 0); /* the connection goes on */
+    PUMP(w.loop, a.closed, 1);
+    assert_int_equal(a.err, 0);
     world_shut(&w);
 }
 
@@ -1043,6 +1073,7 @@ int main(void)
         cmocka_unit_test(test_h2__a_paused_request_body_stops_at_the_stream_window),
         cmocka_unit_test(test_h2__an_answer_before_the_requests_end_stops_the_request),
         cmocka_unit_test(test_h2__a_refused_stream_was_not_sent),
+        cmocka_unit_test(test_h2__an_answer_whose_header_is_too_large_is_broken_off),
         cmocka_unit_test(test_h2__cancel_reaches_the_handler_and_comes_back_later),
         cmocka_unit_test(test_h2__a_connection_lost_in_the_middle_ends_every_call),
         cmocka_unit_test(test_h2__calls_on_a_connection_that_never_opened_were_not_sent),
