@@ -103,10 +103,17 @@ static void line_put_time(struct line *line, int64_t unix_ms)
     line_printf(line, ".%03dZ", (int) (unix_ms % 1000));
 }
 
-/* C0, DEL, and C1 (which is two bytes in UTF-8): what a terminal could take for a command. */
+/* U+200E and 200F, U+2028 to 202E, U+2066 to 2069: ends of lines, and what turns the order of a line around. */
+static bool is_separator_or_mark(const uint8_t c[3])
+{
+    return c[0] == 0xe2 && ((c[1] == 0x80 && (c[2] == 0x8e || c[2] == 0x8f || (c[2] >= 0xa8 && c[2] <= 0xae))) ||
+                            (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
+}
+
+/* C0, DEL, and C1 (which is two bytes in UTF-8): what a terminal could take for a command; and what would show a line as another. */
 static bool is_control(const uint8_t *c, size_t length)
 {
-    return c[0] < 0x20 || c[0] == 0x7f || (length == 2 && c[0] == 0xc2 && c[1] < 0xa0);
+    return c[0] < 0x20 || c[0] == 0x7f || (length == 2 && c[0] == 0xc2 && c[1] < 0xa0) || (length == 3 && is_separator_or_mark(c));
 }
 
 static bool put_text_unit(struct line *line, struct slice unit, size_t utf8_length)
@@ -120,7 +127,17 @@ static bool put_text_unit(struct line *line, struct slice unit, size_t utf8_leng
         return line_puts(line, "\\n");
     if (utf8_length == 2)
         return line_printf(line, "\\x%02x\\x%02x", unit.data[0], unit.data[1]);
+    if (utf8_length == 3)
+        return line_printf(line, "\\x%02x\\x%02x\\x%02x", unit.data[0], unit.data[1], unit.data[2]);
     return line_printf(line, "\\x%02x", unit.data[0]);
+}
+
+/* Of a control character: one to three bytes. */
+static unsigned code_point(const uint8_t *c, size_t length)
+{
+    if (length == 3)
+        return (c[0] & 0x0fu) << 12 | (c[1] & 0x3fu) << 6 | (c[2] & 0x3fu);
+    return length == 2 ? (c[0] & 0x1fu) << 6 | (c[1] & 0x3fu) : c[0];
 }
 
 static bool put_json_unit(struct line *line, struct slice unit, size_t utf8_length)
@@ -132,7 +149,7 @@ static bool put_json_unit(struct line *line, struct slice unit, size_t utf8_leng
     if (unit.data[0] == '\n')
         return line_puts(line, "\\n");
     if (is_control(unit.data, utf8_length))
-        return line_printf(line, "\\u%04x", utf8_length == 2 ? unit.data[1] : unit.data[0]);
+        return line_printf(line, "\\u%04x", code_point(unit.data, utf8_length));
     return line_put(line, (const char *) unit.data, utf8_length);
 }
 

@@ -53,7 +53,8 @@ enum { LOG_LINE_MAX = 4096 };
 
 /* The pure part of log_write: renders one line with its newline into `out` and returns its length, at most LOG_LINE_MAX.
  * Text: `2026-11-22T20:12:04.123Z INFO  sentence node=n key=value key="quoted value"`. JSON: `{"ts","level","msg","node",key:value...}`.
- * In text, control characters and bytes that are not UTF-8 become \xNN; in JSON the former are escaped and the latter become U+FFFD.
+ * In text, control characters, line separators, bidirectional marks and bytes that are not UTF-8 become \xNN; in JSON the former are escaped
+ * and the latter become U+FFFD.
  * What does not fit is cut and marked: ` cut=true`, `"cut":true`. `fields` ends with LOG_FIELD_END. */
 size_t log_render(char out[LOG_LINE_MAX], const struct log_context *context, const char *sentence, const struct log_field *fields);
 

@@ -12,22 +12,35 @@
 
 enum { ARENA_BLOCK = 4096 };
 
-int cli_fail(int exit, const char *format, ...)
+static void say(const char *prefix, const char *format, va_list args)
 {
     struct buf sentence, line;
-    va_list args;
     buf_init(&sentence, 0);
     buf_init(&line, 0);
-    va_start(args, format);
     buf_vprintf(&sentence, format, args);
-    va_end(args);
-    buf_append_str(&line, "grid: ");
+    buf_append_str(&line, prefix);
     text_append_line(&line, buf_slice(&sentence));
     buf_append_byte(&line, '\n');
     fflush(stdout);
     fwrite(line.data, 1, line.size, stderr);
     buf_dispose(&sentence);
     buf_dispose(&line);
+}
+
+void cli_say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say("", format, args);
+    va_end(args);
+}
+
+int cli_fail(int exit, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say("grid: ", format, args);
+    va_end(args);
     return exit;
 }
 

@@ -27,6 +27,8 @@ int cli_run(int argc, char *const argv[]);
 const char *cli_argument(const struct cli *cli, size_t index, const char *fallback);
 bool cli_wants_json(const struct cli *cli);
 
+/* Writes the sentence and a line end to stderr, control characters escaped: for what names nodes, which call themselves as they like. */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Writes "grid: sentence" and a line end to stderr, control characters escaped; returns `exit`. */
 int cli_fail(int exit, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Says that there is no such verb, and which may be meant. GRID_USAGE. */

@@ -120,7 +120,7 @@ static int say(void *ctx, const void *answer)
     (void) ctx;
     assert(field && field->type == PROTOBUF_C_TYPE_BYTES);
     const ProtobufCBinaryData *sentence = (const ProtobufCBinaryData *) (const void *) ((const char *) answer + field->offset);
-    fprintf(stderr, "%.*s\n", SLICE_FMT(pb_slice(*sentence)));
+    cli_say("%.*s", SLICE_FMT(pb_slice(*sentence)));
     return GRID_DONE;
 }
 

@@ -18,7 +18,7 @@ static int print_output(const struct cli *cli, struct slice output)
 
 static void explain_run(const struct grid_result *r)
 {
-    fprintf(stderr, "node %s, status %d, attempts %u, request %s, release %.8s\n", r->node, r->status, r->attempts, r->request_id, r->release);
+    cli_say("node %s, status %d, attempts %u, request %s, release %.8s", r->node, r->status, r->attempts, r->request_id, r->release);
 }
 
 static int conclude(const struct cli *cli, const struct call *call, const struct grid_result *result)

@@ -6,14 +6,17 @@
 #include "cli/verb_names.h"
 #include "grid/v1/control.pb-c.h"
 
-enum { POLL_MS = 250 };
+enum { POLL_MS = 250, ID_SHOWN = 8 };
 
 static void tell(const Grid__V1__RotateResponse *r)
 {
-    fprintf(stderr, "%.*s: authority %.8s", SLICE_FMT(pb_slice(r->phase)), (const char *) r->authority.data);
+    struct buf line;
+    buf_init(&line, 0);
+    buf_printf(&line, "%.*s: authority %.*s", SLICE_FMT(pb_slice(r->phase)), SLICE_FMT(slice_first(pb_slice(r->authority), ID_SHOWN)));
     for (size_t i = 0; i < r->n_missing; i++)
-        fprintf(stderr, "%s %.*s", i == 0 ? "; waits for" : ",", SLICE_FMT(pb_slice(r->missing[i])));
-    fputc('\n', stderr);
+        buf_printf(&line, "%s %.*s", i == 0 ? "; waits for" : ",", SLICE_FMT(pb_slice(r->missing[i])));
+    cli_say("%.*s", SLICE_FMT(buf_slice(&line)));
+    buf_dispose(&line);
 }
 
 /* How far it is, as it was last told. */

@@ -159,6 +159,26 @@ def test_broadcast_shows_every_node():
     check(all(name in done.out for name in ("node1", "node2")), done.out)
 
 
+@once
+def test_what_nodes_call_themselves_moves_no_terminals_cursor():
+    evil, shown = "x\u009b31m\u202e", "x\\x9b31m\\u202e"
+    with Grid(nodes=1) as grid:
+        first, other = grid[0], grid.add(start=False)
+        other.name = evil
+        other.start()
+        grid.wait_linked()
+        project = grid.project()
+        project.js("echo", "exports.handler = (event) => event;\n")
+        grid.deploy(project, tasks=["echo"])
+        said = [first.grid("invoke", "echo", "--verbose", "--node", evil, check_code=0).err]
+        check_in(f"node {shown},", said[0], "what invoke --verbose says")
+        other.kill()
+        said.append(first.grid("rotate", "--overlap", "1h", "--wait", "0s").err)  # it names whom it waits for, until that one counts as dead
+        said.append(first.grid("evict", evil, "--yes", check_code=0).err)
+        check_in(f"{shown} is evicted", said[-1], "what evict says")
+        check(not any(c in text for text in said for c in "\u009b\u202e"), f"nothing that a terminal obeys: {said}")
+
+
 def test_processing_and_releases_show_what_is():
     node = pair()[0]
     caller = threading.Thread(target=lambda: node.invoke("faults.slow", b'{"ms":2500}', {"Grid-Node": "node1"}))

@@ -54,6 +54,19 @@ static void test_log__escapes_what_a_terminal_could_obey(void **state)
                         "\"v\":\"\\u001b[2J\\u009b\xef\xbf\xbd\\u007f\xc3\xa9\"}\n");
 }
 
+/* Also what turns the order of a line around, and the line ends that only Unicode knows; their neighbours stay. */
+static void test_log__escapes_what_would_show_a_line_as_another(void **state)
+{
+    (void) state;
+    const struct log_field *fields =
+        FIELDS(LOGF_SLICE("v", SLICE("\xe2\x80\xae\xe2\x80\xa8\xe2\x80\x8f\xe2\x81\xa6\xe2\x80\x90\xe2\x80\xaf\xe2\x81\xaa")));
+    assert_string_equal(render(LOG_TEXT, NULL, "x", fields),
+                        "2026-11-22T20:12:04.123Z INFO  x "
+                        "v=\"\\xe2\\x80\\xae\\xe2\\x80\\xa8\\xe2\\x80\\x8f\\xe2\\x81\\xa6\xe2\x80\x90\xe2\x80\xaf\xe2\x81\xaa\"\n");
+    assert_string_equal(render(LOG_JSON, NULL, "x", fields), "{\"ts\":\"2026-11-22T20:12:04.123Z\",\"level\":\"info\",\"msg\":\"x\","
+                                                             "\"v\":\"\\u202e\\u2028\\u200f\\u2066\xe2\x80\x90\xe2\x80\xaf\xe2\x81\xaa\"}\n");
+}
+
 /* Any length of value around the cap must leave a whole line, in JSON a closed object. */
 static void test_log__cuts_long_lines_and_says_so(void **state)
 {
@@ -109,6 +122,7 @@ int main(void)
         cmocka_unit_test(test_log__text_is_time_level_sentence_and_fields),
         cmocka_unit_test(test_log__json_is_one_object),
         cmocka_unit_test(test_log__escapes_what_a_terminal_could_obey),
+        cmocka_unit_test(test_log__escapes_what_would_show_a_line_as_another),
         cmocka_unit_test(test_log__cuts_long_lines_and_says_so),
         cmocka_unit_test(test_log__writes_only_enabled_levels_in_one_write),
         cmocka_unit_test(test_log__parses_level_names),
