@@ -13,4 +13,7 @@ struct release_keep {
  * that came after it is not older than that, by its publisher's clock. */
 size_t release_keep_count(const struct release_log *l, struct slice app, const struct release_keep *keep, int64_t now_ms);
 
+/* Whether there was an entry, by those that follow it, that is not here and would be kept. */
+bool release_keep_lacks(const struct release_log *l, struct slice app, const struct release_keep *keep, int64_t now_ms);
+
 #endif

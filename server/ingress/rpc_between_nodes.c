@@ -15,7 +15,8 @@ static const struct grpc_method GOSSIP_METHODS[] = {
 static const struct grpc_method CHUNK_METHODS[] = {
     {.path = "/grid.v1.SyncChunk/Fetch", .server_streams = true, .on_call = on_call},
     {.path = "/grid.v1.SyncChunk/Have", .server_streams = true, .on_call = on_call},
+    {.path = "/grid.v1.SyncChunk/History", .server_streams = true, .on_call = on_call},
 };
 
 const struct grpc_service RPC_PEER_GOSSIP = {.name = "grid.v1.PeerGossip", .methods = GOSSIP_METHODS, .method_count = 1};
-const struct grpc_service RPC_SYNC_CHUNK = {.name = "grid.v1.SyncChunk", .methods = CHUNK_METHODS, .method_count = 2};
+const struct grpc_service RPC_SYNC_CHUNK = {.name = "grid.v1.SyncChunk", .methods = CHUNK_METHODS, .method_count = sizeof CHUNK_METHODS / sizeof *CHUNK_METHODS};

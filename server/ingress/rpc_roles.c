@@ -42,6 +42,7 @@ static const struct {
     {"/grid.v1.PeerTrust/Decide", MEMBERS},
     {"/grid.v1.SyncChunk/Fetch", MEMBERS},
     {"/grid.v1.SyncChunk/Have", MEMBERS},
+    {"/grid.v1.SyncChunk/History", MEMBERS},
     {"/grpc.health.v1.Health/Check", ANYBODY},
     {"/grpc.health.v1.Health/Watch", ANYBODY},
     {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ANYBODY},

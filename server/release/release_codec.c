@@ -1,11 +1,12 @@
-/* Release entries on the wire. */
+/* Release entries on the wire, and which of them are known. */
 #include "server/release/release_codec.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "api/pb.h"
 #include "base/err.h"
-#include "grid/v1/peer.pb-c.h"
+#include "grid/v1/sync.pb-c.h"
 
 int release_entry_pack(const struct release_entry *e, struct buf *out)
 {
@@ -45,4 +46,52 @@ int release_entry_unpack(struct slice packed, struct arena *arena, struct releas
     out->files = m->files;
     out->size_bytes = m->size_bytes;
     return release_entry_check(out);
+}
+
+/* ---- which are known ---- */
+
+bool entry_key_is(const struct entry_key *key, const struct release_entry *e)
+{
+    return key->sequence == e->sequence && slice_equal_str(e->publisher, key->publisher);
+}
+
+void entry_key_set(struct entry_key *key, const struct release_entry *e)
+{
+    key->sequence = e->sequence;
+    snprintf(key->publisher, sizeof key->publisher, "%.*s", SLICE_FMT(e->publisher));
+}
+
+int history_request_pack(const struct entry_key *known, size_t count, struct buf *out)
+{
+    Grid__V1__HistoryRequest m = GRID__V1__HISTORY_REQUEST__INIT;
+    Grid__V1__ReleaseKey keys[HISTORY_KNOWN_MAX], *list[HISTORY_KNOWN_MAX];
+    if (count > HISTORY_KNOWN_MAX)
+        return GRID_ELIMIT;
+    for (size_t i = 0; i < count; i++) {
+        grid__v1__release_key__init(list[i] = &keys[i]);
+        keys[i].sequence = known[i].sequence;
+        keys[i].publisher = pb_bytes(slice_of_str(known[i].publisher));
+    }
+    m.known = list;
+    m.n_known = count;
+    return pb_append(out, &m.base);
+}
+
+int history_request_unpack(struct slice packed, struct arena *arena, struct entry_key known[HISTORY_KNOWN_MAX], size_t *count)
+{
+    const Grid__V1__HistoryRequest *m = pb_unpack(&grid__v1__history_request__descriptor, arena, packed);
+    *count = 0;
+    if (!m)
+        return GRID_EPROTO;
+    if (m->n_known > HISTORY_KNOWN_MAX)
+        return GRID_ELIMIT;
+    for (size_t i = 0; i < m->n_known; i++) {
+        struct slice publisher = pb_slice(m->known[i]->publisher);
+        if (publisher.size > RELEASE_PUBLISHER_MAX)
+            return GRID_ELIMIT;
+        known[i].sequence = m->known[i]->sequence;
+        snprintf(known[i].publisher, sizeof known[i].publisher, "%.*s", SLICE_FMT(publisher));
+    }
+    *count = m->n_known;
+    return 0;
 }

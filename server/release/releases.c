@@ -42,17 +42,6 @@ void releases_tell_change(struct releases *r)
     loop_defer(r->options.loop, &r->change, tell_change, r);
 }
 
-bool entry_key_is(const struct entry_key *key, const struct release_entry *e)
-{
-    return key->sequence == e->sequence && slice_equal_str(e->publisher, key->publisher);
-}
-
-void entry_key_set(struct entry_key *key, const struct release_entry *e)
-{
-    key->sequence = e->sequence;
-    snprintf(key->publisher, sizeof key->publisher, "%.*s", SLICE_FMT(e->publisher));
-}
-
 static const struct release_entry *newest_entry(const struct releases *r)
 {
     return release_log_current(r->log, RELEASES_APP);
@@ -432,9 +421,9 @@ static bool is_known(struct releases *r, const struct release_entry *e)
     return false;
 }
 
-static void take_new(struct releases *r, const struct release_entry *e, enum release_outcome outcome)
+static void take_new(struct releases *r, const struct release_entry *e, enum release_outcome outcome, bool is_former)
 {
-    const struct release_entry *other = releases_find_conflict(r, e);
+    const struct release_entry *other = is_former ? NULL : releases_find_conflict(r, e);
     if (outcome != RELEASE_NEW_CURRENT && outcome != RELEASE_SUPERSEDED)
         return;
     r->save_due = true;
@@ -500,23 +489,40 @@ static void leave_foreign_releases(struct releases *r, const struct release_entr
                  LOGF_INT("releases", dropped));
 }
 
-/* Entries of other apps are for versions to come. */
+/* An entry that somebody sent, into the log if it holds. Entries of other apps are for versions to come. */
+static int take_entry(struct releases *r, struct slice packed, struct arena *arena, struct release_entry *e, enum release_outcome *outcome, char why[TASK_ERROR_MAX])
+{
+    *outcome = RELEASE_KNOWN;
+    int err = release_entry_unpack(packed, arena, e);
+    snprintf(why, TASK_ERROR_MAX, "it is malformed");
+    if (err != 0)
+        return err;
+    if (!slice_equal(e->app, RELEASES_APP) || is_known(r, e))
+        return 0;
+    err = judge_entry(r, e, arena, why);
+    if (err != 0)
+        return err;
+    leave_foreign_releases(r, e);
+    err = release_log_add(r->log, e, outcome);
+    if (err != 0)
+        snprintf(why, TASK_ERROR_MAX, "%s", err == GRID_EEXIST ? "its publisher signed two of one sequence: the first stays" : grid_err_text(err));
+    return err;
+}
+
 static void receive_entry(struct releases *r, struct slice packed, struct arena *arena)
 {
     struct release_entry e = {0};
     enum release_outcome outcome;
-    char why[TASK_ERROR_MAX] = "it is malformed";
-    int err = release_entry_unpack(packed, arena, &e);
-    if (err == 0 && (!slice_equal(e.app, RELEASES_APP) || is_known(r, &e)))
-        return;
-    if (err == 0 && (err = judge_entry(r, &e, arena, why)) == 0)
-        leave_foreign_releases(r, &e);
-    if (err == 0 && (err = release_log_add(r->log, &e, &outcome)) != 0)
-        snprintf(why, sizeof why, "%s", err == GRID_EEXIST ? "its publisher signed two of one sequence: the first stays" : grid_err_text(err));
-    if (err == 0)
-        take_new(r, &e, outcome);
-    else
+    char why[TASK_ERROR_MAX];
+    int err = take_entry(r, packed, arena, &e, &outcome, why);
+    if (err != 0) {
         drop_entry(r, e.publisher, why, err);
+        return;
+    }
+    if (outcome != RELEASE_KNOWN)
+        take_new(r, &e, outcome, false);
+    r->history_due = true;
+    releases_history_soon(r);
 }
 
 void releases_receive(struct releases *r, struct slice packed)
@@ -527,6 +533,20 @@ void releases_receive(struct releases *r, struct slice packed)
     else
         drop_entry(r, slice_of(NULL, 0), "out of memory", GRID_ENOMEM);
     arena_destroy(arena);
+}
+
+int releases_take_former(struct releases *r, struct slice packed, bool *taken, char why[TASK_ERROR_MAX])
+{
+    struct arena *arena = arena_create(4096, 4 * 1024 * 1024);
+    struct release_entry e = {0};
+    enum release_outcome outcome = RELEASE_KNOWN;
+    snprintf(why, TASK_ERROR_MAX, "out of memory");
+    int err = arena ? take_entry(r, packed, arena, &e, &outcome, why) : GRID_ENOMEM;
+    *taken = err == 0 && (outcome == RELEASE_NEW_CURRENT || outcome == RELEASE_SUPERSEDED);
+    if (*taken)
+        take_new(r, &e, outcome, true);
+    arena_destroy(arena);
+    return err;
 }
 
 /* What an authority's replacement makes of the newest entry, when it is this node's own: a node that comes later could not take it. */
@@ -555,6 +575,7 @@ void releases_close_some(struct releases *r, bool (*whom)(const void *arg, const
 {
     if (r->running && r->running->fetch)
         fetch_close_some(r->running->fetch, whom, arg);
+    releases_history_close_some(r, whom, arg);
 }
 
 /* Of the sync service: what it was asked for is damaged. */
@@ -573,6 +594,7 @@ void releases_peers_changed(struct releases *r)
     r->mend_waits = false;
     if (r->running && r->running->fetch)
         fetch_peers_changed(r->running->fetch);
+    releases_history_soon(r);
 }
 
 static void forget_elsewhere(struct releases *r)
@@ -736,6 +758,7 @@ static int open_parts(struct releases *r, struct fs_report *report)
     sync_service_set_rate(r->sync_service, r->options.sync_rate);
     sync_service_count(r->sync_service, r->options.traffic);
     sync_service_set_have(r->sync_service, have_look, r);
+    sync_service_set_history(r->sync_service, releases_history_next, r);
     sync_service_set_damaged(r->sync_service, on_damage, r);
     return 0;
 }
@@ -833,6 +856,7 @@ void releases_close(struct releases *r, loop_fn done, void *arg)
     r->closed_arg = arg;
     if (r->running)
         job_cancel(r->running);
+    releases_history_stop(r);
     releases_spare_cancel(r);
     releases_step_later(r);
 }

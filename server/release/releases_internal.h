@@ -1,4 +1,4 @@
-/* server/release/releases_internal.h: what releases.c (what to do next) and release_job.c, _scan.c, _mend.c, _rollback.c, _spare.c (how one thing is done) share. Control thread,
+/* server/release/releases_internal.h: what releases.c (what to do next) and release_job.c, _scan.c, _mend.c, _rollback.c, _spare.c, _history.c (how one thing is done) share. Control thread,
  * but for what is said to be the pool's. */
 #ifndef GRID_SERVER_RELEASE_RELEASES_INTERNAL_H
 #define GRID_SERVER_RELEASE_RELEASES_INTERNAL_H
@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "base/token_bucket.h"
+#include "server/release/history_turns.h"
 #include "server/release/release_plan.h"
 #include "server/release/releases.h"
 #include "server/release/spare_trees.h"
@@ -16,12 +17,7 @@
 enum { RELEASES_TROUBLE_MAX = TASK_ERROR_MAX + 160 };
 
 struct spare_work;
-
-/* Names one entry of the log. */
-struct entry_key {
-    uint64_t sequence; /* 0: none */
-    char publisher[RELEASE_PUBLISHER_MAX + 1];
-};
+struct history_ask;
 
 struct job {
     struct job *next;
@@ -108,6 +104,13 @@ struct releases {
     struct buf save_bytes;
     struct job *save_job; /* whose entry and link that write makes last */
     bool sign_due; /* the certificate was replaced while an entry was being made: is it by the new one? */
+    /* Entries of the log that others know and this node does not. */
+    bool history_due; /* a member has announced an entry: what the grid has decided is known */
+    struct history_ask *history_ask; /* who is being asked; NULL: nobody */
+    struct loop_timer history_timer;
+    struct history_turns history_turns;
+    struct entry_key history_of; /* the newest when they began */
+    bool history_said; /* that some of them do not count here */
     bool closing;
     loop_fn closed;
     void *closed_arg;
@@ -140,8 +143,17 @@ void releases_enqueue(struct releases *r, struct job *job);
 /* The job is over: the next one begins. Frees it. */
 void releases_job_over(struct releases *r, struct job *job);
 
-bool entry_key_is(const struct entry_key *key, const struct release_entry *e);
-void entry_key_set(struct entry_key *key, const struct release_entry *e);
+/* A packed entry came that this node has asked for: it is judged as one that is announced, and taken into the log. 0 with *taken false when it is known; GRID_E* with
+ * `why` when it does not hold. */
+int releases_take_former(struct releases *r, struct slice packed, bool *taken, char why[TASK_ERROR_MAX]);
+
+/* release_history.c: asks others, soon, for the entries that are lacking here; for what comes of it see its head. */
+void releases_history_soon(struct releases *r);
+/* Ends that, before the releases are gone. */
+void releases_history_stop(struct releases *r);
+void releases_history_close_some(struct releases *r, bool (*whom)(const void *arg, const struct tls_peer *peer), const void *arg);
+/* A sync_history_fn of struct releases. */
+bool releases_history_next(void *ctx, const struct entry_key *known, size_t count, struct entry_key *told, struct buf *packed);
 
 /* release_job.c: how a job goes. Each of these may end it: it is not to be touched after them. */
 struct job *job_create(struct releases *r, const struct release_events *events, void *ctx);

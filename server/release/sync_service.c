@@ -250,6 +250,7 @@ static void on_fetch(void *ctx, struct grpc_call *call)
 static const struct grpc_method METHODS[] = {
     {.path = "/grid.v1.SyncChunk/Fetch", .server_streams = true, .on_call = on_fetch, .max_message = REQUEST_BYTES_MAX},
     {.path = "/grid.v1.SyncChunk/Have", .server_streams = true, .on_call = sync_have_on_call, .max_message = 1024},
+    {.path = "/grid.v1.SyncChunk/History", .server_streams = true, .on_call = sync_history_on_call, .max_message = 8192},
 };
 
 int sync_service_create(struct loop *l, struct store *store, struct sync_service **out)

@@ -1,5 +1,5 @@
 /* server/release/sync_service.h: grid.v1.SyncChunk: gives other nodes the objects of this node's store, and tells them which it has of a release,
- * also while it is fetching it. Control thread; the store is read on the thread pool, a batch at a time, few at once, no faster than the peer
+ * also while it is fetching it, and which releases it keeps. Control thread; the store is read on the thread pool, a batch at a time, few at once, no faster than the peer
  * takes them and than the rate allows. */
 #ifndef GRID_SERVER_RELEASE_SYNC_SERVICE_H
 #define GRID_SERVER_RELEASE_SYNC_SERVICE_H
@@ -7,6 +7,7 @@
 #include "fs/store.h"
 #include "net/grpc_server.h"
 #include "server/release/fetch_claims.h"
+#include "server/release/release_codec.h"
 
 struct sync_service;
 
@@ -47,5 +48,10 @@ typedef void (*sync_have_fn)(void *ctx, const struct object_id *root, const stru
 void sync_service_set_have(struct sync_service *s, sync_have_fn look, void *ctx);
 /* What `look` says has changed: those who listen are told, soon. */
 void sync_service_have_changed(struct sync_service *s);
+
+/* Appends the newest entry that is older than `told` (sequence 0: of all) and not among `known`, packed, and makes `told` name it. False: there is none. */
+typedef bool (*sync_history_fn)(void *ctx, const struct entry_key *known, size_t count, struct entry_key *told, struct buf *packed);
+/* Who asks which releases there were is told what `next` gives. Without this: nothing. */
+void sync_service_set_history(struct sync_service *s, sync_history_fn next, void *ctx);
 
 #endif

@@ -1,4 +1,4 @@
-/* server/release/sync_service_internal.h: what sync_service.c (objects) and sync_have.c (what there is of a release) share. */
+/* server/release/sync_service_internal.h: what sync_service.c (objects), sync_have.c (what there is of a release) and sync_history.c (which releases there were) share. */
 #ifndef GRID_SERVER_RELEASE_SYNC_SERVICE_INTERNAL_H
 #define GRID_SERVER_RELEASE_SYNC_SERVICE_INTERNAL_H
 
@@ -28,9 +28,15 @@ struct sync_service {
     unsigned listener_count;
     struct loop_timer tell;
     uint64_t told_ms;
+    /* History. */
+    sync_history_fn history; /* may be NULL */
+    void *history_ctx;
 };
 
 /* sync_have.c */
 void sync_have_on_call(void *ctx, struct grpc_call *call);
+
+/* sync_history.c */
+void sync_history_on_call(void *ctx, struct grpc_call *call);
 
 #endif

@@ -211,7 +211,7 @@ MAY_CALL = {
         "Evict": {"admin"}, "Rotate": {"admin"}, "SetPassword": {"admin"}, "Adopt": {"admin"},
     },
     "grid.v1.PeerGossip": {"Link": {"node"}},
-    "grid.v1.SyncChunk": {"Fetch": {"node"}, "Have": {"node"}},
+    "grid.v1.SyncChunk": {"Fetch": {"node"}, "Have": {"node"}, "History": {"node"}},
     "grid.v1.PeerReach": {"Look": {"node"}, "Tunnel": {"node"}},
     "grid.v1.PeerTrust": {"Renew": {"node"}, "Hand": {"node"}, "Decide": {"node"}},
     "grpc.health.v1.Health": {"Check": ANYBODY, "Watch": ANYBODY},

@@ -115,6 +115,27 @@ def test_a_rollback_to_what_a_node_lacks_is_done_in_part_until_it_has_fetched_it
         check(new != old, "two releases")
 
 
+@once
+def test_a_node_that_comes_late_lists_former_releases_and_goes_back_to_the_first():
+    """What it lacks of the first release it fetches then, and every node comes to run it."""
+    with Grid(3) as grid:
+        project, first = with_blob(grid, 1)
+        grid.deploy(project)
+        wait_sums(grid, first)
+        root = node_rpc(grid[0]).control.ListReleases({}).releases[0].root
+        for _ in range(2):
+            _, last = with_blob(grid, 1, project)
+            grid.deploy(project)
+        wait_sums(grid, last)
+        late = grid.add()
+        grid.wait_linked()
+        wait_for(lambda: releases(late) == 3, "it has heard of those before")
+        check_in(root[:8], late.grid("releases").out, "what it lists")
+        late.grid("rollback", root[:16])
+        wait_sums(grid, first)
+        check_equal({n.name: releases(n) for n in grid.nodes}, {n.name: 4 for n in grid.nodes}, "releases that each node knows")
+
+
 # ---- peers that lie -------------------------------------------------------------------------------------------------------------------------
 
 

@@ -218,6 +218,33 @@ static void test_release_keep__counts_and_asks_how_long_ago_a_release_was_replac
     release_log_destroy(l);
 }
 
+static void test_release_keep__tells_whether_entries_are_lacking(void **state)
+{
+    (void) state;
+    static const struct {
+        uint64_t sequences[4]; /* published at ten times that; 0: no more */
+        struct release_keep keep;
+        bool lacks;
+    } cases[] = {
+        {{0}, {10, 0}, false},          {{1}, {10, 0}, false},          {{3, 2, 1}, {10, 0}, false},
+        {{3}, {10, 0}, true},           {{3, 1}, {10, 0}, true},        {{3, 2}, {10, 0}, true},
+        {{3}, {1, 0}, false},           {{3, 2}, {2, 0}, false},        {{9, 8, 3}, {2, 0}, false}, /* as many as are kept */
+        {{3}, {10, 970}, true},         {{3}, {10, 969}, false},        {{3, 2}, {10, 975}, false}, /* what is lacking was replaced too long ago */
+        {{3, 3, 2, 1}, {10, 0}, false}, {{3, 3, 1}, {10, 0}, true},     /* two were published at once */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct release_log *l = release_log_create();
+        for (size_t j = 0; j < 4 && cases[i].sequences[j] > 0; j++) {
+            struct release_entry e = entry("default", cases[i].sequences[j], j % 2 ? "aa" : "bb", (uint8_t) (j + 1));
+            e.published_at_ms = (int64_t) cases[i].sequences[j] * 10;
+            add(l, e);
+        }
+        if (release_keep_lacks(l, SLICE("default"), &cases[i].keep, 1000) != cases[i].lacks)
+            fail_msg("case %zu", i);
+        release_log_destroy(l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_release_log__what_is_signed_is_all_but_the_signature),
         cmocka_unit_test(test_release_log__finds_a_root_by_its_first_digits),
         cmocka_unit_test(test_release_keep__counts_and_asks_how_long_ago_a_release_was_replaced),
+        cmocka_unit_test(test_release_keep__tells_whether_entries_are_lacking),
         cmocka_unit_test(test_release_log__survives_its_file_and_damage_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,12 +89,56 @@ static void test_release_codec__refuses_hashes_of_other_sizes(void **state)
     arena_destroy(arena);
 }
 
+static void test_release_codec__names_what_is_known(void **state)
+{
+    struct arena *arena = arena_create(1024, 0);
+    struct entry_key known[HISTORY_KNOWN_MAX] = {{.sequence = 7, .publisher = "0123456789abcdef"}, {.sequence = UINT64_MAX}}, out[HISTORY_KNOWN_MAX];
+    static const size_t counts[] = {0, 2, HISTORY_KNOWN_MAX};
+    (void) state;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct buf packed;
+        size_t count;
+        buf_init(&packed, 0);
+        assert_int_equal(history_request_pack(known, counts[i], &packed), 0);
+        assert_int_equal(history_request_unpack(buf_slice(&packed), arena, out, &count), 0);
+        assert_int_equal(count, counts[i]);
+        for (size_t j = 0; j < count; j++)
+            assert_true(out[j].sequence == known[j].sequence && strcmp(out[j].publisher, known[j].publisher) == 0);
+        buf_dispose(&packed);
+    }
+    arena_destroy(arena);
+}
+
+static void test_release_codec__refuses_more_names_than_there_may_be(void **state)
+{
+    struct arena *arena = arena_create(1024, 0);
+    struct entry_key known[HISTORY_KNOWN_MAX + 1] = {0};
+    struct buf packed;
+    size_t count;
+    (void) state;
+    buf_init(&packed, 0);
+    assert_int_equal(history_request_pack(known, HISTORY_KNOWN_MAX + 1, &packed), GRID_ELIMIT);
+    for (size_t i = 0; i <= HISTORY_KNOWN_MAX; i++)
+        assert_int_equal(buf_append(&packed, SLICE("\x0a\x00")), 0);
+    assert_int_equal(history_request_unpack(buf_slice(&packed), arena, known, &count), GRID_ELIMIT);
+    buf_clear(&packed);
+    assert_int_equal(buf_append(&packed, SLICE("\x0a\x43\x12\x41")), 0); /* a publisher of 65 bytes */
+    for (size_t i = 0; i < 65; i++)
+        assert_int_equal(buf_append_byte(&packed, 'a'), 0);
+    assert_int_equal(history_request_unpack(buf_slice(&packed), arena, known, &count), GRID_ELIMIT);
+    assert_int_equal(history_request_unpack(SLICE("\xff"), arena, known, &count), GRID_EPROTO);
+    buf_dispose(&packed);
+    arena_destroy(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_release_codec__gives_back_what_was_packed),
         cmocka_unit_test(test_release_codec__refuses_what_is_no_entry),
         cmocka_unit_test(test_release_codec__refuses_hashes_of_other_sizes),
+        cmocka_unit_test(test_release_codec__names_what_is_known),
+        cmocka_unit_test(test_release_codec__refuses_more_names_than_there_may_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

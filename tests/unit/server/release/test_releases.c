@@ -76,6 +76,7 @@ struct side {
     uint64_t store_max;
     struct release_keep keep;
     bool unreachable;
+    const char *evicts; /* whose entries do not count there; NULL: nobody's */
     bool leaves; /* as soon as it is told how a publish goes */
 };
 
@@ -103,8 +104,12 @@ static int sign(void *ctx, struct slice bytes, uint8_t signature[ENTRY_SIGNATURE
 
 static int verify(void *ctx, struct slice certificate, const char *publisher, struct slice bytes, struct slice signature, char why[160])
 {
+    const struct side *s = ctx;
     uint8_t expected[32];
-    (void) ctx, (void) certificate, (void) publisher;
+    (void) certificate;
+    snprintf(why, 160, "its publisher was evicted");
+    if (s->evicts && strcmp(s->evicts, publisher) == 0)
+        return GRID_EPERM;
     snprintf(why, 160, "its signature is wrong");
     assert_int_equal(hash_sha256(bytes, expected), 0);
     return slice_equal(signature, slice_of(expected, sizeof expected)) ? 0 : GRID_EPERM;
@@ -429,6 +434,84 @@ static void test_releases__a_node_that_was_away_does_not_take_what_it_ran_last_f
     assert_non_null(strstr(f->sides[2].sentence, second));
     assert_int_equal(roll_back(&f->sides[1]), 0);
     assert_memory_equal(releases_current(f->sides[1].releases), second, 8);
+}
+
+static size_t kept_count(const struct side *s)
+{
+    const struct release_entry *entries[RELEASE_KEPT];
+    return releases_list(s->releases, entries, RELEASE_KEPT);
+}
+
+/* Three releases, while the last node is not there: the first by `publisher`, the others by node 0. *first is that one's root. */
+static void publish_three_without_one(struct fixture *f, struct side *publisher, char first[65])
+{
+    char root[65];
+    for (size_t i = 0; i < NODES; i++)
+        releases_set_certificate(f->sides[i].releases, SLICE("of the grid"));
+    side_close(&f->sides[2]);
+    publish_whole(publisher, TASK("one"));
+    take_root(publisher, first);
+    UNTIL(f, all_run(f, first));
+    publish_whole(&f->sides[0], TASK("two"));
+    publish_whole(&f->sides[0], TASK("three"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    side_open(&f->sides[2]);
+}
+
+static void test_releases__who_comes_late_hears_of_what_is_kept_and_goes_back_to_it(void **state)
+{
+    struct fixture *f = *state;
+    struct side *late = &f->sides[2];
+    char first[65];
+    publish_three_without_one(f, &f->sides[1], first);
+    spread(&f->sides[0]);
+    UNTIL(f, kept_count(late) == 3);
+    late->done = 0;
+    assert_int_equal(releases_rollback(late->releases, slice_of(first, 8), &EVENTS, late), 0);
+    PUMP(f->loop, late->done, 1);
+    assert_int_equal(late->err, 0);
+    UNTIL(f, all_run(f, first));
+    assert_int_equal(late->conflicts, 0);
+    assert_false(late->releases->history_said);
+}
+
+static void test_releases__a_former_release_counts_no_more_than_one_that_is_announced(void **state)
+{
+    struct fixture *f = *state;
+    struct side *late = &f->sides[2];
+    char first[65];
+    publish_three_without_one(f, &f->sides[1], first);
+    late->evicts = f->sides[1].id;
+    spread(&f->sides[0]);
+    UNTIL(f, late->releases->history_said && late->releases->history_turns.count == 2); /* both others have been asked */
+    assert_int_equal(kept_count(late), 2);
+    late->done = 0;
+    assert_int_equal(releases_rollback(late->releases, slice_of(first, 8), &EVENTS, late), 0);
+    PUMP(f->loop, late->done, 1);
+    assert_int_equal(late->err, GRID_ENOENT);
+}
+
+/* Entries without end. */
+static bool endless(void *ctx, const struct entry_key *known, size_t count, struct entry_key *told, struct buf *packed)
+{
+    (void) known, (void) count, (void) told;
+    ++*(unsigned *) ctx;
+    return buf_append(packed, SLICE("\xff")) == 0;
+}
+
+static void test_releases__who_tells_of_more_than_anybody_keeps_is_cut_off_and_another_asked(void **state)
+{
+    struct fixture *f = *state;
+    struct side *late = &f->sides[2];
+    unsigned told = 0;
+    char first[65];
+    publish_three_without_one(f, &f->sides[1], first);
+    sync_service_set_history(f->sides[0].releases->sync_service, endless, &told);
+    spread(&f->sides[0]);
+    UNTIL(f, kept_count(late) == 3);
+    assert_true(told > RELEASE_KEPT);
+    assert_true(late->releases->history_turns.asked[0].failures >= 1);
 }
 
 static void test_releases__a_rollback_passes_over_what_lost_and_what_was_published_again(void **state)
@@ -1002,6 +1085,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_is_a_new_entry_with_an_old_root, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_to_nothing_is_refused_in_words, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_node_that_was_away_does_not_take_what_it_ran_last_for_the_release_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__who_comes_late_hears_of_what_is_kept_and_goes_back_to_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_former_release_counts_no_more_than_one_that_is_announced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__who_tells_of_more_than_anybody_keeps_is_cut_off_and_another_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_rollback_passes_over_what_lost_and_what_was_published_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_was_published_in_no_grid_gives_way_to_the_grids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_ran_in_a_grid_that_was_left_gives_way_to_the_grids, setup, teardown),
