@@ -171,6 +171,37 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
     return judgement->err == 0;
 }
 
+/* A client's list of what was sent begins with the leaf, a server's behind it (SSL_get_peer_cert_chain(3)). */
+static size_t peer_chain(SSL *ssl, X509 *chain[TLS_CHAIN_MAX])
+{
+    X509 *leaf = SSL_get0_peer_certificate(ssl);
+    STACK_OF(X509) *sent = SSL_get_peer_cert_chain(ssl);
+    size_t count = 0;
+    if (leaf)
+        chain[count++] = leaf;
+    for (int i = SSL_is_server(ssl) ? 0 : 1; leaf && i < sk_X509_num(sent) && count < TLS_CHAIN_MAX; i++)
+        chain[count++] = sk_X509_value(sent, i);
+    return count;
+}
+
+static const struct tls_terms *judging(const struct tls_terms *t)
+{
+    return t->whole ? t->whole : t;
+}
+
+int tls_context_judge_again(struct tls_context *c, const struct tls_terms *begun, SSL *ssl, struct tls_judgement *judgement)
+{
+    X509 *chain[TLS_CHAIN_MAX];
+    struct tls_terms *now = tls_context_terms(c);
+    const struct tls_terms *judge = judging(now);
+    if (judge != judging(begun) && !is_guest(ssl, judging(begun))) {
+        judgement->peer = (struct tls_peer){0};
+        judgement->err = judge->verify(judge->verify_arg, chain, peer_chain(ssl, chain), &judgement->peer, judgement->why);
+    }
+    tls_terms_unref(now);
+    return judgement->err;
+}
+
 static X509 *certificate_decode(struct slice der)
 {
     const unsigned char *at = der.data;

@@ -1,8 +1,9 @@
 /* net/tls.h: TLS 1.3 contexts for links between nodes. Certificates are mutual and are judged by a callback that gets the peer's
  * chain; what a certificate means is trust/'s business. A context may be shared by threads; it is reference-counted.
  *
- * What a context presents and whom it trusts may be replaced while it is in use: handshakes that have begun end by what they began
- * with, those that begin later go by the new. A lock is taken for that at the start of a handshake, and nowhere else. */
+ * What a context presents and whom it trusts may be replaced while it is in use: handshakes that have begun go on presenting what they began with, those that begin later
+ * present the new; but the other side is judged once more by the new at the end of a handshake that began before, so that nobody comes in by drawing one out. A lock
+ * is taken for that at the start and at the end of a handshake, and nowhere else. */
 #ifndef GRID_NET_TLS_H
 #define GRID_NET_TLS_H
 

@@ -19,6 +19,11 @@ struct slice tls_terms_offered(const struct tls_terms *t);
 /* True when this protocol is among those that members and clients may agree on. */
 bool tls_terms_has(const struct tls_terms *t, struct slice protocol);
 
+struct tls_judgement;
+/* At the end of a handshake that `begun` was for: judges the other side again when the context's terms have been replaced since by ones that judge otherwise; guests are not judged. 0, or
+ * the error that is left in `judgement`. */
+int tls_context_judge_again(struct tls_context *c, const struct tls_terms *begun, SSL *ssl, struct tls_judgement *judgement);
+
 /* Where the callback of a handshake leaves its judgement. */
 struct tls_judgement {
     struct tls_peer peer;

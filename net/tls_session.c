@@ -14,7 +14,8 @@
 
 struct tls_session {
     struct tls_judgement judgement;
-    struct tls_terms *terms;
+    struct tls_context *context;
+    struct tls_terms *terms; /* those it began with */
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
     int alert;     /* received, -1 for none */
@@ -64,6 +65,7 @@ int tls_session_create(struct tls_context *c, bool server, struct tls_session **
     struct tls_session *s = calloc(1, sizeof *s);
     if (!s)
         return GRID_ENOMEM;
+    s->context = tls_context_ref(c);
     s->terms = tls_context_terms(c);
     s->alert = -1;
     int err = s->terms ? session_set_up(s, server) : GRID_EPERM;
@@ -81,6 +83,7 @@ void tls_session_destroy(struct tls_session *s)
         return;
     SSL_free(s->ssl);
     tls_terms_unref(s->terms);
+    tls_context_unref(s->context);
     free(s);
 }
 
@@ -181,6 +184,8 @@ int tls_session_handshake(struct tls_session *s)
 {
     ERR_clear_error();
     int result = SSL_do_handshake(s->ssl);
+    if (result == 1 && tls_context_judge_again(s->context, s->terms, s->ssl, &s->judgement) != 0)
+        return session_failed(s);
     if (result == 1)
         return session_check_alpn(s);
     return SSL_get_error(s->ssl, result) == SSL_ERROR_WANT_READ ? GRID_EAGAIN : session_failed(s);

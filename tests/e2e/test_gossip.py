@@ -8,6 +8,7 @@ import random
 import re
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from concurrent import futures
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from certs import Authority, Leaf, Proxy, tls_client
-from gridtest import Grid, Service, check, check_equal, check_in, message_class, once, wait_for
+from gridtest import BIN, Grid, Service, check, check_equal, check_in, clean_environment, message_class, once, wait_for
 from test_evict import CERTIFICATE, LEDGER, kept
 from test_join import authority_of, said
 
@@ -358,6 +359,8 @@ class FalseIssuer(Liar):
         self.tls.load_cert_chain(crt, key)
         self.tls.load_verify_locations(cadata=Authority.of_gridfile(grid.gridfile).certificate.public_bytes(Encoding.PEM).decode())
         self.tls.set_alpn_protocols(["grid-control/1"])
+        self.came, self.let = threading.Event(), threading.Event()  # somebody has dialled; his handshake may go on
+        self.let.set()
 
     def service(self, details):
         def answer(request, context):
@@ -382,6 +385,8 @@ class FalseIssuer(Liar):
                 threading.Thread(target=self.carry, args=(near,), daemon=True).start()
 
     def carry(self, near):
+        self.came.set()
+        self.let.wait(60)
         with contextlib.suppress(OSError):
             near = self.tls.wrap_socket(near, server_side=True)
             far = socket.create_connection(("127.0.0.1", self.plain), 10)
@@ -599,6 +604,31 @@ def crossed(authority, who):
     return stated(authority, HEIR, who) + stated(authority, TOMBSTONE, who)
 
 
+def ledger_of(authority, *statements):
+    """The frame by which a member tells of these."""
+    der = authority.certificate.public_bytes(Encoding.DER)
+    return message("Ledger", digest=bytes(32), packed=b"GRIDLDG1" + bytes(8) + len(der).to_bytes(2, "big") + der + b"".join(statements), last=True)
+
+
+@once
+def test_who_is_evicted_while_it_draws_out_a_handshake_is_asked_nothing():
+    """The node has dialled an issuer to pass a decision on; the grid evicts that one before its handshake is over."""
+    with Grid(0, start=False) as grid:
+        node = keyless_node(grid)
+        with FalseIssuer(grid, node, "mallory") as liar, Liar(grid, node, "bob") as bob:
+            say_issuer(liar)
+            bob.hello()
+            wait_for(lambda: "bob" in states(node), "both are members")
+            liar.let.clear()
+            asker = subprocess.Popen([BIN / "grid", "evict", "bob"], env=clean_environment(grid.folder, {"GRID_API": node.api_text, "GRID_API_SOCKET": str(node.socket)}), stderr=subprocess.DEVNULL)
+            check(liar.came.wait(30), "it is dialled")
+            bob.say(ledger=ledger_of(Authority.of_gridfile(grid.gridfile), stated(Authority.of_gridfile(grid.gridfile), TOMBSTONE, identity(liar.leaf))))
+            wait_for(lambda: "mallory" not in states(node), "it is evicted")
+            liar.let.set()
+            check_equal(asker.wait(60), 1, "the exit code of who asked")
+            check_equal(liar.asked, [], "what the evicted one was asked")
+
+
 LOST_KEY = "an evicted node was handed the authority's key by an issuer that had not heard of the eviction"
 
 
@@ -606,11 +636,11 @@ LOST_KEY = "an evicted node was handed the authority's key by an issuer that had
 def test_an_eviction_that_crosses_a_handing_over_of_the_key_ends_with_a_new_authority():
     with Grid(3) as grid, Liar(grid, grid[0], "teller") as teller:
         authority, ghost = Authority.of_gridfile(grid.gridfile), identity(Leaf(Authority()))
-        der, before = authority.certificate.public_bytes(Encoding.DER), authority_of(grid[0])
+        before = authority_of(grid[0])
         teller.hello()
         for node in grid.nodes:
             wait_for(lambda: "teller" in states(node), f"it is a member for {node.name}")
-        teller.say(ledger=message("Ledger", digest=bytes(32), packed=b"GRIDLDG1" + bytes(8) + len(der).to_bytes(2, "big") + der + crossed(authority, ghost), last=True))
+        teller.say(ledger=ledger_of(authority, crossed(authority, ghost)))
         wait_for(lambda: len({authority_of(n) for n in grid.nodes} | {before}) == 2 and authority_of(grid[0]) != before, "all go by one new authority")
         replaced = [n.name for n in grid.nodes if said(n, "an evicted node holds the authority's key: the authority is replaced", ghost)]
         check_equal(len(replaced), 1, f"how many have replaced it: {replaced}")

@@ -485,6 +485,74 @@ static void test_tls__goes_by_new_terms_once_they_are_replaced(void **state)
     identity_dispose(&late);
 }
 
+/* Of a dial that has begun, of which the other side may draw out the handshake. */
+static void test_tls__whom_a_dial_reaches_is_judged_by_the_terms_at_its_end(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    struct identity other = identity_make("other");
+    const struct tls_config config = {.certificate_der = buf_slice(&p.b.certificate), .key_der = buf_slice(&p.b.key), .verify = identity_verify, .verify_arg = &other, .alpn = "h2"};
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
+    p.client_tls = identity_context(&p.b, &p.a, "h2");
+    pair_dial(&p);
+    assert_int_equal(tls_context_replace(p.client_tls, &config), 0);
+    PUMP(p.loop, p.client.closed, 1);
+    assert_int_equal(p.client.opened, 0);
+    assert_int_equal(p.client.err, GRID_EPERM);
+    pair_shut(&p);
+    identity_dispose(&other);
+}
+
+struct replacing {
+    struct pair *pair;
+    const struct tls_config *config;
+};
+
+/* Who dials judges before he shows himself. */
+static int verify_and_replace(void *arg, struct x509_st *const *chain, size_t count, struct tls_peer *peer, char why[160])
+{
+    const struct replacing *r = arg;
+    assert_int_equal(tls_context_replace(r->pair->server_tls, r->config), 0);
+    return identity_verify(&r->pair->a, chain, count, peer, why);
+}
+
+static void test_tls__who_comes_is_judged_by_the_terms_at_the_end_of_his_handshake(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    struct identity other = identity_make("other");
+    const struct tls_config refusing = {.certificate_der = buf_slice(&p.a.certificate), .key_der = buf_slice(&p.a.key), .verify = identity_verify, .verify_arg = &other, .alpn = "h2"};
+    struct replacing replacing = {&p, &refusing};
+    const struct tls_config config = {.certificate_der = buf_slice(&p.b.certificate), .key_der = buf_slice(&p.b.key), .verify = verify_and_replace, .verify_arg = &replacing, .alpn = "h2"};
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
+    assert_int_equal(tls_context_create(&config, &p.client_tls), 0);
+    pair_dial(&p);
+    PUMP(p.loop, p.server.closed, 1);
+    assert_int_equal(p.server.opened, 0);
+    assert_int_equal(p.server.err, GRID_EPERM);
+    pair_shut(&p);
+    identity_dispose(&other);
+}
+
+/* As every decision of the grid replaces them, whoever has been evicted. */
+static void test_tls__who_is_good_by_the_new_terms_too_is_let_in(void **state)
+{
+    (void) state;
+    struct pair p;
+    pair_make(&p);
+    const struct tls_config config = {.certificate_der = buf_slice(&p.a.certificate), .key_der = buf_slice(&p.a.key), .verify = identity_verify, .verify_arg = &p.b, .alpn = "h2"};
+    struct replacing replacing = {&p, &config};
+    const struct tls_config dials = {.certificate_der = buf_slice(&p.b.certificate), .key_der = buf_slice(&p.b.key), .verify = verify_and_replace, .verify_arg = &replacing, .alpn = "h2"};
+    p.server_tls = identity_context(&p.a, &p.b, "h2");
+    assert_int_equal(tls_context_create(&dials, &p.client_tls), 0);
+    pair_dial(&p);
+    PUMP(p.loop, p.server.opened, 1);
+    assert_int_equal(p.server.roles, TLS_ROLE_NODE);
+    pair_shut(&p);
+}
+
 static void test_tls__an_empty_context_opens_nothing_until_it_is_filled(void **state)
 {
     (void) state;
@@ -686,6 +754,9 @@ int main(void)
         cmocka_unit_test(test_tls__a_dialler_does_not_go_by_the_protocol_that_a_stranger_chose),
         cmocka_unit_test(test_tls__guests_without_a_certificate_or_where_there_are_none_are_refused),
         cmocka_unit_test(test_tls__goes_by_new_terms_once_they_are_replaced),
+        cmocka_unit_test(test_tls__whom_a_dial_reaches_is_judged_by_the_terms_at_its_end),
+        cmocka_unit_test(test_tls__who_comes_is_judged_by_the_terms_at_the_end_of_his_handshake),
+        cmocka_unit_test(test_tls__who_is_good_by_the_new_terms_too_is_let_in),
         cmocka_unit_test(test_tls__an_empty_context_opens_nothing_until_it_is_filled),
         cmocka_unit_test(test_tls__a_context_that_follows_presents_the_same_and_offers_its_own_protocol),
         cmocka_unit_test(test_tls__carries_http2_and_the_handler_sees_who_asks),
