@@ -235,9 +235,12 @@ void members_dial_the_denied(struct members *m)
     m->any_denied = false;
 }
 
-/* Often for some minutes: it may be the only way to the others. */
-static uint64_t seed_backoff(struct members *m, unsigned failures)
+/* Often for some minutes: it may be the only way to the others. Seldom where one was who has been evicted: somebody else may come to live there. */
+static uint64_t seed_backoff(struct members *m, struct members_seed *s)
 {
+    unsigned failures = s->failures++;
+    if (members_is_evicted(m, s->id))
+        return members_backoff(m, failures, m->times->denied_ms);
     return members_backoff(m, failures, failures < OFTEN ? 4 * m->times->redial_max_ms : m->times->redial_slow_ms);
 }
 
@@ -267,7 +270,7 @@ void members_dial_settled(struct members *m, uint64_t token, const char *peer)
         if (s->token != token)
             continue;
         s->token = 0;
-        s->dial_at_ms = m->now_ms + seed_backoff(m, s->failures++);
+        s->dial_at_ms = m->now_ms + seed_backoff(m, s);
         m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
         memcpy(s->id, peer, sizeof s->id);
     }
@@ -333,7 +336,7 @@ void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fa
         if (s->token != token)
             continue;
         s->token = 0;
-        s->dial_at_ms = m->now_ms + seed_backoff(m, s->failures++);
+        s->dial_at_ms = m->now_ms + seed_backoff(m, s);
         m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
     }
     members_settle(m);

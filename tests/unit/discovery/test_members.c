@@ -535,6 +535,35 @@ static void test_members__dials_a_seed_named_later_and_anew_when_it_is_named_aga
     assert_int_equal(members_add_seed(r->m, "10.0.0.9:7900", 0, r->now), 0);
 }
 
+/* How often a seed is dialled in this time, when each dial is refused. */
+static size_t refused_dials(struct rig *r, uint64_t for_ms)
+{
+    size_t count = 0;
+    for (uint64_t passed = 0; passed < for_ms; passed += 100) {
+        tick(r, 100);
+        for (; r->dial_count > 0; count++)
+            members_dial_failed(r->m, r->dials[--r->dial_count].token, MEMBERS_DIAL_DENIED, r->now);
+    }
+    return count;
+}
+
+/* As is remembered of a member where it was reached last: somebody else may come to live there. */
+static void test_members__dials_a_place_rarely_where_an_evicted_one_lives(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(members_add_seed(r->m, "10.0.0.9:7900", 0, r->now), 0);
+    tick(r, 100);
+    assert_int_equal(r->dial_count, 1);
+    assert_int_equal(members_link_up(r->m, LINK, PEER, r->dials[0].token, r->now), 0);
+    assert_int_equal(say_of(r, LINK, record_of(PEER, "peer", 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
+    assert_true(members_is_seed(r->m, PEER));
+    r->dial_count = 0;
+    assert_int_equal(members_evict(r->m, PEER, r->now), 0);
+    members_link_down(r->m, LINK, MEMBERS_LOST_RESET, r->now);
+    assert_in_range(refused_dials(r, 60 * 1000), 4, 12);
+    assert_in_range(refused_dials(r, 600 * 1000), 16, 28); /* about twice a minute */
+}
+
 static void test_members__bounds_its_view(void **state)
 {
     struct rig *r = *state;
@@ -1649,6 +1678,7 @@ int main(void)
         CASE(test_members__says_goodbye_and_dials_no_more),
         CASE(test_members__refuses_malformed_frames_unchanged),
         CASE(test_members__dials_a_seed_named_later_and_anew_when_it_is_named_again),
+        CASE(test_members__dials_a_place_rarely_where_an_evicted_one_lives),
         CASE(test_members__bounds_its_view),
         CASE(test_members__passes_unknown_frames_and_fields_over),
         cmocka_unit_test(test_member__says_why_a_task_cannot_be_started_and_what_serves_meanwhile),
