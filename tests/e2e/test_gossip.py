@@ -359,8 +359,8 @@ class FalseIssuer(Liar):
         self.tls.load_cert_chain(crt, key)
         self.tls.load_verify_locations(cadata=Authority.of_gridfile(grid.gridfile).certificate.public_bytes(Encoding.PEM).decode())
         self.tls.set_alpn_protocols(["grid-control/1"])
-        self.came, self.let = threading.Event(), threading.Event()  # somebody has dialled; his handshake may go on
-        self.let.set()
+        self.dialled, self.open = threading.Event(), threading.Event()  # somebody has dialled; his handshake goes on
+        self.open.set()
 
     def service(self, details):
         def answer(request, context):
@@ -385,8 +385,8 @@ class FalseIssuer(Liar):
                 threading.Thread(target=self.carry, args=(near,), daemon=True).start()
 
     def carry(self, near):
-        self.came.set()
-        self.let.wait(60)
+        self.dialled.set()
+        self.open.wait(60)
         with contextlib.suppress(OSError):
             near = self.tls.wrap_socket(near, server_side=True)
             far = socket.create_connection(("127.0.0.1", self.plain), 10)
@@ -619,12 +619,12 @@ def test_who_is_evicted_while_it_draws_out_a_handshake_is_asked_nothing():
             say_issuer(liar)
             bob.hello()
             wait_for(lambda: "bob" in states(node), "both are members")
-            liar.let.clear()
+            liar.open.clear()
             asker = subprocess.Popen([BIN / "grid", "evict", "bob"], env=clean_environment(grid.folder, {"GRID_API": node.api_text, "GRID_API_SOCKET": str(node.socket)}), stderr=subprocess.DEVNULL)
-            check(liar.came.wait(30), "it is dialled")
+            check(liar.dialled.wait(30), "it is dialled")
             bob.say(ledger=ledger_of(Authority.of_gridfile(grid.gridfile), stated(Authority.of_gridfile(grid.gridfile), TOMBSTONE, identity(liar.leaf))))
             wait_for(lambda: "mallory" not in states(node), "it is evicted")
-            liar.let.set()
+            liar.open.set()
             check_equal(asker.wait(60), 1, "the exit code of who asked")
             check_equal(liar.asked, [], "what the evicted one was asked")
 
