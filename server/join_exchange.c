@@ -7,17 +7,18 @@
 #include <bsd/stdlib.h>
 
 #include "base/err.h"
+#include "net/conn_race.h"
 
 struct join_exchange {
     struct join_exchange_config config;
-    struct conn *conn; /* NULL once it is gone */
+    struct conn_race *race; /* while it dials */
+    struct conn *conn;      /* NULL while it dials, and once it is gone */
     struct join *join;
     struct loop_timer timer;
     struct addr peer;
-    bool over, own; /* own: this node has dialled itself */
+    size_t places, own; /* addresses that are dialled; of these, those where this node itself is */
+    bool over;
 };
-
-static const struct conn_events EVENTS;
 
 static void exchange_free(struct join_exchange *x)
 {
@@ -36,11 +37,31 @@ static void exchange_over(struct join_exchange *x, const char *why)
     x->config.events->on_end(x->config.ctx, x, x->join, why);
 }
 
+static void exchange_gone(void *arg)
+{
+    struct join_exchange *x = arg;
+    if (x->config.events)
+        x->config.events->on_gone(x->config.ctx, x);
+    exchange_free(x);
+}
+
+/* Of one that still dials nothing is on the loop but its timer. */
+static void exchange_drop(struct join_exchange *x)
+{
+    if (x->conn)
+        conn_close(x->conn);
+    if (x->race)
+        conn_race_close(x->race);
+    x->race = NULL;
+    if (!x->conn)
+        loop_timer_start(x->config.loop, &x->timer, 0, exchange_gone, x);
+}
+
 static void on_timeout(void *arg)
 {
     struct join_exchange *x = arg;
-    conn_close(x->conn);
     exchange_over(x, "it took too long");
+    exchange_drop(x);
 }
 
 static void exchange_flush(struct join_exchange *x)
@@ -80,9 +101,6 @@ static int make_core(struct join_exchange *x, bool joiner)
     int err = conn_tls_channel(x->conn, &channel);
     if (err != 0)
         return err;
-    x->own = joiner && tls_channel_is_own(&channel);
-    if (x->own)
-        return GRID_EEXIST;
     arc4random_buf(seed, sizeof seed);
     terms.joiner = joiner;
     terms.own_public_der = slice_of(channel.own_public, channel.own_public_size);
@@ -97,16 +115,9 @@ static int make_core(struct join_exchange *x, bool joiner)
 
 /* ---- the connection ---- */
 
-static void on_open(void *ctx, struct conn *c)
+static const char *why_lost(int err, bool begun)
 {
-    struct join_exchange *x = ctx;
-    (void) c;
-    if (make_core(x, true) != 0) {
-        conn_close(c);
-        exchange_over(x, x->own ? "it is this node itself" : "the exchange could not be begun");
-        return;
-    }
-    exchange_flush(x);
+    return err == GRID_EREFUSED ? "nobody listens there" : err == GRID_ETIMEOUT ? "it does not answer" : begun ? "it closed the connection" : "it does not take part in joining by password";
 }
 
 static void on_read(void *ctx, struct conn *c, struct slice bytes)
@@ -124,16 +135,57 @@ static void on_close(void *ctx, struct conn *c, int err)
     struct join_exchange *x = ctx;
     (void) c;
     x->conn = NULL;
-    exchange_over(x, err == GRID_EREFUSED   ? "nobody listens there"
-                     : err == GRID_ETIMEOUT ? "it does not answer"
-                     : x->join              ? "it closed the connection"
-                                            : "it does not take part in joining by password");
-    if (x->config.events)
-        x->config.events->on_gone(x->config.ctx, x);
-    exchange_free(x);
+    exchange_over(x, why_lost(err, x->join != NULL));
+    exchange_gone(x);
 }
 
-static const struct conn_events EVENTS = {.on_open = on_open, .on_read = on_read, .on_close = on_close};
+static const struct conn_events EVENTS = {.on_read = on_read, .on_close = on_close};
+
+/* ---- dialling ---- */
+
+static bool may_win(void *ctx, struct conn *c)
+{
+    struct join_exchange *x = ctx;
+    struct tls_channel channel;
+    bool own = conn_tls_channel(c, &channel) == 0 && tls_channel_is_own(&channel);
+    x->own += own;
+    return !own;
+}
+
+static void on_open(void *ctx, struct conn *c)
+{
+    struct join_exchange *x = ctx;
+    x->race = NULL;
+    x->conn = c;
+    x->peer = *conn_peer_addr(c);
+    loop_timer_start(x->config.loop, &x->timer, JOIN_EXCHANGE_MS, on_timeout, x);
+    x->config.events->on_reached(x->config.ctx, x);
+    if (make_core(x, true) != 0) {
+        conn_close(c);
+        exchange_over(x, "the exchange could not be begun");
+        return;
+    }
+    exchange_flush(x);
+}
+
+#define OWN "it is this node itself"
+
+static void on_failed(void *ctx, const struct addr *at, int err)
+{
+    struct join_exchange *x = ctx;
+    if (!x->over)
+        x->config.events->on_unreached(x->config.ctx, x, at, err == 0, err == 0 ? OWN : why_lost(err, false));
+}
+
+static void on_lost(void *ctx, int err)
+{
+    struct join_exchange *x = ctx;
+    x->race = NULL;
+    exchange_over(x, err == 0 ? OWN : why_lost(err, false));
+    exchange_gone(x);
+}
+
+static const struct conn_race_events RACE_EVENTS = {.may_win = may_win, .on_failed = on_failed, .conn = {.on_open = on_open, .on_read = on_read, .on_close = on_close}, .on_lost = on_lost};
 
 /* One that nobody could take over. */
 static void on_drop_read(void *ctx, struct conn *c, struct slice bytes)
@@ -185,21 +237,29 @@ int join_exchange_serve(const struct join_exchange_config *config, struct conn *
     return 0;
 }
 
-int join_exchange_dial(const struct join_exchange_config *config, const struct addr *to, struct tls_context *tls,
+int join_exchange_dial(const struct join_exchange_config *config, const struct race *to, struct tls_context *tls,
                        struct join_exchange **out)
 {
     const struct conn_options options = {.tls = tls};
     struct join_exchange *x = exchange_new(config);
     if (!x)
         return GRID_ENOMEM;
-    x->peer = *to;
-    int err = conn_dial(config->loop, to, &options, &EVENTS, x, &x->conn);
+    x->places = to->count;
+    int err = conn_race_create(config->loop, to, &options, &RACE_EVENTS, x, &x->race);
     if (err != 0) {
         exchange_free(x);
         return err;
     }
     *out = x;
     return 0;
+}
+
+void join_exchange_add(struct join_exchange *x, const struct addr *to)
+{
+    if (x->race && x->places < RACE_MAX) {
+        x->places++;
+        conn_race_add(x->race, to);
+    }
 }
 
 const struct join *join_exchange_core(const struct join_exchange *x)
@@ -209,7 +269,7 @@ const struct join *join_exchange_core(const struct join_exchange *x)
 
 bool join_exchange_is_own(const struct join_exchange *x)
 {
-    return x->own;
+    return x->places > 0 && x->own == x->places;
 }
 
 const struct addr *join_exchange_peer(const struct join_exchange *x)
@@ -221,6 +281,5 @@ void join_exchange_close(struct join_exchange *x)
 {
     x->over = true;
     loop_timer_stop(&x->timer);
-    if (x->conn)
-        conn_close(x->conn);
+    exchange_drop(x);
 }

@@ -401,6 +401,20 @@ static bool asked_in_vain(const struct join *j, const struct node_standing *now,
            join_who_yields(&own, join_peer_standing(j)) == JOIN_WE_YIELD;
 }
 
+static void on_unreached(void *ctx, struct join_exchange *x, const struct addr *at, bool own, const char *why)
+{
+    (void) x;
+    join_dial_unreached(ctx, at, own, why);
+}
+
+static void on_reached(void *ctx, struct join_exchange *x)
+{
+    struct node_join *s = ctx;
+    struct join_slot *slot = slot_of(s, x);
+    if (slot && !slot->over)
+        join_dial_reached(s, slot);
+}
+
 static void on_end(void *ctx, struct join_exchange *x, const struct join *j, const char *why)
 {
     struct node_join *s = ctx;
@@ -413,8 +427,10 @@ static void on_end(void *ctx, struct join_exchange *x, const struct join *j, con
         return;
     slot->over = true;
     half_open_remove(&s->unproven, x);
-    if (slot->target)
+    if (slot->target) {
         s->reached_self = join_exchange_is_own(x);
+        slot->target->last = *join_exchange_peer(x);
+    }
     if (!j || !join_is_spent(j)) {
         if (slot->target)
             join_dial_give_back(s, slot);
@@ -465,7 +481,7 @@ static void on_gone(void *ctx, struct join_exchange *x)
         join_closed(s);
 }
 
-const struct join_exchange_events JOIN_EVENTS = {on_stand, on_issue, on_end, on_gone};
+const struct join_exchange_events JOIN_EVENTS = {on_unreached, on_reached, on_stand, on_issue, on_end, on_gone};
 
 /* ---- those who come ---- */
 

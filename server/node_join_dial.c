@@ -1,4 +1,4 @@
-/* Going to others: one at a time, the one that is due first, until this node and all of --join's are in one grid. */
+/* Going to others: one exchange at a time, with the one that is due first or, of those that are dialled at once, reached first, until this node and all of --join's are in one grid. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,8 +82,12 @@ static void give_seeds(struct node_join *s)
         link_to(s, o->join[i]);
 }
 
+static void add_rivals(struct node_join *s);
+
 void join_dial_start(struct node_join *s)
 {
+    if (s->racing.count > 0)
+        add_rivals(s);
     if (!s->seeds_given && node_trust_is_settled(s->node))
         give_seeds(s);
     bool idle = !s->at && !s->closing && !s->node->stopping && s->has_password && s->resolver;
@@ -103,12 +107,17 @@ static uint64_t backoff(unsigned failures, uint64_t least_ms, uint64_t most_ms)
     return delay + arc4random_uniform((uint32_t) delay / 2 + 1);
 }
 
+/* With the one under way it is over. */
+static void leave(struct node_join *s)
+{
+    s->at = NULL;
+    join_dial_start(s);
+}
+
 static void retry(struct node_join *s, uint64_t delay_ms)
 {
-    struct join_target *t = s->at;
-    s->at = NULL;
-    t->due_ms = loop_now_ms(s->node->loop) + delay_ms;
-    join_dial_start(s);
+    s->at->due_ms = loop_now_ms(s->node->loop) + delay_ms;
+    leave(s);
 }
 
 /* Soon, but not in step with others. */
@@ -177,12 +186,23 @@ static void say(struct join_target *t, enum join_complaint complaint, const char
     log_line(waits ? LOG_WARN : LOG_ERROR, join_complaint_line(complaint), LOGF_STR("at", t->address), LOGF_STR("why", why));
 }
 
-static void failed(struct node_join *s, const char *why)
+static void put_off(struct node_join *s, struct join_target *t)
+{
+    t->differs = false;
+    t->due_ms = loop_now_ms(s->node->loop) + backoff(t->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS);
+}
+
+static void miss(struct node_join *s, struct join_target *t, const char *why)
 {
     if (!node_trust_is_settled(s->node))
-        say(s->at, JOIN_COMPLAINT_UNREACHED, why);
-    s->at->differs = false;
-    retry(s, backoff(s->at->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
+        say(t, JOIN_COMPLAINT_UNREACHED, why);
+    put_off(s, t);
+}
+
+static void failed(struct node_join *s, const char *why)
+{
+    miss(s, s->at, why);
+    leave(s);
 }
 
 void join_dial_give_back(struct node_join *s, const struct join_slot *slot)
@@ -256,49 +276,186 @@ static void on_silence(void *arg)
         return;
     }
     slot->over = true;
+    s->at->last = *join_exchange_peer(slot->exchange);
     join_dial_give_back(s, slot);
     join_exchange_close(slot->exchange);
     s->reached_self = false;
     join_dial_ended(s, NULL, "it does not answer");
 }
 
-static void dial_address(struct node_join *s)
+/* In the resolver's order, the families by turns. */
+static void take_addresses(const struct join_target *t, const struct resolved *answer, struct race *out)
+{
+    bool has_last = false;
+    for (size_t i = 0; i < answer->count; i++)
+        if (t->last.size > 0 && addr_equal(&answer->addresses[i], &t->last))
+            has_last = true;
+        else
+            race_add(out, &answer->addresses[i]);
+    race_sort(out);
+    if (has_last)
+        race_add(out, &t->last);
+}
+
+/* ---- several places at once ---- */
+
+/* Of those that are addresses. */
+static struct join_target *target_at(struct node_join *s, const struct addr *at)
+{
+    struct addr parsed;
+    for (size_t i = 0; i < s->target_count; i++)
+        if (addr_parse(slice_of_str(s->targets[i].address), &parsed) == 0 && addr_equal(&parsed, at))
+            return &s->targets[i];
+    return NULL;
+}
+
+static bool is_raced(const struct race *r, const struct addr *at)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (addr_equal(&r->at[i], at))
+            return true;
+    return false;
+}
+
+/* The one of the same kind that is due and has waited longest, and is none of the race's yet. */
+static bool find_rival(struct node_join *s, const struct race *r, struct addr *out)
+{
+    const struct join_target *best = NULL;
+    uint64_t now = loop_now_ms(s->node->loop);
+    struct addr at;
+    for (size_t i = 0; i < s->target_count; i++) {
+        struct join_target *t = &s->targets[i];
+        if (t->due_ms > now || t->anybodys != s->at->anybodys || (best && best->due_ms <= t->due_ms) || !is_wanted(s, t) || addr_parse(slice_of_str(t->address), &at) != 0 || is_raced(r, &at))
+            continue;
+        best = t;
+        *out = at;
+    }
+    return best;
+}
+
+/* All that are due and are addresses are dialled at once, and an exchange is had with the first one that is reached (RFC 8305 over all of a name's addresses, each of which is a place). */
+static void take_rivals(struct node_join *s, struct race *to)
+{
+    struct addr at;
+    while (to->count < RACE_MAX && find_rival(s, to, &at))
+        race_add(to, &at);
+    race_sort(to);
+}
+
+static struct join_slot *slot_under_way(struct node_join *s);
+
+/* They have come since the others were dialled. */
+static void add_rivals(struct node_join *s)
+{
+    struct join_slot *slot = slot_under_way(s);
+    struct addr at;
+    while (slot && s->racing.count < RACE_MAX && find_rival(s, &s->racing, &at)) {
+        race_add(&s->racing, &at);
+        join_exchange_add(slot->exchange, &at);
+    }
+}
+
+static void miss_self(struct node_join *s, struct join_target *t);
+
+static void miss_place(struct node_join *s, size_t index, bool own, const char *why)
+{
+    struct join_target *t = target_at(s, &s->racing.at[index]);
+    s->racing.states[index] = RACE_FAILED;
+    if (t && own)
+        miss_self(s, t);
+    else if (t)
+        miss(s, t, why);
+}
+
+void join_dial_unreached(struct node_join *s, const struct addr *place, bool own, const char *why)
+{
+    for (size_t i = 0; i < s->racing.count; i++)
+        if (addr_equal(&s->racing.at[i], place))
+            miss_place(s, i, own, why);
+}
+
+/* Those before it have not answered in time, and go behind the others the next time. */
+void join_dial_reached(struct node_join *s, struct join_slot *slot)
+{
+    const struct addr *peer = join_exchange_peer(slot->exchange);
+    for (size_t i = 0; i < s->racing.count && !addr_equal(&s->racing.at[i], peer); i++) {
+        struct join_target *t = s->racing.states[i] == RACE_WAITING ? target_at(s, &s->racing.at[i]) : NULL;
+        if (t)
+            put_off(s, t);
+    }
+    struct join_target *t = s->racing.count > 0 ? target_at(s, peer) : NULL;
+    s->racing.count = 0;
+    if (t)
+        s->at = slot->target = t;
+}
+
+/* None is reached. */
+static void race_is_over(struct node_join *s, const char *why)
+{
+    for (size_t i = 0; i < s->racing.count; i++)
+        if (s->racing.states[i] == RACE_WAITING)
+            miss_place(s, i, false, why);
+    s->racing.count = 0;
+    leave(s);
+}
+
+/* ---- one attempt ---- */
+
+static uint64_t silence_ms(const struct node_join *s, const struct race *to)
+{
+    return ((uint64_t) DIAL_SILENT_MS << (s->at->failures < 3 ? s->at->failures : 3)) + (to->count - 1) * RACE_HEAD_START_MS;
+}
+
+/* NULL, or why not. */
+static const char *dial(struct node_join *s, const struct race *to)
 {
     struct join_slot *slot = join_slot_free(s);
-    if (!slot || s->address_next >= s->address_count) {
-        failed(s, slot ? "nobody listens there" : "too many exchanges are under way");
+    struct join_exchange_config config = {s->node->loop, &s->dial_terms, &JOIN_EVENTS, s};
+    struct tls_context *tls = join_dial_tls(s);
+    struct join_exchange *x;
+    s->dial_terms = join_terms(s, s->dial_hosts);
+    if (!slot || !tls || join_exchange_dial(&config, to, tls, &x) != 0)
+        return slot ? "it cannot be dialled" : "too many exchanges are under way";
+    *slot = (struct join_slot){.exchange = x, .target = s->at, .anybodys = s->at->anybodys};
+    s->operators_last = !s->at->anybodys;
+    loop_timer_start(s->node->loop, &s->silence, silence_ms(s, to), on_silence, s);
+    return NULL;
+}
+
+static void dial_addresses(struct node_join *s, struct race *to)
+{
+    bool alone = to->count != 1 || target_at(s, &to->at[0]) != s->at; /* a name's places are not others' */
+    if (to->count == 0) {
+        failed(s, "nobody listens there");
         return;
     }
     if (!take_attempt(s))
         return;
-    s->dial_terms = join_terms(s, s->dial_hosts);
-    struct join_exchange_config config = {s->node->loop, &s->dial_terms, &JOIN_EVENTS, s};
-    struct tls_context *tls = join_dial_tls(s);
-    struct join_exchange *x;
-    if (!tls || join_exchange_dial(&config, &s->addresses[s->address_next++], tls, &x) != 0) {
+    if (!alone)
+        take_rivals(s, to);
+    const char *why = dial(s, to);
+    if (why) {
         join_dial_give_back(s, &(struct join_slot){.anybodys = s->at->anybodys});
-        failed(s, "it cannot be dialled");
-        return;
-    }
-    *slot = (struct join_slot){.exchange = x, .target = s->at, .anybodys = s->at->anybodys};
-    s->operators_last = !s->at->anybodys;
-    loop_timer_start(s->node->loop, &s->silence, (uint64_t) DIAL_SILENT_MS << (s->at->failures < 3 ? s->at->failures : 3), on_silence, s);
+        failed(s, why);
+    } else if (!alone)
+        s->racing = *to;
 }
 
 static void on_resolved(void *arg, const struct resolved *answer)
 {
     struct node_join *s = arg;
+    struct race to = {0};
     if (s->closing)
         return;
-    s->address_next = 0;
-    s->address_count = answer->err == 0 ? answer->count : 0;
-    memcpy(s->addresses, answer->addresses, s->address_count * sizeof *s->addresses);
+    s->racing.count = 0;
     if (!s->has_password)
         s->at = NULL; /* it is over with it */
     else if (answer->err != 0)
         failed(s, "its name is not known");
-    else
-        dial_address(s);
+    else {
+        take_addresses(s->at, answer, &to);
+        dial_addresses(s, &to);
+    }
 }
 
 static void dial_now(void *arg)
@@ -361,37 +518,36 @@ static bool is_own_host(const char *address)
     return addr_parse(slice_of_str(address), &at) == 0 && port_has_address(&at);
 }
 
-static bool has_other_targets(const struct node_join *s)
+static bool has_other_targets(const struct node_join *s, const struct join_target *t)
 {
     for (size_t i = 0; i < s->target_count; i++)
-        if (&s->targets[i] != s->at && !s->targets[i].found && !s->targets[i].self)
+        if (&s->targets[i] != t && !s->targets[i].found && !s->targets[i].self)
             return true;
     return s->node->options->seek_count > 0;
 }
 
-static void reached_self(struct node_join *s)
+static void miss_self(struct node_join *s, struct join_target *t)
 {
-    struct join_target *t = s->at;
-    bool alone = !t->found && !has_other_targets(s);
+    bool alone = !t->found && !has_other_targets(s, t);
     if (!s->self_said && alone)
         log_line(LOG_WARN, "what --join names is this node itself: it joins nobody by that; name another node of the grid", LOGF_STR("at", t->address));
     else
         log_line(LOG_DEBUG, "a place that was dialled is this node itself", LOGF_STR("at", t->address));
     s->self_said = s->self_said || alone;
-    t->differs = false;
     t->self = is_own_host(t->address);
-    retry(s, backoff(t->failures++, DIAL_RETRY_MS, DIAL_RETRY_MAX_MS));
+    put_off(s, t);
 }
 
 void join_dial_ended(struct node_join *s, const struct join *j, const char *why)
 {
     loop_timer_stop(&s->silence);
-    if (!j && s->address_next < s->address_count) {
-        dial_address(s); /* the name has another address */
+    if (s->racing.count > 0) {
+        race_is_over(s, why);
         return;
     }
     if (!j && s->reached_self) {
-        reached_self(s);
+        miss_self(s, s->at);
+        leave(s);
         return;
     }
     switch (j ? join_step(j) : JOIN_STEP_RECEIVE) {

@@ -43,6 +43,7 @@ struct join_target {
     bool differs; /* was found in another grid, which may be about to yield */
     unsigned failures;
     uint64_t due_ms;
+    struct addr last; /* where an exchange was had the last time: other addresses of its name go first; size 0: nowhere */
     enum join_complaint complaint; /* the last one about it, */
     char said[TRUST_SENTENCE_MAX]; /* and its clause, so that it is said once */
 };
@@ -83,11 +84,10 @@ struct node_join {
     struct join_target targets[JOIN_TARGETS_MAX];
     size_t target_count;
     struct join_target *at; /* under way */
+    struct race racing; /* places that are dialled at once, until one is reached; empty: `at` alone */
     struct join_config dial_terms;
     const char *dial_hosts[NODE_CERTIFICATE_NAMES_MAX];
     char granted_by[JOIN_ADDRESS_MAX + 1]; /* an issuer, as it was dialled; "" for none */
-    struct addr addresses[RESOLVE_ADDRESSES_MAX];
-    size_t address_count, address_next;
     struct resolver *resolver;
     struct loop_timer timer;
     struct loop_timer silence; /* until the one under way has to have said something */
@@ -107,6 +107,9 @@ struct tls_context *join_dial_tls(struct node_join *s);
 /* node_join_dial.c */
 int join_dial_open(struct node_join *s);
 void join_dial_start(struct node_join *s);
+/* Of the places that are dialled at once one has come to nothing; one is reached, with which the exchange goes on. */
+void join_dial_unreached(struct node_join *s, const struct addr *place, bool own, const char *why);
+void join_dial_reached(struct node_join *s, struct join_slot *slot);
 /* An exchange that was dialled has cost no guess. */
 void join_dial_give_back(struct node_join *s, const struct join_slot *slot);
 /* The exchange with s->at, or the attempt to reach it, is over. */

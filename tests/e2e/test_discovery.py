@@ -14,7 +14,7 @@ from certs import DAY, HOUR, Authority, Leaf
 from gridtest import Grid, Skip, check, check_equal, check_in, clean_environment, free_port, mint_gridfile, once, wait_for
 from rig import NET, PEER_PORT, GridFleet, Network, run_text
 from test_gossip import Liar, message
-from test_join import PASSWORD, FakeMember, password_grid, said
+from test_join import PASSWORD, FakeMember, password_grid, said, secret_file
 
 DOMAIN = "grid.test"
 VERSION = 2  # grid.v1.Refusal.Code
@@ -368,3 +368,22 @@ def test_a_name_of_many_addresses_leads_to_all_of_them():
         names.start(f"host-record=nodes.{DOMAIN},{NET}1", f"host-record=nodes.{DOMAIN},{NET}9", f"host-record=nodes.{DOMAIN},{NET}2", f"host-record=nodes.{DOMAIN},{NET}3")
         launch_all(fleet)
         check(fleet.wait_whole(60), f"the nodes behind the name are not linked: {fleet.gaps()}")
+
+
+@once
+def test_a_newcomer_that_has_only_a_password_is_held_up_by_no_places_that_swallow_everything():
+    """Thirteen places come before the one where the grid is, and cost two seconds each when one is tried after the other."""
+    holes = [f"{NET}{hole}" for hole in range(201, 214)]
+    with named_nodes(2, "--grid", "demo", "--discover", "none") as (fleet, _):
+        secret = secret_file(fleet)
+        for node in fleet.nodes.values():
+            node.gridfile = None
+            node.options += ["--password-file", str(secret)]
+        run_text("ip", "-n", fleet.network.host(3), "-batch", "-", text="".join(f"addr add {hole}/24 dev eth0\n" for hole in holes))
+        fleet.network.inside(3, "nft", f"add table ip shy; add chain ip shy in {{ type filter hook input priority 0; }}; add rule ip shy in tcp dport {PEER_PORT} drop")
+        fleet.launch(1)
+        fleet.wait_started(1)
+        fleet.nodes[2].options += ["--join", ",".join(f"{host}:{PEER_PORT}" for host in [*holes, f"{NET}1"])]
+        fleet.launch(2)
+        fleet.wait_started(2)
+        check(fleet.wait_whole(20), f"the newcomer is not linked: {fleet.gaps()}")
