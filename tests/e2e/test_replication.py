@@ -104,7 +104,9 @@ def test_a_rollback_to_what_a_node_lacks_is_done_in_part_until_it_has_fetched_it
         grid.wait_linked().wait_ready(["sum"])
         had = received(late)
         done = grid[0].grid("rollback", "--wait", "1s", "--json", check_code=4)
-        check_in("not live yet on node3", done.err, "who lags")
+        lagging = re.search(r"not live yet on (.*?):", done.err)
+        check(lagging and "node3" in lagging[1].split(", "), f"who lags: {done.err}")
+        wait_for(lambda: all(node.invoke("sum").json == old for node in grid[:2] for _ in range(3)), "the nodes that have it run it")
         fetched = json.loads(done.out)["fetched_bytes"]
         check(fetched["node1"] == fetched["node2"] == 0 and 0 < fetched["node3"] < 2 << 20, f"how far it is: {fetched}")
         answers = [grid[0].invoke("sum") for _ in range(6)]
