@@ -38,10 +38,11 @@ static void fail_call(struct grpc_client_call *call, int status, const char *mes
     http_call_cancel(call->http);
 }
 
+/* Of 32 bits, as gRPC's own libraries have it: what is made of it elsewhere overflows nothing. */
 static int64_t parse_pushback(struct slice value)
 {
     uint64_t ms;
-    return slice_parse_u64(value, INT64_MAX, &ms) == 0 ? (int64_t) ms : -1;
+    return slice_parse_u64(value, INT32_MAX, &ms) == 0 ? (int64_t) ms : -1;
 }
 
 /* Neither names nor values hold a NUL. */

@@ -11,7 +11,7 @@ struct grpc_client_events {
     void (*on_message)(void *ctx, struct grpc_client_call *call, struct slice message);
     void (*on_writable)(void *ctx, struct grpc_client_call *call); /* may be NULL */
     /* Exactly once, last. status of enum grpc_status, `message` decoded and borrowed. `sent` says whether the other application may
-     * have seen the call; `pushback_ms` is grpc-retry-pushback-ms, -1 when absent. */
+     * have seen the call; `pushback_ms` is grpc-retry-pushback-ms, -1 when absent or no number of 31 bits. */
     void (*on_close)(void *ctx, struct grpc_client_call *call, int status, struct slice message, enum http_sent sent,
                      int64_t pushback_ms);
 };

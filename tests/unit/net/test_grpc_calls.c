@@ -98,8 +98,7 @@ static void flood_message(void *ctx, struct grpc_call *call, struct slice messag
 static void fail_message(void *ctx, struct grpc_call *call, struct slice message)
 {
     (void) ctx;
-    (void) message;
-    grpc_call_add_trailer(call, SLICE("grpc-retry-pushback-ms"), SLICE("250"));
+    grpc_call_add_trailer(call, SLICE("grpc-retry-pushback-ms"), slice_equal_str(message, "x") ? SLICE("250") : message);
     grpc_call_finish(call, GRPC_NOT_FOUND, "100% not h\xc3\xa4re\n");
 }
 
@@ -394,6 +393,20 @@ static void test_grpc__carries_status_message_and_pushback(void **state)
     assert_int_equal(r->messages, 0);
 }
 
+/* Whoever answers chooses it: INT64_MAX has overflowed what was made of it, the seconds of Retry-After. */
+static void test_grpc__passes_over_a_pushback_that_is_no_number_of_31_bits(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } cases[] = {{"0", 0}, {"2147483647", INT32_MAX}, {"2147483648", -1}, {"9223372036854775807", -1}, {"-1", -1}, {"soon", -1}};
+    struct rig *r = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        call(r, "/t.T/Fail", slice_of_str(cases[i].text));
+        assert_int_equal(r->pushback_ms, cases[i].ms);
+    }
+}
+
 static void test_grpc__refuses_what_it_does_not_serve(void **state)
 {
     struct rig *r = *state;
@@ -619,6 +632,7 @@ int main(void)
         CLAIM(test_grpc__answers_a_unary_call),
         CLAIM(test_grpc__compresses_when_asked_and_accepted),
         CLAIM(test_grpc__carries_status_message_and_pushback),
+        CLAIM(test_grpc__passes_over_a_pushback_that_is_no_number_of_31_bits),
         CLAIM(test_grpc__refuses_what_it_does_not_serve),
         CLAIM(test_grpc__counts_the_messages_of_a_method_that_takes_one),
         CLAIM(test_grpc__streams_requests),
