@@ -208,7 +208,7 @@ static int take_optional_id(ProtobufCBinaryData text, char out[MEMBER_ID_SIZE])
 static int take_identity(const Grid__V1__Member *message, struct member *out)
 {
     if (!member_id_valid(slice_of(message->id.data, message->id.len)) || message->name.len == 0 ||
-        message->incarnation >= MEMBER_INCARNATION_LIMIT || message->api_port > 65535)
+        message->incarnation >= MEMBER_INCARNATION_LIMIT || message->api_port > 65535 || message->started_at_ms < 0)
         return GRID_EPROTO;
     int err = take_fixed(message->id, out->id, MEMBER_ID_SIZE - 1);
     if (err == 0)

@@ -162,6 +162,24 @@ static void test_member_quick__refuses_bad_text_wherever_it_stands(void **state)
         }
 }
 
+/* A node that says it began before 1970: how long it has run would overflow. */
+static void test_member_quick__refuses_a_start_that_no_age_can_be_told_of(void **state)
+{
+    static const int64_t starts[] = {-1, INT64_MIN};
+    struct rig *r = *state;
+    struct member m = full_record(), back;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        m.started_at_ms = starts[i];
+        buf_clear(&r->packed);
+        assert_int_equal(member_pack(&m, &r->packed), 0);
+        assert_int_equal(member_unpack(buf_slice(&r->packed), r->arena, &back), GRID_EPROTO);
+    }
+    m.started_at_ms = 0;
+    buf_clear(&r->packed);
+    assert_int_equal(member_pack(&m, &r->packed), 0);
+    assert_int_equal(member_unpack(buf_slice(&r->packed), r->arena, &back), 0);
+}
+
 static void test_member_quick__knows_ids(void **state)
 {
     (void) state;
@@ -189,6 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_member_quick__keeps_the_limits_of_lists, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_member_quick__reads_loads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_member_quick__refuses_bad_text_wherever_it_stands, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_member_quick__refuses_a_start_that_no_age_can_be_told_of, set_up, tear_down),
         cmocka_unit_test(test_member_quick__knows_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
