@@ -114,6 +114,16 @@ int store_collect_begin(struct store *s, struct store_collection *c);
 int store_collect_sweep(struct store *s, struct store_collection *c, const struct id_map *live, struct store_collected *out);
 void store_collect_abort(struct store *s, struct store_collection *c);
 
+/* What a piece of a scrub has read. */
+struct store_scrubbed {
+    uint64_t bytes;   /* of records */
+    uint64_t damaged; /* records, which have been dropped */
+};
+/* Reads records that nobody may have asked for in long, and drops those that are damaged, as store_get does. Goes on at *next, a number from 0, until `bytes` have been
+ * read or all of them: then *next is 0. What comes and goes meanwhile may change the order, so that a pass misses a few. GRID_EIO or GRID_ENOMEM: *next is behind what could
+ * not be read. One thread at a time for one *next. */
+int store_scrub(struct store *s, uint32_t *next, uint64_t bytes, struct store_scrubbed *out);
+
 void store_stats(struct store *s, struct store_stats *out);
 
 #endif

@@ -1,6 +1,7 @@
 /* What a node knows to be wrong with its place in the grid. */
 #include "server/node_faults.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,6 +80,15 @@ static const char *release_sentence(const struct node *n, struct arena *arena)
     return trouble[0] ? arena_printf(arena, "%s", trouble) : NULL;
 }
 
+static const char *damage_sentence(const struct node *n, struct arena *arena)
+{
+    uint64_t damaged = n->releases ? releases_damage(n->releases) : 0;
+    if (damaged == 0)
+        return NULL;
+    return arena_printf(arena, "the disk has damaged %" PRIu64 " of the objects that the store keeps since this node started%s: look at the disk's health (smartctl -a), and move the state folder if it fails", damaged,
+                        releases_is_mending(n->releases) ? ", and what the release that runs lacks is not fetched yet" : "");
+}
+
 static const char *lost_key_sentence(const struct node *n, struct arena *arena)
 {
     const struct ledger_tombstone *t = n->ledger && !node_is_evicted(n) ? ledger_evicted_heir(n->ledger) : NULL;
@@ -96,6 +106,8 @@ size_t node_faults_list(const struct node *n, struct arena *arena, const char *o
     out[count] = lost_key_sentence(n, arena);
     count += out[count] != NULL;
     out[count] = release_sentence(n, arena);
+    count += out[count] != NULL;
+    out[count] = damage_sentence(n, arena);
     count += out[count] != NULL;
     if (NODE_FAULTS_MAX - count >= NODE_LONELY_MAX)
         count += node_lonely_faults(n, arena, out + count);

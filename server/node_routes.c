@@ -403,6 +403,8 @@ void node_metrics(void *arg, struct buf *out)
     metric(out, "grid_task_instances_ready", "gauge", "Ready processes of this node.", atomic_load(&n->metric_instances));
     metric(out, "grid_release_sent_bytes_total", "counter", "Bytes of releases given to other nodes.", atomic_load(&n->sync_traffic.sent));
     metric(out, "grid_release_received_bytes_total", "counter", "Bytes of releases fetched from other nodes.", atomic_load(&n->sync_traffic.received));
+    metric(out, "grid_store_scrubbed_bytes_total", "counter", "Bytes of the store that were read through in the background.", atomic_load(&n->sync_traffic.scrubbed));
+    metric(out, "grid_store_damaged_total", "counter", "Objects that turned out damaged in the store.", atomic_load(&n->sync_traffic.damaged));
     metric(out, "grid_task_restarts_total", "counter", "Processes started again after an exit.", atomic_load(&n->metric_restarts));
     metric(out, "process_resident_memory_bytes", "gauge", "Resident memory of the daemon.", host_resident_bytes(0));
     node_load_metrics(n, out);

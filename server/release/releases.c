@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 enum { CLOSE_LOOK_MS = 10, TIDY_MS = 30000, AGE_LOOK_MS = 600000, STUCK_AFTER_MS = 10000, SEQUENCE_AHEAD_MS = 24 * 3600 * 1000, DROPPED_LINES_PER_S = 1, DROPPED_LINES_BURST = 10 };
 
 static void releases_step(void *arg);
+static void count_damage(struct releases *r);
 
 void releases_step_later(struct releases *r)
 {
@@ -330,6 +332,7 @@ void releases_job_over(struct releases *r, struct job *job)
     let_go(r);
     if (r->sign_due)
         releases_set_certificate(r, r->options.certificate_der);
+    count_damage(r);
     releases_spare_later(r);
     releases_step_later(r);
     releases_tell_change(r);
@@ -578,13 +581,31 @@ void releases_close_some(struct releases *r, bool (*whom)(const void *arg, const
     releases_history_close_some(r, whom, arg);
 }
 
-/* Of the sync service: what it was asked for is damaged. */
-static void on_damage(void *ctx)
+uint64_t releases_damage(const struct releases *r)
 {
-    struct releases *r = ctx;
+    struct store_stats stats;
+    store_stats(r->store, &stats);
+    return stats.dropped;
+}
+
+static void count_damage(struct releases *r)
+{
+    if (r->options.traffic)
+        atomic_store_explicit(&r->options.traffic->damaged, releases_damage(r), memory_order_relaxed);
+}
+
+void releases_damaged(struct releases *r)
+{
+    count_damage(r);
     r->mend_due = true;
     r->mend_waits = false;
     releases_step_later(r);
+}
+
+/* Of the sync service: what it was asked for is damaged. */
+static void on_damage(void *ctx)
+{
+    releases_damaged(ctx);
 }
 
 void releases_peers_changed(struct releases *r)
@@ -771,6 +792,7 @@ static void releases_free(struct releases *r)
     loop_timer_stop(&r->tidy);
     loop_timer_stop(&r->stuck);
     loop_timer_stop(&r->spare);
+    loop_timer_stop(&r->scrub_timer);
     buf_dispose(&r->save_bytes);
     forget_elsewhere(r);
     if (r->sync_service)
@@ -819,6 +841,7 @@ void releases_start(struct releases *r)
     const struct release_entry *e = newest_entry(r);
     if (e && releases_is_of_grid(r, e))
         releases_announce(r, e);
+    releases_scrub_start(r);
     releases_tidy_later(r); /* a crash, or a stop in the middle of a publish, may have left some */
     releases_step_later(r);
 }
@@ -837,7 +860,7 @@ static void end_queue(struct releases *r)
 static void close_if_idle(struct releases *r)
 {
     end_queue(r);
-    if (r->running || r->on_pool || r->saving || r->spare_work)
+    if (r->running || r->on_pool || r->saving || r->spare_work || r->scrubbing)
         return;
     if (!sync_service_idle(r->sync_service)) {
         loop_timer_start(r->options.loop, &r->retry, CLOSE_LOOK_MS, releases_step, r);

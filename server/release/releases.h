@@ -109,6 +109,8 @@ const struct fetch_claim *releases_claim(const struct releases *r, const char *n
 const struct release_entry *releases_newest(const struct releases *r);
 /* Tasks of what runs here that are for other platforms, sorted by name. Lives until the next change. */
 const struct task_elsewhere *releases_elsewhere(const struct releases *r, size_t *count);
+/* Objects that have turned out damaged in the store since the start. */
+uint64_t releases_damage(const struct releases *r);
 /* Something in the store has turned out damaged, and what runs here is not known to be whole again. */
 bool releases_is_mending(const struct releases *r);
 /* Runs the newest entry known. */

@@ -1,4 +1,4 @@
-/* server/release/releases_internal.h: what releases.c (what to do next) and release_job.c, _scan.c, _mend.c, _rollback.c, _spare.c, _history.c (how one thing is done) share. Control thread,
+/* server/release/releases_internal.h: what releases.c (what to do next) and release_job.c, _scan.c, _mend.c, _rollback.c, _spare.c, _history.c, _scrub.c (how one thing is done) share. Control thread,
  * but for what is said to be the pool's. */
 #ifndef GRID_SERVER_RELEASE_RELEASES_INTERNAL_H
 #define GRID_SERVER_RELEASE_RELEASES_INTERNAL_H
@@ -9,6 +9,7 @@
 #include "server/release/history_turns.h"
 #include "server/release/release_plan.h"
 #include "server/release/releases.h"
+#include "server/release/scrub_pass.h"
 #include "server/release/spare_trees.h"
 
 #define RELEASES_APP SLICE("default")
@@ -111,6 +112,12 @@ struct releases {
     struct history_turns history_turns;
     struct entry_key history_of; /* the newest when they began */
     bool history_said; /* that some of them do not count here */
+    /* The store is read through in the background. */
+    struct loop_timer scrub_timer;
+    struct scrub_pass scrub; /* the pool's while `scrubbing`, as the next two */
+    struct store_scrubbed scrubbed;
+    int scrub_err;
+    bool scrubbing;
     bool closing;
     loop_fn closed;
     void *closed_arg;
@@ -146,6 +153,13 @@ void releases_job_over(struct releases *r, struct job *job);
 /* A packed entry came that this node has asked for: it is judged as one that is announced, and taken into the log. 0 with *taken false when it is known; GRID_E* with
  * `why` when it does not hold. */
 int releases_take_former(struct releases *r, struct slice packed, bool *taken, char why[TASK_ERROR_MAX]);
+
+/* Something in the store has turned out damaged, and is gone: what runs here is made whole. */
+void releases_damaged(struct releases *r);
+
+/* release_scrub.c: reads the store through, from some minutes after the start on; the next piece of it soon. */
+void releases_scrub_start(struct releases *r);
+void releases_scrub_now(struct releases *r);
 
 /* release_history.c: asks others, soon, for the entries that are lacking here; for what comes of it see its head. */
 void releases_history_soon(struct releases *r);

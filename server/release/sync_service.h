@@ -11,9 +11,11 @@
 
 struct sync_service;
 
-/* Bytes of objects as they travel, for /metrics: any thread may read. */
+/* Bytes of objects as they travel, and what became of those in the store, for /metrics: any thread may read. */
 struct sync_traffic {
     _Atomic uint64_t sent, received;
+    _Atomic uint64_t scrubbed; /* bytes of the store that were read through in the background */
+    _Atomic uint64_t damaged;  /* objects that turned out damaged in the store since the start */
 };
 
 /* `store` is borrowed and must outlive it. 0 or GRID_ENOMEM. */

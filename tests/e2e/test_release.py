@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -464,6 +465,9 @@ def test_flipped_bits_are_noticed_and_what_they_hit_is_fetched_again():
         grid.add()
         wait_for(lambda: grid[2].invoke("good", b"", {"Grid-Node": grid[2].name}).json == "good", "a third node has the release")
         wait_for(lambda: "what was damaged in the store is whole again" in damaged.text(), "the damaged one has mended its store")
+        wait_for(lambda: int(re.search(r"^grid_store_damaged_total (\d+)$", damaged.get("/metrics").text, re.M)[1]) > 0, "it counts what was damaged")
+        doctor = damaged.grid("doctor", check_code=1)
+        check_in("the disk has damaged", doctor.out + doctor.err, "what the doctor says of it")
         for node in grid.nodes:
             check_equal(node.stop(), [], "the end")
         shutil.rmtree(damaged.state / "releases")

@@ -477,6 +477,41 @@ static void test_store__id_map_survives_additions_and_removals(void **state)
 
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+static void flip_byte(struct fixture *f, off_t at)
+{
+    uint8_t byte;
+    int fd = open(tree_path(f->folder, "store/00000001.seg"), O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 4;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+static void test_store__a_scrub_finds_what_rots_piece_by_piece(void **state)
+{
+    struct fixture *f = *state;
+    struct object_id ids[8];
+    struct store_scrubbed piece;
+    uint32_t next = 5;
+    uint64_t bytes = 0, damaged = 0;
+    for (size_t i = 0; i < 8; i++)
+        ids[i] = put_noise(f->store, 10000, i);
+    assert_int_equal(store_scrub(f->store, &next, UINT64_MAX, &piece), 0); /* from the middle on */
+    assert_true(next == 0 && piece.damaged == 0 && piece.bytes > 30000 && piece.bytes < 40000);
+    flip_byte(f, 3 * 10060 + 5000); /* in the fourth */
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(store_scrub(f->store, &next, 15000, &piece), 0); /* two of them at a time */
+        bytes += piece.bytes;
+        damaged += piece.damaged;
+    }
+    assert_true(damaged == 1 && bytes > 8 * 10000);
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal(store_has(f->store, &ids[i]), i != 3);
+    struct object_id again = put_noise(f->store, 10000, 3);
+    assert_true(object_id_equal(&again, &ids[3]) && get(f->store, &ids[3]) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -495,6 +530,7 @@ int main(void)
         WITH_STORE(test_store__a_hold_protects_what_no_root_reaches_yet),
         WITH_STORE(test_store__collection_never_takes_what_a_thread_holds),
         cmocka_unit_test(test_store__id_map_survives_additions_and_removals),
+        WITH_STORE(test_store__a_scrub_finds_what_rots_piece_by_piece),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

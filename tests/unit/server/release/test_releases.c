@@ -883,6 +883,22 @@ static void inject(struct side *to, const struct object_id *root, uint64_t seque
     buf_dispose(&packed);
 }
 
+static void test_releases__what_rots_unread_is_found_and_fetched_again(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[1];
+    char root[65];
+    side_close(&f->sides[2]);
+    publish_whole(&f->sides[0], TASK("one"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root) && !s->releases->running);
+    damage_store(s);
+    releases_scrub_now(s->releases);
+    UNTIL(f, releases_damage(s->releases) > 0 && !releases_is_mending(s->releases));
+    side_close(s);
+    assert_int_equal(lacks(s, root), 0);
+}
+
 static void test_releases__what_cannot_run_here_is_not_tried_again(void **state)
 {
     struct fixture *f = *state;
@@ -1102,6 +1118,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__a_node_without_room_says_so_and_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_was_damaged_here_is_fetched_again_while_it_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_was_damaged_here_is_mended_from_the_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_rots_unread_is_found_and_fetched_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_cannot_run_here_is_not_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__drops_what_is_badly_signed_or_garbage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__no_entry_ends_the_counting, setup, teardown),
