@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 #define MEMBER "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 struct rig {
-    struct loop *loop;
+    struct loop *loop, *there;
     struct carrier *carrier;
     struct identity a, b;
     struct tls_context *a_tls, *b_tls, *reverse_a, *reverse_b;
@@ -170,6 +171,90 @@ static void test_carrier__speaks_tls_over_a_descriptor_that_is_brought(void **st
     PUMP(r->loop, r->closed, 1);
 }
 
+/* ---- what other threads bring ---- */
+
+enum { BROUGHT = 8 };
+
+struct bringer {
+    struct carrier *carrier;
+    uint64_t tickets[2 * BROUGHT];
+    int fds[BROUGHT];
+};
+
+/* A descriptor for each second ticket, and a refusal for the others. */
+static void *bring_all(void *arg)
+{
+    struct bringer *b = arg;
+    for (int i = 0; i < BROUGHT; i++) {
+        assert_int_equal(carrier_give_fd(b->carrier, b->tickets[2 * i], b->fds[i]), 0);
+        carrier_refuse(b->carrier, b->tickets[2 * i + 1]);
+    }
+    return NULL;
+}
+
+static void test_carrier__takes_descriptors_and_refusals_from_another_thread(void **state)
+{
+    struct rig *r = *state;
+    const struct conn_options near = {.tls = r->a_tls}, far = {.tls = r->b_tls, .from = &r->relay};
+    struct bringer b = {.carrier = r->carrier};
+    struct conn *conns[2 * BROUGHT], *fars[BROUGHT];
+    struct addr to;
+    pthread_t thread;
+    addr_member(MEMBER, &to);
+    for (int i = 0; i < 2 * BROUGHT; i++) {
+        assert_int_equal(conn_dial(r->loop, &to, &near, &NEAR_EVENTS, r, &conns[i]), 0);
+        b.tickets[i] = r->ticket;
+    }
+    for (int i = 0; i < BROUGHT; i++) {
+        int fds[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+        assert_int_equal(conn_adopt(r->loop, fds[0], &far, &FAR_EVENTS, r, &fars[i]), 0);
+        b.fds[i] = fds[1];
+    }
+    assert_int_equal(pthread_create(&thread, NULL, bring_all, &b), 0);
+    PUMP(r->loop, r->opened, BROUGHT);
+    PUMP(r->loop, r->closed, BROUGHT);
+    pthread_join(thread, NULL);
+    assert_int_equal(r->err, GRID_ETIMEOUT);
+    for (int i = 0; i < BROUGHT; i++)
+        conn_close(conns[2 * i]);
+    PUMP(r->loop, r->closed, 2 * BROUGHT);
+    PUMP(r->loop, r->far_closed, BROUGHT);
+}
+
+/* The loop on which the member's dial is accepted, as a worker's. */
+static void *run_loop(void *loop)
+{
+    loop_run(loop);
+    return NULL;
+}
+
+static void accept_there(void *ctx, int fd, const struct addr *from);
+
+static void test_carrier__takes_over_a_connection_that_came_on_another_threads_loop(void **state)
+{
+    struct rig *r = *state;
+    const struct conn_options options = {.tls = r->reverse_b};
+    struct addr at;
+    pthread_t thread;
+    assert_int_equal(loop_create(&r->there), 0);
+    addr_loopback_v4(0, &at);
+    assert_int_equal(listener_create(r->there, &at, NULL, accept_there, r, &r->at, &r->listener), 0);
+    dial(r, 0);
+    assert_int_equal(pthread_create(&thread, NULL, run_loop, r->there), 0);
+    assert_int_equal(conn_dial(r->loop, &r->at, &options, &FAR_EVENTS, r, &r->far), 0);
+    PUMP(r->loop, r->opened, 1);
+    assert_int_equal(conn_write(r->conn, SLICE("there")), 0);
+    PUMP(r->loop, r->far_got, 5);
+    assert_int_equal(conn_write(r->far, SLICE("back")), 0);
+    PUMP(r->loop, r->got, 4);
+    loop_stop(r->there);
+    pthread_join(thread, NULL);
+    listener_close(r->listener);
+    r->listener = NULL;
+    loop_destroy(r->there);
+}
+
 static void test_carrier__ends_the_dial_when_nobody_leads_there(void **state)
 {
     struct rig *r = *state;
@@ -243,13 +328,25 @@ static void accepted_on_close(void *ctx, struct conn *c, int err)
 
 static const struct conn_events ACCEPTED = {.on_open = accepted_on_open, .on_read = near_on_read, .on_close = accepted_on_close};
 
+static void accept_on(struct rig *r, struct loop *l, int fd)
+{
+    const struct conn_options options = {.tls = r->reverse_a};
+    struct conn *c;
+    assert_int_equal(conn_adopt(l, fd, &options, &ACCEPTED, r, &c), 0);
+}
+
 static void on_accept(void *ctx, int fd, const struct addr *from)
 {
     struct rig *r = ctx;
-    const struct conn_options options = {.tls = r->reverse_a};
-    struct conn *c;
     (void) from;
-    assert_int_equal(conn_adopt(r->loop, fd, &options, &ACCEPTED, r, &c), 0);
+    accept_on(r, r->loop, fd);
+}
+
+static void accept_there(void *ctx, int fd, const struct addr *from)
+{
+    struct rig *r = ctx;
+    (void) from;
+    accept_on(r, r->there, fd);
 }
 
 static void on_request(void *ctx, struct http_exchange *x)
@@ -375,6 +472,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_carrier__speaks_tls_over_a_descriptor_that_is_brought, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_carrier__takes_descriptors_and_refusals_from_another_thread, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_carrier__takes_over_a_connection_that_came_on_another_threads_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_carrier__ends_the_dial_when_nobody_leads_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_carrier__gives_up_when_the_dials_time_is_over_and_closes_what_comes_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_carrier__a_dial_that_is_closed_while_it_waits_ends_once, setup, teardown),
