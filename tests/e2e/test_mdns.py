@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 
-from gridtest import Grid, Skip, check, clean_environment, once, wait_for
-from rig import NET, GridFleet, Network
+from gridtest import Grid, Skip, check, check_equal, clean_environment, grid_command, once, wait_for
+from rig import NET, PEER_PORT, GridFleet, Network, run_text
 from test_join import PASSWORD
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -141,6 +141,21 @@ def test_the_doctor_says_that_multicast_is_blocked_and_the_nodes_meet_once_it_is
             fleet.network.inside(number, "nft", "delete table inet shut")
         check(fleet.wait_whole(60), f"the two are not linked: {fleet.gaps()}")
         wait_for(lambda: not any(map(lonely, fleet.nodes.values())), "the doctor finds nothing wrong any more")
+
+
+@once
+def test_nodes_on_a_lan_where_nobody_gives_out_addresses_find_each_other_by_those_they_have_made_themselves():
+    """IPv4 link-local addresses (RFC 3927), no gateway and no default route."""
+    with lan(2) as (fleet, _):
+        for number, node in fleet.nodes.items():
+            host = fleet.network.host(number)
+            run_text("ip", "-n", host, "-batch", "-", text=f"addr flush dev eth0 scope global\naddr add 169.254.77.{number}/16 dev eth0 scope link\n")
+            node.address = f"0.0.0.0:{PEER_PORT}"
+        launch(fleet, 1, 2)
+        check(fleet.wait_whole(60), f"the two are not linked: {fleet.gaps()}")
+        for one, other in ((1, 2), (2, 1)):
+            logs = grid_command("logs", "--node", f"m{other}", env={"GRID_API": str(fleet.nodes[one].socket)})
+            check_equal(logs.returncode, 0, f"what m{one} hears of m{other}: {logs.err}")
 
 
 @once
