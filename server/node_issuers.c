@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "grid/v1/trust.pb-c.h"
 #include "net/grpc.h"
+#include "server/heir.h"
 #include "server/node_ask.h"
 #include "server/node_certificate.h"
 #include "server/node_join.h"
@@ -16,7 +17,7 @@
 #include "server/node_standing.h"
 #include "trust/stretch.h"
 
-enum { ISSUERS_WANTED = 3, HAND_BYTES = 4096, SEEN_MAX = 4096 };
+enum { HAND_BYTES = 4096, SEEN_MAX = 4096, PROVEN_MAX = 64 /* heirs in the ledger: beyond so many nobody adds himself */ };
 
 #define CAPABILITY_TRUST "trust="
 #define CAPABILITY_ISSUER "issuer="
@@ -356,27 +357,45 @@ static uintptr_t seen_as(const struct node *n, const struct member *m)
     return number ? (uintptr_t) number : UINTPTR_MAX;
 }
 
-/* An issuer that lacks something, else, while there are too few, the member that was linked first: of several issuers the one with the smallest id looks for him, so that not
- * two find one each. */
+static bool lacks(const struct node *n, const struct member_trust *t)
+{
+    return t->key < own_key_sequence(n) || t->password < own_password(n);
+}
+
 static const struct member *pick_heir(const struct node *n)
 {
-    const struct member *oldest = NULL;
-    size_t issuers = 1;
-    bool first = true;
+    struct heir_choice choice = {0};
     for (size_t i = 1; i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
         struct member_trust t;
         node_issuers_read(m, &t);
         if (!node_issuers_lives(m) || !m->linked || !t.told || t.keyless)
             continue;
-        if (t.issuer && (t.key < own_key_sequence(n) || t.password < own_password(n)))
-            return m;
-        issuers += t.issuer;
-        first &= !t.issuer || strcmp(node_id(n), m->id) < 0;
-        if (!t.issuer && (!oldest || seen_as(n, m) < seen_as(n, oldest)))
-            oldest = m;
+        const struct heir_candidate candidate = {.says_issuer = t.issuer, .lacks = t.issuer && lacks(n, &t), .proven = ledger_is_heir(n->ledger, m->id),
+                                                 .before = strcmp(m->id, node_id(n)) < 0, .seen = seen_as(n, m)};
+        heir_consider(&choice, &candidate, m);
     }
-    return first && issuers < ISSUERS_WANTED ? oldest : NULL;
+    return heir_chosen(&choice);
+}
+
+/* Whether another one says that it has what this one has not. */
+static bool lacks_something(const struct node *n)
+{
+    for (size_t i = 1; i < node_member_count(n); i++) {
+        const struct member *m = node_member(n, i);
+        struct member_trust t;
+        node_issuers_read(m, &t);
+        if (node_issuers_lives(m) && m->linked && t.issuer && (t.key > own_key_sequence(n) || t.password > own_password(n)))
+            return true;
+    }
+    return false;
+}
+
+/* One that has the key from its Gridfile, or founded the grid, was handed it by nobody: so that others see that it holds it, it signs by it that it does. */
+static void prove_key(struct node *n)
+{
+    if (!ledger_is_heir(n->ledger, node_id(n)) && ledger_heir_count(n->ledger) < PROVEN_MAX && lacks_something(n))
+        (void) note_heir(n, node_id(n));
 }
 
 void node_issuers_heirs_look(struct node *n)
@@ -384,6 +403,7 @@ void node_issuers_heirs_look(struct node *n)
     note_seen(n);
     if (node_ledger_work_of(n)->handing || !node_ledger_has_heard(n) || !authority_can_issue(n->authority))
         return;
+    prove_key(n);
     const struct member *heir = pick_heir(n);
     if (heir && note_heir(n, heir->id))
         hand_to(n, heir);

@@ -249,6 +249,11 @@ bool ledger_is_heir(const struct ledger *l, const char *id)
     return ledger_set_has(&l->heirs, id);
 }
 
+size_t ledger_heir_count(const struct ledger *l)
+{
+    return l->heirs.count;
+}
+
 const struct ledger_tombstone *ledger_evicted_heir(const struct ledger *l)
 {
     for (size_t i = 0; l->heirs.count > 0 && i < ledger_tombstone_count(l); i++)

@@ -6,7 +6,7 @@
  *              the old one signed no longer counts: whoever announces it signs door and tombstones again with the new key, in the same pack.
  *   tombstone  an id is evicted, for ever.
  *   door       joining by password is open or closed; the greatest epoch wins, and closed beats open.
- *   heir       an id was given the authority's key, whatever it says of itself: stated before the key goes out.
+ *   heir       an id was given the authority's key, whatever it says of itself: stated before the key goes out; or holds it, and has signed so by it.
  * Only the root's signature counts: statements of a removed or unknown authority are refused. Of two authorities announced at once the later phase
  * wins, then the smaller id; once one of them is the root the other one's statements are refused like any stranger's. */
 #ifndef GRID_TRUST_LEDGER_H
@@ -94,6 +94,7 @@ int ledger_pack_owed(const struct ledger *l, struct buf *out);
 int ledger_load_owed(struct ledger *l, struct slice packed);
 bool ledger_is_evicted(const struct ledger *l, const char *id);
 bool ledger_is_heir(const struct ledger *l, const char *id);
+size_t ledger_heir_count(const struct ledger *l);
 /* Somebody evicted who was given the key of an authority that still counts: the eviction and the handing over have crossed. He can sign whatever an issuer can until the authority is
  * replaced. NULL: nobody. Lives until the ledger changes. */
 const struct ledger_tombstone *ledger_evicted_heir(const struct ledger *l);

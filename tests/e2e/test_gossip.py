@@ -471,6 +471,33 @@ def test_an_issuer_that_says_it_is_done_is_not_believed_and_hears_no_password():
 
 
 @once
+def test_who_says_that_it_is_an_issuer_and_lacks_the_key_is_not_handed_it():
+    with Grid(3) as grid:
+        others = grid.nodes[1:]
+
+        def set_password(words):
+            secret = grid.folder / "secret"
+            secret.write_text(words)
+            secret.chmod(0o600)
+            grid[0].grid("password", "--password-file", secret, check_code=0)
+
+        def wait_given(times):
+            given = "this node is an issuer of the grid now, or has its newest key and password"
+            wait_for(lambda: all(n.text().count(given) >= times for n in others), f"what they lack is given to them, {times}")
+
+        set_password("marble-orchard-77-kites")
+        wait_given(1)  # as issuers that have shown that they are
+        with FalseIssuer(grid, grid[0], "mallory") as liar:
+            liar.hello(sealed(liar.record(capabilities=["trust=0.1.2.1", "issuer=0.0"]), liar.der, liar.leaf.key))
+            wait_for(lambda: "mallory" in states(grid[0]), "it is a member")
+            check_in("done: authority", grid[0].grid("rotate", "--overlap", "2s", check_code=0).err, "how the rotation ended")
+            wait_given(2)
+            set_password("velvet-harbour-31-plums")
+            wait_given(3)
+            check_equal([method for method, _ in liar.asked if "Hand" in method], [], "what it was handed")
+
+
+@once
 def test_a_member_that_takes_no_part_holds_up_no_rotation():
     with Grid(1) as grid:
         late = keyless_node(grid)
