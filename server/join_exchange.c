@@ -57,11 +57,15 @@ static void exchange_drop(struct join_exchange *x)
         loop_timer_start(x->config.loop, &x->timer, 0, exchange_gone, x);
 }
 
+void join_exchange_end(struct join_exchange *x, const char *why)
+{
+    exchange_over(x, why);
+    exchange_drop(x);
+}
+
 static void on_timeout(void *arg)
 {
-    struct join_exchange *x = arg;
-    exchange_over(x, "it took too long");
-    exchange_drop(x);
+    join_exchange_end(arg, "it took too long");
 }
 
 static void exchange_flush(struct join_exchange *x)

@@ -57,6 +57,8 @@ bool join_exchange_is_own(const struct join_exchange *x);
 /* Who is at the other end; of size 0 while it dials. */
 const struct addr *join_exchange_peer(const struct join_exchange *x);
 
+/* Ends it at once, with on_end(why) unless it is over; on_gone comes later. */
+void join_exchange_end(struct join_exchange *x, const char *why);
 /* Ends it at once, without on_end; on_gone comes later. */
 void join_exchange_close(struct join_exchange *x);
 

@@ -157,14 +157,6 @@ static bool is_proven(const struct join_exchange *x)
     return join_exchange_core(x) && join_is_proven(join_exchange_core(x));
 }
 
-static size_t count_proven(const struct node_join *s)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < JOIN_SLOTS; i++)
-        count += s->slots[i].exchange && !s->slots[i].over && !s->slots[i].target && is_proven(s->slots[i].exchange);
-    return count;
-}
-
 static bool is_issuer(const struct member *m)
 {
     for (size_t i = 0; i < m->capability_count; i++)
@@ -189,13 +181,40 @@ static size_t issuer_addresses(const struct node *n, const char *out[JOIN_ADDRES
 
 /* ---- decisions ---- */
 
+static void on_held_late(void *arg)
+{
+    struct node_join *s = arg;
+    uint64_t wait_ms;
+    for (struct join_exchange *x; (x = join_held_late(&s->held, loop_now_ms(s->node->loop), &wait_ms));)
+        join_exchange_end(x, "it has proven that it knows the password, and did not go on");
+    if (wait_ms != UINT64_MAX)
+        loop_timer_start(s->node->loop, &s->held_timer, wait_ms, on_held_late, s);
+}
+
+/* Who came has proven that he knows the password. False: there are enough of them under way. */
+static bool hold(struct node_join *s, struct join_exchange *x)
+{
+    const struct join_slot *slot = slot_of(s, x);
+    void *ended;
+    if (!slot || slot->target) /* it was dialled */
+        return true;
+    if (!join_held_add(&s->held, x, slot->source, loop_now_ms(s->node->loop), &ended))
+        return false;
+    if (ended)
+        join_exchange_end(ended, "it has proven that it knows the password, and did not go on while others waited");
+    if (!s->closing && !loop_timer_running(&s->held_timer))
+        loop_timer_start(s->node->loop, &s->held_timer, JOIN_HELD_MS, on_held_late, s);
+    return true;
+}
+
 static void on_stand(void *ctx, struct join_exchange *x, struct join *j)
 {
     struct node_join *s = ctx;
     struct node_standing now;
     struct join_standing own = {0};
+    bool held = hold(s, x);
     node_trust_standing(s->node, &now);
-    if (!now.founded || (now.provisional && s->promised && s->promised != x)) {
+    if (!held || !now.founded || (now.provisional && s->promised && s->promised != x)) {
         join_refuse(j, JOIN_BUSY, NULL, 0);
         return;
     }
@@ -427,6 +446,7 @@ static void on_end(void *ctx, struct join_exchange *x, const struct join *j, con
         return;
     slot->over = true;
     half_open_remove(&s->unproven, x);
+    join_held_remove(&s->held, x);
     if (slot->target) {
         s->reached_self = join_exchange_is_own(x);
         slot->target->last = *join_exchange_peer(x);
@@ -475,6 +495,7 @@ static void on_gone(void *ctx, struct join_exchange *x)
     if (s->promised == x)
         s->promised = NULL;
     half_open_remove(&s->unproven, x);
+    join_held_remove(&s->held, x);
     if (slot)
         *slot = (struct join_slot){0};
     if (s->closing)
@@ -496,9 +517,9 @@ static enum join_reason refusal_at_the_door(struct node_join *s, const uint8_t s
         return JOIN_DOOR_CLOSED;
     if (!now.founded || !s->has_password)
         return JOIN_BUSY; /* it is being stretched */
-    if (count_proven(s) >= JOINS_AT_ONCE)
-        return JOIN_BUSY;
     uint64_t now_ms = loop_now_ms(s->node->loop);
+    if (!join_held_has_room(&s->held, source, now_ms))
+        return JOIN_BUSY;
     if (!attempts_take(s->answered, source, now_ms, NULL))
         return JOIN_TOO_MANY;
     return attempts_take_of_all(s->answered, source, now_ms) ? 0 : JOIN_BUSY;
@@ -683,6 +704,7 @@ void node_join_close(struct node *n, loop_fn done, void *arg)
     }
     s->closing = true;
     loop_timer_stop(&s->settle);
+    loop_timer_stop(&s->held_timer);
     s->closed = done;
     s->closed_arg = arg;
     for (size_t i = 0; i < JOIN_SLOTS; i++)

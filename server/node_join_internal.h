@@ -5,6 +5,7 @@
 #include "server/half_open.h"
 #include "server/join_complaint.h"
 #include "server/join_exchange.h"
+#include "server/join_held.h"
 #include "server/join_limit.h"
 #include "server/node_certificate.h"
 #include "server/node_join.h"
@@ -12,9 +13,8 @@
 #include "trust/attempts.h"
 
 enum {
-    JOINS_AT_ONCE = 16,   /* of those that have proven that they know the password */
-    JOIN_SLOTS = HALF_OPEN_MAX + 4 * JOINS_AT_ONCE, /* with those that have proven nothing, and those that are over and still closing */
-    JOIN_SLOTS_SPARE = JOINS_AT_ONCE, /* when fewer are free, who is over is not waited for */
+    JOIN_SLOTS = HALF_OPEN_MAX + 4 * JOIN_HELD_MAX, /* with those that have proven nothing, and those that are over and still closing */
+    JOIN_SLOTS_SPARE = JOIN_HELD_MAX, /* when fewer are free, who is over is not waited for */
     JOIN_FOUND_MAX = 16,
     JOIN_TARGETS_MAX = OPTIONS_JOIN_MAX + 16 + 2 * JOIN_FOUND_MAX,
     JOIN_SOURCES_MAX = 512,
@@ -72,6 +72,8 @@ struct node_join {
     uint64_t enough_said_ms; /* when a line was last written about it; 0: never */
     struct join_slot slots[JOIN_SLOTS];
     struct half_open unproven; /* exchanges of those who came: as with handshakes, whoever holds many makes room for one more */
+    struct join_held held; /* those of them that have proven that they know the password */
+    struct loop_timer held_timer;
     uint64_t slot_number;
     const struct join_exchange *promised; /* a provisional node's standing */
     uint64_t hold_until_ms;

@@ -19,7 +19,7 @@ from gridtest import BIN, Grid, Node, Service, Skip, check, check_equal, check_i
 from http2raw import DATA, END_HEADERS, END_STREAM, HEADERS, Connection, frame, headers
 from test_cli import on_a_terminal
 from test_join import PASSWORD as JOIN_PASSWORD
-from test_join import Relay, authority_of, password_grid, said, secret_file, settled_by_password
+from test_join import Holder, authority_of, password_grid, said, secret_file, settled_by_password
 
 CERTIFICATE, LEDGER, KEY, PASSWORD, PINS = 1, 2, 3, 6, 7
 CUT_LATER_S = 2  # WORKER_CUT_MS of server/worker.h
@@ -176,31 +176,6 @@ def old_password_opens_nothing(made, victim):
         tries = knocker.tries
         wait_for(lambda: knocker.tries > tries + 3, "the evicted node knocks")
     check_equal(knocker.answered, 0, f"how often the newcomer spoke with the evicted node, of {knocker.tries}")
-
-
-class Holder(Relay):
-    """Passes a joiner's words on until it has proven that it knows the password; what follows that, when it is let."""
-
-    PROOF = 2 + 1 + 64 + 1 + 16  # bytes of the record of TLS that has it
-
-    def __init__(self, target):
-        self.held, self.let = threading.Event(), threading.Event()
-        super().__init__()
-        self.target = target
-
-    def pump(self, source, sink):
-        if source.getsockname() != self.listener.getsockname():
-            super().pump(source, sink)
-            return
-        proven = False
-        with contextlib.suppress(OSError), source.makefile("rb") as records:
-            while len(head := records.read(5)) == 5:
-                body = records.read(int.from_bytes(head[3:], "big"))
-                if proven:
-                    self.held.set()
-                    self.let.wait()
-                sink.sendall(head + body)
-                proven |= len(body) == self.PROOF
 
 
 @once

@@ -680,6 +680,42 @@ class Relay:
             pass
 
 
+class Holder(Relay):
+    """Passes a joiner's words on until it has proven that it knows the password; what follows that, when it is let."""
+
+    PROOF = 2 + 1 + 64 + 1 + 16  # bytes of the record of TLS that has it
+
+    def __init__(self, target):
+        self.held, self.let = threading.Event(), threading.Event()
+        super().__init__()
+        self.target = target
+
+    def pump(self, source, sink):
+        if source.getsockname() != self.listener.getsockname():
+            super().pump(source, sink)
+            return
+        proven = False
+        with contextlib.suppress(OSError), source.makefile("rb") as records:
+            while len(head := records.read(5)) == 5:
+                body = records.read(int.from_bytes(head[3:], "big"))
+                if proven:
+                    self.held.set()
+                    self.let.wait()
+                sink.sendall(head + body)
+                proven |= len(body) == self.PROOF
+
+
+@once
+def test_who_has_proven_the_password_and_does_not_go_on_is_ended():
+    with settled_by_password() as grid:
+        holder = Holder(grid[0].listen)
+        grid.add(join=holder.address, start=False).launch()
+        check(holder.held.wait(60), "it has proven that it knows the password")
+        wait_for(lambda: said(grid[0], "a node tried to join and failed", "did not go on"), "it is ended before its time is over")
+        holder.let.set()
+        holder.listener.close()
+
+
 @once
 def test_the_wire_shows_neither_name_nor_password_nor_payload():
     relay = Relay()
