@@ -19,9 +19,9 @@ void heir_consider(struct heir_choice *c, const struct heir_candidate *candidate
         *c = (struct heir_choice){.entitled = true, .who = who};
         return;
     }
-    c->issuers += whole;
+    c->issuers += candidate->says_issuer;
     c->others_turn |= whole && candidate->before;
-    if (!whole)
+    if (!candidate->says_issuer)
         note_first(c, candidate, who);
 }
 

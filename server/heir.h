@@ -1,8 +1,8 @@
 /* server/heir.h: to whom an issuer hands the authority's key, of the members that it is linked with. No sockets, no clock. One thread at a time.
  *
  * So many issuers are wanted that the grid outlives any two of them, and no more. A member's own word, that it is an issuer and lacks the newest key or password, gives it no right to them: it
- * must have been given the key before, or have shown that it holds it, by the ledger, which the authority's key signs. Any other waits for its turn like everybody, the one that was linked first
- * before the others. */
+ * must have been given the key before, or have shown that it holds it, by the ledger, which the authority's key signs. Who says so is counted as an issuer all the same: it may be about to show
+ * it. Of those that do not say so the one that was linked first comes first. */
 #ifndef GRID_SERVER_HEIR_H
 #define GRID_SERVER_HEIR_H
 
@@ -23,8 +23,8 @@ struct heir_candidate {
 
 /* Zeroed: nobody was considered. */
 struct heir_choice {
-    size_t issuers;  /* beside this node, that lack nothing */
-    bool others_turn; /* of several issuers the one with the smallest id looks for an heir, so that not two find one each */
+    size_t issuers;  /* beside this node, by their own word */
+    bool others_turn; /* of several issuers that lack nothing the one with the smallest id looks for an heir, so that not two find one each */
     bool entitled;   /* somebody is given what he lacks whoever's turn it is */
     bool any;
     uintptr_t seen;

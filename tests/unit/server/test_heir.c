@@ -53,10 +53,19 @@ static void test_heir__is_nobody_for_his_own_word_that_he_is_an_issuer_and_lacks
     (void) state;
     const struct heir_candidate enough[] = {{.says_issuer = true}, {.says_issuer = true}, {.says_issuer = true, .lacks = true, .seen = 3}},
                                 few[] = {{.says_issuer = true, .lacks = true, .seen = 2}, {.seen = 1}},
-                                others[] = {{.says_issuer = true, .before = true}, {.says_issuer = true, .lacks = true, .seen = 1}};
+                                others[] = {{.says_issuer = true, .before = true}, {.says_issuer = true, .lacks = true, .seen = 1}}, alone[] = {{.says_issuer = true, .lacks = true, .seen = 1}};
     assert_int_equal(chosen(enough, 3), MEMBERS);
     assert_int_equal(chosen(few, 2), 1);
     assert_int_equal(chosen(others, 2), MEMBERS);
+    assert_int_equal(chosen(alone, 1), MEMBERS);
+}
+
+/* As after a rotation has begun: two hold the authority's key, and are about to show it. */
+static void test_heir__is_no_further_member_while_those_that_say_they_are_issuers_suffice(void **state)
+{
+    (void) state;
+    const struct heir_candidate list[] = {{.seen = 1}, {.says_issuer = true, .lacks = true, .seen = 2}, {.says_issuer = true, .lacks = true, .seen = 3}};
+    assert_int_equal(chosen(list, 3), MEMBERS);
 }
 
 /* Nor does he keep the turn from the others. */
@@ -81,6 +90,7 @@ int main(void)
         cmocka_unit_test(test_heir__is_looked_for_by_the_issuer_with_the_smallest_id),
         cmocka_unit_test(test_heir__that_lacks_something_is_given_it_when_the_ledger_says_that_it_holds_the_key),
         cmocka_unit_test(test_heir__is_nobody_for_his_own_word_that_he_is_an_issuer_and_lacks_something),
+        cmocka_unit_test(test_heir__is_no_further_member_while_those_that_say_they_are_issuers_suffice),
         cmocka_unit_test(test_heir__is_looked_for_although_somebody_with_a_smaller_id_says_that_he_lacks_the_key),
         cmocka_unit_test(test_heir__that_does_not_say_that_it_is_an_issuer_waits_for_its_turn_whatever_the_ledger_says),
     };
