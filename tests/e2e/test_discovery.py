@@ -164,6 +164,12 @@ def faults(node):
     return [f["text"] for f in json.loads(node.grid("doctor", "--json").out) if f["level"] == "fault"]
 
 
+def wait_for_the_fault(node, begins):
+    """The only fault of a node, once it is this one: on a busy machine a dial may have come to nothing before."""
+    told = lambda: (found := faults(node)) and len(found) == 1 and found[0].startswith(begins) and found[0]  # noqa: E731
+    return wait_for(told, f"the doctor says, and nothing beside it: {begins}")
+
+
 @once
 def test_the_doctor_says_of_each_place_why_nobody_is_found_there():
     with Grid(1) as grid, no_gridd() as mute, no_gridd(b"HTTP/1.1 400 Bad Request\r\n\r\n") as web, swallower() as hole:
@@ -183,15 +189,13 @@ def test_the_doctor_tells_a_node_of_another_grid_from_one_of_another_time():
         grid.gridfile = mint_gridfile(grid.folder / "elsewhere", "elsewhere")
         stranger = grid.add(join=grid[0].listen_text)
         grid.gridfile = own
-        told = wait_for(lambda: faults(stranger), "the doctor says what is wrong")
-        check(len(told) == 1 and told[0].startswith(f"{grid[0].listen_text} and this node do not take each other's certificate (another grid's authority issued it"), f"one fault, which names the place and why: {told}")
-        check_in('see that both have the Gridfile, or name and password, of one grid; "grid adopt"', told[0], "the remedy")
+        told = wait_for_the_fault(stranger, f"{grid[0].listen_text} and this node do not take each other's certificate (another grid's authority issued it")
+        check_in('see that both have the Gridfile, or name and password, of one grid; "grid adopt"', told, "the remedy")
         with early_member(grid) as place:
             node = grid.add(join=place)
-            told = wait_for(lambda: faults(node), "the doctor says what is wrong")
-        check(len(told) == 1 and told[0].startswith(f"{place} and this node do not take each other's certificate (it is only valid in 2 days: is a clock wrong?)"), f"one fault, which names the place and why: {told}")
-        check_in("see that both machines' clocks are right", told[0], "the remedy")
-        check("Gridfile" not in told[0], f"it is sent to look for a Gridfile: {told}")
+            told = wait_for_the_fault(node, f"{place} and this node do not take each other's certificate (it is only valid in 2 days: is a clock wrong?)")
+        check_in("see that both machines' clocks are right", told, "the remedy")
+        check("Gridfile" not in told, f"it is sent to look for a Gridfile: {told}")
 
 
 @contextlib.contextmanager
@@ -386,4 +390,4 @@ def test_a_newcomer_that_has_only_a_password_is_held_up_by_no_places_that_swallo
         fleet.nodes[2].options += ["--join", ",".join(f"{host}:{PEER_PORT}" for host in [*holes, f"{NET}1"])]
         fleet.launch(2)
         fleet.wait_started(2)
-        check(fleet.wait_whole(20), f"the newcomer is not linked: {fleet.gaps()}")
+        check(fleet.wait_whole(24), f"the newcomer is not linked: {fleet.gaps()}")
