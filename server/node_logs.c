@@ -13,7 +13,7 @@
 #include "server/node_ledger.h"
 #include "server/node_verdict.h"
 
-enum { LOG_LINES_MAX = 10000, LINE_MESSAGE_MAX = 64 * 1024, ANSWER_MS = 10000 };
+enum { LOG_LINES_MAX = 10000, LINE_MESSAGE_MAX = 64 * 1024, LINE_ARENA_BLOCK = 1024, LINE_ARENA_MAX = 4 * LINE_MESSAGE_MAX, ANSWER_MS = 10000 };
 
 /* ---- this node's ---- */
 
@@ -25,21 +25,45 @@ struct log_reader {
     char *task;
 };
 
+/* Text as foreign decoders insist on it: each byte that is no UTF-8 becomes U+FFFD, in `room`. Results as buf_append. */
+static int take_text(struct slice text, struct buf *room, ProtobufCBinaryData *out)
+{
+    int err = 0;
+    *out = pb_bytes(text);
+    if (slice_is_utf8(text))
+        return 0;
+    while (err == 0 && text.size > 0) {
+        size_t length = slice_utf8_length(text);
+        err = buf_append(room, length > 0 ? slice_first(text, length) : SLICE("\xef\xbf\xbd"));
+        text = slice_from(text, length > 0 ? length : 1);
+    }
+    *out = pb_bytes(buf_slice(room));
+    return err;
+}
+
+/* Packs the line with its text made sound, and sends it. */
+static void reply_line(struct admin_call *call, Grid__V1__LogLine *line)
+{
+    struct buf text, packed;
+    buf_init(&text, 0);
+    buf_init(&packed, 0);
+    if (take_text(pb_slice(line->text), &text, &line->text) == 0 && pb_append(&packed, &line->base) == 0)
+        admin_reply(call, buf_slice(&packed));
+    buf_dispose(&packed);
+    buf_dispose(&text);
+}
+
 static void log_emit(void *ctx, const struct task_line *line)
 {
     struct log_reader *r = ctx;
     Grid__V1__LogLine out = GRID__V1__LOG_LINE__INIT;
-    struct buf packed;
     out.time_ms = line->time_ms;
     out.task = pb_str(line->task);
     out.instance = line->instance;
     out.stream = pb_str(task_stream_name(line->stream));
     out.text = pb_bytes(line->text);
     out.node = pb_str(r->node->name);
-    buf_init(&packed, 0);
-    if (pb_append(&packed, &out.base) == 0)
-        admin_reply(r->call, buf_slice(&packed));
-    buf_dispose(&packed);
+    reply_line(r->call, &out);
 }
 
 static void log_reader_free(struct log_reader *r)
@@ -165,16 +189,23 @@ struct log_relay {
     struct grpc_client_call *rpc;
     struct loop_timer timer;
     struct buf request;
-    char id[65];
+    char id[65], name[64];
     int status;
     char why[256];
 };
 
+/* A member's lines are its own, whoever it says has written them; what is none is passed over. */
 static void relay_message(void *ctx, struct grpc_client_call *rpc, struct slice message)
 {
     struct log_relay *r = ctx;
+    struct arena *arena = arena_create(LINE_ARENA_BLOCK, LINE_ARENA_MAX);
+    Grid__V1__LogLine *line = arena ? pb_unpack(&grid__v1__log_line__descriptor, arena, message) : NULL;
     (void) rpc;
-    admin_reply(r->call, message);
+    if (line && slice_is_utf8(pb_slice(line->task)) && slice_is_utf8(pb_slice(line->stream))) {
+        line->node = pb_str(r->name);
+        reply_line(r->call, line);
+    }
+    arena_destroy(arena);
 }
 
 static void relay_end(void *ctx, struct grpc_client_call *rpc, int status, struct slice message, enum http_sent sent, int64_t pushback_ms)
@@ -256,6 +287,7 @@ static void ask_member(struct node *n, struct admin_call *call, const Grid__V1__
     *r = (struct log_relay){.node = n, .call = call, .status = GRPC_UNAVAILABLE};
     buf_init(&r->request, 0);
     snprintf(r->id, sizeof r->id, "%s", who->id);
+    snprintf(r->name, sizeof r->name, "%s", who->name);
     snprintf(r->why, sizeof r->why, "the node %.63s cannot be reached", who->name);
     if (n->stopping || pack_question(asked, &r->request) != 0 || relay_dial(r, who) != 0) {
         admin_finish(call, r->status, r->why);

@@ -196,6 +196,16 @@ def test_logs_show_what_a_task_wrote():
         wait_for(lambda: all(t in grid[0].grid("logs", "talks", check_code=0).out for t in ("said at load", "said in a call")), "both lines are there")
 
 
+@once
+def test_a_line_that_is_no_utf8_hides_no_log_from_other_programs():
+    with Grid(1) as grid:
+        grid.deploy(grid.project().js("t", "process.stdout.write(Buffer.from('before\\na\\xff\\x80\\nafter\\n', 'latin1'));\n"
+                                           "exports.handler = () => 1;\n"))
+        lines = lambda: [line.text for line in node_rpc(grid[0]).control.Logs({"task": "t", "lines": 10}) if line.stream == "stdout"]  # noqa: E731
+        wait_for(lambda: "after" in lines(), "the last line is there")
+        check_equal(lines(), ["before", "a\ufffd\ufffd", "after"], "the lines as a decoder takes them that insists on UTF-8")
+
+
 def test_logs_of_other_nodes_are_asked_for_and_put_in_order_of_time():
     with Grid(2) as grid:
         one, two = grid.nodes

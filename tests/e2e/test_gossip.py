@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from certs import Authority, Leaf, Proxy, tls_client
-from gridtest import BIN, Grid, Service, check, check_equal, check_in, clean_environment, message_class, once, wait_for
+from gridtest import BIN, Grid, Service, check, check_equal, check_in, clean_environment, message_class, node_rpc, once, wait_for
 from test_evict import CERTIFICATE, LEDGER, kept
 from test_join import authority_of, said
 
@@ -434,6 +434,20 @@ def test_an_issuer_that_answers_with_nothing_harms_nobody_who_asks_it():
                 check_in("gave an empty answer", answer.err, f"what {words} is told")
             check_equal({method for method, _ in liar.asked}, {"/grid.v1.PeerTrust/Decide"}, "what it was asked")
             check(node.alive(), "who has asked is still there")
+
+
+@once
+def test_a_member_can_put_no_line_of_a_log_into_anothers_mouth():
+    with Grid(1) as grid:
+        node = grid[0]
+        line = message("LogLine", time_ms=1, task="t", stream="stdout", text="all is well", node="node1")
+        with FalseIssuer(grid, node, "mallory", lambda request: line.SerializeToString()) as liar:
+            liar.tls.set_alpn_protocols(["h2"])
+            say_issuer(liar)
+            got = json.loads(node.grid("logs", "--node", "mallory", "--json", check_code=0).out)
+            check_equal((got["node"], got["text"]), ("mallory", "all is well"), "whose line it is, and what it says")
+            foreign = list(node_rpc(node).control.Logs({"node": "mallory", "lines": 10}))
+            check_equal([(each.node, each.text) for each in foreign], [("mallory", "all is well")], "the same to another client")
 
 
 def says_done(request):
