@@ -108,14 +108,21 @@ static bool answers_json(const struct rpc_call *r, struct slice body)
     return r->json && guard_media_type_is(r->answer.content_type, "application/json") && json_validate(body, &raw, NULL) == 0;
 }
 
+/* A header's text. Foreign decoders take nothing of a message with one that is no UTF-8, and nothing of a stream behind it. A node reads the
+ * bytes as they came. */
+static struct slice told(const struct rpc_call *r, struct slice text, struct slice instead)
+{
+    return r->hop || slice_is_utf8(text) ? text : instead;
+}
+
 static void fill_answer(const struct rpc_call *r, const char *request_id, const struct route_node *node, struct call_answer *out)
 {
-    *out = (struct call_answer){.content_type = r->answer.content_type,
+    *out = (struct call_answer){.content_type = told(r, r->answer.content_type, slice_of(NULL, 0)),
                                 .status = r->answer.status,
                                 .request_id = slice_of_str(request_id),
                                 .release = r->answer.release,
                                 .attempts = r->answer.attempts,
-                                .function_error = r->answer.function_error};
+                                .function_error = told(r, r->answer.function_error, SLICE("Unhandled"))};
     if (!r->hop)
         out->node_packed = node->host_packed;
 }

@@ -48,6 +48,20 @@ def test_bytes_come_back_as_bytes_with_who_ran_it():
     check_equal(names, {"node1", "node2"}, "nodes")
 
 
+@once
+def test_headers_of_a_task_that_are_no_utf8_cost_nobody_the_answer():
+    body = json.dumps({"raw": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: caf\xe9\r\n\r\nok"})
+    for node in ("node1", "node2"):
+        answer = invoke().Call({"task": "raw", "json": body, "node": node})
+        check_equal((answer.payload, answer.content_type), (b"ok", ""), f"the answer of {node}")
+    answers = list(invoke().Broadcast({"task": "raw", "json": body}))
+    check_equal([answer.payload for answer in answers], [b"ok", b"ok"], "the answers of all")
+    marked = json.dumps({"raw": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: caf\xe9\r\nGrid-Function-Error: caf\xe9\r\n\r\nok"})
+    for node in ("node1", "node2"):
+        parts = list(invoke().CallStream({"task": "raw", "json": marked, "node": node}))
+        check_equal((parts[0].head.content_type, parts[0].head.function_error, parts[-1].end.error.message), ("", "Unhandled", "ok"), f"the stream of {node}")
+
+
 def test_json_comes_back_as_json_byte_for_byte():
     for text in EXACT_JSON:
         for _ in range(2):
