@@ -287,7 +287,9 @@ static void test_client__says_what_a_connection_that_ends_leaves_open(void **sta
     snprintf(sentence, sizeof sentence, "the connection to %s ended before the answer came (", grid_client_address(n->client));
     assert_int_equal(grid_call(n->client, "dies", NULL, grid_nothing(), NULL, &result, &error), GRID_CODE_UNAVAILABLE);
     assert_int_equal(strncmp(error.message, sentence, strlen(sentence)), 0);
-    assert_int_equal(grid_call(n->client, "unavailable", NULL, grid_nothing(), NULL, &result, &error), GRID_CODE_UNAVAILABLE);
+    /* A call that was made before the client saw the connection's end has had no answer either. */
+    for (int i = 0; i < 100 && strncmp(error.message, sentence, strlen(sentence)) == 0; i++)
+        assert_int_equal(grid_call(n->client, "unavailable", NULL, grid_nothing(), NULL, &result, &error), GRID_CODE_UNAVAILABLE);
     assert_string_equal(error.message, "said by the node");
 }
 
