@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "fs/materialize_internal.h"
 
+enum { HOLE_LEAST = 16 * 1024 /* bytes of zeros that are worth leaving out */ };
+
 struct timespec materialize_file_time(const struct object_id *id)
 {
     uint32_t seconds = 0, nanoseconds = 0;
@@ -102,18 +104,39 @@ static int write_all(int fd, struct slice bytes)
     return 0;
 }
 
-static int write_chunk(struct folder *f, int fd, const struct object_id *id, uint64_t size, struct buf *content)
+/* A file that is being filled. */
+struct output {
+    int fd;
+    bool ends_in_hole;
+};
+
+/* The first byte tells of nearly all that are none. */
+static bool is_all_zero(struct slice bytes)
+{
+    return bytes.size >= HOLE_LEAST && bytes.data[0] == 0 && memcmp(bytes.data, bytes.data + 1, bytes.size - 1) == 0;
+}
+
+/* Zeros take no room. Returns an errno. */
+static int output_append(struct output *o, struct slice bytes)
+{
+    o->ends_in_hole = is_all_zero(bytes);
+    if (!o->ends_in_hole)
+        return write_all(o->fd, bytes);
+    return lseek(o->fd, (off_t) bytes.size, SEEK_CUR) < 0 ? errno : 0;
+}
+
+static int write_chunk(struct folder *f, struct output *o, const struct object_id *id, uint64_t size, struct buf *content)
 {
     int err = folder_explain_read(f, store_get_typed(f->builder->store, id, OBJECT_CHUNK, content));
     if (err != 0)
         return err;
     if (content->size != size)
         return folder_fail(f, GRID_EPROTO, "the release's manifest is malformed; deploy again");
-    int errnum = write_all(fd, buf_slice(content));
+    int errnum = output_append(o, buf_slice(content));
     return errnum == 0 ? 0 : folder_fail_errno(f, errnum);
 }
 
-static int write_chunks(struct folder *f, int fd, const struct manifest_entry *e, struct buf *content)
+static int write_chunks(struct folder *f, struct output *o, const struct manifest_entry *e, struct buf *content)
 {
     struct manifest_file file;
     struct manifest_chunk chunk;
@@ -126,17 +149,20 @@ static int write_chunks(struct folder *f, int fd, const struct manifest_entry *e
         err = GRID_EPROTO;
     err = folder_explain_read(f, err);
     while (err == 0 && manifest_file_next(&file, &chunk))
-        err = write_chunk(f, fd, &chunk.id, chunk.size, content);
+        err = write_chunk(f, o, &chunk.id, chunk.size, content);
     buf_dispose(&listing);
     return err;
 }
 
 static int write_content(struct folder *f, int fd, const struct manifest_entry *e)
 {
+    struct output o = {.fd = fd};
     struct buf content;
     buf_init(&content, OBJECT_LISTING_MAX);
-    int err = e->kind == MANIFEST_LONG_FILE ? write_chunks(f, fd, e, &content) : write_chunk(f, fd, &e->id, e->size, &content);
+    int err = e->kind == MANIFEST_LONG_FILE ? write_chunks(f, &o, e, &content) : write_chunk(f, &o, &e->id, e->size, &content);
     buf_dispose(&content);
+    if (err == 0 && o.ends_in_hole && ftruncate(fd, (off_t) e->size) != 0)
+        err = folder_fail_errno(f, errno);
     return err;
 }
 

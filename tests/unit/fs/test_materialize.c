@@ -51,6 +51,49 @@ static void test_materialize__a_tree_comes_back_as_it_was(void **state)
     assert_int_equal(release_count(f), 1);
 }
 
+/* Blocks of a file that ends in a hole of that size, as the file system has it. */
+static blkcnt_t blocks_of_hole(const char *folder, off_t size)
+{
+    struct stat st;
+    int fd = open(tree_path(folder, "hole"), O_RDWR | O_CREAT | O_EXCL, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, size), 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    close(fd);
+    return st.st_blocks;
+}
+
+static void test_materialize__zeros_take_no_room(void **state)
+{
+    struct release_fixture *f = *state;
+    enum { SIZE = 6 << 20, NOISE = 300000 };
+    static const struct {
+        const char *name;
+        size_t noise_at; /* in zeros */
+    } cases[] = {{"p/begins", 0}, {"p/middle", SIZE / 2}, {"p/ends", SIZE - NOISE}};
+    struct materialize_result out;
+    struct stat st;
+    uint8_t *bytes = malloc(SIZE);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memset(bytes, 0, SIZE);
+        tree_noise(bytes + cases[i].noise_at, NOISE, i);
+        tree_write(f->folder, cases[i].name, bytes, SIZE);
+    }
+    memset(bytes, 0, 20000); /* one chunk alone */
+    tree_write(f->folder, "p/short", bytes, 20000);
+    free(bytes);
+    struct object_id root = release_of(f);
+    assert_int_equal(materialize_tree(f->store, &root, f->releases, "one", NULL, NULL, &out), 0);
+    release_assert_same(f, "p", "releases/one");
+    bool has_holes = blocks_of_hole(f->folder, SIZE) == 0;
+    for (size_t i = 0; has_holes && i < sizeof cases / sizeof *cases; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "releases/one/%s", cases[i].name + 2);
+        assert_int_equal(stat(tree_path(f->folder, path), &st), 0);
+        assert_true((int64_t) st.st_blocks * 512 < SIZE / 2);
+    }
+}
+
 static void test_materialize__republishing_a_built_tree_gives_the_same_root(void **state)
 {
     struct release_fixture *f = *state;
@@ -357,6 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_STORE(test_materialize__a_tree_comes_back_as_it_was),
+        WITH_STORE(test_materialize__zeros_take_no_room),
         WITH_STORE(test_materialize__republishing_a_built_tree_gives_the_same_root),
         WITH_STORE(test_materialize__takes_from_the_older_tree_what_is_untouched),
         WITH_STORE(test_materialize__the_switch_is_one_rename),
