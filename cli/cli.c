@@ -12,7 +12,7 @@
 
 enum { ARENA_BLOCK = 4096 };
 
-static void say(const char *prefix, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void say(const char *prefix, const char *format, va_list args)
 {
     struct buf sentence, line;
     buf_init(&sentence, 0);
