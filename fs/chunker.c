@@ -9,6 +9,8 @@
 #define MASK_TOP_BIT 62
 #define NORMALIZATION 2
 
+enum { STRIDE = 8 /* bytes */ };
+
 const struct chunker_params chunker_default_params = {CHUNKER_MIN_BYTES, CHUNKER_AVERAGE_BYTES, CHUNKER_MAX_BYTES, CHUNKER_SEED};
 
 /* SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). */
@@ -52,17 +54,30 @@ void chunker_reset(struct chunker *c)
     c->chunk_bytes = 0;
 }
 
+/* Hashes `count` bytes, or up to and with the first cut among them; returns how many. `count` is a constant where this is called, so that no jump back is
+ * left for each byte, which would cost as much as all the rest. */
+static inline size_t gear_stride(const struct chunker *c, const uint8_t *data, size_t count, uint64_t mask, uint64_t *fingerprint, bool *cut)
+{
+#pragma GCC unroll 8
+    for (size_t i = 0; i < count; i++) {
+        *fingerprint = (*fingerprint << 1) + c->gear[data[i]];
+        if ((*fingerprint & mask) == 0) {
+            *cut = true;
+            return i + 1;
+        }
+    }
+    return count;
+}
+
 /* Hashes from `at` until a cut or `end`; returns the offset behind the last byte taken. */
 static size_t gear_scan(struct chunker *c, const uint8_t *data, size_t at, size_t end, uint64_t mask, bool *cut)
 {
     uint64_t fingerprint = c->fingerprint;
-    while (at < end) {
-        fingerprint = (fingerprint << 1) + c->gear[data[at++]];
-        if ((fingerprint & mask) == 0) {
-            *cut = true;
-            break;
-        }
-    }
+    while (at < end && !*cut)
+        if (end - at >= STRIDE)
+            at += gear_stride(c, data + at, STRIDE, mask, &fingerprint, cut);
+        else
+            at += gear_stride(c, data + at, 1, mask, &fingerprint, cut);
     c->fingerprint = fingerprint;
     return at;
 }
