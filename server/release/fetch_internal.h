@@ -99,7 +99,8 @@ void fetch_event_add(struct fetch *f, enum fetch_event_kind kind, uint32_t peer,
 void fetch_peers_connect(struct fetch *f);
 /* Those whose connection is open are asked what they have. Nobody works. */
 void fetch_peers_ask(struct fetch *f);
-/* As many are connected as may be, and none of them has what is missing: the one of longest standing makes room for another. */
+/* As many are connected as may be, and none of them has what is missing: where others are left, the one of longest standing that does not run the release makes
+ * room for one of them. */
 void fetch_peers_rotate(struct fetch *f);
 /* What the pool found out. */
 void fetch_peers_close_liars(struct fetch *f);

@@ -262,15 +262,28 @@ static bool is_little(const struct fetch *f)
     return f->has_base && f->progress.bytes_wanted <= SYNC_SWARM_BYTES && loop_now_ms(f->options.loop) < f->started_ms + FETCH_ALONE_MS;
 }
 
+/* Who may have the release, in memory of the thread until the next call. */
+static const struct release_peer *find_peers(struct fetch *f, size_t *count)
+{
+    static _Thread_local struct release_peer found[RELEASE_PEERS_MAX];
+    *count = f->options.peers(f->options.peers_ctx, f->root_hex, found);
+    return found;
+}
+
+static bool may_connect(struct fetch *f, const struct release_peer *at)
+{
+    return !is_connected(f, at->id) && !is_aside(f, at->id);
+}
+
 /* Those that run the release first. */
 void fetch_peers_connect(struct fetch *f)
 {
-    static _Thread_local struct release_peer found[RELEASE_PEERS_MAX];
-    size_t count = f->options.peers(f->options.peers_ctx, f->root_hex, found);
+    size_t count;
+    const struct release_peer *found = find_peers(f, &count);
     unsigned most = is_little(f) ? 1 : FETCH_PEERS_MAX;
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < count && f->peer_count < most; i++)
-            if (found[i].runs_it == (pass == 0) && !is_connected(f, found[i].id) && !is_aside(f, found[i].id))
+            if (found[i].runs_it == (pass == 0) && may_connect(f, &found[i]))
                 peer_connect(f, &found[i]);
 }
 
@@ -297,12 +310,28 @@ void fetch_peers_ask(struct fetch *f)
     }
 }
 
+static bool somebody_waits(struct fetch *f)
+{
+    size_t count, i = 0;
+    const struct release_peer *found = find_peers(f, &count);
+    while (i < count && !may_connect(f, &found[i]))
+        i++;
+    return i < count;
+}
+
+/* The one of longest standing, but who runs the release after all others: it has what they only come to have. */
+static struct fetch_peer *peer_to_leave(struct fetch *f)
+{
+    struct fetch_peer *leaves = NULL; /* the newest comes first in the list */
+    for (struct fetch_peer *peer = f->peers; peer; peer = peer->next)
+        if (!leaves || !peer->at.runs_it || leaves->at.runs_it)
+            leaves = peer;
+    return leaves;
+}
+
 void fetch_peers_rotate(struct fetch *f)
 {
-    struct fetch_peer *oldest = f->peers;
-    if (f->working || f->ended || f->peer_count < FETCH_PEERS_MAX || sync_status(f->sync, loop_now_ms(f->options.loop), NULL) != SYNC_STUCK)
-        return;
-    while (oldest->next)
-        oldest = oldest->next;
-    fetch_peer_fail(oldest, FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
+    bool is_stuck = !f->working && !f->ended && sync_status(f->sync, loop_now_ms(f->options.loop), NULL) == SYNC_STUCK;
+    if (is_stuck && f->peer_count >= FETCH_PEERS_MAX && somebody_waits(f))
+        fetch_peer_fail(peer_to_leave(f), FETCH_BREAK_MS, FETCH_BREAK_MAX_MS);
 }

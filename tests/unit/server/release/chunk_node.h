@@ -22,7 +22,7 @@ struct chunk_node {
     struct addr at;
     enum chunk_fault fault;
     unsigned answers_before_fault; /* honest answers first */
-    volatile int calls, closed, bound_closed;
+    volatile int calls, conns, closed, bound_closed;
     struct grpc_method method;
     struct grpc_service faulty;
 };
@@ -74,6 +74,7 @@ static void chunk_on_request(void *ctx, struct http_exchange *x)
 static void chunk_on_accept(void *ctx, int fd, const struct addr *from)
 {
     (void) from;
+    ((struct chunk_node *) ctx)->conns++;
     http_server_accept(((struct chunk_node *) ctx)->http, fd, NULL);
 }
 

@@ -295,6 +295,47 @@ static void test_fetch__comes_to_the_one_of_many_who_has_it(void **state)
     expect_whole(f);
 }
 
+static void set_fault(struct fixture *f, enum chunk_fault fault)
+{
+    for (size_t i = 0; i < f->node_count; i++)
+        f->nodes[i].fault = fault;
+}
+
+static bool is_connected_to(const struct fixture *f, size_t number)
+{
+    char id[65];
+    snprintf(id, sizeof id, "%064zu", number);
+    const struct fetch_peer *peer = f->fetch->peers;
+    while (peer && strcmp(peer->at.id, id) != 0)
+        peer = peer->next;
+    return peer && !peer->failed;
+}
+
+static void test_fetch__leaves_nobody_where_no_other_is_to_be_asked(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < FETCH_PEERS_MAX; i++)
+        add_node(f, CHUNK_LACKS, 0);
+    start(f, 0);
+    PUMP(f->loop, f->nodes[0].calls, 3);
+    set_fault(f, CHUNK_HONEST);
+    expect_whole(f);
+    for (int i = 0; i < FETCH_PEERS_MAX; i++)
+        assert_int_equal(f->nodes[i].conns, 1);
+}
+
+static void test_fetch__who_runs_the_release_makes_room_for_nobody_that_does_not(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < FETCH_PEERS_MAX + 1; i++)
+        add_node(f, CHUNK_LACKS, 0);
+    start(f, 0);
+    PUMP(f->loop, f->nodes[FETCH_PEERS_MAX].conns, 1);
+    assert_true(is_connected_to(f, 0));
+    set_fault(f, CHUNK_HONEST);
+    expect_whole(f);
+}
+
 /* A listener whose queue is full: the kernel answers nobody any more. */
 struct full_listener {
     struct addr at;
@@ -354,6 +395,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fetch__says_that_the_disk_is_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__tries_a_peers_other_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__comes_to_the_one_of_many_who_has_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__leaves_nobody_where_no_other_is_to_be_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__who_runs_the_release_makes_room_for_nobody_that_does_not, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__who_is_dialled_for_the_first_time_is_awaited, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
