@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/token_buckets.h"
 #include "discovery/gossip_dial.h"
 #include "discovery/member_reach.h"
 #include "discovery/ways.h"
@@ -22,6 +23,9 @@ enum {
     CLOSE_MS = 1000,       /* for a link to end in order */
     LEAVE_MS = 1000,
     QUEUE_HIGH = 256 * 1024,
+    LINKS_OF_ONE = 4,      /* that one member has made. An honest one has two at a time, while it gives up the older */
+    LINES_PER_S = 1,       /* of the log, for what one member says */
+    LINES_BURST = 10,
 };
 
 struct link {
@@ -51,6 +55,7 @@ struct gossip {
     const struct members_times *times;
     struct members *core;
     struct ways *ways;
+    struct token_buckets *lines; /* by member */
     const struct gossip_events *events;
     void *ctx;
     bool (*admit)(void *ctx, const char *peer, const struct gossip_entry *entry);
@@ -69,6 +74,7 @@ struct gossip {
 };
 
 static void gossip_work(void *arg);
+static void link_end(struct link *l);
 
 static void kick(struct gossip *g)
 {
@@ -106,6 +112,7 @@ static void gossip_finish_close(struct gossip *g)
     void *arg = g->on_closed_arg;
     members_destroy(g->core);
     ways_destroy(g->ways);
+    token_buckets_destroy(g->lines);
     tls_context_unref(g->tls);
     free(g);
     if (on_closed)
@@ -159,7 +166,15 @@ static void link_up(struct link *l, const struct tls_peer *peer)
     l->token = 0;
     l->linked = true;
     memcpy(l->peer, peer->id, sizeof l->peer);
+    if (!l->up)
+        link_end(l);
     kick(l->g);
+}
+
+/* Any member may say what is worth a line, without end: of each a few are said, then one a second. "": of those that are not known. */
+static bool may_say(struct gossip *g, const char *peer)
+{
+    return token_buckets_take(g->lines, slice_of_str(peer), loop_now_ms(g->loop));
 }
 
 /* The core hears of a loss once, and only of links that it did not close itself. */
@@ -236,7 +251,8 @@ static void link_receive(struct link *l, struct slice message)
     int err = members_receive(l->g->core, l->id, message, now_for_core(l->g));
     l->g->heard = NULL;
     if (err != 0) {
-        log_line(LOG_WARN, "a gossip frame is malformed: the link is closed", LOGF_STR("peer", l->peer), LOGF_ERR(err));
+        if (may_say(l->g, l->peer))
+            log_line(LOG_WARN, "a gossip frame is malformed: the link is closed", LOGF_STR("peer", l->peer), LOGF_ERR(err));
         link_lost(l, MEMBERS_LOST_RESET);
         link_end(l);
     }
@@ -290,6 +306,23 @@ static void in_close(void *ctx, struct grpc_call *call, int err)
 
 static const struct grpc_call_events IN_EVENTS = {in_message, in_half_close, in_writable, in_close};
 
+/* One that has made more links than LINKS_OF_ONE loses its oldest: all that are told to everybody go over each link, and the core, which dials nobody when it has as many
+ * as it needs, does not ask whose they are. */
+static void end_surplus(struct gossip *g, const char *peer)
+{
+    struct link *oldest = NULL;
+    unsigned count = 0;
+    for (struct link *l = g->links; l; l = l->next) /* the newest first */
+        if (l->in && l->up && strcmp(l->peer, peer) == 0) {
+            oldest = l;
+            count++;
+        }
+    if (count <= LINKS_OF_ONE)
+        return;
+    link_lost(oldest, MEMBERS_LOST_RESET);
+    link_end(oldest);
+}
+
 static void on_call(void *service_ctx, struct grpc_call *call)
 {
     struct gossip *g = service_ctx;
@@ -303,6 +336,7 @@ static void on_call(void *service_ctx, struct grpc_call *call)
     conn_make_thin(grpc_call_conn(call), g->times->unacknowledged_ms);
     grpc_call_bind(call, &IN_EVENTS, l);
     link_up(l, peer);
+    end_surplus(g, peer->id);
 }
 
 /* ---- the dialled side ---- */
@@ -431,7 +465,8 @@ static void tell_event(struct gossip *g, const struct members_event *e)
         if (g->events->on_ledger)
             g->events->on_ledger(g->ctx, e->bytes, e->member);
     } else if (e->kind == MEMBERS_REFUSED) {
-        log_line(LOG_WARN, e->by_peer ? "a node refused this one" : "a node was refused", LOGF_SLICE("reason", e->bytes));
+        if (may_say(g, e->member ? e->member->id : ""))
+            log_line(LOG_WARN, e->by_peer ? "a node refused this one" : "a node was refused", LOGF_SLICE("reason", e->bytes));
         if (g->events->on_refused)
             g->events->on_refused(g->ctx, e->refusal, e->bytes, e->by_peer);
     } else
@@ -676,13 +711,16 @@ int gossip_create(const struct gossip_config *config, struct gossip **out)
     core.ctx = g;
     core.times = g->times;
     int err = members_create(&core, loop_now_ms(g->loop), &g->core);
-    if (err == 0 && !(g->ways = ways_create()))
+    g->ways = ways_create();
+    g->lines = token_buckets_create(LINES_PER_S, LINES_BURST, MEMBERS_MAX);
+    if (err == 0 && (!g->ways || !g->lines))
         err = GRID_ENOMEM;
     if (err == 0)
         err = resolver_create(g->loop, &g->resolver);
     if (err != 0) {
         members_destroy(g->core);
         ways_destroy(g->ways);
+        token_buckets_destroy(g->lines);
         free(g);
         return err;
     }

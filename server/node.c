@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/token_buckets.h"
 #include "net/notify.h"
 #include "server/confine/confine.h"
 #include "server/ingress/rpc_roles.h"
@@ -390,6 +391,8 @@ static void gossip_closed(void *arg)
     node_found_dispose(n);
     map_destroy(n->told);
     n->told = NULL;
+    token_buckets_destroy(n->member_lines);
+    n->member_lines = NULL;
     node_join_close(n, join_ended, n);
 }
 

@@ -6,6 +6,7 @@
 #include "api/pb.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/token_buckets.h"
 #include "server/node_faults.h"
 #include "server/node_found.h"
 #include "server/node_internal.h"
@@ -16,7 +17,8 @@
 #include "server/node_reverse.h"
 #include "server/release/release_peers.h"
 
-enum { JOIN_WAIT_MS = 5000, JOIN_WAITS = 3 /* while a node is asked to let this one in */, REFUSED_MS = 2000, REFUSED_LASTS_MS = 90 * 1000 /* three times as long as until the next dial */ };
+enum { JOIN_WAIT_MS = 5000, JOIN_WAITS = 3 /* while a node is asked to let this one in */, REFUSED_MS = 2000, REFUSED_LASTS_MS = 90 * 1000 /* three times as long as until the next dial */,
+       MEMBER_LINES_PER_S = 2, MEMBER_LINES_BURST = 200 };
 
 /* ---- the view ---- */
 
@@ -230,6 +232,13 @@ static bool is_worth_a_line(enum members_event_kind kind)
     return kind != MEMBERS_UPDATED && kind != MEMBERS_LINKED;
 }
 
+/* A member may start, leave and come back as often as it likes to say: of each a good many lines, more than a faulty host gives rise to, then two a second. */
+static void log_event(struct node *n, enum members_event_kind kind, const struct member *m)
+{
+    if (is_worth_a_line(kind) && token_buckets_take(n->member_lines, slice_of_str(m->id), loop_now_ms(n->loop)))
+        log_line(kind == MEMBERS_FAILED ? LOG_WARN : LOG_INFO, "membership", LOGF_STR("event", members_event_name(kind)), LOGF_STR("member", m->name), LOGF_STR("id", m->id));
+}
+
 static void on_taken(void *arg)
 {
     struct node *n = arg;
@@ -251,8 +260,7 @@ static void on_event(void *ctx, enum members_event_kind kind, const struct membe
     struct node *n = ctx;
     if (!n->releases)
         return; /* closing */
-    if (is_worth_a_line(kind))
-        log_line(kind == MEMBERS_FAILED ? LOG_WARN : LOG_INFO, "membership", LOGF_STR("event", members_event_name(kind)), LOGF_STR("member", m->name), LOGF_STR("id", m->id));
+    log_event(n, kind, m);
     if (kind == MEMBERS_JOINED || kind == MEMBERS_LINKED)
         node_found_hear(n, m);
     if (kind == MEMBERS_LINKED) {
@@ -383,6 +391,8 @@ int node_gossip_open(struct node *n, char why[NODE_WHY_MAX])
     struct gossip_config config = {.loop = n->loop, .tls = n->control_tls, .authority = n->authority ? authority_id(n->authority) : "", .grid = n->grid, .self = &n->self,
                                    .seeds = n->options->join, .seed_count = n->standing.provisional ? 0 : n->options->join_count, .times = members_times_named(n->options->profile), .events = &GOSSIP_EVENTS, .admit = node_records_admit, .seal = node_records_seal, .ctx = n};
     err = node_records_open(n);
+    if (err == 0 && !(n->member_lines = token_buckets_create(MEMBER_LINES_PER_S, MEMBER_LINES_BURST, MEMBERS_MAX)))
+        err = GRID_ENOMEM;
     if (err == 0)
         err = gossip_create(&config, &n->gossip);
     if (err != 0) {

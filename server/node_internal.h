@@ -145,6 +145,7 @@ struct node {
     struct node_watch *node_watchers;
     struct map *found; /* node_found.c's, as the next */
     struct map *told; /* node_control.c's, by id; NULL before the first */
+    struct token_buckets *member_lines; /* node_gossip.c's: lines of the log about each member */
     struct node_watch *deploys;
     bool stopping;
     uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */

@@ -75,7 +75,8 @@ class Liar:
         proxy = self.stack.enter_context(Proxy(self.node.listen, self.context))
         channel = self.stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{proxy.port}", [("grpc.use_local_subchannel_pool", 1)]))
         self.stack.callback(self.said.put, None)
-        self.call = Service(channel, "grid.v1.PeerGossip").Link(iter(self.said.get, None), timeout=60, compression=self.compression)
+        self.link_anew = Service(channel, "grid.v1.PeerGossip").Link  # on the same connection
+        self.call = self.link_anew(iter(self.said.get, None), timeout=60, compression=self.compression)
         threading.Thread(target=self.listen, daemon=True).start()
         return self
 
@@ -116,12 +117,15 @@ class Liar:
         made = self.record(**{"id": identity(ghost), "name": ghost.name, "started_at_ms": 1000, **fields})
         return entry(sealed(made, ghost.certificate.public_bytes(Encoding.DER), ghost.key))
 
-    def hello(self, packed=None, protocol=2):
+    def greeting(self, packed=None, protocol=2):
         greeting = next(f.hello for f in self.wait("hello"))
         packed = packed or sealed(self.record(), self.der, self.leaf.key)
         made = message("Hello", authority=greeting.authority, grid=greeting.grid, protocol=protocol)
         getattr(made, "self").CopyFrom(entry(packed))
-        self.say(hello=made)
+        return made
+
+    def hello(self, packed=None, protocol=2):
+        self.say(hello=self.greeting(packed, protocol))
 
     def wait(self, kind, what=lambda body: True):
         found = lambda: [f for f in self.heard if f.WhichOneof("body") == kind and what(getattr(f, kind))]  # noqa: E731
@@ -627,6 +631,69 @@ def test_forged_statements_without_end_cost_a_few_lines_of_the_log():
         most = 10 + 1 + (time.monotonic() - began)  # a burst, then one a second
         check(all(0 < count <= most for count in counts.values()), f"lines of each kind: {counts}, at most {most:.0f}")
         check(len(lines) <= 3 * most + 10, f"{len(lines)} lines in all")
+
+
+@once
+def test_words_without_end_that_end_a_link_cost_a_few_lines_of_the_log():
+    refused = message("GossipFrame", refusal=message("Refusal", code=1, reason="for no reason at all"))
+    kinds = {"a gossip frame is malformed": Bytes(b"\x0a\xff"), "a node refused this one": refused}
+    with Grid(1) as grid, Liar(grid, grid[0], "mallory") as liar:
+        liar.hello()
+        wait_for(lambda: "mallory" in states(grid[0]), "it is a member")
+        for text, frame in kinds.items():
+            began = time.monotonic()
+            for _ in range(60):
+                check_equal([f.WhichOneof("body") for f in liar.link_anew(iter([frame]), timeout=60)][1:], [], "what is said after the Hello")
+            most = 10 + 1 + (time.monotonic() - began)  # a burst, then one a second
+            count = sum(text in line for line in grid[0].text().splitlines())
+            check(0 < count <= most, f"{count} lines that {text}, at most {most:.0f}")
+
+
+@once
+def test_a_member_that_says_it_has_started_again_and_again_costs_some_lines_of_the_log():
+    """By its own signed word, which holds."""
+    with Grid(1) as grid, Liar(grid, grid[0], "mallory") as liar:
+        liar.hello()
+        wait_for(lambda: "mallory" in states(grid[0]), "it is a member")
+        began, now = time.monotonic(), int(time.time() * 1000)
+        lives = [entry(sealed(liar.record(incarnation=now + i, started_at_ms=now + i), liar.der, liar.leaf.key)) for i in range(1, 501)]
+        liar.say(members=message("MemberTable", members=lives))
+        check(liar.is_read(), "all of it was read")
+        started = [h["started_at_ms"] for h in json.loads(grid[0].grid("list", "--json", check_code=0).out) if h["name"] == "mallory"]
+        check_equal(started, [now + 500], "when it says it has started last")
+        most = 200 + 1 + 2 * (time.monotonic() - began)  # a burst, then two a second
+        count = sum('"event":"restarted"' in line for line in grid[0].text().splitlines())
+        check(0 < count <= most, f"{count} lines, at most {most:.0f}")
+
+
+@once
+def test_links_without_end_of_one_member_keep_no_node_from_dialling_others():
+    """A node that has as many links as it needs dials nobody: they must not all be one member's."""
+    with Grid(1) as grid, Liar(grid, grid[0], "mallory") as liar:
+        liar.hello()
+        greets, asks = message("GossipFrame", hello=liar.greeting()), message("GossipFrame", ping=message("Ping", sequence=1))
+        ended, enough = [], threading.Event()
+
+        def hold(said, call):
+            """A link that says something all the time: it is not given up for its silence."""
+            with contextlib.suppress(grpc.RpcError):
+                for frame in call:
+                    if frame.WhichOneof("body") in ("hello", "ack") and not enough.is_set():
+                        said.put(asks)
+            ended.append(call)
+
+        for _ in range(100):
+            said = queue.Queue()
+            said.put(greets)
+            threading.Thread(target=hold, args=(said, liar.link_anew(iter(said.get, None), timeout=60)), daemon=True).start()
+            liar.stack.callback(said.put, None)
+        wait_for(lambda: len(ended) >= 90, "most of them end")
+        enough.set()
+        with FalseIssuer(grid, grid[0], "friend") as friend:
+            friend.hello()
+            wait_for(lambda: "friend" in states(grid[0]), "it is a member")
+            friend.said.put(None)  # its own link ends
+            check(friend.dialled.wait(60), "it is not dialled")
 
 
 TOMBSTONE, HEIR = 2, 4
