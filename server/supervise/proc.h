@@ -43,7 +43,8 @@ unsigned proc_group_end(int group, uint64_t start_time);
  * many. Reads all of /proc. */
 unsigned proc_marked_end(const char *mark);
 
-/* Kills every process of this user, whatever its environment says. Returns how many. */
-unsigned proc_user_end(uint32_t uid);
+/* Kills every process of this user, whatever its environment says; for root also those that come and go while it looks, by a process that becomes that user for it and has ended when
+ * this returns. */
+void proc_user_end(uint32_t uid);
 
 #endif

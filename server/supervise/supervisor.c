@@ -552,8 +552,10 @@ static unsigned end_escaped(const struct supervisor *s)
 {
     char mark[128];
     const struct task_user *user = s->confine ? task_confine_user(s->confine) : NULL;
-    if (user && user->exclusive)
-        return proc_user_end(user->uid);
+    if (user && user->exclusive) {
+        proc_user_end(user->uid);
+        return 0;
+    }
     if (strlen(s->options.node_id) < NODE_ID_DIGITS)
         return 0; /* no id of a node: others might carry it too */
     snprintf(mark, sizeof mark, "GRID_NODE_ID=%s", s->options.node_id);

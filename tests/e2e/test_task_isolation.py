@@ -392,6 +392,82 @@ def test_as_root_tasks_have_a_user_of_their_own_that_reads_and_writes_nothing_of
         wait_for(lambda: not living(uid), "what left its session and cleared its environment has ended too")
 
 
+COMET = r"""
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LIVES_S = 120, TELLS_AFTER = 100 };
+
+/* One process at a time, which forks and exits: nobody who looks at a list of processes finds it alive. Until its folder is gone, or for two minutes. */
+static void fly(const char *held, int fd)
+{
+    time_t end = time(NULL) + LIVES_S;
+    setsid();
+    signal(SIGCHLD, SIG_IGN);
+    for (int generation = 0; time(NULL) < end && access(held, F_OK) == 0; generation++) {
+        if (generation == TELLS_AFTER)
+            write(fd, "x", 1);
+        if (fork() != 0)
+            break;
+    }
+    _exit(0);
+}
+
+int main(void)
+{
+    char held[4200];
+    int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short) atoi(getenv("TASK_PORT"))), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    snprintf(held, sizeof held, "%s/held", getenv("GRID_DATA_DIR"));
+    mkfifo(held, 0600);
+    int fd = open(held, O_RDWR);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (fd < 0 || bind(listener, (struct sockaddr *) &address, sizeof address) != 0 || listen(listener, 16) != 0)
+        return 1;
+    if (fork() == 0) {
+        clearenv();
+        for (int i = 0; i < 64; i++)
+            if (i != fd)
+                close(i);
+        fly(held, fd);
+    }
+    for (;;)
+        close(accept(listener, NULL, NULL));
+}
+"""
+
+
+def read_some(fd):
+    """What there is; b"" once nobody holds the other end, None while somebody does and says nothing."""
+    try:
+        return os.read(fd, 100)
+    except BlockingIOError:
+        return None
+
+
+@once
+def test_what_forks_and_exits_over_and_over_ends_with_its_node():
+    need_root()
+    with Attack() as attack, contextlib.ExitStack() as stack:
+        source = attack.base / "comet.c"
+        source.write_text(COMET)
+        answer = attack.node.init(attack.grid.project().program("comet", source, ("-D_GNU_SOURCE",)))
+        check_equal(answer.status, 200, f"status of /tasks/init ({answer.text})")
+        attack.wait_online("comet")
+        held = os.open(attack.node.state / "data" / "comet" / "held", os.O_RDONLY | os.O_NONBLOCK)
+        stack.callback(os.close, held)
+        wait_for(lambda: read_some(held) == b"x", "it is under way")
+        check_equal(attack.node.stop(), [], "the node's end")
+        wait_for(lambda: read_some(held) == b"", "none of it is left")
+
+
 @once
 def test_a_named_task_user_is_taken_and_may_not_administrate_either():
     need_root()
