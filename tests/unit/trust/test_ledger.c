@@ -385,6 +385,45 @@ static void test_ledger__of_two_rotations_at_once_one_wins_everywhere(void **sta
     ledger_destroy(a), ledger_destroy(b);
 }
 
+/* Spoils the signatures of a pack's statements of these kinds. */
+static void spoil(struct buf *pack, enum ledger_kind one, enum ledger_kind other)
+{
+    struct ledger_statement *list[LEDGER_STATEMENTS_MAX];
+    struct ledger_pack_view p;
+    size_t count;
+    assert_int_equal(ledger_pack_open(buf_slice(pack), &p), 0);
+    size_t end = (size_t) (p.statements.rest.data - pack->data);
+    assert_int_equal(ledger_pack_read(&p, list, &count), 0);
+    for (size_t i = 0; i < count; i++) {
+        end += list[i]->size;
+        pack->data[end - 1] ^= list[i]->kind == one || list[i]->kind == other;
+        free(list[i]);
+    }
+}
+
+/* A member that has no key can say again what it has heard, as often as it likes: each signature that is looked at takes the control thread a tenth of a millisecond. */
+static void test_ledger__looks_at_no_signature_of_what_changes_nothing(void **state)
+{
+    const struct rig *r = *state;
+    struct ledger *l = fresh(r->first), *early = fresh(r->first);
+    struct ledger_news news;
+    assert_int_equal(ledger_evict(early, r->first, id_of(1), "one", NOW), 0);
+    assert_int_equal(ledger_announce(early, r->first, r->second, LEDGER_INSTALL, NOW, NOW + 86400), 0);
+    tell(l, early);
+    assert_int_equal(ledger_set_door(l, r->first, true, NOW), 0);
+    assert_int_equal(ledger_announce(l, r->first, r->second, LEDGER_USE, NOW, NOW + 86400), 0);
+    assert_int_equal(ledger_evict(early, r->first, id_of(2), "two", NOW), 0);
+    struct buf pack = packed(early);
+    spoil(&pack, LEDGER_DOOR, LEDGER_AUTHORITY);
+    assert_int_equal(ledger_merge(l, buf_slice(&pack), &news), 0);
+    assert_int_equal(news.refused, 0);
+    assert_door(l, 2, true);
+    assert_int_equal(ledger_next(l)->phase, LEDGER_USE);
+    assert_true(ledger_is_evicted(l, id_of(2))); /* which is news, and behind them */
+    buf_dispose(&pack);
+    ledger_destroy(l), ledger_destroy(early);
+}
+
 static void test_ledger__is_loaded_as_it_was_packed(void **state)
 {
     const struct rig *r = *state;
@@ -664,6 +703,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ledger__takes_who_is_behind_for_no_liar, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__refuses_an_authority_of_another_grid_or_out_of_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__of_two_rotations_at_once_one_wins_everywhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ledger__looks_at_no_signature_of_what_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__is_loaded_as_it_was_packed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__replicas_that_tell_each_other_in_any_order_end_equal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ledger__is_bounded, setup, teardown),
