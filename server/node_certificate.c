@@ -159,15 +159,24 @@ int node_certificate_take(struct node *n, const struct verifier *v, char why[NOD
 
 /* ---- others' ---- */
 
-/* A name that somebody gives himself is a host name in his certificate only where it cannot be another's: one word, which no living member has as its name or its host's. */
+/* Its own name, its host's, or one by which it is dialled. */
+static bool is_called(const struct member *m, const char *name)
+{
+    size_t size = strlen(name);
+    bool is = strcasecmp(m->name, name) == 0 || (m->hostname && strcasecmp(m->hostname, name) == 0);
+    for (size_t i = 0; !is && i < m->address_count; i++)
+        is = strncasecmp(m->addresses[i], name, size) == 0 && m->addresses[i][size] == ':';
+    return is;
+}
+
+/* A name that somebody gives himself is a host name in his certificate only where it cannot be another's: one word, by which no living member is called. */
 static bool may_be_named(const struct node *n, const char *id, const char *name)
 {
     bool free_name = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == strlen(name);
     for (size_t i = 0; free_name && i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
         bool lives = m->state == MEMBER_ALIVE || m->state == MEMBER_STALLED;
-        bool has = strcasecmp(m->name, name) == 0 || (m->hostname && strcasecmp(m->hostname, name) == 0);
-        free_name = !lives || !has || strcmp(m->id, id) == 0;
+        free_name = !lives || !is_called(m, name) || strcmp(m->id, id) == 0;
     }
     return free_name;
 }

@@ -542,6 +542,19 @@ def test_a_joiners_name_is_nobody_elses_host_name():
 
 
 @once
+def test_a_joiners_name_is_not_by_what_another_is_dialled():
+    with settled_by_password() as grid:
+        for name, hosts, options in (("first", {"first"}, ["--advertise", "Kettle:7900"]), ("kettle", set(), []), ("ket", {"ket"}, [])):
+            joined = Node(grid.folder / f"j{len(grid.nodes)}", name, join=grid[0].listen_text, options=[*grid.options, *options])
+            grid.nodes.append(joined)
+            joined.start()
+            wait_for(lambda: said(joined, "this node is a member now"), f"{name} is let in")
+            wait_for(lambda: hosts <= host_names(joined) and "localhost" in host_names(joined), f"{name} shows its certificate")
+            check_equal(host_names(joined), {"localhost"} | hosts, f"host names of {name}")
+            wait_for(lambda: name in {host["name"] for host in grid[0].hosts()}, f"{name} is known")
+
+
+@once
 def test_what_is_weak_or_unsound_is_refused_with_its_remedy():
     with Grid(0, start=False) as grid:
         state = ["--state", grid.folder / "s", "--api", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--discover", "none"]
