@@ -28,6 +28,8 @@ enum {
     LINES_BURST = 10,
 };
 
+static const uint64_t UNASKED = UINT64_MAX; /* the token of a dial that the core has not wished for: it counts those of its own from 1 */
+
 struct link {
     struct gossip *g;
     struct link *next;
@@ -160,9 +162,27 @@ static struct link *link_find(const struct gossip *g, uint64_t id)
     return NULL;
 }
 
+static struct conn *link_conn(const struct link *l)
+{
+    return l->in ? grpc_call_conn(l->in) : l->client ? http_client_conn(l->client) : NULL;
+}
+
+/* Of two that cannot be dialled one may have dialled for the other (net/carrier.h): that is taken, whoever asks on it. */
+static enum gossip_path link_path(const struct link *l)
+{
+    const struct conn *c = link_conn(l);
+    if (!c)
+        return GOSSIP_PATH_NONE;
+    if (conn_is_relayed(c))
+        return GOSSIP_PATH_RELAYED;
+    return l->in || addr_is_member(conn_peer_addr(c)) ? GOSSIP_PATH_TAKEN : GOSSIP_PATH_DIALLED;
+}
+
 static void link_up(struct link *l, const struct tls_peer *peer)
 {
     l->up = members_link_up(l->g->core, l->id, peer->id, l->token, loop_now_ms(l->g->loop)) == 0;
+    if (l->up && link_path(l) == GOSSIP_PATH_RELAYED)
+        members_link_relayed(l->g->core, l->id);
     l->token = 0;
     l->linked = true;
     memcpy(l->peer, peer->id, sizeof l->peer);
@@ -212,22 +232,6 @@ static void link_end(struct link *l)
         loop_timer_start(l->g->loop, &l->timer, CLOSE_MS, link_abort, l);
     } else
         link_abort(l);
-}
-
-static struct conn *link_conn(const struct link *l)
-{
-    return l->in ? grpc_call_conn(l->in) : l->client ? http_client_conn(l->client) : NULL;
-}
-
-/* Of two that cannot be dialled one may have dialled for the other (net/carrier.h): that is taken, whoever asks on it. */
-static enum gossip_path link_path(const struct link *l)
-{
-    const struct conn *c = link_conn(l);
-    if (!c)
-        return GOSSIP_PATH_NONE;
-    if (conn_is_relayed(c))
-        return GOSSIP_PATH_RELAYED;
-    return l->in || addr_is_member(conn_peer_addr(c)) ? GOSSIP_PATH_TAKEN : GOSSIP_PATH_DIALLED;
 }
 
 static void link_turn(const struct link *l, enum gossip_plane plane)
@@ -626,6 +630,38 @@ int gossip_turn(struct gossip *g, const char *id, enum gossip_plane plane)
         err = grpc_call_send(taken->in, buf_slice(&frame));
     buf_dispose(&frame);
     return err;
+}
+
+static bool is_dialled_directly(const struct gossip *g, const char *id)
+{
+    for (const struct link *l = g->links; l; l = l->next)
+        if (l->dial && l->token == UNASKED && strcmp(l->peer, id) == 0)
+            return true;
+    return false;
+}
+
+/* Whoever else is found is no news: that the member's addresses may mean other hosts here is why there is a relay. */
+int gossip_dial_direct(struct gossip *g, const char *id)
+{
+    const struct member *m = members_find(g->core, id);
+    if (!m || g->closing || g->on_left || gossip_path(g, id, NULL) != GOSSIP_PATH_RELAYED)
+        return GRID_ENOENT;
+    if (is_dialled_directly(g, id))
+        return GRID_EEXIST;
+    const struct members_dial wish = {UNASKED, m->id, m->addresses, m->address_count, g->times->connect_ms};
+    const struct gossip_dial_config config = {.loop = g->loop, .tls = g->tls, .resolver = g->resolver, .times = g->times, .wish = &wish, .self = members_at(g->core, 0)->id,
+                                              .known = ways_of(g->ways, id), .hidden = true};
+    struct link *l = link_new(g);
+    if (!l)
+        return GRID_ENOMEM;
+    int err = gossip_dial_create(&config, &DIAL_EVENTS, l, &l->dial);
+    if (err != 0) {
+        link_free(l);
+        return err;
+    }
+    l->token = UNASKED;
+    memcpy(l->peer, m->id, sizeof l->peer);
+    return 0;
 }
 
 void gossip_set_unreachable(struct gossip *g, bool unreachable)

@@ -100,6 +100,9 @@ uint32_t gossip_round_trip_us(const struct gossip *g, const char *id);
 const struct ways *gossip_ways(const struct gossip *g);
 /* Asks a member that has dialled this node for a connection on which it serves. 0, GRID_ENOENT (there is no such link), GRID_ENOMEM. */
 int gossip_turn(struct gossip *g, const char *id, enum gossip_plane plane);
+/* Dials a member that is linked by way of a third, at its addresses: a link that comes of it takes the place of that one. When none does nothing has happened. 0, GRID_ENOENT (it is not linked
+ * so), GRID_EEXIST (it is being dialled), GRID_ENOMEM. */
+int gossip_dial_direct(struct gossip *g, const char *id);
 /* Whether this node is believed not to be dialled by others: then members that say the same of themselves are dialled by the loop's carrier when their addresses do not answer. */
 void gossip_set_unreachable(struct gossip *g, bool unreachable);
 

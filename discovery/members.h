@@ -108,6 +108,9 @@ uint64_t members_tick(struct members *m, uint64_t now_ms);
  * it, 0 for one that was accepted. 0 or GRID_ENOMEM (close it). */
 int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint64_t token, uint64_t now_ms);
 
+/* Its bytes go by way of a third: a link to the same member that needs none takes its place. Before anything is received on it; both ends are to be told. */
+void members_link_relayed(struct members *m, uint64_t link);
+
 /* A link is gone: reset or ended by the other side, given up by the kernel since nothing was acknowledged, or DENIED: the other side has refused this node's
  * certificate, and is dialled ever more rarely until it takes a link. Links that members_next_close
  * named need not be reported. */

@@ -47,6 +47,7 @@ struct members_link {
     struct members_frame *head, **tail;
     struct members_entry *entry; /* once ready */
     bool dialled, ready, closing, paused, any_dirty;
+    bool relayed; /* its bytes go by way of a third */
     uint16_t place;
     uint64_t id, heard_ms, sent_ms, opened_ms;
     char peer[MEMBER_ID_SIZE];

@@ -278,6 +278,13 @@ int members_link_up(struct members *m, uint64_t link, const char *peer_id, uint6
     return 0;
 }
 
+void members_link_relayed(struct members *m, uint64_t link)
+{
+    struct members_link *l = members_link_find(m, link);
+    if (l)
+        l->relayed = true;
+}
+
 void members_link_down(struct members *m, uint64_t link, enum members_loss loss, uint64_t now_ms)
 {
     struct members_link *l = members_link_find(m, link);

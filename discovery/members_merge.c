@@ -364,12 +364,16 @@ static bool judge_hello(struct members *m, struct members_link *l, const struct 
 
 /* Of two links to one peer, the one to give up: NULL for neither. Both ends must come to the same, or they close one each, and neither knows in
  * which order the other sees them. Who dialled is known to both: when both sides did, the dial of the lower id stays; of two dials of one side that
- * side gives up the older. Where we cannot be sure both stay, and the newer one is used. */
+ * side gives up the older. One by way of a third is given up for one that needs none, by who has dialled it. Where we cannot be sure both stay, and the newer one is used. */
 static struct members_link *surplus_link(const struct members *m, struct members_link *old, struct members_link *fresh, bool restarted)
 {
     bool we_are_lower = strcmp(m->self->member.id, fresh->peer) < 0;
     if (restarted)
         return old;
+    if (old->relayed != fresh->relayed) {
+        struct members_link *relayed = old->relayed ? old : fresh;
+        return relayed->dialled ? relayed : NULL;
+    }
     if (old->dialled == fresh->dialled)
         return fresh->dialled ? old : NULL;
     if (fresh->dialled == we_are_lower)

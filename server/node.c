@@ -27,6 +27,7 @@
 #include "server/node_adopt.h"
 #include "server/node_ask.h"
 #include "server/node_delegate.h"
+#include "server/node_direct.h"
 #include "server/node_discover.h"
 #include "server/node_found.h"
 #include "server/node_join.h"
@@ -321,6 +322,8 @@ static int open_parts(struct node *n, char why[NODE_WHY_MAX])
     if (err == 0)
         err = node_reach_open(n);
     if (err == 0)
+        err = node_direct_open(n);
+    if (err == 0)
         err = open_workers(n, why);
     if (err == 0)
         err = node_tasks_open(n, why);
@@ -484,6 +487,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     node_ask_stop(n);
     node_logs_stop(n);
     node_reach_stop(n);
+    node_direct_stop(n);
     node_watchers_stop(n);
     node_deploys_stop(n);
     if (n->gossip)
@@ -544,6 +548,7 @@ static void node_free(struct node *n)
     carrier_destroy(n->carrier);
     node_tunnel_free(n);
     node_reach_free(n);
+    node_direct_free(n);
     node_routes_close(n);
     node_trust_close(n);
     node_state_close(n);

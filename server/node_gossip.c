@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/token_buckets.h"
+#include "server/node_direct.h"
 #include "server/node_faults.h"
 #include "server/node_found.h"
 #include "server/node_internal.h"
@@ -271,6 +272,8 @@ static void on_event(void *ctx, enum members_event_kind kind, const struct membe
         node_reach_look_soon(n);
         worker_set_leave_peer(n->workers, m->id);
     }
+    if (kind == MEMBERS_LINKED || kind == MEMBERS_UPDATED)
+        node_direct_look_soon(n);
     if (m != NULL && !m->local)
         node_watchers_event(n, event_kind(kind), m);
     count_members(n);

@@ -66,6 +66,7 @@ struct node {
     struct log_reader *log_readers;       /* node_logs.c's, as the next */
     struct log_relay *log_relays;
     struct node_reach *reach;             /* node_reach.c's */
+    struct node_direct *direct;           /* node_direct.c's */
     struct reverse_want *wants;           /* node_reverse.c's, as the next */
     struct reverse_turn *turns;
     struct node_tunnels *tunnels;         /* node_tunnel.c's */

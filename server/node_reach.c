@@ -11,6 +11,7 @@
 #include "grid/v1/reach.pb-c.h"
 #include "server/errands.h"
 #include "server/node_ask.h"
+#include "server/node_direct.h"
 #include "server/node_tunnel.h"
 
 enum { LOOK_SOON_MS = 20, LOOK_AGAIN_MS = 260, LOOK_MS = 2000, CANDIDATES_MAX = 64, MESSAGE_MAX = 256 };
@@ -84,8 +85,10 @@ static bool take_own(struct node *n)
     size_t count = 0;
     if (n->options->advertise_count > 0 || worker_set_peer(n->workers)->size == 0 || addr_is_loopback(worker_set_peer(n->workers)))
         return false;
-    if (addr_is_any(worker_set_peer(n->workers)) && host_addresses_read(&n->host))
+    if (addr_is_any(worker_set_peer(n->workers)) && host_addresses_read(&n->host)) {
         node_gossip_update(n);
+        node_direct_network_changed(n);
+    }
     for (unsigned i = 0; i < n->host.address_count; i++) {
         snprintf(text, sizeof text, strchr(n->host.addresses[i], ':') ? "[%s]:0" : "%s:0", n->host.addresses[i]);
         count += addr_parse(slice_of_str(text), &own[count]) == 0;
@@ -126,6 +129,7 @@ static void tell(struct node *n)
     r->told = state;
     memcpy(r->seen, text, sizeof r->seen);
     gossip_set_unreachable(n->gossip, state == REACHABILITY_UNREACHABLE);
+    node_direct_network_changed(n);
     node_gossip_update(n);
     node_routes_changed(n);
 }

@@ -751,8 +751,11 @@ void peer_links_leave_some(struct peer_links *p, peer_whom_fn whom, const void *
 {
     for (struct peer_link *link = p->links; link; link = link->next)
         for (struct link_client *client = link->clients; client; client = client->next)
-            if (client->state == CLIENT_OPEN && is_named(client, whom, arg))
+            if (client->state == CLIENT_OPEN && is_named(client, whom, arg)) {
                 client_leave(client);
+                if (addr_is_member(&link->worked)) /* there may be a better way by now */
+                    link->worked.size = 0;
+            }
 }
 
 uint64_t peer_links_down(const struct peer_links *p)

@@ -31,7 +31,8 @@ void peer_links_close(struct peer_links *p, loop_fn done, void *arg);
  * them ends as UNAVAILABLE, ATTEMPT_UNKNOWN. */
 void peer_links_publish(struct peer_links *p, struct route_table *table);
 
-/* Of the connections to nodes that `whom` names: closes them at once, or has them end with the calls in flight on them; calls that follow are sent over new ones. */
+/* Of the connections to nodes that `whom` names: closes them at once, or has them end with the calls in flight on them; calls that follow are sent over new ones. The way by a
+ * carrier that worked last is then tried as late as the table says: there may be a better one by now. */
 typedef bool (*peer_whom_fn)(const void *arg, const struct tls_peer *peer);
 void peer_links_close_some(struct peer_links *p, peer_whom_fn whom, const void *arg);
 void peer_links_leave_some(struct peer_links *p, peer_whom_fn whom, const void *arg);

@@ -56,6 +56,15 @@ class Homes(Network):
             chain pass { type filter hook forward priority 0; iifname "eth0" ct state established,related accept; iifname "eth0" drop; }
         }""".replace("SHUT", shut))
 
+    def forward(self, n):
+        """Whoever dials the gateway's address is let through to the host behind it from now on; which notices that something is different, as it has another address too."""
+        self.within(self.host(n), "nft", "-f", "-", text=f"""table ip home {{
+            chain pre {{ type nat hook prerouting priority -100; iifname "eth0" tcp dport {PEER_PORT} dnat to {PRIVATE}2; }}
+        }}
+        insert rule ip home pass iifname "eth0" ct status dnat accept
+        """)
+        run_text("ip", "-n", self.inner(n), "addr", "add", f"{PRIVATE}3/24", "dev", "eth0")
+
     @staticmethod
     def within(namespace, *command, text=""):
         return run_text("nsenter", f"--net=/run/netns/{namespace}", "--", *command, text=text)
@@ -178,6 +187,57 @@ def test_nodes_behind_nat_are_called_by_who_can_be_dialled_and_by_way_of_a_third
         died = time.time()
         fleet.kill(3)
         check(fleet.wait(lambda: len(fleet.first(died, 3, ("dead",), (2, 4))) == 2, "it is dead to both", 30), f"its death was not seen: {fleet.since(died)}")
+
+
+class Caller(threading.Thread):
+    """Has one node call another again and again, until the block ends."""
+
+    def __init__(self, asked, node):
+        super().__init__(daemon=True)
+        self.asked, self.node, self.ending = asked, node, threading.Event()
+        self.made, self.failed = 0, []
+
+    def run(self):
+        while not self.ending.is_set():
+            if not answers(self.asked, self.node, str(self.made), 9000):
+                self.failed.append(time.time())
+            self.made += 1
+
+    def goes_on(self):
+        """Two calls have been made that began after this."""
+        made = self.made
+        wait_for(lambda: self.made >= made + 3, f"calls from {self.asked.name} to {self.node.name} go on", 40)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.join()
+
+
+@once
+def test_a_relayed_link_becomes_a_direct_one_where_a_way_has_opened_and_no_call_fails():
+    with homes(3, (2, 3)) as fleet:
+        nodes = fleet.nodes
+        launch(fleet, 1, 2, 3)
+        check(fleet.wait_whole(30), f"not linked: {fleet.gaps()}")
+        deploy(fleet, 1)
+        all_call_all(fleet, (2, 3), 20)
+        wait_for(lambda: (paths(nodes[2])["m3"], paths(nodes[3])["m2"]) == ("relayed", "relayed"), "the two behind gateways are linked by way of a third", 10)
+        with Caller(nodes[2], nodes[3]) as there, Caller(nodes[3], nodes[2]) as back:
+            there.goes_on()
+            fleet.network.forward(3)
+            wait_for(lambda: (paths(nodes[2])["m3"], paths(nodes[3])["m2"]) == ("direct", "reverse"), "the one that can be dialled now is dialled by the other", 60)
+            there.goes_on()
+            back.goes_on()
+            wait_for(lambda: metric(nodes[1], "grid_relay_tunnels") == 0, "nothing is relayed any more, while calls go on", 30)
+            relayed = metric(nodes[1], "grid_relay_tunnels_total")
+            there.goes_on()
+            back.goes_on()
+            check_equal(metric(nodes[1], "grid_relay_tunnels_total"), relayed, "tunnels that were begun since")
+        check_equal((there.failed, back.failed), ([], []), "calls that failed while the link moved")
 
 
 @once

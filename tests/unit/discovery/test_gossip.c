@@ -60,6 +60,7 @@ struct rig {
     struct addr at;
     uint64_t ticket;
     bool wanted, serves;
+    int ends[2]; /* of the relay of the tests */
 };
 
 static int judge(void *arg, struct x509_st *const *chain, size_t count, struct tls_peer *peer, char why[160])
@@ -197,7 +198,8 @@ static void stop(struct node *n)
     if (!n->gossip)
         return;
     n->gone = 0;
-    listener_close(n->listener);
+    if (n->listener)
+        listener_close(n->listener);
     gossip_close(n->gossip, count_gone, &n->gone);
     http_server_close(n->http, count_gone, &n->gone);
     PUMP(n->rig->loop, n->gone, 2);
@@ -256,6 +258,18 @@ static void await_state(struct rig *r, int i, int j, enum member_state state)
     loop_timer_stop(&tick);
     if (!seen)
         fail_msg("node %d sees node %d as %s", i, j, m ? member_state_name(m->state) : "unknown");
+}
+
+static void await_that(struct rig *r, bool (*holds)(struct rig *r))
+{
+    uint64_t deadline = loop_clock_ms() + PUMP_DEADLINE_MS;
+    struct loop_timer tick = {.loop = r->loop};
+    bool met;
+    pump_tick(&tick);
+    while (!(met = holds(r)) && loop_clock_ms() < deadline)
+        uv_run(loop_uv(r->loop), UV_RUN_ONCE);
+    loop_timer_stop(&tick);
+    assert_true(met);
 }
 
 static void await_all(struct rig *r, int count)
@@ -459,6 +473,101 @@ static void test_gossip__a_link_that_the_other_has_dialled_is_at_no_address(void
     assert_null(ways_of(gossip_ways(r->nodes[0].gossip), key_id(r->nodes[1].key)));
 }
 
+/* The relay of the tests: what is said at one end of a pair of sockets comes out at the other. */
+static void on_relay_wanted(void *ctx, struct carrier *k, uint64_t ticket, const char *member, const struct tls_context *tls)
+{
+    struct rig *r = ctx;
+    (void) tls;
+    assert_string_equal(member, key_id(r->nodes[1].key));
+    if (!r->serves) {
+        carrier_refuse(k, ticket);
+        return;
+    }
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, r->ends), 0);
+    assert_int_equal(carrier_give_fd(k, ticket, r->ends[0]), 0);
+    http_server_accept(r->nodes[1].http, r->ends[1], r->nodes[1].tls);
+}
+
+static bool relay_is_at_rest(struct rig *r)
+{
+    for (int i = 0; i < 2; i++) {
+        struct addr local = {.size = sizeof local.u};
+        if (getsockname(r->ends[i], &local.u.any, &local.size) == 0 && local.u.any.sa_family == AF_UNIX)
+            return false;
+    }
+    return true;
+}
+
+static enum gossip_path path_of(const struct rig *r, int i, int j)
+{
+    return gossip_path(r->nodes[i].gossip, key_id(r->nodes[j].key), NULL);
+}
+
+/* Node 0 has found node 1 by way of a third, and knows since where it could be dialled. */
+static void link_relayed(struct rig *r)
+{
+    assert_int_equal(carrier_create(r->loop, on_relay_wanted, r, &r->carrier), 0);
+    r->nodes[1].hidden = true;
+    start(r, 0, "one", TRUST_ROLE_NODE, NULL);
+    start(r, 1, "two", TRUST_ROLE_NODE, r->nodes[0].address);
+    await_all(r, 2);
+    gossip_set_unreachable(r->nodes[0].gossip, true);
+    stop(&r->nodes[1]);
+    listen_at(&r->nodes[1], 0);
+    start_gossip(&r->nodes[1], authority_id(r->authority), NULL, 0);
+    r->serves = true;
+    await_all(r, 2);
+    assert_int_equal(path_of(r, 0, 1), GOSSIP_PATH_RELAYED);
+    assert_int_equal(path_of(r, 1, 0), GOSSIP_PATH_RELAYED);
+}
+
+/* The link has moved from the relay to one that node i has dialled, and nobody was missed meanwhile. */
+static void expect_moved(struct rig *r, int i)
+{
+    int j = 1 - i, stalled = r->nodes[i].events[MEMBERS_STALLED] + r->nodes[j].events[MEMBERS_STALLED];
+    assert_int_equal(gossip_dial_direct(r->nodes[i].gossip, key_id(r->nodes[j].key)), 0);
+    assert_int_equal(gossip_dial_direct(r->nodes[i].gossip, key_id(r->nodes[j].key)), GRID_EEXIST);
+    await_that(r, relay_is_at_rest);
+    assert_int_equal(path_of(r, i, j), GOSSIP_PATH_DIALLED);
+    assert_int_equal(path_of(r, j, i), GOSSIP_PATH_TAKEN);
+    await_all(r, 2);
+    assert_int_equal(r->nodes[i].events[MEMBERS_STALLED] + r->nodes[j].events[MEMBERS_STALLED], stalled);
+    assert_int_equal(gossip_dial_direct(r->nodes[i].gossip, key_id(r->nodes[j].key)), GRID_ENOENT);
+}
+
+static void test_gossip__a_relayed_link_moves_to_a_direct_one_of_who_has_dialled_it(void **state)
+{
+    struct rig *r = *state;
+    link_relayed(r);
+    expect_moved(r, 0);
+}
+
+static void test_gossip__a_relayed_link_moves_to_a_direct_one_of_the_other(void **state)
+{
+    struct rig *r = *state;
+    link_relayed(r);
+    expect_moved(r, 1);
+}
+
+static bool may_be_dialled_again(struct rig *r)
+{
+    return gossip_dial_direct(r->nodes[0].gossip, key_id(r->nodes[1].key)) == 0;
+}
+
+static void test_gossip__a_relayed_link_stands_when_no_direct_one_can_be_made(void **state)
+{
+    struct rig *r = *state;
+    link_relayed(r);
+    listener_close(r->nodes[1].listener);
+    r->nodes[1].listener = NULL; /* nothing listens at its place any more */
+    int stalled = r->nodes[0].events[MEMBERS_STALLED];
+    assert_int_equal(gossip_dial_direct(r->nodes[0].gossip, key_id(r->nodes[1].key)), 0);
+    await_that(r, may_be_dialled_again);
+    assert_int_equal(path_of(r, 0, 1), GOSSIP_PATH_RELAYED);
+    assert_int_equal(path_of(r, 1, 0), GOSSIP_PATH_RELAYED);
+    assert_int_equal(r->nodes[0].events[MEMBERS_STALLED], stalled);
+}
+
 static void test_gossip__says_goodbye(void **state)
 {
     struct rig *r = *state;
@@ -549,6 +658,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gossip__convicts_a_dead_process_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__takes_a_restarted_node_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__a_link_that_the_other_has_dialled_is_at_no_address, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__a_relayed_link_moves_to_a_direct_one_of_who_has_dialled_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__a_relayed_link_moves_to_a_direct_one_of_the_other, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gossip__a_relayed_link_stands_when_no_direct_one_can_be_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__says_goodbye, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__tells_a_newcomer_that_its_name_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gossip__refuses_another_authority_in_the_hello, set_up, tear_down),

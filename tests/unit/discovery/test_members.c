@@ -392,6 +392,51 @@ static void test_members__keeps_the_dial_of_the_lower_id(void **state)
     expect_state(r, PEER, MEMBER_ALIVE);
 }
 
+/* A link that `dialled` says who has made. */
+static void link_by(struct rig *r, uint64_t link, const char *peer, bool dialled, bool relayed)
+{
+    assert_int_equal(members_link_up(r->m, link, peer, dialled ? 900 + link : 0, r->now), 0);
+    if (relayed)
+        members_link_relayed(r->m, link);
+    assert_int_equal(say_of(r, link, record_of(peer, peer[0] == '0' ? "lower" : "higher", 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
+}
+
+/* Whoever has dialled which, and whichever id is lower: the one that has dialled the relayed link ends it, and the other one does nothing but use the direct one. */
+static void test_members__a_link_that_needs_no_third_takes_the_place_of_one_that_does(void **state)
+{
+    struct rig *r = *state;
+    static const char *const PEERS[] = {PEER, FOURTH}; /* the higher and the lower id */
+    for (uint64_t i = 0; i < 8; i++) {
+        const char *peer = PEERS[i % 2];
+        bool relayed_is_ours = i / 2 % 2, direct_is_ours = i / 4;
+        uint64_t relayed = 20 + 2 * i, direct = relayed + 1;
+        link_by(r, relayed, peer, relayed_is_ours, true);
+        link_by(r, direct, peer, direct_is_ours, false);
+        assert_int_equal(r->closed_count, relayed_is_ours);
+        assert_true(!relayed_is_ours || r->closed[0] == relayed);
+        if (!relayed_is_ours)
+            members_link_down(r->m, relayed, MEMBERS_LOST_RESET, r->now);
+        drain(r);
+        expect_state(r, peer, MEMBER_ALIVE);
+        members_link_down(r->m, direct, MEMBERS_LOST_RESET, r->now);
+        drain(r);
+    }
+}
+
+static void test_members__a_relayed_link_that_comes_late_is_ended_by_who_dialled_it(void **state)
+{
+    struct rig *r = *state;
+    link_by(r, LINK, PEER, false, false);
+    link_by(r, LINK + 1, PEER, true, true);
+    assert_int_equal(r->closed_count, 1);
+    assert_int_equal(r->closed[0], LINK + 1);
+    link_by(r, LINK + 2, PEER, false, true);
+    assert_int_equal(r->closed_count, 0);
+    members_link_down(r->m, LINK + 2, MEMBERS_LOST_RESET, r->now);
+    drain(r);
+    expect_state(r, PEER, MEMBER_ALIVE);
+}
+
 static void test_members__redials_the_dead_with_backoff_and_forgets_them_after_a_day(void **state)
 {
     struct rig *r = *state;
@@ -1672,6 +1717,8 @@ int main(void)
         CASE(test_members__does_not_convict_whom_others_hear),
         CASE(test_members__knows_a_restart_from_a_refutation),
         CASE(test_members__keeps_the_dial_of_the_lower_id),
+        CASE(test_members__a_link_that_needs_no_third_takes_the_place_of_one_that_does),
+        CASE(test_members__a_relayed_link_that_comes_late_is_ended_by_who_dialled_it),
         CASE(test_members__redials_the_dead_with_backoff_and_forgets_them_after_a_day),
         CASE(test_members__sends_its_record_once_it_changed_and_only_then),
         CASE(test_members__passes_releases_on_as_they_are),
