@@ -696,6 +696,31 @@ def test_links_without_end_of_one_member_keep_no_node_from_dialling_others():
             check(friend.dialled.wait(60), "it is not dialled")
 
 
+@once
+def test_records_without_end_cost_a_bounded_number_of_signature_checks():
+    with Grid(1) as grid, Liar(grid, grid[0], "mallory") as liar:
+        checks = lambda: int(re.search(r"^grid_gossip_signature_checks_total (\d+)$", grid[0].get("/metrics").text, re.M)[1])  # noqa: E731
+        liar.hello()
+        wait_for(lambda: "mallory" in states(grid[0]), "it is a member")
+        false, seal = liar.record(), message("SealedMember", certificate=liar.der, signature=liar.leaf.key.sign(b"another record", ec.ECDSA(hashes.SHA256())))
+
+        def forged(revision):
+            false.revision = revision
+            seal.record = false.SerializeToString()
+            return entry(seal.SerializeToString())
+
+        began, before, told = time.monotonic(), checks(), 5000
+        for at in range(1, told, 1000):
+            liar.say(members=message("MemberTable", members=[forged(at + i) for i in range(1000)]))
+        check(liar.is_read(), "all of it was read")
+        most = 2048 + 10 + 100 * (time.monotonic() - began)  # a burst, then a hundred a second
+        wait_for(lambda: checks() >= before + 2048, "as many as it may bring are checked")  # told of once a second
+        check(checks() - before <= most, f"{checks() - before} of {told} checked, at most {most:.0f}")
+        with Liar(grid, grid[0], "friend") as friend:
+            friend.hello()
+            wait_for(lambda: "friend" in states(grid[0]), "another is heard")
+
+
 TOMBSTONE, HEIR = 2, 4
 
 
