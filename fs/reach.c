@@ -19,8 +19,15 @@ struct marking {
     size_t queue_at;
     struct buf content;
     uint64_t missing;
+    uint64_t lost; /* of them, by damage */
     bool reads_chunks;
 };
+
+static void count_missing(struct marking *m, const struct object_id *id)
+{
+    m->missing++;
+    m->lost += store_has_lost(m->store, id);
+}
 
 static int mark_id(struct marking *m, const struct object_id *id, enum object_type type)
 {
@@ -31,7 +38,7 @@ static int mark_id(struct marking *m, const struct object_id *id, enum object_ty
     if (m->live->count == before)
         return 0;
     if (!store_has(m->store, id)) {
-        m->missing++;
+        count_missing(m, id);
         return 0;
     }
     return type == OBJECT_CHUNK && !m->reads_chunks ? 0 : buf_append(&m->queue, slice_of(&inner, sizeof inner));
@@ -62,7 +69,7 @@ static int mark_inner(struct marking *m, const struct inner *inner)
 {
     int err = store_get_typed(m->store, &inner->id, inner->type, &m->content);
     if (err == GRID_ENOENT || err == GRID_ECORRUPT) {
-        m->missing++;
+        count_missing(m, &inner->id);
         return 0;
     }
     if (err != 0)
@@ -72,35 +79,49 @@ static int mark_inner(struct marking *m, const struct inner *inner)
     return inner->type == OBJECT_DIRECTORY ? mark_directory(m) : mark_file(m);
 }
 
-static int walk(struct store *s, const struct object_id *root, bool reads_chunks, struct id_map *live, uint64_t *missing)
+static int walk(struct marking *m, const struct object_id *root)
 {
-    struct marking m = {.store = s, .live = live, .reads_chunks = reads_chunks};
     struct inner inner;
-    buf_init(&m.queue, 0);
-    buf_init(&m.content, OBJECT_LISTING_MAX);
-    int err = mark_id(&m, root, OBJECT_DIRECTORY);
-    while (err == 0 && m.queue_at < m.queue.size) {
-        memcpy(&inner, m.queue.data + m.queue_at, sizeof inner);
-        m.queue_at += sizeof inner;
-        err = mark_inner(&m, &inner);
+    buf_init(&m->queue, 0);
+    buf_init(&m->content, OBJECT_LISTING_MAX);
+    int err = mark_id(m, root, OBJECT_DIRECTORY);
+    while (err == 0 && m->queue_at < m->queue.size) {
+        memcpy(&inner, m->queue.data + m->queue_at, sizeof inner);
+        m->queue_at += sizeof inner;
+        err = mark_inner(m, &inner);
     }
-    if (missing)
-        *missing = m.missing;
-    buf_dispose(&m.queue);
-    buf_dispose(&m.content);
+    buf_dispose(&m->queue);
+    buf_dispose(&m->content);
     return err;
 }
 
 int release_mark(struct store *s, const struct object_id *root, struct id_map *live, uint64_t *missing)
 {
-    return walk(s, root, false, live, missing);
+    struct marking m = {.store = s, .live = live};
+    int err = walk(&m, root);
+    if (missing)
+        *missing = m.missing;
+    return err;
 }
 
 int release_check(struct store *s, const struct object_id *root, uint64_t *missing)
 {
     struct id_map seen;
+    struct marking m = {.store = s, .live = &seen, .reads_chunks = true};
     id_map_init(&seen);
-    int err = walk(s, root, true, &seen, missing);
+    int err = walk(&m, root);
+    *missing = m.missing;
+    id_map_dispose(&seen);
+    return err;
+}
+
+int release_lost(struct store *s, const struct object_id *root, uint64_t *lost)
+{
+    struct id_map seen;
+    struct marking m = {.store = s, .live = &seen};
+    id_map_init(&seen);
+    int err = walk(&m, root);
+    *lost = m.lost;
     id_map_dispose(&seen);
     return err;
 }

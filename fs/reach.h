@@ -13,4 +13,8 @@ int release_mark(struct store *s, const struct object_id *root, struct id_map *l
  * store lacks; what hangs below a missing directory is not. Errors as release_mark. */
 int release_check(struct store *s, const struct object_id *root, uint64_t *missing);
 
+/* Counts in *lost what `root` reaches that the store has lost (store_has_lost): a release that was never here, or came in part, has lost nothing by that. Errors as
+ * release_mark. */
+int release_lost(struct store *s, const struct object_id *root, uint64_t *lost);
+
 #endif

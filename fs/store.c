@@ -13,6 +13,14 @@ bool store_has(struct store *s, const struct object_id *id)
     return has;
 }
 
+bool store_has_lost(struct store *s, const struct object_id *id)
+{
+    pthread_mutex_lock(&s->index);
+    bool lost = id_map_find(&s->lost, id) != ID_MAP_NONE;
+    pthread_mutex_unlock(&s->index);
+    return lost;
+}
+
 /* Where the object lies, and its segment with a reference. */
 static int locate(struct store *s, const struct object_id *id, struct store_location *at, struct segment **segment)
 {
@@ -34,6 +42,7 @@ void store_drop_damaged(struct store *s, const struct object_id *id, const struc
     uint32_t number = id_map_find(&s->ids, id);
     if (number != ID_MAP_NONE && s->locations[number].segment == at->segment && s->locations[number].offset == at->offset) {
         store_index_remove(s, number);
+        id_map_add(&s->lost, id);
         s->dropped++;
     }
     pthread_mutex_unlock(&s->index);

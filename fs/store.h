@@ -38,6 +38,9 @@ void store_close(struct store *s);
 
 bool store_has(struct store *s, const struct object_id *id);
 
+/* Whether the object was dropped since it was damaged, after the store was opened, and has not been put again. */
+bool store_has_lost(struct store *s, const struct object_id *id);
+
 /* The content, put in the place of what `out` held, and the type. The hash has been checked. GRID_ENOENT when the store has it not;
  * GRID_ECORRUPT when what is there is damaged: then it has been dropped, so that store_has is false and it can be fetched again. */
 int store_get(struct store *s, const struct object_id *id, enum object_type *type, struct buf *out);

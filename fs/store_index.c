@@ -18,6 +18,13 @@ static bool index_reserve(struct store *s)
     return true;
 }
 
+static void forget_lost(struct store *s, const struct object_id *id)
+{
+    uint32_t number = s->lost.count > 0 ? id_map_find(&s->lost, id) : ID_MAP_NONE;
+    if (number != ID_MAP_NONE)
+        id_map_remove(&s->lost, number);
+}
+
 /* Sets where an object lies; a record of it elsewhere is dead from now on. */
 int store_index_set(struct store *s, const struct object_id *id, const struct store_location *at)
 {
@@ -31,6 +38,7 @@ int store_index_set(struct store *s, const struct object_id *id, const struct st
         s->stored_bytes -= store_record_bytes(s->locations[number].stored_size);
     s->locations[number] = *at;
     s->stored_bytes += store_record_bytes(at->stored_size);
+    forget_lost(s, id);
     return 0;
 }
 

@@ -38,6 +38,7 @@ struct store {
     uint64_t stored_bytes;
     uint64_t disk_bytes;
     uint64_t dropped;
+    struct id_map lost; /* of them, what has not come again; where memory is short, not all */
     uint32_t epoch;
     struct store_hold *holds;
     bool dir_dirty;

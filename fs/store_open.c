@@ -208,6 +208,7 @@ void store_close(struct store *s)
     free(s->segments);
     free(s->locations);
     id_map_dispose(&s->ids);
+    id_map_dispose(&s->lost);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     if (s->dir_fd >= 0)

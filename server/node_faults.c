@@ -85,8 +85,13 @@ static const char *damage_sentence(const struct node *n, struct arena *arena)
     uint64_t damaged = n->releases ? releases_damage(n->releases) : 0;
     if (damaged == 0)
         return NULL;
+    const char *lost = releases_lost(n->releases), *lacks = "";
+    if (releases_is_mending(n->releases))
+        lacks = ", and what the release that runs lacks is not fetched yet";
+    else if (lost[0])
+        lacks = arena_printf(arena, ", and release %.8s cannot be gone back to from here, since no node that can be reached has what it lacks", lost);
     return arena_printf(arena, "the disk has damaged %" PRIu64 " of the objects that the store keeps since this node started%s: look at the disk's health (smartctl -a), and move the state folder if it fails", damaged,
-                        releases_is_mending(n->releases) ? ", and what the release that runs lacks is not fetched yet" : "");
+                        lacks);
 }
 
 static const char *lost_key_sentence(const struct node *n, struct arena *arena)

@@ -156,13 +156,13 @@ bool job_work(struct job *job, loop_fn work, loop_fn done)
 /* ---- finish: announce, apply ---- */
 
 /* What was published or fetched is whole in the store; of what ran before a restart only the tree was looked at. */
-void job_note_whole(struct job *job)
+void job_note_whole(struct job *job, uint64_t dropped)
 {
     struct releases *r = job->releases;
-    struct store_stats stats;
-    store_stats(r->store, &stats);
-    r->whole_dropped = stats.dropped;
+    r->whole_dropped = dropped;
     snprintf(r->whole, sizeof r->whole, "%s", job->resumes ? "" : r->current);
+    if (strcmp(r->whole, r->lost) == 0)
+        r->lost[0] = '\0';
 }
 
 static void job_apply(struct job *job)
@@ -180,7 +180,7 @@ static void job_apply(struct job *job)
         log_line(LOG_INFO, "a task is not run here", LOGF_STR("task", job->plan.tasks.elsewhere[i].name), LOGF_STR("why", job->plan.tasks.elsewhere[i].why));
     releases_keep_elsewhere(r, &job->plan.tasks);
     memcpy(r->current, job->plan.env.release, sizeof r->current);
-    job_note_whole(job);
+    job_note_whole(job, releases_damage(r));
     r->runs = job->key;
     r->fetched_bytes = job->fetched_bytes;
     log_line(LOG_INFO, "a release runs", LOGF_STR("release", r->current), LOGF_INT("sequence", job->key.sequence), LOGF_INT("tasks", job->plan.tasks.count));
@@ -403,7 +403,11 @@ static void fetched(void *ctx, int err, const char *sentence)
         job_mend_again(job);
     } else if (err == 0) {
         job_build(job);
-    } else if (!job_makes_room(job)) {
+    } else if (job_makes_room(job)) {
+        return;
+    } else if (job->mends) {
+        job_mend_missed(job, err, sentence ? sentence : grid_err_text(err));
+    } else {
         job_refuse(job, err, sentence ? sentence : grid_err_text(err));
         job_fail(job);
     }
@@ -414,7 +418,7 @@ static void say_stuck(struct job *job)
 {
     char hex[OBJECT_ID_HEX + 1];
     bool stuck = job->fetch && fetch_idle_ms(job->fetch) >= STUCK_MS;
-    if (stuck && !job->stuck_said) {
+    if (stuck && !job->stuck_said && !job->is_former) {
         object_id_to_hex(&job->root, hex);
         log_line(LOG_WARN, "parts of a release are lacking or damaged here and no node that can be reached has them: bring back a node that ran it, or deploy again",
                  LOGF_STR("release", hex), LOGF_INT("sequence", job->key.sequence));
@@ -444,9 +448,7 @@ static void on_fetch_progress(void *ctx)
 static bool fetch_base(const struct job *job, struct object_id *base)
 {
     const struct releases *r = job->releases;
-    struct store_stats stats;
-    store_stats(r->store, &stats);
-    return job->attempts == 0 && stats.dropped == r->whole_dropped && object_id_from_hex(slice_of_str(r->whole), base) == 0;
+    return job->attempts == 0 && releases_damage(r) == r->whole_dropped && object_id_from_hex(slice_of_str(r->whole), base) == 0;
 }
 
 void job_fetch(struct job *job)

@@ -1,5 +1,5 @@
-/* The store is read through in the background, a little at a time while nothing else is done with it: what has rotted on the disk is found while others have it, and for
- * the release that runs it is fetched again as when a peer had asked for it. What only older releases hold is fetched when they are gone back to. */
+/* The store is read through in the background, a little at a time while nothing else is done with it: what has rotted on the disk is found while others have it, and is
+ * fetched again for the releases that are kept, as when a peer had asked for it. */
 #include <stdatomic.h>
 #include <stdlib.h>
 

@@ -599,6 +599,7 @@ void releases_damaged(struct releases *r)
     count_damage(r);
     r->mend_due = true;
     r->mend_waits = false;
+    r->mend_wait_ms = 0;
     releases_step_later(r);
 }
 
@@ -678,9 +679,20 @@ const char *releases_trouble(const struct releases *r)
     return is_tried ? r->trouble : "";
 }
 
+bool releases_may_lack(const struct releases *r)
+{
+    return strcmp(r->whole, r->current) != 0 || releases_damage(r) != r->whole_dropped;
+}
+
 bool releases_is_mending(const struct releases *r)
 {
-    return r->mend_due || (r->running && r->running->mends);
+    return (r->mend_due || (r->running && r->running->mends)) && releases_may_lack(r);
+}
+
+const char *releases_lost(const struct releases *r)
+{
+    const struct release_entry *e;
+    return r->lost[0] && release_log_find(r->log, RELEASES_APP, slice_of_str(r->lost), &e) == 0 ? r->lost : "";
 }
 
 bool releases_synchronized(const struct releases *r)
@@ -723,7 +735,7 @@ const struct grpc_service *releases_sync_service(const struct releases *r)
 static void have_of_job(const struct job *job, const struct object_id *base, struct sync_have *out)
 {
     if (!job->fetch) {
-        out->kind = SYNC_HAVE_WHOLE;
+        out->kind = job->mends ? SYNC_HAVE_MAYBE : SYNC_HAVE_WHOLE;
     } else if (fetch_counts_from(job->fetch, base)) {
         out->kind = SYNC_HAVE_FILLING;
         out->had = fetch_had(job->fetch, &out->had_count, &out->serial);
@@ -791,6 +803,7 @@ static void releases_free(struct releases *r)
     loop_timer_stop(&r->retry);
     loop_timer_stop(&r->tidy);
     loop_timer_stop(&r->stuck);
+    loop_timer_stop(&r->mend_timer);
     loop_timer_stop(&r->spare);
     loop_timer_stop(&r->scrub_timer);
     buf_dispose(&r->save_bytes);

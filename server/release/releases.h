@@ -113,6 +113,8 @@ const struct task_elsewhere *releases_elsewhere(const struct releases *r, size_t
 uint64_t releases_damage(const struct releases *r);
 /* Something in the store has turned out damaged, and what runs here is not known to be whole again. */
 bool releases_is_mending(const struct releases *r);
+/* Hex root of a kept release that cannot be gone back to from here, since what was damaged of it is not to be had; "": none is known. Lives until the next change. */
+const char *releases_lost(const struct releases *r);
 /* Runs the newest entry known. */
 bool releases_synchronized(const struct releases *r);
 /* Why the newest entry does not run here, though it was tried: a sentence; "" when it runs, or nothing is known against it. Lives until the next change. */

@@ -41,7 +41,13 @@ struct job {
     /* How it goes. */
     struct fetch *fetch;
     uint64_t fetched_bytes, fetched_before; /* contents: in all, and before this fetch */
-    uint64_t lacking; /* of what it mends: objects */
+    /* Where it mends. */
+    uint64_t lacking; /* objects of `root`; 0: it is whole */
+    uint64_t dropped; /* as whole_dropped, when the reading of what runs began */
+    struct object_id formers[RELEASE_KEPT]; /* the other kept roots */
+    size_t former_count, former_next;
+    bool is_former; /* `root` is one of them */
+    bool missed;    /* one of them could not be made whole */
     struct store_hold hold;
     unsigned attempts;
     bool made_room; /* what no kept release needs was taken away for it */
@@ -78,6 +84,9 @@ struct releases {
     bool on_pool; /* the running job's work, or a tidy */
     bool mend_due;   /* something in the store has turned out damaged */
     bool mend_waits; /* for other nodes */
+    struct loop_timer mend_timer; /* until former releases that could not be made whole are tried again */
+    uint64_t mend_wait_ms;        /* how long that takes: longer each time */
+    char lost[OBJECT_ID_HEX + 1]; /* one of them; "": none */
     bool tidy_due;
     bool tidy_is_far; /* `tidy` runs for the sake of releases' age alone */
     struct token_bucket dropped_lines;
@@ -188,17 +197,21 @@ bool job_work(struct job *job, loop_fn work, loop_fn done);
 bool job_makes_room(struct job *job);
 void job_build(struct job *job);
 void job_fetch(struct job *job);
-/* What runs here is whole in the store, unless it was resumed. */
-void job_note_whole(struct job *job);
+/* What runs here is whole in the store, unless it was resumed; `dropped` objects had been found to be damaged when that was so. */
+void job_note_whole(struct job *job, uint64_t dropped);
 /* The log with its entry (or only its link) is on disk, or could not be written. */
 void job_committed(struct job *job, int err);
 
 /* release_scan.c: reads the folder, then goes on to build. */
 void job_scan(struct job *job);
 
-/* release_mend.c: reads what runs here whole, then fetches what was damaged; again when that has come; a failure. */
+/* Something in the store was damaged, and what runs here may lack it. */
+bool releases_may_lack(const struct releases *r);
+
+/* release_mend.c: reads what runs here whole, then fetches what was damaged, of other kept releases too; goes on when that has come, or has not; a failure. */
 void job_mend(struct job *job);
 void job_mend_again(struct job *job);
+void job_mend_missed(struct job *job, int err, const char *sentence);
 void job_could_not_mend(struct job *job);
 
 #endif

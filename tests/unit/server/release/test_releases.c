@@ -13,6 +13,7 @@
 #include "grid/v1/peer.pb-c.h"
 #include "net/grpc_server.h"
 #include "server/release/release_codec.h"
+#include "server/release/fetch_internal.h"
 #include "server/release/releases.h"
 #include "server/release/releases_internal.h"
 
@@ -899,6 +900,87 @@ static void test_releases__what_rots_unread_is_found_and_fetched_again(void **st
     assert_int_equal(lacks(s, root), 0);
 }
 
+static bool has_mended(const struct side *s)
+{
+    return releases_damage(s->releases) > 0 && !s->releases->scrubbing && !s->releases->running && !s->releases->mend_due;
+}
+
+/* Two releases, of which each has something that the other has not. */
+static void publish_two(struct fixture *f, char first[65], char second[65])
+{
+    publish_whole(&f->sides[0], TASK("one"));
+    take_root(&f->sides[0], first);
+    UNTIL(f, all_run(f, first));
+    add_noise(&f->sides[0], 1 << 16, 2);
+    publish_whole(&f->sides[0], TASK("two"));
+    take_root(&f->sides[0], second);
+    UNTIL(f, all_run(f, second));
+}
+
+static void test_releases__what_rots_of_former_releases_is_fetched_again_too(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[1];
+    char first[65], second[65];
+    side_close(&f->sides[2]);
+    publish_two(f, first, second);
+    UNTIL(f, !s->releases->running);
+    damage_store(s);
+    releases_scrub_now(s->releases);
+    UNTIL(f, has_mended(s));
+    assert_int_equal(s->releases->whole_dropped, releases_damage(s->releases));
+    assert_string_equal(s->releases->whole, second);
+    assert_string_equal(releases_lost(s->releases), "");
+    side_close(s);
+    assert_int_equal(lacks(s, second), 0);
+    assert_int_equal(lacks(s, first), 0);
+}
+
+static void test_releases__a_former_release_that_nobody_can_mend_is_named_until_somebody_can(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[1];
+    char first[65], second[65];
+    side_close(&f->sides[2]);
+    publish_two(f, first, second);
+    UNTIL(f, !s->releases->running);
+    damage_store(s);
+    releases_scrub_now(s->releases);
+    UNTIL(f, s->releases->running && s->releases->running->is_former);
+    f->sides[0].unreachable = true;
+    UNTIL(f, s->releases->running->fetch);
+    s->releases->running->fetch->progress_ms -= 60000; /* its patience is over */
+    UNTIL(f, has_mended(s));
+    assert_string_equal(releases_lost(s->releases), first);
+    assert_false(releases_is_mending(s->releases));
+    f->sides[0].unreachable = false;
+    releases_damaged(s->releases);
+    UNTIL(f, has_mended(s) && !releases_lost(s->releases)[0]);
+    side_close(s);
+    assert_int_equal(lacks(s, first), 0);
+}
+
+static void test_releases__what_was_never_here_of_a_former_release_is_not_fetched_for_damage(void **state)
+{
+    struct fixture *f = *state;
+    struct side *s = &f->sides[1];
+    char first[65], second[65];
+    releases_set_certificate(f->sides[0].releases, SLICE("of the grid"));
+    side_close(s);
+    publish_two(f, first, second);
+    side_open(s);
+    spread(&f->sides[0]);
+    UNTIL(f, all_run(f, second));
+    UNTIL(f, kept_count(s) == 2);
+    UNTIL(f, !s->releases->running);
+    damage_store(s);
+    releases_scrub_now(s->releases);
+    UNTIL(f, has_mended(s));
+    side_close(s);
+    assert_int_equal(lacks(s, second), 0);
+    assert_int_equal(lacks(s, first), 1);
+}
+
 static void test_releases__what_cannot_run_here_is_not_tried_again(void **state)
 {
     struct fixture *f = *state;
@@ -1119,6 +1201,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__what_was_damaged_here_is_fetched_again_while_it_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_was_damaged_here_is_mended_from_the_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_rots_unread_is_found_and_fetched_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_rots_of_former_releases_is_fetched_again_too, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__a_former_release_that_nobody_can_mend_is_named_until_somebody_can, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_was_never_here_of_a_former_release_is_not_fetched_for_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_cannot_run_here_is_not_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__drops_what_is_badly_signed_or_garbage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__no_entry_ends_the_counting, setup, teardown),
