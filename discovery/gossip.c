@@ -604,6 +604,11 @@ enum gossip_path gossip_path(const struct gossip *g, const char *id, struct addr
     return path;
 }
 
+bool gossip_where(const struct gossip *g, const struct member *m, struct addr *out)
+{
+    return gossip_path(g, m->id, out) == GOSSIP_PATH_DIALLED || member_dial(m, out);
+}
+
 uint32_t gossip_round_trip_us(const struct gossip *g, const char *id)
 {
     const struct link *l = link_to(g, id);

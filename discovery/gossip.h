@@ -94,6 +94,8 @@ int gossip_announce_release(struct gossip *g, struct slice packed);
 
 /* The best link to a member; `at` (may be NULL) is filled with the address that was dialled for GOSSIP_PATH_DIALLED. */
 enum gossip_path gossip_path(const struct gossip *g, const char *id, struct addr *at);
+/* Where to dial a member, for who tries one address alone: where this node has dialled its link, else what member_dial says. False: there is none. */
+bool gossip_where(const struct gossip *g, const struct member *m, struct addr *out);
 /* The round trip of the best link to a member, microseconds; 0 when it is not known. */
 uint32_t gossip_round_trip_us(const struct gossip *g, const char *id);
 /* Where members were reached; as long as g. */

@@ -98,7 +98,7 @@ int node_ask(struct node *n, const struct member *who, const char *method, struc
     char path[64];
     struct addr to;
     snprintf(path, sizeof path, "/grid.v1.PeerTrust/%s", method);
-    return member_dial(who, &to) ? node_ask_at(n, who, &to, path, message, fn, arg) : n->stopping ? GRID_ECANCELED : GRID_EINVAL;
+    return n->gossip && gossip_where(n->gossip, who, &to) ? node_ask_at(n, who, &to, path, message, fn, arg) : n->stopping ? GRID_ECANCELED : GRID_EINVAL;
 }
 
 int node_ask_at(struct node *n, const struct member *who, const struct addr *at, const char *path, struct slice message, node_answer_fn fn, void *arg)

@@ -274,7 +274,7 @@ static int relay_dial(struct log_relay *r, const struct member *who)
 {
     const struct conn_options options = {.tls = r->node->call_tls};
     struct addr to;
-    return member_dial(who, &to) ? http2_client_dial(r->node->loop, &to, &options, &RELAY_CLIENT_EVENTS, r, &r->client) : GRID_EINVAL;
+    return gossip_where(r->node->gossip, who, &to) ? http2_client_dial(r->node->loop, &to, &options, &RELAY_CLIENT_EVENTS, r, &r->client) : GRID_EINVAL;
 }
 
 static void ask_member(struct node *n, struct admin_call *call, const Grid__V1__LogsRequest *asked, const struct member *who)

@@ -521,6 +521,14 @@ static void link_relayed(struct rig *r)
     assert_int_equal(path_of(r, 1, 0), GOSSIP_PATH_RELAYED);
 }
 
+/* Whether node i dials node j where its link leads, or asks for a way to it. */
+static bool asks_for_a_way(const struct rig *r, int i, int j)
+{
+    struct addr at;
+    assert_true(gossip_where(r->nodes[i].gossip, members_find(gossip_members(r->nodes[i].gossip), key_id(r->nodes[j].key)), &at));
+    return addr_is_member(&at);
+}
+
 /* The link has moved from the relay to one that node i has dialled, and nobody was missed meanwhile. */
 static void expect_moved(struct rig *r, int i)
 {
@@ -539,7 +547,9 @@ static void test_gossip__a_relayed_link_moves_to_a_direct_one_of_who_has_dialled
 {
     struct rig *r = *state;
     link_relayed(r);
+    assert_true(asks_for_a_way(r, 0, 1));
     expect_moved(r, 0);
+    assert_false(asks_for_a_way(r, 0, 1)); /* it says still that it cannot be dialled */
 }
 
 static void test_gossip__a_relayed_link_moves_to_a_direct_one_of_the_other(void **state)
@@ -547,6 +557,7 @@ static void test_gossip__a_relayed_link_moves_to_a_direct_one_of_the_other(void 
     struct rig *r = *state;
     link_relayed(r);
     expect_moved(r, 1);
+    assert_true(asks_for_a_way(r, 0, 1)); /* that has to dial */
 }
 
 static bool may_be_dialled_again(struct rig *r)
