@@ -219,6 +219,16 @@ struct evictee {
     bool issuer;
 };
 
+/* By its own word, which alone would not do, or by the ledger's. A key of an authority that has been replaced is worth nothing: its holder needs no new one, which those that have not
+ * heard of the one before could not follow. */
+static bool holds_key(const struct node *n, const struct member *m, const char *id)
+{
+    struct member_trust t = {0};
+    if (m)
+        node_issuers_read(m, &t);
+    return (t.issuer && t.key >= ledger_root(n->ledger)->sequence) || ledger_is_heir(n->ledger, id);
+}
+
 /* A whole id will do of one who is not known here (any more). */
 static int find_evictee(const struct node *n, struct slice who, struct evictee *out, char why[NODE_WHY_MAX])
 {
@@ -231,7 +241,7 @@ static int find_evictee(const struct node *n, struct slice who, struct evictee *
         memcpy(out->id, m->id, sizeof out->id);
         snprintf(out->name, sizeof out->name, "%s", m->name);
     }
-    out->issuer = (m && node_issuers_is(m)) || ledger_is_heir(n->ledger, out->id); /* its own word alone would not do */
+    out->issuer = holds_key(n, m, out->id);
     if (node_ledger_means_self(n, who)) {
         snprintf(why, NODE_WHY_MAX, NODE_EVICTS_ITSELF);
         return GRPC_INVALID_ARGUMENT;

@@ -64,13 +64,40 @@ static void listen_look(struct node *n)
     heard(n);
 }
 
+/* ---- what a replacement takes away ---- */
+
+/* The authority that was gone by, and the one that was to follow it, if any: in phase use members have certificates of that one already. */
+struct replaced {
+    char id[TRUST_ID_SIZE], next_id[TRUST_ID_SIZE];
+    struct buf der, next_der;
+};
+
+static void replaced_note(struct replaced *r, const struct node *n)
+{
+    *r = (struct replaced){0};
+    memcpy(r->id, authority_id(n->authority), sizeof r->id);
+    buf_init(&r->der, 0);
+    buf_init(&r->next_der, 0);
+    buf_append(&r->der, authority_certificate_der(n->authority));
+    if (!n->next)
+        return;
+    memcpy(r->next_id, authority_id(n->next), sizeof r->next_id);
+    buf_append(&r->next_der, authority_certificate_der(n->next));
+}
+
+static void replaced_dispose(struct replaced *r)
+{
+    buf_dispose(&r->der);
+    buf_dispose(&r->next_der);
+}
+
 /* ---- pins: who may go on for a while with certificates of an authority that was replaced at once ---- */
 
 /* All members known now, this one too, and whoever has gone in order: he may come back. */
-static void pin_members(struct node *n, struct slice der, int64_t until_s)
+static void pin_members(struct node *n, const struct replaced *before, int64_t until_s)
 {
     struct standing *s = &n->standing;
-    int err = until_s > node_ledger_now_s() && der.size > 0 ? standing_pin(s, der, until_s) : GRID_ENOENT;
+    int err = until_s > node_ledger_now_s() && before->der.size > 0 ? standing_pin(s, buf_slice(&before->der), buf_slice(&before->next_der), until_s) : GRID_ENOENT;
     for (size_t i = 0; err == 0 && i < node_member_count(n); i++) {
         const struct member *m = node_member(n, i);
         if (m->state != MEMBER_EVICTED)
@@ -118,13 +145,17 @@ static void cut_connections(struct node *n)
     loop_timer_start(n->loop, &node_ledger_work_of(n)->cut, WORKER_CUT_MS, on_cut, n);
 }
 
-static void note_root(struct node *n, const char *before, struct slice before_der)
+static void note_root(struct node *n, struct replaced *before)
 {
     const struct ledger_authority *root = ledger_root(n->ledger);
-    standing_add_former(&n->standing, before);
+    if (strcmp(before->next_id, root->id) == 0)
+        buf_clear(&before->next_der);
+    else if (before->next_id[0])
+        standing_add_former(&n->standing, before->next_id);
+    standing_add_former(&n->standing, before->id);
     n->standing.provisional = false;
-    pin_members(n, before_der, root->until_s > root->when_s ? node_ledger_now_s() + (root->until_s - root->when_s) : 0); /* by this node's clock */
-    log_line(LOG_WARN, "the grid's authority has been replaced", LOGF_STR("before", before), LOGF_STR("authority", root->id));
+    pin_members(n, before, root->until_s > root->when_s ? node_ledger_now_s() + (root->until_s - root->when_s) : 0); /* by this node's clock */
+    log_line(LOG_WARN, "the grid's authority has been replaced", LOGF_STR("before", before->id), LOGF_STR("authority", root->id));
 }
 
 /* A restart would go by what was kept before, so it is tried until it is done. */
@@ -154,15 +185,12 @@ static void forget_dead_password(struct node *n)
 void node_ledger_changed(struct node *n)
 {
     char why[NODE_WHY_MAX];
-    char before[TRUST_ID_SIZE];
-    struct buf before_der;
-    memcpy(before, authority_id(n->authority), sizeof before);
-    buf_init(&before_der, 0);
-    buf_append(&before_der, authority_certificate_der(n->authority));
+    struct replaced before;
+    replaced_note(&before, n);
     int err = node_standing_load_authorities(n, why);
-    if (err == 0 && strcmp(before, authority_id(n->authority)) != 0)
-        note_root(n, before, buf_slice(&before_der));
-    buf_dispose(&before_der);
+    if (err == 0 && strcmp(before.id, authority_id(n->authority)) != 0)
+        note_root(n, &before);
+    replaced_dispose(&before);
     if (err == 0)
         err = node_verdict_remake(n, why);
     if (err != 0) {

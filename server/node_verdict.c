@@ -54,6 +54,8 @@ static int add_pinned(const struct standing_pins *p, struct verifier *v)
     for (size_t i = 0; i < p->count; i++)
         ids[i] = p->ids[i];
     int err = verifier_add_pinned(v, buf_slice(&p->authority), ids, p->count);
+    if (err == 0 && p->next.size > 0)
+        err = verifier_add_pinning(v, buf_slice(&p->next));
     free(ids);
     return err;
 }

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/hex.h"
 
-enum standing_tag { TAG_CERTIFICATE = 1, TAG_LEDGER, TAG_KEY, TAG_PROVISIONAL, TAG_FORMER, TAG_PASSWORD, TAG_PINS, TAG_OWED };
+enum standing_tag { TAG_CERTIFICATE = 1, TAG_LEDGER, TAG_KEY, TAG_PROVISIONAL, TAG_FORMER, TAG_PASSWORD, TAG_PINS, TAG_OWED, TAG_PINS_NEXT };
 enum { RECORD_HEAD = 5, PIN_BYTES = 32 };
 
 static const char MAGIC[8] = {'G', 'R', 'I', 'D', 'T', 'R', 'S', '1'};
@@ -22,6 +22,7 @@ void standing_init(struct standing *s)
     for (size_t i = 0; i < STANDING_KEYS_MAX; i++)
         buf_init(&s->keys[i], TRUST_CERTIFICATE_MAX);
     buf_init(&s->pins.authority, TRUST_CERTIFICATE_MAX);
+    buf_init(&s->pins.next, TRUST_CERTIFICATE_MAX);
     buf_init(&s->owed, STANDING_MAX);
 }
 
@@ -56,17 +57,19 @@ void standing_forget_password(struct standing *s)
 void standing_unpin(struct standing *s)
 {
     buf_dispose(&s->pins.authority);
+    buf_dispose(&s->pins.next);
     free(s->pins.ids);
     s->pins.ids = NULL;
     s->pins.count = 0;
     s->pins.until_s = 0;
 }
 
-int standing_pin(struct standing *s, struct slice authority_der, int64_t until_s)
+int standing_pin(struct standing *s, struct slice authority_der, struct slice next_der, int64_t until_s)
 {
     standing_unpin(s);
     s->pins.until_s = until_s;
-    return buf_append(&s->pins.authority, authority_der);
+    int err = buf_append(&s->pins.authority, authority_der);
+    return err == 0 ? buf_append(&s->pins.next, next_der) : err;
 }
 
 int standing_pin_id(struct standing *s, const char *id)
@@ -170,7 +173,9 @@ int standing_pack(const struct standing *s, struct buf *out)
         err = put_password(out, s);
     if (err == 0)
         err = put_pins(out, s);
-    return err == 0 ? put(out, TAG_OWED, buf_slice(&s->owed)) : err;
+    if (err == 0)
+        err = put(out, TAG_OWED, buf_slice(&s->owed));
+    return err == 0 && s->pins.count > 0 ? put(out, TAG_PINS_NEXT, buf_slice(&s->pins.next)) : err;
 }
 
 /* ---- unpacking: each takes one record's bytes ---- */
@@ -230,7 +235,7 @@ static int take_pins(struct standing *s, struct slice bytes)
     struct slice ids = slice_from(bytes, 10 + size);
     if (s->pins.count > 0 || size == 0 || size > bytes.size - 10 || until > INT64_MAX || ids.size == 0 || ids.size % PIN_BYTES != 0)
         return GRID_EPROTO;
-    int err = standing_pin(s, slice_of(bytes.data + 10, size), (int64_t) until);
+    int err = standing_pin(s, slice_of(bytes.data + 10, size), slice_of(NULL, 0), (int64_t) until);
     for (; err == 0 && ids.size > 0; ids = slice_from(ids, PIN_BYTES)) {
         hex_encode(slice_first(ids, PIN_BYTES), id);
         err = standing_pin_id(s, id);
@@ -258,6 +263,8 @@ static int take_record(struct standing *s, uint8_t tag, struct slice bytes)
         return take_pins(s, bytes);
     case TAG_OWED:
         return take_once(&s->owed, bytes);
+    case TAG_PINS_NEXT:
+        return s->pins.count > 0 ? take_once(&s->pins.next, bytes) : GRID_EPROTO;
     default:
         return 0;
     }

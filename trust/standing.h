@@ -12,6 +12,7 @@ enum { STANDING_MAX = 1 << 20, STANDING_FORMER_MAX = 16, STANDING_KEYS_MAX = 2, 
 /* Members that may go on for a while with certificates of an authority that was replaced at once: who was away then comes back by them. */
 struct standing_pins {
     struct buf authority; /* its certificate, DER; empty: none */
+    struct buf next;      /* that of the one that was to follow it and came into use already; empty: none */
     int64_t until_s;
     char (*ids)[TRUST_ID_SIZE];
     size_t count; /* at most VERIFY_PINNED_MAX */
@@ -50,8 +51,8 @@ int standing_store(const char *state_dir, const struct standing *s, char sentenc
 void standing_add_former(struct standing *s, const char *id);
 bool standing_is_former(const struct standing *s, const char *id);
 
-/* Pins an authority, and nobody to it yet; then members (hex ids). 0, GRID_ENOMEM, and for an id GRID_ELIMIT. */
-int standing_pin(struct standing *s, struct slice authority_der, int64_t until_s);
+/* Pins an authority, with the one that was to follow it (may be empty), and nobody to them yet; then members (hex ids). 0, GRID_ENOMEM, and for an id GRID_ELIMIT. */
+int standing_pin(struct standing *s, struct slice authority_der, struct slice next_der, int64_t until_s);
 int standing_pin_id(struct standing *s, const char *id);
 void standing_unpin(struct standing *s);
 

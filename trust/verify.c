@@ -15,8 +15,9 @@ struct verifier {
     EVP_PKEY *authorities[VERIFY_AUTHORITIES_MAX];
     char authority_ids[VERIFY_AUTHORITIES_MAX][TRUST_ID_SIZE];
     size_t authority_count;
-    EVP_PKEY *pinning; /* an authority that counts for the pinned ids alone */
-    char pinning_id[TRUST_ID_SIZE];
+    EVP_PKEY *pinning[VERIFY_PINNING_MAX]; /* authorities that count for the pinned ids alone */
+    char pinning_ids[VERIFY_PINNING_MAX][TRUST_ID_SIZE];
+    size_t pinning_count;
     char (*pinned)[TRUST_ID_SIZE];
     size_t pinned_count;
     char (*revoked)[TRUST_ID_SIZE];
@@ -57,12 +58,20 @@ static int copy_ids(const char *const *ids, size_t count, char (**out)[TRUST_ID_
     return 0;
 }
 
+int verifier_add_pinning(struct verifier *v, struct slice authority_der)
+{
+    EVP_PKEY *pkey = v->pinning_count < VERIFY_PINNING_MAX ? public_key_of(authority_der) : NULL;
+    if (!pkey)
+        return v->pinning_count < VERIFY_PINNING_MAX ? GRID_EINVAL : GRID_ELIMIT;
+    v->pinning[v->pinning_count] = pkey;
+    return certificate_id(authority_der, v->pinning_ids[v->pinning_count++]);
+}
+
 int verifier_add_pinned(struct verifier *v, struct slice authority_der, const char *const *ids, size_t count)
 {
-    if (count > VERIFY_PINNED_MAX || v->pinning)
+    if (count > VERIFY_PINNED_MAX || v->pinned)
         return GRID_ELIMIT;
-    v->pinning = public_key_of(authority_der);
-    int err = v->pinning ? certificate_id(authority_der, v->pinning_id) : GRID_EINVAL;
+    int err = verifier_add_pinning(v, authority_der);
     return err == 0 ? copy_ids(ids, count, &v->pinned, &v->pinned_count) : err;
 }
 
@@ -96,7 +105,8 @@ void verifier_destroy(struct verifier *v)
         return;
     for (size_t i = 0; i < v->authority_count; i++)
         EVP_PKEY_free(v->authorities[i]);
-    EVP_PKEY_free(v->pinning);
+    for (size_t i = 0; i < v->pinning_count; i++)
+        EVP_PKEY_free(v->pinning[i]);
     free(v->pinned);
     free(v->revoked);
     free(v);
@@ -159,10 +169,12 @@ static bool is_signed_by_accepted(struct judgement *j, X509 *x)
 /* By an authority that was replaced, for somebody who was a member then: judge_holder looks whether he was. */
 static bool is_signed_by_pinning(struct judgement *j)
 {
-    if (!j->v->pinning || X509_verify(j->leaf, j->v->pinning) != 1)
-        return false;
-    memcpy(j->holder->issuer, j->v->pinning_id, sizeof j->holder->issuer);
-    return true;
+    for (size_t i = 0; i < j->v->pinning_count; i++)
+        if (X509_verify(j->leaf, j->v->pinning[i]) == 1) {
+            memcpy(j->holder->issuer, j->v->pinning_ids[i], sizeof j->holder->issuer);
+            return true;
+        }
+    return false;
 }
 
 /* An authority that an accepted one vouches for: the grid changed its authority while this node was away. */
@@ -280,8 +292,8 @@ bool verifier_refuses(const struct verifier *v, const char *id, const char *issu
     bool known = issuer[0] == '\0';
     for (size_t i = 0; !known && i < v->authority_count; i++)
         known = strcmp(v->authority_ids[i], issuer) == 0;
-    if (!known && v->pinning && strcmp(v->pinning_id, issuer) == 0)
-        known = has_id(v->pinned, v->pinned_count, id);
+    for (size_t i = 0; !known && i < v->pinning_count; i++)
+        known = strcmp(v->pinning_ids[i], issuer) == 0 && has_id(v->pinned, v->pinned_count, id);
     return !known || has_id(v->revoked, v->revoked_count, id);
 }
 

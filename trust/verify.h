@@ -16,8 +16,10 @@ void verifier_destroy(struct verifier *v);
 
 /* Further takes leaves of this authority, but of these ids alone (hex; at most VERIFY_PINNED_MAX): an authority that was replaced at once, while its members get new
  * certificates. Who stole its key can make certificates, yet none for these keys. Before the verifier is shared. 0, GRID_EINVAL, GRID_ELIMIT, GRID_ENOMEM. */
-enum { VERIFY_PINNED_MAX = 1024 };
+enum { VERIFY_PINNED_MAX = 1024, VERIFY_PINNING_MAX = 2 };
 int verifier_add_pinned(struct verifier *v, struct slice authority_der, const char *const *ids, size_t count);
+/* And leaves of this one, which was to follow it, of the same ids. The same. */
+int verifier_add_pinning(struct verifier *v, struct slice authority_der);
 
 /* Who a certificate is about. `name` is for people and logs: identity is the id. */
 struct verify_holder {

@@ -762,6 +762,23 @@ def test_who_is_evicted_while_it_draws_out_a_handshake_is_asked_nothing():
             check_equal(liar.asked, [], "what the evicted one was asked")
 
 
+@once
+def test_an_issuer_by_an_authority_that_was_replaced_is_evicted_without_another_one():
+    """As when two issuers are evicted one right after the other: members that have not heard of the first new authority could not follow a second."""
+    with Grid(2) as grid, Liar(grid, grid[0], "mallory") as liar:
+        node, other = grid.nodes
+        liar.hello(sealed(liar.record(capabilities=["trust=0.0.0.0", "issuer=0.0"]), liar.der, liar.leaf.key))
+        wait_for(lambda: "mallory" in states(node), "it is a member")
+        before = authority_of(node)
+        check_in("it was an issuer, so the authority is replaced", node.grid("evict", other.name, check_code=0).err, "what is said of the first")
+        wait_for(lambda: authority_of(node) != before, "the authority is replaced")
+        fresh = authority_of(node)
+        check("mallory" in states(node), "it is a member still")
+        check("the authority is replaced" not in node.grid("evict", "mallory", check_code=0).err, "it is replaced for a key that is worth nothing")
+        check_equal(authority_of(node), fresh, "the authority")
+        wait_for(lambda: "mallory" not in states(node), "it is out")
+
+
 LOST_KEY = "an evicted node was handed the authority's key by an issuer that had not heard of the eviction"
 
 

@@ -127,6 +127,23 @@ def test_node_that_was_away_comes_back_within_the_overlap():
         wait_for(lambda: len(grid[1].hosts()) == 3, "a member comes back with its old Gridfile")
 
 
+@once
+def test_an_issuer_evicted_while_the_new_authority_comes_into_use_takes_nobody_with_it():
+    """Members have certificates of the authority to come already, which the eviction puts an end to; one that is away has one of the authority before."""
+    with Grid(4) as grid:
+        first, second, issuer, away = grid.nodes
+        away.kill()
+        wait_for(lambda: states(first)["node4"] == "dead", "the others see it gone")
+        check_equal(first.grid("rotate", "--wait", "1s").returncode, 4, "exit code while one is away")
+        wait_for(lambda: re.search(rb"use: authority .*waits for node4$", first.grid("rotate", "--status").stderr, re.M), "node4 alone is waited for")
+        coming = authority_of(first)
+        first.grid("evict", issuer.name, check_code=0)
+        wait_for(lambda: authority_of(first) == authority_of(second) != coming, "both that are left have certificates of one new authority")
+        away.start()
+        for node in (first, second, away):
+            wait_for(lambda: len(node.hosts()) == 3, f"{node.name} sees the others")
+
+
 def newest(node):
     """(sequence, root, publisher) of its newest release."""
     return max((r.sequence, r.root, r.publisher) for r in node_rpc(node).control.ListReleases({}).releases)

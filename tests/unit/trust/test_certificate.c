@@ -216,6 +216,34 @@ struct odd {
     const char *expected;
 };
 
+/* An authority that was replaced at once while another one came into use: who was known then has a certificate of the one or of the other. */
+static void test_verify__accepts_the_known_of_an_authority_that_was_replaced_and_of_its_follower(void **state)
+{
+    struct rig *r = *state;
+    struct authority *before = mint("demo"), *coming = mint("demo"), *strange = mint("demo");
+    struct verifier *v = verifier_of(r->authority, NULL);
+    const char *const known[] = {key_id(r->node)};
+    struct key *other;
+    struct buf der;
+    assert_int_equal(key_mint(&other), 0);
+    assert_int_equal(verifier_add_pinned(v, authority_certificate_der(before), known, 1), 0);
+    assert_int_equal(verifier_add_pinning(v, authority_certificate_der(coming)), 0);
+    assert_int_equal(verifier_add_pinning(v, authority_certificate_der(strange)), GRID_ELIMIT);
+    const struct authority *issuers[] = {before, coming, strange};
+    for (size_t i = 0; i < 3; i++) {
+        issue(issuers[i], r->node, TRUST_ROLE_NODE, 0, NOW, &der);
+        judge(v, &der, NOW, i < 2 ? NULL : "another grid's authority issued it");
+        assert_int_equal(verifier_refuses(v, key_id(r->node), authority_id(issuers[i])), i == 2);
+        buf_dispose(&der);
+        issue(issuers[i], other, TRUST_ROLE_NODE, 0, NOW, &der);
+        judge(v, &der, NOW, i < 2 ? "it was no member then" : "another grid's authority issued it");
+        buf_dispose(&der);
+    }
+    key_destroy(other);
+    authority_destroy(before), authority_destroy(coming), authority_destroy(strange);
+    verifier_destroy(v);
+}
+
 static void odd_extensions(X509 *x, const struct odd *odd)
 {
     X509V3_CTX ctx;
@@ -600,6 +628,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_verify__refuses_trailing_bytes_flipped_bits_and_no_chain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verify__refuses_an_evicted_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verify__accepts_two_authorities_while_they_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_verify__accepts_the_known_of_an_authority_that_was_replaced_and_of_its_follower, setup, teardown),
         cmocka_unit_test_setup_teardown(test_verify__refuses_what_the_authority_never_issues, setup, teardown),
         cmocka_unit_test_setup_teardown(test_authority__survives_pem_and_refuses_what_does_not_fit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_authority__is_der_to_the_last_byte, setup, teardown),

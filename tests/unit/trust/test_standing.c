@@ -34,7 +34,7 @@ static void fill(struct standing *s)
     s->password_epoch = UINT64_C(0x123456789a);
     s->password_size = 32;
     memset(s->password, 7, 32);
-    assert_int_equal(standing_pin(s, SLICE("replaced"), NOW), 0);
+    assert_int_equal(standing_pin(s, SLICE("replaced"), SLICE("next"), NOW), 0);
     assert_int_equal(standing_pin_id(s, ID_A), 0);
     assert_int_equal(standing_pin_id(s, ID_B), 0);
 }
@@ -55,6 +55,7 @@ static void test_standing__is_read_back_as_it_was_written(void **state)
     assert_int_equal(again.former_count, 2);
     assert_int_equal(again.password_epoch, UINT64_C(0x123456789a));
     assert_true(slice_equal(buf_slice(&again.pins.authority), SLICE("replaced")));
+    assert_true(slice_equal(buf_slice(&again.pins.next), SLICE("next")));
     assert_int_equal(again.pins.until_s, NOW);
     assert_int_equal(again.pins.count, 2);
     for (size_t i = 0; i < 2; i++)
@@ -77,7 +78,7 @@ static void test_standing__refuses_what_is_cut_short(void **state)
         whole += standing_unpack(slice_of(bytes.data, size), &again) == 0;
         standing_dispose(&again);
     }
-    assert_int_equal(whole, 8); /* after the magic and after each record but the last it is a shorter one */
+    assert_int_equal(whole, 9); /* after the magic and after each record but the last it is a shorter one */
     bytes.data[7] = '2';
     standing_init(&again);
     assert_int_equal(standing_unpack(buf_slice(&bytes), &again), GRID_EUNSUPPORTED);
@@ -102,6 +103,7 @@ static void test_standing__refuses_pins_of_nobody_or_to_nothing(void **state)
 {
     (void) state;
     assert_refused(SLICE("\7\0\0\0\0"));
+    assert_refused(SLICE("\11\0\0\0\1" "c"));
     assert_refused(SLICE("\7\0\0\0\12" "\0\0\0\0\0\0\0\1" "\0\0"));
     assert_refused(SLICE("\7\0\0\0\13" "\0\0\0\0\0\0\0\1" "\0\1" "c"));
     assert_refused(SLICE("\7\0\0\0\13" "\0\0\0\0\0\0\0\1" "\0\2" "c"));
