@@ -7,6 +7,7 @@ SUSPECT = "discovery/members_suspect.c"
 JUDGE = "discovery/members_judge.c"
 DIAL = "discovery/members_dial.c"
 SYNC = "discovery/members_sync.c"
+TICK = "discovery/members_tick.c"
 NAME = "discovery/members_name.c"
 
 BUGS = [
@@ -35,10 +36,20 @@ BUGS = [
     (JUDGE, "} else if (e->pinged_ms == 0 && e->member.state == MEMBER_STALLED) {", "} else if (false) {", "a silence goes on, on a link that nobody has asked on"),
     (JUDGE, "members_later(e->link->heard_ms, e->pinged_ms) + m->times->silent_ms", "e->link->heard_ms + m->times->silent_ms",
      "a standstill counted from before anybody asked"),
+    (HEAR, "    members_ask_others(m, e);\n}", "}", "a silence that nobody else is asked about"),
+    (JUDGE, "    members_ask_others(m, e);\n    if (e->vouched_ms", "    if (e->vouched_ms", "nobody else is asked before a suspicion"),
+    (JUDGE, "swim_health_scale(&m->health, m->times->ack_ms)", "m->times->ack_ms", "one's own slowness gives others no more time"),
+    (HEAR, "    if (rtt_us <= m->times->ack_ms * UINT64_C(1000))\n", "", "an answer that comes late is held for one's own health"),
+    (TICK, "    forgive_pause(m);\n", "", "others are judged by the time one stood still oneself"),
+    (TICK, "    beat(m);\n", "", "no sign of life that nobody asked for"),
     (HEAR, "    members_touch(m, e);\n    look_at_all(m);", "    members_touch(m, e);", "two are silent, and nobody looks at the rest"),
     # Suspicion (Lifeguard, section IV) and conviction
     (JUDGE, "e->gone = loss == MEMBERS_LOST_TIMEOUT;", "e->gone = false;", "what the kernel gave up is not held for gone"),
     (SUSPECT, "e->witness_count >= 2)", "e->witness_count >= 100)", "refused dials are no witnesses"),
+    (SUSPECT, "    if (frame->incarnation != e->member.incarnation)\n        return;\n", "", "a witness of another life counts"),
+    (SUSPECT, "        members_queue_all(m, &frame, e);\n    swim_suspicion_end", "        (void) frame;\n    swim_suspicion_end", "a suspicion that is taken back for oneself alone"),
+    (ASK, "        tell_suspect(m, e);\n", "", "the suspect is not told"),
+    (ASK, "    if (kernel_answers(m, e))\n        vouch(m, l, e);\n    else\n        look_for", "    look_for", "nobody vouches for a kernel that answers"),
     (JUDGE, "    if (m->now_ms >= due)\n        members_convict(m, e);\n    return due;", "    return due;", "a standstill without end"),
     ("discovery/swim_suspicion.c", "    s->accusers[s->accuser_count++] = accuser;\n", "", "a lost confirmation"),
     ("discovery/swim_suspicion.c", "    if (confirmed >= s->needed)", "    if (true)", "a suspicion that needs no confirmation"),

@@ -283,6 +283,63 @@ static void test_members__holds_its_own_pause_against_nobody(void **state)
     expect_state(r, PEER, MEMBER_DEAD);
 }
 
+/* What he has answered meanwhile may not be read yet. */
+static void test_members__gives_others_time_after_its_own_pause(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    tick(r, 900);
+    assert_non_null(find_sent(r, GOSSIP_PING));
+    r->now += 60000;
+    members_tick(r->m, r->now);
+    tick(r, 100);
+    expect_state(r, PEER, MEMBER_ALIVE);
+    tick(r, 500);
+    expect_state(r, PEER, MEMBER_STALLED);
+}
+
+/* Each pause of its own is a reason for it (Lifeguard, section IV-A). */
+static void distrust_itself(struct rig *r, unsigned score)
+{
+    for (unsigned i = 0; i < score; i++) {
+        r->now += 5000;
+        members_tick(r->m, r->now);
+    }
+    drain(r);
+    assert_int_equal(members_health(r->m), score);
+}
+
+static void test_members__waits_longer_for_others_the_less_it_trusts_itself(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    tick(r, 100);
+    distrust_itself(r, 3);
+    deliver(r, LINK, &(struct gossip_frame){.kind = GOSSIP_ACK}); /* a sign of life, and no answer */
+    for (int waited = 0; !find_sent(r, GOSSIP_PING) && waited < 20; waited++)
+        tick(r, 100);
+    assert_non_null(find_sent(r, GOSSIP_PING));
+    tick(r, 900);
+    expect_state(r, PEER, MEMBER_ALIVE);
+    tick(r, 200); /* four times 250 ms are over */
+    expect_state(r, PEER, MEMBER_STALLED);
+}
+
+static void test_members__trusts_itself_more_for_answers_in_time_alone(void **state)
+{
+    struct rig *r = *state;
+    struct gossip_frame answer = {.kind = GOSSIP_ACK, .sequence = 1};
+    link_peer(r, LINK, PEER, "peer");
+    tick(r, 900);
+    distrust_itself(r, 3);
+    answer.sent_at_ms = r->now - 251;
+    deliver(r, LINK, &answer);
+    assert_int_equal(members_health(r->m), 3);
+    answer.sent_at_ms = r->now - 249;
+    deliver(r, LINK, &answer);
+    assert_int_equal(members_health(r->m), 2);
+}
+
 /* Dials of a minute, each of which makes a link that the other side ends by refusing this node's certificate. */
 static size_t denied_dials(struct rig *r, uint64_t *link)
 {
@@ -342,6 +399,9 @@ static void test_members__convicts_on_two_witnesses(void **state)
     assert_non_null(find_sent(r, GOSSIP_WITNESS));
     expect_state(r, THIRD, MEMBER_STALLED);
     witness.incarnation = 199; /* of an older process: counts for nothing */
+    assert_int_equal(deliver(r, LINK, &witness), 0);
+    expect_state(r, THIRD, MEMBER_STALLED);
+    witness.incarnation = 201; /* nor of one that it has not told of */
     assert_int_equal(deliver(r, LINK, &witness), 0);
     expect_state(r, THIRD, MEMBER_STALLED);
     witness.incarnation = 200;
@@ -1328,6 +1388,17 @@ static void test_members__vouches_for_whom_it_hears(void **state)
     assert_non_null(find_sent_on(r, PEER_LINK, GOSSIP_WITNESS));
 }
 
+static void test_members__asks_others_about_one_whose_link_was_given_up(void **state)
+{
+    struct rig *r = *state;
+    link_three(r);
+    members_link_down(r->m, THIRD_LINK, MEMBERS_LOST_TIMEOUT, r->now);
+    drain(r);
+    const struct gossip_frame *probe = find_sent(r, GOSSIP_PROBE);
+    assert_non_null(probe);
+    assert_string_equal(probe->target, THIRD);
+}
+
 static void test_members__vouches_for_a_kernel_that_answers(void **state)
 {
     struct rig *r = *state;
@@ -1678,6 +1749,7 @@ int main(void)
         CASE(test_members__tells_all_of_a_silence),
         CASE(test_members__believes_its_own_eyes_of_a_silence_it_is_told_of),
         CASE(test_members__vouches_for_whom_it_hears),
+        CASE(test_members__asks_others_about_one_whose_link_was_given_up),
         CASE(test_members__vouches_for_a_kernel_that_answers),
         CASE(test_members__refutes_suspicions_but_not_for_ever),
         CASE(test_members__tells_the_suspect_and_vouches_for_it),
@@ -1710,6 +1782,9 @@ int main(void)
         CASE(test_members__knocks_often_for_who_is_gone),
         CASE(test_members__distrusts_itself_less_when_its_dials_are_answered),
         CASE(test_members__holds_its_own_pause_against_nobody),
+        CASE(test_members__gives_others_time_after_its_own_pause),
+        CASE(test_members__waits_longer_for_others_the_less_it_trusts_itself),
+        CASE(test_members__trusts_itself_more_for_answers_in_time_alone),
         CASE(test_members__judges_nobody_by_the_time_it_stood_still_itself),
         CASE(test_members__dials_rarely_who_refuses_it_until_somebody_takes_a_link),
         CASE(test_members__convicts_on_two_refusals_where_it_is_the_only_witness),
