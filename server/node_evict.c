@@ -35,14 +35,22 @@ static void on_warning(void *ctx, const char *sentence)
 
 static const struct release_events SIGNED_AGAIN = {.on_progress = on_nothing, .on_warning = on_warning, .on_done = on_signed_again};
 
+/* Whether one who joins takes what this certificate has signed: he knows nobody who may go on for a while with one of an authority that was replaced. */
+static bool counts_for_all(const struct node *n, struct slice certificate)
+{
+    const struct ledger_authority *root = ledger_root(n->ledger), *next = ledger_next(n->ledger);
+    struct verify_holder holder;
+    char why[TRUST_WHY_MAX];
+    if (verify_chain(verdict_verifier(n->verdict), &certificate, 1, node_ledger_now_s(), &holder, why) != 0)
+        return false;
+    return strcmp(holder.issuer, root->id) == 0 || (next && strcmp(holder.issuer, next->id) == 0);
+}
+
 /* The newest release, when it is the grid's and its signature counts no more; else NULL. */
 static const struct release_entry *unsigned_release(const struct node *n)
 {
-    struct verify_holder holder;
-    char why[TRUST_WHY_MAX];
     const struct release_entry *newest = releases_newest(n->releases);
-    if (!newest || releases_is_publishing(n->releases) || !releases_is_of_grid(n->releases, newest) ||
-        verify_chain(verdict_verifier(n->verdict), &newest->certificate, 1, node_ledger_now_s(), &holder, why) == 0)
+    if (!newest || releases_is_publishing(n->releases) || !releases_is_of_grid(n->releases, newest) || counts_for_all(n, newest->certificate))
         return NULL;
     return newest;
 }

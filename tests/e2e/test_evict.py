@@ -347,6 +347,34 @@ def test_who_was_away_when_the_authority_was_replaced_comes_back_to_one_that_was
 
 
 @once
+def test_a_release_whose_publisher_is_away_is_signed_again_for_those_who_join():
+    """Its publisher may come back with his certificate of before, which one who joins does not know."""
+    with settled_by_password() as grid:
+        first, secret = grid[0], grid.folder / "new"
+
+        def join(name):
+            node = Node(grid.folder / name, name, join=first.listen_text, options=grid.options)
+            grid.nodes.append(node)
+            node.start()
+            wait_for(lambda: said(node, "this node is a member now"), f"{name} is let in")
+            return node
+
+        publisher = join("publisher")
+        answer = publisher.init(grid.project().program("echo"))
+        check_equal(answer.status, 200, f"status of /tasks/init ({answer.text})")
+        wait_for(lambda: first.get("/tasks/list").json, "the release has come to the others")
+        publisher.kill()
+        wait_for(lambda: states(first).get("publisher") == "dead", "it is away")
+        first.grid("evict", "a" * 64, "--replace-authority", check_code=0)
+        secret.write_text("velvet-harbour-31-plums\n")
+        secret.chmod(0o600)
+        first.grid("password", "--password-file", secret, check_code=0)
+        grid.options = ["--grid", "demo", "--password-file", str(secret)]
+        newcomer = join("newcomer")
+        wait_for(lambda: newcomer.get("/tasks/list").json, "one who joins has the release")
+
+
+@once
 def test_an_eviction_that_crosses_a_new_authority_is_not_lost():
     """One issuer, cut off, evicts a member while another replaces the authority: when they meet both hold."""
     with Grid(4) as grid:
