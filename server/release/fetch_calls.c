@@ -42,6 +42,11 @@ static void watch_stall(struct fetch_request *request)
     loop_timer_start(o->loop, &request->stall, o->stall_ms ? o->stall_ms : FETCH_STALL_MS, on_stall, request);
 }
 
+static uint64_t still_ahead(const struct fetch_request *request)
+{
+    return request->received < request->estimate ? request->estimate - request->received : 0;
+}
+
 static void on_message(void *ctx, struct grpc_client_call *call, struct slice message)
 {
     struct fetch_request *request = ctx;
@@ -50,7 +55,9 @@ static void on_message(void *ctx, struct grpc_client_call *call, struct slice me
     if (!peer->fetch || peer->failed)
         return;
     watch_stall(request);
+    peer->fetch->ahead -= still_ahead(request);
     request->received += message.size;
+    peer->fetch->ahead += still_ahead(request);
     if (peer->fetch->options.traffic)
         atomic_fetch_add_explicit(&peer->fetch->options.traffic->received, message.size, memory_order_relaxed);
     if (request->received > request->most)
@@ -64,11 +71,19 @@ static void settle_rate(const struct fetch_request *request)
 {
     struct fetch *f = request->peer->fetch;
     if (!f || !f->options.pacer)
-        return;
+        return; /* fetch_calls_leave has done it */
+    f->ahead -= still_ahead(request);
     if (request->received < request->estimate)
         pacer_refund(f->options.pacer, request->estimate - request->received);
     else
         pacer_spend(f->options.pacer, request->received - request->estimate, loop_now_ms(f->options.loop));
+}
+
+void fetch_calls_leave(struct fetch *f)
+{
+    if (f->options.pacer)
+        pacer_refund(f->options.pacer, f->ahead);
+    f->ahead = 0;
 }
 
 static void on_call_close(void *ctx, struct grpc_client_call *call, int status, struct slice message, enum http_sent sent, int64_t pushback_ms)
@@ -122,6 +137,7 @@ static int send_request(struct fetch_peer *peer, const struct sync_request *aske
         return err;
     }
     watch_stall(request);
+    peer->fetch->ahead += request->estimate;
     if (peer->fetch->options.pacer)
         pacer_spend(peer->fetch->options.pacer, request->estimate, loop_now_ms(peer->fetch->options.loop));
     return 0;

@@ -56,6 +56,7 @@ struct fetch {
     char root_hex[OBJECT_ID_HEX + 1];
     struct fetch_peer *peers;
     unsigned peer_count;
+    uint64_t ahead; /* bytes spent of the rate, for answers that have not come */
     struct loop_deferred pump;
     struct loop_timer tick;
     uint64_t started_ms;
@@ -119,6 +120,8 @@ uint64_t fetch_key_of(const char *id);
 
 /* All that the planner wants to ask now. Nobody works. Returns milliseconds until the rate allows more, 0 when that holds up nothing. */
 uint64_t fetch_calls_send(struct fetch *f);
+/* Nothing of what was asked for is awaited any more: what was spent of the rate for it is given back. */
+void fetch_calls_leave(struct fetch *f);
 /* Asks what it has of the release. 0 or GRID_E*. */
 int fetch_calls_ask_have(struct fetch_peer *peer);
 

@@ -123,6 +123,7 @@ static void peer_unlink(struct fetch_peer *peer)
 
 void fetch_peers_leave(struct fetch *f)
 {
+    fetch_calls_leave(f);
     for (struct fetch_peer *peer = f->peers, *next; peer; peer = next) {
         next = peer->next;
         peer->fetch = NULL;

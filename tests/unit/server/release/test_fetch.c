@@ -18,6 +18,7 @@ struct fixture {
     const struct addr *silent; /* of one more peer: nobody answers there, nor refuses */
     struct object_id root;
     struct fetch *fetch;
+    struct pacer pacer; /* all zero: no bound */
     volatile int done;
     int err;
     bool sentence;
@@ -118,7 +119,7 @@ static uint32_t stall_ms(const struct fixture *f)
 static void start(struct fixture *f, uint32_t patience_ms)
 {
     struct fetch_options options = {.loop = f->loop, .store = f->store, .peers = peers, .peers_ctx = f, .stall_ms = stall_ms(f), .patience_ms = patience_ms,
-                                    .on_done = on_done, .ctx = f};
+                                    .pacer = &f->pacer, .on_done = on_done, .ctx = f};
     f->done = 0;
     uv_update_time(loop_uv(f->loop)); /* patience is counted from now, and what came before the loop took its time */
     assert_int_equal(fetch_start(&options, &f->root, &f->fetch), 0);
@@ -257,6 +258,22 @@ static void test_fetch__may_be_cancelled_at_any_turn(void **state)
     }
 }
 
+/* So that what is fetched instead need not wait for bytes that never came. */
+static void test_fetch__that_is_cancelled_gives_back_what_it_spent_of_the_rate(void **state)
+{
+    enum { RATE = 1 << 20 };
+    struct fixture *f = *state;
+    add_node(f, CHUNK_STALLS, 1);
+    pacer_init(&f->pacer, RATE);
+    start(f, 0);
+    PUMP(f->loop, f->nodes[0].calls, 2); /* the root has come, and more has been asked for */
+    uint64_t ahead_us = f->fetch->ahead * 1000000 / RATE, paid_at_us = f->pacer.paid_at_us;
+    assert_true(ahead_us > 0);
+    fetch_cancel(f->fetch);
+    PUMP(f->loop, f->done, 1);
+    assert_in_range(paid_at_us - f->pacer.paid_at_us, ahead_us, ahead_us + 1); /* to be rounded */
+}
+
 static void test_fetch__says_that_the_disk_is_full(void **state)
 {
     struct fixture *f = *state;
@@ -392,6 +409,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fetch__goes_on_with_what_an_earlier_one_brought, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__finds_a_peer_that_appears_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__may_be_cancelled_at_any_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fetch__that_is_cancelled_gives_back_what_it_spent_of_the_rate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__says_that_the_disk_is_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__tries_a_peers_other_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch__comes_to_the_one_of_many_who_has_it, setup, teardown),

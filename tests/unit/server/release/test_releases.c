@@ -74,7 +74,8 @@ struct side {
     char sentence[640];
     uint64_t sequence;
     struct buf heard; /* the last announcement */
-    uint64_t store_max;
+    uint64_t store_max, sync_rate;
+    struct sync_traffic traffic;
     struct release_keep keep;
     bool unreachable;
     const char *evicts; /* whose entries do not count there; NULL: nobody's */
@@ -199,7 +200,8 @@ static void side_open(struct side *s)
     struct supervisor_options tasks = {.state_dir = s->state, .exec_helper = "/none", .node_runtime = "/none", .python_runtime = "/none", .grid_name = "g", .node_name = "n", .node_id = s->id,
                                        .api = "none", .first_port = 20000, .stop_timeout_ms = 100, .drain_timeout_ms = 100, .on_change = on_change, .ctx = s};
     struct releases_options options = {.loop = s->f->loop, .state_dir = s->state, .publisher = s->id, .platform = "linux-x64", .sign = sign, .verify = verify, .is_of_grid = is_of_grid, .peers = peers,
-                                       .announce = announce, .on_conflict = on_conflict, .on_change = on_change, .store_max = s->store_max, .keep = s->keep, .ctx = s};
+                                       .announce = announce, .on_conflict = on_conflict, .on_change = on_change, .store_max = s->store_max, .sync_rate = s->sync_rate,
+                                       .traffic = &s->traffic, .keep = s->keep, .ctx = s};
     struct addr any;
     char why[512];
     addr_loopback_v4(0, &any);
@@ -1072,6 +1074,29 @@ static void test_releases__a_release_nobody_has_gives_way_to_the_next(void **sta
     UNTIL(f, all_run(f, root));
 }
 
+static void test_releases__what_is_replaced_while_it_comes_is_not_fetched_to_its_end(void **state)
+{
+    enum { LARGE = 24 << 20, RATE = 1 << 18 }; /* a minute and a half */
+    struct fixture *f = *state;
+    struct side *s = &f->sides[1];
+    char root[65];
+    side_close(&f->sides[2]);
+    side_close(s);
+    s->sync_rate = RATE;
+    side_open(s);
+    publish_whole(&f->sides[0], TASK("one"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    add_noise(&f->sides[0], LARGE, 1);
+    publish_whole(&f->sides[0], TASK("two"));
+    UNTIL(f, s->releases->running && s->releases->running->fetched_bytes > RATE);
+    add_noise(&f->sides[0], 1 << 10, 1);
+    publish_whole(&f->sides[0], TASK("three"));
+    take_root(&f->sides[0], root);
+    UNTIL(f, all_run(f, root));
+    assert_true(s->traffic.received > RATE && s->traffic.received < LARGE / 2);
+}
+
 static void test_releases__a_restart_runs_the_last_one_while_the_newest_is_not_to_be_had(void **state)
 {
     struct fixture *f = *state;
@@ -1209,6 +1234,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_releases__no_entry_ends_the_counting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__an_entry_that_could_run_nowhere_is_refused_and_its_publisher_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_release_nobody_has_gives_way_to_the_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_releases__what_is_replaced_while_it_comes_is_not_fetched_to_its_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_restart_runs_the_last_one_while_the_newest_is_not_to_be_had, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__a_tree_is_made_ahead_of_the_next_release, setup, teardown),
         cmocka_unit_test_setup_teardown(test_releases__what_comes_while_a_tree_is_made_ahead_waits_and_an_end_does_not, setup, teardown),
