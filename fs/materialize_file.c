@@ -9,7 +9,10 @@
 #include "base/err.h"
 #include "fs/materialize_internal.h"
 
-enum { HOLE_LEAST = 16 * 1024 /* bytes of zeros that are worth leaving out */ };
+enum {
+    HOLE_LEAST = 16 * 1024, /* bytes of zeros that are worth leaving out */
+    STAT_BLOCK = 512,       /* of st_blocks */
+};
 
 struct timespec materialize_file_time(const struct object_id *id)
 {
@@ -48,6 +51,37 @@ static bool copy_in_kernel(int from, int to, uint64_t size)
     return true;
 }
 
+static bool has_holes(int fd, uint64_t size)
+{
+    struct stat st;
+    return size >= HOLE_LEAST && fstat(fd, &st) == 0 && (uint64_t) st.st_blocks * STAT_BLOCK + HOLE_LEAST <= size;
+}
+
+/* Where the data at or behind `at` is: from *begin to before *end, and empty at `size` when there is none. */
+static bool find_data(int fd, off_t at, off_t size, off_t *begin, off_t *end)
+{
+    *end = *begin = lseek(fd, at, SEEK_DATA);
+    if (*begin < 0 && errno == ENXIO)
+        *end = *begin = size;
+    if (*begin >= 0 && *begin < size)
+        *end = lseek(fd, *begin, SEEK_HOLE);
+    *end = *end < size ? *end : size;
+    return *begin == size || (*begin >= 0 && *end > *begin);
+}
+
+/* The kernel's own copy fills the holes. */
+static bool copy_data(int from, int to, off_t size)
+{
+    off_t begin, end;
+    for (off_t at = 0; at < size; at = end) {
+        if (!find_data(from, at, size, &begin, &end) || lseek(from, begin, SEEK_SET) < 0 || lseek(to, begin, SEEK_SET) < 0)
+            return false;
+        if (!copy_in_kernel(from, to, (uint64_t) (end - begin)))
+            return false;
+    }
+    return ftruncate(to, size) == 0;
+}
+
 static bool clone_or_copy(struct builder *b, int from, int to, uint64_t size)
 {
     if (!atomic_load_explicit(&b->no_clone, memory_order_relaxed)) {
@@ -55,7 +89,7 @@ static bool clone_or_copy(struct builder *b, int from, int to, uint64_t size)
             return true;
         atomic_store_explicit(&b->no_clone, true, memory_order_relaxed);
     }
-    return copy_in_kernel(from, to, size);
+    return has_holes(from, size) ? copy_data(from, to, (off_t) size) : copy_in_kernel(from, to, size);
 }
 
 /* Whether the older tree's file is the entry, before it is used and after. */
