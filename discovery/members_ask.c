@@ -129,7 +129,7 @@ static void tell_suspect(struct members *m, struct members_entry *e)
 {
     struct gossip_frame frame = {.kind = GOSSIP_NEWS, .news = GOSSIP_NEWS_SUSPECT, .incarnation = e->member.incarnation};
     memcpy(frame.target, e->member.id, sizeof frame.target);
-    members_queue(m, e->link, &frame);
+    members_queue_hearsay(m, e->link, &frame);
 }
 
 static void heard_suspected(struct members *m, struct members_link *l, struct members_entry *e)

@@ -262,30 +262,6 @@ static struct members_entry *find_dial(const struct members *m, uint64_t token)
     return NULL;
 }
 
-/* The dial `token` found `peer`: whoever asked for it hears. */
-void members_dial_settled(struct members *m, uint64_t token, const char *peer)
-{
-    for (size_t i = 0; i < m->seed_count; i++) {
-        struct members_seed *s = &m->seeds[i];
-        if (s->token != token)
-            continue;
-        s->token = 0;
-        s->dial_at_ms = m->now_ms + seed_backoff(m, s);
-        m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
-        memcpy(s->id, peer, sizeof s->id);
-    }
-    struct members_entry *e = find_dial(m, token);
-    if (!e)
-        return;
-    if (strcmp(e->member.id, peer) != 0) { /* somebody else lives there now */
-        members_dial_failed(m, token, MEMBERS_DIAL_TIMEOUT, m->now_ms);
-        return;
-    }
-    members_dial_ended(m, e);
-    e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, m->times->redial_max_ms);
-    members_touch(m, e);
-}
-
 /* A lost SYN costs nobody anything, and where packets are lost each one more is a chance that the host is found to be there. A handshake that was not finished has cost a
  * process that is slow anyway. */
 static uint64_t redial_delay(struct members *m, struct members_entry *e, enum members_dial_fault fault)
@@ -323,6 +299,32 @@ static void entry_dial_failed(struct members *m, struct members_entry *e, enum m
     e->gone = fault == MEMBERS_DIAL_TIMEOUT || e->refusals > 1;
     if (fault == MEMBERS_DIAL_REFUSED)
         members_refused(m, e);
+}
+
+/* The dial `token` found `peer`: whoever asked for it hears. */
+void members_dial_settled(struct members *m, uint64_t token, const char *peer)
+{
+    for (size_t i = 0; i < m->seed_count; i++) {
+        struct members_seed *s = &m->seeds[i];
+        if (s->token != token)
+            continue;
+        s->token = 0;
+        s->dial_at_ms = m->now_ms + seed_backoff(m, s);
+        m->seed_due_ms = members_earlier(m->seed_due_ms, s->dial_at_ms);
+        memcpy(s->id, peer, sizeof s->id);
+    }
+    struct members_entry *e = find_dial(m, token);
+    if (!e)
+        return;
+    if (strcmp(e->member.id, peer) != 0) { /* somebody else lives there now, whom it cost a handshake */
+        entry_dial_failed(m, e, MEMBERS_DIAL_TIMEOUT);
+        e->dial_at_ms = members_later(e->dial_at_ms, m->now_ms + members_backoff(m, e->failures, m->times->hello_ms));
+        members_settle(m);
+        return;
+    }
+    members_dial_ended(m, e);
+    e->dial_at_ms = m->now_ms + members_backoff(m, e->failures++, m->times->redial_max_ms);
+    members_touch(m, e);
 }
 
 void members_dial_failed(struct members *m, uint64_t token, enum members_dial_fault fault, uint64_t now_ms)
@@ -425,9 +427,20 @@ static struct members_entry *take_wanted(struct members *m, size_t word)
     return NULL;
 }
 
+/* Linked with as many as in any grid. One member may hold several links. */
+static bool has_links_enough(const struct members *m)
+{
+    size_t linked = 0;
+    if (m->link_count < MEMBERS_LINKS_MAX)
+        return false;
+    for (size_t i = 1; i < m->count; i++)
+        linked += m->order[i]->link != NULL;
+    return linked >= MEMBERS_LINKS_MAX;
+}
+
 bool members_next_dial(struct members *m, struct members_dial *out)
 {
-    if (m->leaving || m->link_count >= MEMBERS_LINKS_MAX)
+    if (m->leaving || has_links_enough(m))
         return false;
     for (size_t word = 0; m->dial_count > 0 && word < MEMBERS_MAX / 64; word++) {
         struct members_entry *e = take_wanted(m, word);

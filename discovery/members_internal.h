@@ -21,6 +21,7 @@
 
 enum {
     MEMBERS_QUEUE_MAX = 256, /* frames that wait on one link */
+    MEMBERS_HEARSAY_MAX = 64, /* or so many, and one more is what a third says of him */
     MEMBERS_FOUND = 256,
     MEMBERS_TABLE_BYTES = 256 * 1024,
     MEMBERS_TABLE_ENTRIES = 256,
@@ -216,6 +217,8 @@ static inline bool members_name_lost(const struct members_entry *e)
 /* members_link.c */
 struct members_link *members_link_find(struct members *m, uint64_t id);
 void members_queue(struct members *m, struct members_link *l, const struct gossip_frame *frame);
+/* What others say of him at its end. As often as they like to say it: where much waits already it is left out, or his link would be given up for it. */
+void members_queue_hearsay(struct members *m, struct members_link *l, const struct gossip_frame *frame);
 void members_queue_all(struct members *m, const struct gossip_frame *frame, const struct members_entry *but);
 void members_link_mark(struct members *m, struct members_link *l, const struct members_entry *e);
 /* What was queued before is still sent. */

@@ -210,6 +210,12 @@ void members_queue(struct members *m, struct members_link *l, const struct gossi
         give_up_link(m, l);
 }
 
+void members_queue_hearsay(struct members *m, struct members_link *l, const struct gossip_frame *frame)
+{
+    if (l->queued < MEMBERS_HEARSAY_MAX)
+        members_queue(m, l, frame);
+}
+
 void members_queue_all(struct members *m, const struct gossip_frame *frame, const struct members_entry *but)
 {
     for (struct members_link *l = m->links; l; l = l->next)

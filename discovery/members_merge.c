@@ -120,7 +120,7 @@ void members_accuse(struct members *m, struct members_entry *e, struct slice rec
 {
     struct gossip_entry entry = {.record = record, .state = state};
     struct gossip_frame frame = {.kind = GOSSIP_TABLE, .entries = &entry, .entry_count = 1};
-    members_queue(m, e->link, &frame);
+    members_queue_hearsay(m, e->link, &frame);
 }
 
 /* Others hold somebody for dead to whom our link stands. He is told, and refutes it; when he was not heard just now he is pinged too. Until our

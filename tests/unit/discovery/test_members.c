@@ -1442,6 +1442,84 @@ static void test_members__tells_the_suspect_and_vouches_for_it(void **state)
     expect_state(r, THIRD, MEMBER_ALIVE);
 }
 
+static struct gossip_frame word_of(const char *target, uint64_t incarnation)
+{
+    struct gossip_frame frame = {.kind = GOSSIP_WITNESS, .incarnation = incarnation};
+    memcpy(frame.target, target, sizeof frame.target);
+    return frame;
+}
+
+/* More than a link's queue holds, before any of it can be sent. */
+static void say_often_without_draining(struct rig *r, const struct gossip_frame *frame, unsigned times)
+{
+    struct buf bytes;
+    buf_init(&bytes, 0);
+    assert_int_equal(gossip_frame_pack(frame, &bytes), 0);
+    for (unsigned i = 0; i < times; i++)
+        assert_int_equal(members_receive(r->m, PEER_LINK, buf_slice(&bytes), r->now), 0);
+    buf_dispose(&bytes);
+    drain(r);
+}
+
+/* Who accuses a third without end costs him no link: the accused is told of it, but not so often that his queue is full. */
+static void test_members__gives_no_link_up_for_what_a_third_says(void **state)
+{
+    struct rig *r = *state;
+    struct buf record;
+    struct gossip_entry entries[GOSSIP_ENTRIES_MAX];
+    struct member third = record_of(THIRD, "third", 200, 0);
+    struct gossip_frame table = {.kind = GOSSIP_TABLE, .entries = entries, .entry_count = GOSSIP_ENTRIES_MAX};
+    struct gossip_frame news = {.kind = GOSSIP_NEWS, .news = GOSSIP_NEWS_SUSPECT, .target = THIRD, .incarnation = 200};
+    link_three(r);
+    buf_init(&record, 0);
+    seal(&third, "", &record);
+    for (size_t i = 0; i < GOSSIP_ENTRIES_MAX; i++)
+        entries[i] = (struct gossip_entry){.record = buf_slice(&record), .state = MEMBER_DEAD};
+    say_often_without_draining(r, &table, 1);
+    buf_dispose(&record);
+    expect_state(r, THIRD, MEMBER_ALIVE);
+    assert_true(members_find(r->m, THIRD)->linked);
+    assert_non_null(find_sent_on(r, THIRD_LINK, GOSSIP_TABLE));
+    tick(r, 2 * MEMBERS_LAN.ack_ms); /* it is asked now, so nothing is said to the liar */
+    say_often_without_draining(r, &news, 1000);
+    expect_state(r, THIRD, MEMBER_ALIVE);
+    assert_true(members_find(r->m, THIRD)->linked);
+}
+
+/* Of one member's links only one counts. */
+static void test_members__dials_others_however_many_links_one_member_has(void **state)
+{
+    struct rig *r = *state;
+    for (uint64_t i = 0; i < 2 * MEMBERS_LINKS_MAX; i++)
+        link_peer(r, 100 + i, PEER, "peer");
+    assert_int_equal(members_add_seed(r->m, "10.0.0.9:7900", 0, r->now), 0);
+    tick(r, 1);
+    assert_int_equal(r->dial_count, 1);
+}
+
+/* He says that he lives where another one does: each dial costs that one a handshake. Others hear him, so he is not dead meanwhile. */
+static void test_members__dials_ever_more_rarely_where_somebody_else_lives(void **state)
+{
+    struct rig *r = *state;
+    struct gossip_frame heard = word_of(FIFTH, 200);
+    unsigned dials = 0;
+    link_peer(r, PEER_LINK, PEER, "peer");
+    link_peer(r, FOURTH_LINK, FOURTH, "fourth");
+    assert_int_equal(say_of(r, PEER_LINK, record_of(FIFTH, "fifth", 200, 0), MEMBER_ALIVE, GOSSIP_TABLE), 0);
+    for (unsigned passed = 0; passed < 600; passed++) {
+        tick(r, 100);
+        if (r->dial_count > 0) {
+            assert_string_equal(r->dialled[0], FIFTH);
+            uint64_t link = 1000 + dials++, token = r->dials[0].token;
+            assert_int_equal(members_link_up(r->m, link, FOURTH, token, r->now), 0);
+            assert_int_equal(say_of(r, link, record_of(FOURTH, "fourth", 200, 0), MEMBER_ALIVE, GOSSIP_HELLO), 0);
+        }
+        deliver(r, PEER_LINK, &heard);
+    }
+    expect_state(r, FIFTH, MEMBER_STALLED);
+    assert_in_range(dials, 5, 30);
+}
+
 static void test_members__convicts_nobody_on_hearsay(void **state)
 {
     struct rig *r = *state;
@@ -1753,6 +1831,9 @@ int main(void)
         CASE(test_members__vouches_for_a_kernel_that_answers),
         CASE(test_members__refutes_suspicions_but_not_for_ever),
         CASE(test_members__tells_the_suspect_and_vouches_for_it),
+        CASE(test_members__gives_no_link_up_for_what_a_third_says),
+        CASE(test_members__dials_ever_more_rarely_where_somebody_else_lives),
+        CASE(test_members__dials_others_however_many_links_one_member_has),
         CASE(test_members__convicts_nobody_on_hearsay),
         CASE(test_members__shares_a_suspicion_and_ends_it_sooner_for_that),
         CASE(test_members__takes_back_its_suspicion_of_a_host_that_takes_its_dial),
