@@ -128,6 +128,7 @@ static void on_service(void *ctx, const struct mdns_key *key)
     struct mdns *m = ctx;
     if (is_own(m, key))
         return;
+    log_line(LOG_DEBUG, "multicast DNS: a service is there", LOGF_STR("service", key->name));
     (void) mdns_services_add(&m->services, key, loop_now_ms(m->loop)); /* no room: this one is not known */
     look_soon(m);
 }
@@ -135,6 +136,7 @@ static void on_service(void *ctx, const struct mdns_key *key)
 static void on_gone(void *ctx, const struct mdns_key *key)
 {
     struct mdns *m = ctx;
+    log_line(LOG_DEBUG, "multicast DNS: a service is gone", LOGF_STR("service", key->name));
     mdns_services_remove(&m->services, key);
     look_soon(m);
 }

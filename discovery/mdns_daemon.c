@@ -26,11 +26,17 @@ struct daemon {
     AvahiClient *client;
     AvahiEntryGroup *group;
     AvahiServiceBrowser *browser;
+    bool opened;
+    int refused; /* why it announces nothing, as told before it was open; 0 */
 };
 
+/* Nobody hears of one that is not open yet: opening it fails. */
 static void end(struct daemon *d, int err)
 {
-    d->options.events->on_end(d->options.ctx, avahi_strerror(err));
+    if (d->opened)
+        d->options.events->on_end(d->options.ctx, avahi_strerror(err));
+    else
+        d->refused = err;
 }
 
 /* ---- announcing ---- */
@@ -145,13 +151,14 @@ static int daemon_open(const struct mdns_responder_options *options, void **out,
         snprintf(d->name, sizeof d->name, "%s", options->name);
         d->client = avahi.client_new(options->poll, 0, on_client, d, &err);
     }
-    if (d && d->client)
+    if (d && d->client && d->refused == 0) /* it may be one that takes no services of others (disable-user-service-publishing) */
         d->browser = avahi.service_browser_new(d->client, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, MDNS_TYPE, MDNS_DOMAIN, 0, on_browsed, d);
-    if (d && d->browser) {
+    if (d && d->browser && d->refused == 0) {
+        d->opened = true;
         *out = d;
         return 0;
     }
-    snprintf(why, 160, "%s", avahi_strerror(d && d->client ? avahi.client_errno(d->client) : err));
+    snprintf(why, 160, "%s", avahi_strerror(d && d->refused != 0 ? d->refused : d && d->client ? avahi.client_errno(d->client) : err));
     if (d)
         daemon_close(d);
     return GRID_EIO;

@@ -34,9 +34,9 @@ class Avahi:
         self.running.append(process)
         return process
 
-    def start(self):
+    def start(self, publish=""):
         (self.folder / "bus.conf").write_text(BUS_CONFIG.format(folder=self.folder))
-        (self.folder / "avahi.conf").write_text(f"[server]\nhost-name=host{self.number}\nuse-iff-running=no\n[publish]\npublish-workstation=no\n[wide-area]\nenable-wide-area=no\n")
+        (self.folder / "avahi.conf").write_text(f"[server]\nhost-name=host{self.number}\nuse-iff-running=no\n[publish]\npublish-workstation=no\n{publish}[wide-area]\nenable-wide-area=no\n")
         self.spawn("bus", "dbus-daemon", f"--config-file={self.folder}/bus.conf", "--nofork", "--nopidfile")
         wait_for((self.folder / "bus").exists, "D-Bus runs")
         # Its pid file has a fixed place: each has that folder to itself.
@@ -105,10 +105,24 @@ def lonely(node):
     return " ".join(f["text"] for f in said if f["level"] == "warning" and f["about"] == "peers")
 
 
+def responders(fleet, number):
+    """What its log says of those it has used, one after the other, and of what its announcement was called."""
+    return [json.loads(line) for line in fleet.log(number).read_text().splitlines() if '"msg":"multicast DNS"' in line and line.endswith("}")]
+
+
 def speaks_by(fleet, number):
     """Which responder the node uses now."""
-    said = [line for line in fleet.log(number).read_text().splitlines() if '"msg":"multicast DNS"' in line]
-    return "" if not said else "avahi-daemon" if "avahi-daemon" in said[-1] else "built-in"
+    said = responders(fleet, number)
+    return said[-1]["responder"] if said else ""
+
+
+def has_heard(fleet, number, what, service):
+    return any(f'"multicast DNS: a service is {what}"' in line and f'"service":"{service}"' in line for line in fleet.log(number).read_text().splitlines())
+
+
+def move(fleet, number, *changes):
+    """What changes in the network of its host."""
+    run_text("ip", "-n", fleet.network.host(number), "-batch", "-", text="".join(f"{change}\n" for change in changes))
 
 
 @once
@@ -172,6 +186,49 @@ def test_a_node_announces_itself_by_avahi_daemon_while_there_is_one():
         check(fleet.wait_whole(60, (1, 3)), f"a node that comes after the daemon died is not found: {fleet.gaps()}")
         daemons[1].start()
         wait_for(lambda: speaks_by(fleet, 1) == "avahi-daemon", "the daemon that is back is used again", 30)
+
+
+@once
+def test_an_avahi_daemon_that_takes_no_services_of_others_is_not_used():
+    """As on hardened hosts. It is there all the time, and is asked again now and then."""
+    with lan(2, avahi_at=(1,)) as (fleet, daemons):
+        daemons[1].start("disable-user-service-publishing=yes\n")
+        launch(fleet, 1, 2)
+        wait_for(lambda: speaks_by(fleet, 1) == "built-in", "the built-in responder is used beside it")
+        check(fleet.wait_whole(60), f"the two are not linked: {fleet.gaps()}")
+        check("avahi-daemon" not in {line["responder"] for line in responders(fleet, 1)}, "it was used for a while")
+
+
+@once
+def test_nodes_find_each_other_when_their_network_comes_up_after_them_and_again_when_it_was_away():
+    with lan(2) as (fleet, _):
+        for number, node in fleet.nodes.items():
+            node.address = f"0.0.0.0:{PEER_PORT}"
+            move(fleet, number, "addr flush dev eth0 scope global", "link set eth0 down")
+        launch(fleet, 1, 2)
+        wait_for(lambda: all(speaks_by(fleet, n) == "built-in" for n in (1, 2)), "both wait for a network")
+        for number in (1, 2):
+            move(fleet, number, "link set eth0 up", f"addr add {NET}{number}/24 dev eth0")
+        check(fleet.wait_whole(60), f"not linked once there is a network: {fleet.gaps()}")
+        fleet.kill(2)
+        for node in fleet.nodes.values():
+            (node.state / "peers").unlink(missing_ok=True)
+        move(fleet, 2, "addr flush dev eth0 scope global", "link set eth0 down")
+        move(fleet, 2, "link set eth0 up", f"addr add {NET}102/24 dev eth0")
+        launch(fleet, 2)
+        check(fleet.wait_whole(60), f"not linked after the network was away: {fleet.gaps()}")
+
+
+@once
+def test_a_node_that_leaves_says_goodbye_to_the_network():
+    """What is announced would be held for true for 75 minutes otherwise."""
+    with lan(2) as (fleet, _):
+        launch(fleet, 1, 2)
+        check(fleet.wait_whole(60), f"the two are not linked: {fleet.gaps()}")
+        service = responders(fleet, 2)[-1]["service"]
+        wait_for(lambda: has_heard(fleet, 1, "there", service), "the other has heard of it")
+        check_equal(fleet.nodes[2].stop(), [], "how it ended")
+        wait_for(lambda: has_heard(fleet, 1, "gone", service), "the other hears that it has gone")
 
 
 @once

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -96,7 +98,7 @@ static void test_resolver__cancels_what_is_under_way_when_it_closes(void **state
 
 /* ---- a name server ---- */
 
-enum { TYPE_A = 1, TYPE_AAAA = 28, TYPE_SRV = 33 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, TYPE_SRV = 33 };
 
 struct found {
     int done, err;
@@ -217,6 +219,88 @@ static void test_resolver__tells_names_without_services_and_answers_that_are_cut
     }
 }
 
+/* A name that is another name for itself. */
+static void reply_in_a_circle(struct dns_server *s)
+{
+    dns_server_add(s, TYPE_CNAME, 20, "\xc0\x0c", 2);
+}
+
+/* "Ask by TCP", where nobody listens (hold_port). */
+static void reply_too_long(struct dns_server *s)
+{
+    reply_with_all(s);
+    s->answer[2] |= 2;
+}
+
+static void reply_failed(struct dns_server *s)
+{
+    s->answer[3] = 0x82;
+}
+
+/* Nobody listens at the server's number by TCP as long as this socket is open; -1: somebody else has it already. */
+static int hold_port(const struct asking *a)
+{
+    struct sockaddr_in at;
+    int size = sizeof at, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(uv_udp_getsockname(&a->server.socket, (struct sockaddr *) &at, &size), 0);
+    if (bind(fd, (const struct sockaddr *) &at, (socklen_t) size) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void expect_no_answer(struct asking *a, int err)
+{
+    struct answer answer = {0};
+    struct found f = {0};
+    assert_int_equal(resolver_lookup(a->r, SLICE("nodes.grid.example.:7900"), on_resolved, &answer), 0);
+    PUMP(a->l, answer.done, 1);
+    assert_int_equal(answer.err, err);
+    assert_int_equal(answer.count, 0);
+    assert_int_equal(resolver_lookup_services(a->r, SLICE("_gridcontrol._tcp.example."), on_services, &f), 0);
+    PUMP(a->l, f.done, 1);
+    assert_int_equal(f.err, err);
+}
+
+static void test_resolver__has_no_address_where_the_answer_leads_nowhere(void **state)
+{
+    (void) state;
+    static const struct {
+        void (*reply)(struct dns_server *s);
+        int err;
+    } cases[] = {{reply_no_such_name, GRID_ENOENT}, {reply_in_a_circle, GRID_ENOENT}, {reply_too_long, GRID_EUNAVAILABLE}, {reply_failed, GRID_EUNAVAILABLE}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct asking a;
+        asking_open(&a, cases[i].reply);
+        int held = hold_port(&a);
+        if (held >= 0) {
+            expect_no_answer(&a, cases[i].err);
+            close(held);
+        }
+        asking_close(&a);
+    }
+}
+
+static void test_resolver__a_server_that_never_answers_holds_up_nothing_else(void **state)
+{
+    (void) state;
+    struct asking a;
+    struct answer silent = {0}, number = {0}, local = {0};
+    asking_open(&a, reply_with_all);
+    uv_udp_recv_stop(&a.server.socket);
+    assert_int_equal(resolver_lookup(a.r, SLICE("nodes.grid.example.:7900"), on_resolved, &silent), 0);
+    assert_int_equal(resolver_lookup(a.r, SLICE("192.0.2.1:7900"), on_resolved, &number), 0);
+    assert_int_equal(resolver_lookup(a.r, SLICE("localhost:7900"), on_resolved, &local), 0);
+    PUMP(a.l, number.done, 1);
+    PUMP(a.l, local.done, 1);
+    assert_int_equal(number.err, 0);
+    assert_int_equal(local.err, 0);
+    assert_int_equal(silent.done, 0);
+    asking_close(&a);
+    assert_int_equal(silent.done, 1);
+    assert_int_equal(silent.err, GRID_ECANCELED);
+}
+
 static void test_resolver__refuses_what_is_no_name_of_a_service(void **state)
 {
     (void) state;
@@ -239,6 +323,8 @@ int main(void)
         cmocka_unit_test(test_resolver__gives_all_addresses_of_a_name_and_how_long_they_hold),
         cmocka_unit_test(test_resolver__gives_the_services_of_a_name),
         cmocka_unit_test(test_resolver__tells_names_without_services_and_answers_that_are_cut_off),
+        cmocka_unit_test(test_resolver__has_no_address_where_the_answer_leads_nowhere),
+        cmocka_unit_test(test_resolver__a_server_that_never_answers_holds_up_nothing_else),
         cmocka_unit_test(test_resolver__refuses_what_is_no_name_of_a_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
