@@ -81,11 +81,12 @@ static void look_for(struct members *m, struct members_link *l, struct members_e
         members_ping(m, e);
 }
 
-/* Its link would have been given up if nothing were acknowledged: it is the process that is silent, and it may yet wake. When we have just woken
- * ourselves we do not know what became of the link. */
+/* Its link would have been given up if nothing were acknowledged: it is the process that is silent, and it may yet wake. What was acknowledged before
+ * we stood still ourselves for long says nothing of now: it is counted from when we ran again, and asked again. */
 static bool kernel_answers(const struct members *m, const struct members_entry *e)
 {
-    return m->now_ms < m->due_ms + MEMBERS_PAUSE_MS && e->link && e->pinged_ms != 0 && m->now_ms > e->pinged_ms + m->times->unacknowledged_ms + GIVES_UP_LATE_MS &&
+    uint64_t unanswered = members_later(e->pinged_ms, m->woke_ms);
+    return m->now_ms < m->due_ms + MEMBERS_PAUSE_MS && e->link && e->pinged_ms != 0 && m->now_ms > unanswered + m->times->unacknowledged_ms + GIVES_UP_LATE_MS &&
            m->now_ms < e->pinged_ms + m->times->silent_ms;
 }
 
@@ -106,11 +107,11 @@ void members_probe_asked(struct members *m, struct members_link *l, const char *
 
 /* ---- what others have seen ---- */
 
-/* A newcomer has no link yet to most, and would meet this one only later. */
-static void meet_now(struct members *m, struct members_entry *e)
+void members_meet_now(struct members *m, struct members_entry *e)
 {
     if (e->link || e->token != 0 || e->dialled_ms >= e->known_ms)
         return;
+    e->unplanned = false;
     e->dial_at_ms = members_earlier(e->dial_at_ms, m->now_ms);
     members_touch(m, e);
 }
@@ -119,7 +120,7 @@ static void heard_stalled(struct members *m, struct members_link *l, struct memb
 {
     (void) l;
     members_corroborated(m, e);
-    meet_now(m, e);
+    members_meet_now(m, e);
     if (e->link && e->pinged_ms == 0 && e->heard_ms < m->now_ms)
         members_ping(m, e);
 }
@@ -144,7 +145,7 @@ static void heard_suspected(struct members *m, struct members_link *l, struct me
     if (e->link)
         add_asker(e, l);
     members_corroborated(m, e);
-    meet_now(m, e);
+    members_meet_now(m, e);
     if (!s->active)
         members_begin_suspicion(m, e, l->entry->slot); /* it convicts only with what this node sees itself */
     else if (swim_suspicion_confirm(s, l->entry->slot))

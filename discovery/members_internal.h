@@ -137,6 +137,7 @@ struct members {
     uint64_t *sends;
     size_t place_count, place_capacity;
     size_t link_count, pending_count, closing_count; /* not closing; of those not ready; closing */
+    uint64_t woke_ms; /* when this node last ran again after it had left out pings that were due; 0: it never has */
     uint64_t pending_due_ms; /* the Hello of none that is not ready is late before */
     size_t count, living, met, stalled, dead; /* all; alive or stalled, this node included; of those the ones that had a link here; the stalled; dead */
     uint64_t seed_due_ms; /* not before: nothing is to be dialled */
@@ -310,6 +311,8 @@ void members_ask_others(struct members *m, struct members_entry *e);
 /* It is heard: whoever waits for word of it hears that. */
 void members_answer_askers(struct members *m, struct members_entry *e);
 void members_probe_asked(struct members *m, struct members_link *l, const char *target);
+/* Others doubt it. A newcomer has no link yet to most, and its first dial may be planned for seconds from now. */
+void members_meet_now(struct members *m, struct members_entry *e);
 void members_receive_news(struct members *m, struct members_link *l, const struct gossip_frame *f);
 
 /* members_suspect.c */

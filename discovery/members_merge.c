@@ -141,6 +141,7 @@ static bool doubt(struct members *m, struct members_entry *e, const struct gossi
         members_ping(m, e);
     if (!e->link && !members_wanted(m, e))
         members_seek(m, e); /* its link was ended since it was not needed: nothing else would look */
+    members_meet_now(m, e);
     members_touch(m, e);
     return true;
 }

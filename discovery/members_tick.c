@@ -107,6 +107,8 @@ static void forgive_pause(struct members *m)
     if (pause == 0)
         return;
     m->due_ms = m->now_ms;
+    if (pause > m->times->stalled_ping_ms)
+        m->woke_ms = m->now_ms;
     m->pending_due_ms = m->now_ms;
     swim_health_note(&m->health, SWIM_HEALTH_PAUSED);
     for (struct members_link *l = m->links; l; l = l->next)

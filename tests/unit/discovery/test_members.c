@@ -1413,6 +1413,33 @@ static void test_members__vouches_for_a_kernel_that_answers(void **state)
     }
 }
 
+/* What was acknowledged before this node stood still says nothing of whether the host is there now. */
+static void expect_kernel_vouched_for_after(struct rig *r, uint64_t pause_ms, int seconds)
+{
+    link_three(r);
+    keep_alive(r, PEER_LINK, 600);
+    ask_for(r, PEER_LINK, THIRD);
+    keep_alive(r, PEER_LINK, 3500);
+    expect_state(r, THIRD, MEMBER_STALLED);
+    r->now += pause_ms;
+    acknowledge(r, PEER_LINK);
+    for (int second = 1; second < 9; second++) {
+        keep_alive(r, PEER_LINK, 1000);
+        ask_for(r, PEER_LINK, THIRD);
+        assert_int_equal(find_sent(r, GOSSIP_WITNESS) != NULL, second > seconds);
+    }
+}
+
+static void test_members__vouches_for_no_kernel_by_what_it_asked_before_it_stood_still(void **state)
+{
+    expect_kernel_vouched_for_after(*state, 60000, 5);
+}
+
+static void test_members__vouches_for_a_kernel_though_it_ran_late_for_a_moment(void **state)
+{
+    expect_kernel_vouched_for_after(*state, 900, 1);
+}
+
 static void test_members__refutes_suspicions_but_not_for_ever(void **state)
 {
     struct rig *r = *state;
@@ -1771,6 +1798,60 @@ static void test_members__links_a_great_grid_in_its_own_time_neighbours_first(vo
     assert_int_equal(strlen(dialled), 12);
 }
 
+/* One of many of whom it has only been told: somebody has heard him just now, and somebody holds him for dead. */
+static void tell_of_one_in_doubt(struct rig *r)
+{
+    struct gossip_frame heard = {.kind = GOSSIP_WITNESS, .incarnation = 10};
+    memcpy(heard.target, THIRD, sizeof heard.target);
+    say_many(r, 9);
+    assert_int_equal(deliver(r, LINK, &heard), 0);
+    assert_int_equal(r->dial_count, 0); /* those are for later */
+    assert_int_equal(say_of(r, LINK, record_of(THIRD, "a", 10, 0), MEMBER_DEAD, GOSSIP_TABLE), 0);
+    expect_state(r, THIRD, MEMBER_ALIVE);
+}
+
+static void expect_looked_for(struct rig *r)
+{
+    assert_int_equal(r->dial_count, 1);
+    assert_string_equal(r->dialled[0], THIRD);
+    refuse_dial(r);
+    expect_state(r, THIRD, MEMBER_DEAD);
+}
+
+static void test_members__looks_at_once_for_whom_others_have_convicted(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    tell_of_one_in_doubt(r);
+    expect_looked_for(r);
+}
+
+/* All of it lay in the socket while this node stood still: no first dial has been planned yet. */
+static void test_members__looks_at_once_for_whom_others_have_convicted_meanwhile(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    tick(r, 100);
+    r->now += 60000;
+    tell_of_one_in_doubt(r);
+    tick(r, 1);
+    expect_looked_for(r);
+}
+
+/* Who calls him dead again and again has him dialled no oftener for that. */
+static void test_members__looks_once_at_once_however_often_one_is_convicted(void **state)
+{
+    struct rig *r = *state;
+    link_peer(r, LINK, PEER, "peer");
+    tell_of_one_in_doubt(r);
+    assert_int_equal(r->dial_count, 1);
+    members_dial_failed(r->m, r->dials[0].token, MEMBERS_DIAL_SILENT, r->now);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(say_of(r, LINK, record_of(THIRD, "a", 10, 0), MEMBER_DEAD, GOSSIP_TABLE), 0);
+        assert_int_equal(r->dial_count, 0);
+    }
+}
+
 /* Their kernels take the dials, and nothing comes of it before the handshake's time is over. */
 static void test_members__holds_nobody_up_for_those_that_stand_still(void **state)
 {
@@ -1829,6 +1910,8 @@ int main(void)
         CASE(test_members__vouches_for_whom_it_hears),
         CASE(test_members__asks_others_about_one_whose_link_was_given_up),
         CASE(test_members__vouches_for_a_kernel_that_answers),
+        CASE(test_members__vouches_for_no_kernel_by_what_it_asked_before_it_stood_still),
+        CASE(test_members__vouches_for_a_kernel_though_it_ran_late_for_a_moment),
         CASE(test_members__refutes_suspicions_but_not_for_ever),
         CASE(test_members__tells_the_suspect_and_vouches_for_it),
         CASE(test_members__gives_no_link_up_for_what_a_third_says),
@@ -1842,6 +1925,9 @@ int main(void)
         CASE(test_members__keeps_an_active_view_of_a_great_grid),
         CASE(test_members__looks_on_for_whom_it_doubts_beyond_the_active_view),
         CASE(test_members__looks_for_whom_others_have_convicted_beyond_the_active_view),
+        CASE(test_members__looks_at_once_for_whom_others_have_convicted),
+        CASE(test_members__looks_at_once_for_whom_others_have_convicted_meanwhile),
+        CASE(test_members__looks_once_at_once_however_often_one_is_convicted),
         CASE(test_members__holds_nobody_up_for_those_that_stand_still),
         CASE(test_members__links_a_great_grid_in_its_own_time_neighbours_first),
         CASE(test_members__links_a_small_grid_at_once),
