@@ -64,6 +64,7 @@ void sim_check_event(struct sim_world *w, uint32_t observer, const struct member
     if (w->calm && (e->kind != MEMBERS_UPDATED && e->kind != MEMBERS_LINKED))
         sim_break(w, "node %u: node %u %s, in calm", observer, target, members_event_name(e->kind));
     w->nodes[observer].right_since = 0;
+    v->told_at = m->started_at_ms == v->started_at_ms ? v->told_at : sim_now(w);
     v->state = (uint8_t) m->state;
     v->incarnation = m->incarnation;
     v->started_at_ms = m->started_at_ms;
@@ -139,7 +140,8 @@ static void judge_wrong(struct sim_world *w, uint32_t observer, uint32_t target,
                   (double) (sim_now(w) - since) / 1000);
 }
 
-/* The target has no process. An observer may have heard of it since, from one who did not know. */
+/* The target has no process. An observer may have heard of it since, from one who did not know; also while it still held the process before for alive: nobody
+ * misses a process that he has not heard of. */
 static void judge_ended(struct sim_world *w, uint32_t observer, uint32_t target, struct sim_view *v)
 {
     const struct sim_node *t = &w->nodes[target];
@@ -151,7 +153,7 @@ static void judge_ended(struct sim_world *w, uint32_t observer, uint32_t target,
     if (v->wrong_since == SIM_NEVER)
         v->wrong_since = sim_now(w);
     uint32_t since = latest(latest(t->ended_at, w->nodes[observer].well_since), latest(w->net_well_since, w->path_well_since[observer * w->count + target]));
-    since = latest(since, v->wrong_since);
+    since = latest(since, latest(v->wrong_since, v->told_at));
     if (since == SIM_NEVER)
         return;
     note_worst(w, v->state == MEMBER_ALIVE ? &w->unnoticed : &w->undead, since, observer, target);

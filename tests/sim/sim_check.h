@@ -4,7 +4,8 @@
  *   - a process that was never silent for SIM_LONG_STOP_MS and never cut off is never called dead
  *   - two nodes that run undisturbed, with an undisturbed path between them, see each other as alive: within SIM_RESUME_MS when one was
  *     silent for the other (counted anew when loss took dial after dial between them), SIM_REFUTE_MS when one was dead for it, SIM_MEET_MS when one did not know the other's process
- *   - a process that ended is not routed to after SIM_NOTICE_MS, and dead after SIM_DEAD_MS
+ *   - a process that ended is not routed to after SIM_NOTICE_MS, and dead after SIM_DEAD_MS; counted from when the observer first heard of that process, if that was
+ *     after its end
  *   - nobody sends more than its budget of frames, and none larger than SIM_FRAME_MAX
  *   - a core takes every frame of another core
  *   - in calm all views are equal, true, linked, and stay as they are, and nobody finds that his differs from another's */

@@ -38,6 +38,7 @@ struct sim_node {
 struct sim_view {
     uint8_t state;
     uint32_t wrong_since; /* as the sweeps saw it; SIM_NEVER: it is right */
+    uint32_t told_at;     /* of this process first */
     uint64_t incarnation;
     int64_t started_at_ms;
 };
