@@ -1,11 +1,15 @@
-/* Avahi's own responder in this process (avahi-core). It shares port 5353 with others on the host. */
+/* Avahi's own responder in this process (avahi-core). It shares port 5353 with others on the host: another node, avahi-daemon, systemd-resolved. Of each address
+ * only one of them may say whose it is (a PTR record, which Avahi announces with every address of its own accord, and withdraws everything where another has it): this
+ * one says nothing of the kind, and so tells the host's addresses itself. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <avahi-common/address.h>
 #include <avahi-common/alternative.h>
 #include <avahi-common/error.h>
 #include <avahi-common/malloc.h>
+#include <avahi-common/timeval.h>
 #include <avahi-core/core.h>
 #include <avahi-core/log.h>
 #include <avahi-core/lookup.h>
@@ -15,11 +19,16 @@
 #include "base/log.h"
 #include "discovery/avahi_library.h"
 #include "discovery/mdns_responder.h"
+#include "net/interface_addresses.h"
 
-enum { CACHE_ENTRIES_MAX = 4096 };
+enum {
+    CACHE_ENTRIES_MAX = 4096,
+    ADDRESSES_MAX = 32,
+    ADDRESSES_LOOK_MS = 1000, /* whether they are others */
+};
 
 #define FUNCTIONS(X) \
-    X(server_errno) X(s_entry_group_new) X(s_entry_group_reset) X(server_add_service_strlst) X(s_entry_group_commit) X(server_get_host_name) \
+    X(server_errno) X(s_entry_group_new) X(s_entry_group_reset) X(server_add_service_strlst) X(server_add_address) X(s_entry_group_commit) X(server_get_host_name) \
     X(server_set_host_name) X(s_service_resolver_free) X(s_service_resolver_new) X(server_free) X(set_log_function) X(server_config_init) \
     X(server_new) X(server_config_free) X(s_service_browser_new)
 
@@ -27,13 +36,57 @@ static struct {
     FUNCTIONS(AVAHI_LIBRARY_POINTER)
 } avahi; /* the same once loaded; of the one thread that looks */
 
+struct own_address {
+    AvahiIfIndex interface;
+    AvahiAddress address;
+};
+
+struct own_addresses {
+    size_t count;
+    struct own_address at[ADDRESSES_MAX];
+};
+
 struct built_in {
     struct mdns_responder_options options;
     char name[MDNS_NAME_MAX + 1];
     AvahiServer *server;
     AvahiSEntryGroup *group;
     AvahiSServiceBrowser *browser;
+    AvahiTimeout *look_timer;
+    struct own_addresses own; /* as announced */
 };
+
+/* ---- the host's addresses ---- */
+
+/* As Avahi has it. */
+static struct own_address own_address(const struct interface_address *from)
+{
+    struct own_address own = {.interface = from->interface};
+    bool v4 = addr_is_v4(&from->address);
+    own.address.proto = v4 ? AVAHI_PROTO_INET : AVAHI_PROTO_INET6;
+    if (v4)
+        memcpy(&own.address.data.ipv4, &from->address.u.v4.sin_addr, sizeof own.address.data.ipv4);
+    else
+        memcpy(&own.address.data.ipv6, &from->address.u.v6.sin6_addr, sizeof own.address.data.ipv6);
+    return own;
+}
+
+static void read_addresses(struct own_addresses *out)
+{
+    struct interface_address found[ADDRESSES_MAX];
+    size_t count = interface_addresses_read(found, ADDRESSES_MAX);
+    memset(out, 0, sizeof *out);
+    for (; out->count < count; out->count++)
+        out->at[out->count] = own_address(&found[out->count]);
+}
+
+static bool own_equal(const struct own_addresses *a, const struct own_addresses *b)
+{
+    bool equal = a->count == b->count;
+    for (size_t i = 0; equal && i < a->count; i++)
+        equal = a->at[i].interface == b->at[i].interface && avahi_address_cmp(&a->at[i].address, &b->at[i].address) == 0;
+    return equal;
+}
 
 /* ---- announcing ---- */
 
@@ -47,6 +100,15 @@ static void on_group(AvahiServer *server, AvahiSEntryGroup *group, AvahiEntryGro
         b->options.events->on_end(b->options.ctx, avahi_strerror(avahi.server_errno(server)));
 }
 
+static int add_addresses(struct built_in *b, AvahiServer *server)
+{
+    int err = 0;
+    read_addresses(&b->own);
+    for (size_t i = 0; i < b->own.count && err == 0; i++)
+        err = avahi.server_add_address(server, b->group, b->own.at[i].interface, AVAHI_PROTO_UNSPEC, AVAHI_PUBLISH_NO_REVERSE, NULL, &b->own.at[i].address);
+    return err;
+}
+
 static void announce(struct built_in *b, AvahiServer *server)
 {
     if (!b->group)
@@ -54,11 +116,24 @@ static void announce(struct built_in *b, AvahiServer *server)
     if (!b->group)
         return;
     avahi.s_entry_group_reset(b->group);
-    int err = avahi.server_add_service_strlst(server, b->group, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, 0, b->name, MDNS_TYPE, MDNS_DOMAIN, NULL, b->options.port, b->options.txt);
+    int err = add_addresses(b, server);
+    if (err == 0)
+        err = avahi.server_add_service_strlst(server, b->group, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, 0, b->name, MDNS_TYPE, MDNS_DOMAIN, NULL, b->options.port, b->options.txt);
     if (err == AVAHI_ERR_COLLISION)
         b->options.events->on_collision(b->options.ctx);
     else if (err != 0 || (err = avahi.s_entry_group_commit(b->group)) < 0)
         b->options.events->on_end(b->options.ctx, avahi_strerror(err));
+}
+
+static void look_at_addresses(AvahiTimeout *timer, void *arg)
+{
+    struct built_in *b = arg;
+    struct own_addresses now;
+    struct timeval next;
+    read_addresses(&now);
+    if (!own_equal(&now, &b->own))
+        announce(b, b->server);
+    b->options.poll->timeout_update(timer, avahi_elapse_time(&next, ADDRESSES_LOOK_MS, 0));
 }
 
 static void rename_host(AvahiServer *server)
@@ -131,6 +206,8 @@ static int built_in_look(void *responder, const struct mdns_key *key)
 static void built_in_close(void *responder)
 {
     struct built_in *b = responder;
+    if (b->look_timer)
+        b->options.poll->timeout_free(b->look_timer);
     if (b->server)
         avahi.server_free(b->server);
     free(b);
@@ -157,7 +234,7 @@ static AvahiServer *start(struct built_in *b, int *err)
     avahi.server_config_init(&config);
     avahi_free(config.host_name);
     config.host_name = avahi_strdup(b->name);
-    config.publish_hinfo = config.publish_workstation = config.publish_domain = config.enable_wide_area = 0;
+    config.publish_addresses = config.publish_hinfo = config.publish_workstation = config.publish_domain = config.enable_wide_area = 0;
     config.n_cache_entries_max = CACHE_ENTRIES_MAX;
     AvahiServer *server = avahi.server_new(b->options.poll, &config, on_server, b, err);
     avahi.server_config_free(&config);
@@ -168,6 +245,7 @@ static int built_in_open(const struct mdns_responder_options *options, void **ou
 {
     static const char *const names[] = {FUNCTIONS(AVAHI_LIBRARY_NAME)};
     int err = AVAHI_ERR_NO_MEMORY;
+    struct timeval next;
     if (avahi_library_load("libavahi-core.so.7", names, sizeof names / sizeof *names, &avahi, why) != 0)
         return GRID_EIO;
     struct built_in *b = calloc(1, sizeof *b);
@@ -178,7 +256,9 @@ static int built_in_open(const struct mdns_responder_options *options, void **ou
     }
     if (b && b->server)
         b->browser = avahi.s_service_browser_new(b->server, AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, MDNS_TYPE, MDNS_DOMAIN, 0, on_browsed, b);
-    if (b && b->browser) {
+    if (b && b->browser)
+        b->look_timer = options->poll->timeout_new(options->poll, avahi_elapse_time(&next, ADDRESSES_LOOK_MS, 0), look_at_addresses, b);
+    if (b && b->look_timer) {
         *out = b;
         return 0;
     }

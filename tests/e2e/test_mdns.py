@@ -196,7 +196,20 @@ def test_an_avahi_daemon_that_takes_no_services_of_others_is_not_used():
         launch(fleet, 1, 2)
         wait_for(lambda: speaks_by(fleet, 1) == "built-in", "the built-in responder is used beside it")
         check(fleet.wait_whole(60), f"the two are not linked: {fleet.gaps()}")
+        wait_for(lambda: has_heard(fleet, 2, "there", responders(fleet, 1)[-1]["service"]), "the other hears of it beside the daemon")
         check("avahi-daemon" not in {line["responder"] for line in responders(fleet, 1)}, "it was used for a while")
+
+
+@once
+def test_two_nodes_of_one_host_are_both_heard():
+    """Each has a responder of its own, and both the same addresses."""
+    with lan(3) as (fleet, _):
+        fleet.nodes[3].prefix, fleet.nodes[3].address = fleet.nodes[1].prefix, f"{NET}1:{PEER_PORT + 1}"
+        launch(fleet, 2)
+        for number in (1, 3):
+            launch(fleet, number)
+            wait_for(lambda number=number: speaks_by(fleet, number) and has_heard(fleet, 2, "there", responders(fleet, number)[-1]["service"]), f"the other host hears of node {number}")
+        check(fleet.wait_whole(60), f"not linked: {fleet.gaps()}")
 
 
 @once
